@@ -1,0 +1,1 @@
+"""HTTP interfaces that submit and answer."""

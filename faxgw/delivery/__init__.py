@@ -1,0 +1,1 @@
+"""Ways out: mail and what follows."""

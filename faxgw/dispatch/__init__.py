@@ -1,0 +1,1 @@
+"""The walk of a fax: gate, dispatcher, workers, outbox, upkeep."""

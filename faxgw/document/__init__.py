@@ -1,0 +1,1 @@
+"""Pages: the daemon's client, and the page processes that alone open a stranger's document."""

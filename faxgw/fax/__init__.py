@@ -1,0 +1,1 @@
+"""The domain: values and decisions. No I/O, no clock, no asyncio."""

@@ -1,0 +1,1 @@
+"""Wire formats, both directions, pure functions of bytes and values."""
