@@ -76,9 +76,7 @@ class _Reassembly:
 
 def _check(payload: bytes, descriptors: Sequence[int]) -> bytes:
     if len(payload) > MAX_FRAME or len(descriptors) > MAX_DESCRIPTORS:
-        raise ValueError(
-            f"frame of {len(payload)} octets with {len(descriptors)} descriptors is over the limit"
-        )
+        raise ValueError(f"frame of {len(payload)} octets with {len(descriptors)} descriptors is over the limit")
     return _HEADER.pack(len(payload), len(descriptors)) + payload
 
 
