@@ -1,0 +1,248 @@
+"""Accounts and settings: system → customer → profile → user or number → job, each value with its origin.
+
+Every setting is one row of `SETTINGS`; a level gives a plain mapping and is checked once, when it is stored.
+`resolve` lays the levels over one another. What a setting means is the business of whoever reads it.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any  # a setting's value has the type its row names; `Effective` hands it out checked
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from faxgw.fax.job import InDoubt
+
+
+class AccountState(enum.StrEnum):
+    """States of a customer, a user or a number (features B0)."""
+
+    ACTIVE = "active"
+    OUTBOUND_SUSPENDED = "outbound_suspended"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+
+
+class Level(enum.StrEnum):
+    """Where a value can be given, from the weakest to the strongest."""
+
+    DEFAULT = "default"
+    SYSTEM = "system"
+    CUSTOMER = "customer"
+    PROFILE = "profile"
+    USER = "user"
+    NUMBER = "number"
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting."""
+
+    key: str
+    default: Any
+    check: Callable[[Any], Any]
+    """Returns the value in its proper type, or raises ValueError with a sentence."""
+    doc: str
+
+
+def _text(limit: int) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > limit or not value.isprintable():
+            raise ValueError(f"must be a printable text of at most {limit} characters")
+        return value
+
+    return check
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _number(low: float, high: float) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"must be a whole number from {low:g} to {high:g}")
+        return value
+
+    return check
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError("must be one of " + ", ".join(choices))
+        return str(value)
+
+    return check
+
+
+def _ident(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[+0-9 ]{0,20}", value):
+        raise ValueError("must have at most 20 characters of + 0-9 and space (ITU-T T.30 section 5.3.6.2.4)")
+    return value
+
+
+def _e164(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"(\+[0-9]{3,15})?", value):
+        raise ValueError("must be a number in international form, +33123456789")
+    return value
+
+
+def _country(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{2}", value):
+        raise ValueError("must be a country of two capital letters")
+    return value
+
+
+def _countries(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of countries")
+    return tuple(_country(item) for item in value)
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of number classes")
+    return tuple(_one_of("premium", "shared_cost", "satellite")(item) for item in value)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of mail addresses")
+    found = tuple(value)
+    if len(found) > 20 or not all(
+        isinstance(a, str) and re.fullmatch(r"[^\s@<>]{1,64}@[^\s@<>]{1,255}", a) for a in found
+    ):
+        raise ValueError("must be at most 20 mail addresses")
+    return found
+
+
+def _zone(value: Any) -> str:
+    try:
+        if not isinstance(value, str) or value not in available_timezones():
+            raise ZoneInfoNotFoundError
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ValueError("must be a time zone such as Europe/Paris") from exc
+    return value
+
+
+SETTINGS: Mapping[str, Setting] = {
+    s.key: s
+    for s in (
+        Setting("csid", "", _ident, "Sender's identification shown on the far machine (TSI), at most 20 characters"),
+        Setting("clip", "", _e164, "Caller number; empty: the trunk's own"),
+        Setting("header", "%d.%m.%Y %H:%M %z  %C%cTo: %#%rPage %P/%T", _text(400), "Header line template"),
+        Setting("time_zone", "UTC", _zone, "Time zone of header and mails"),
+        Setting("language", "en", _one_of("en", "fr", "de"), "Language of header and mails"),
+        Setting("resolution", "fine", _one_of("standard", "fine"), "standard 204x98, fine 204x196"),
+        Setting("paper", "A4", _one_of("A4", "Letter", "Legal"), "Paper size"),
+        Setting("mode", "auto", _one_of("auto", "text", "photo"), "How grey becomes black and white"),
+        Setting("attachments_only", False, _flag, "Fax the attachments without the mail's text"),
+        Setting("body_only", False, _flag, "Fax the mail's text without the attachments"),
+        Setting("suppress_blank", False, _flag, "Leave blank pages out"),
+        Setting("ignore_inline_images", True, _flag, "Leave out images that the HTML part refers to"),
+        Setting("min_image_px", 64, _number(0, 4000), "Images smaller than this in both directions are left out"),
+        Setting("billing_code", "", _text(80), "Cost centre"),
+        Setting("priority", "normal", _one_of("normal", "express"), "express goes first"),
+        Setting("max_dials", 12, _number(1, 12), "Dials per fax at most"),
+        Setting("max_tries", 3, _number(1, 12), "Tries after connect per fax at most"),
+        Setting("valid_hours", 24, _number(1, 24 * 31), "A fax not sent after this many hours expires"),
+        Setting("in_doubt", "report", _one_of(*(p.value for p in InDoubt)), "After an interrupted call"),
+        Setting("report_success", True, _flag, "Mail the sender when a fax was sent"),
+        Setting("report_failure", True, _flag, "Mail the sender when a fax was not sent"),
+        Setting("report_addresses", (), _addresses, "Where status mails go; empty: to the sender"),
+        Setting("country", "FR", _country, "Country whose national numbers are meant"),
+        Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),
+        Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),
+        Setting("open_classes", (), _classes, "Closed number classes that are open here"),
+        Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most"),
+        Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most"),
+        Setting("trunk", "", _text(64), "Trunk to use; empty: the first"),
+        Setting("ecm", True, _flag, "Offer error correction"),
+        Setting("max_bit_rate", 14400, _number(2400, 14400), "Highest modem speed"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was given."""
+
+    level: Level
+    name: str = ""
+    """Name or id of the customer, profile, user or number; a place in a file for the system level."""
+
+    def __str__(self) -> str:
+        return f"{self.level} {self.name}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The settings in force, each with its origin. Serialises to the job's snapshot and back."""
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, Origin]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def snapshot(self) -> dict[str, Any]:
+        """A JSON-able form for the job row."""
+        return {
+            key: {
+                "value": list(v) if isinstance(v, tuple) else v,
+                "level": self.origins[key].level.value,
+                "name": self.origins[key].name,
+            }
+            for key, v in self.values.items()
+        }
+
+
+def from_snapshot(data: Mapping[str, Any]) -> Effective:
+    """The inverse of `Effective.snapshot`; settings made since then have their default."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for key, setting in SETTINGS.items():
+        stored = data.get(key)
+        values[key] = setting.default if stored is None else setting.check(stored["value"])
+        origins[key] = Origin(Level.DEFAULT) if stored is None else Origin(Level(stored["level"]), stored["name"])
+    return Effective(values, origins)
+
+
+def check_settings(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The checked values of one level, and every fault as a sentence that names its key."""
+    values, faults = {}, []
+    for key, value in given.items():
+        setting = SETTINGS.get(key)
+        if setting is None:
+            faults.append(f"{key}: there is no such setting")
+            continue
+        try:
+            values[key] = setting.check(value)
+        except ValueError as exc:
+            faults.append(f"{key}: {exc}")
+    return values, faults
+
+
+def resolve(levels: Sequence[tuple[Origin, Mapping[str, Any]]]) -> Effective:
+    """Lay the levels over one another, weakest first.
+
+    Raises:
+        ValueError: If a level holds a value that `check_settings` would refuse.
+    """
+    values = {key: setting.default for key, setting in SETTINGS.items()}
+    origins = dict.fromkeys(SETTINGS, Origin(Level.DEFAULT))
+    for origin, given in levels:
+        checked, faults = check_settings(given)
+        if faults:
+            raise ValueError(f"{origin}: {'; '.join(faults)}")
+        for key, value in checked.items():
+            values[key] = value
+            origins[key] = origin
+    return Effective(values, origins)

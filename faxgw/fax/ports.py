@@ -1,0 +1,283 @@
+"""What the inside expects of the outside: the Protocols that adapters implement or are given.
+
+Intake and the HTTP interfaces are given `Submissions`; the dispatcher is given a `Line`; the outbox is given
+`Delivery` adapters. `daemon.py` hands the objects over, so that siblings never import one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from faxgw.fax.outcome import Outcome
+
+# ------------------------------------------------------------------------------------------------- submissions
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who submits: decided before a recipient is accepted, never taken from the request."""
+
+    customer: str
+    """Customer id."""
+    user: str
+    """User id; empty when an address or network alone was authorised."""
+    login: str
+    """AUTH login, or empty."""
+    address: str
+    """The envelope sender's address, or empty for the null sender."""
+    how: str
+    """`auth`, `address`, `network`: why it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A refusal on the SMTP level, before anything was promised."""
+
+    code: int
+    """SMTP reply code, 4xx or 5xx."""
+    enhanced: str
+    """RFC 3463 status."""
+    text: str
+    """For the sender: one sentence."""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSession:
+    """What is known of an SMTP connection."""
+
+    peer: str
+    """IP address of the client."""
+    tls: bool
+    login: str
+    """AUTH login after success, else empty."""
+    listener: str
+    """Name of the listener."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailRecipient:
+    """An accepted RCPT TO."""
+
+    address: str
+    """As given, without angle brackets."""
+    number_typed: str
+    number_e164: str
+    sub_address: str
+    customer: str
+    notify: str = ""
+    """RFC 3461 NOTIFY, as given."""
+    orcpt: str = ""
+    """RFC 3461 ORCPT, as given."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A durable object, as `store.files` names it."""
+
+    key: str
+    sha256: str
+    """Hexadecimal."""
+    size: int
+    """Octets."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailSubmission:
+    """A mail at its final dot: the file is durable, nothing is committed yet."""
+
+    message: str
+    """The message id, drawn first."""
+    principal: Principal
+    sender: str
+    """Envelope sender, as given."""
+    recipients: tuple[MailRecipient, ...]
+    file: StoredFile
+    message_id: str
+    """Message-ID header, bounded, or empty."""
+    subject: str
+    """Subject, decoded and bounded."""
+    auto_submitted: bool
+    received_at: float
+    envid: str = ""
+    ret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The promise was made."""
+
+    message: str
+    """Our id; the first one's when every recipient was known already."""
+    duplicate_of: str = ""
+    """Set when every recipient of the mail was accepted before under this id."""
+
+
+class Submissions(Protocol):
+    """The one funnel that every submission passes (implemented by `dispatch.gate`)."""
+
+    async def authenticate(self, login: str, password: str, session: MailSession) -> bool:
+        """Check a login; constant work for unknown logins. The password is never logged."""
+        ...
+
+    async def sender(self, session: MailSession, address: str) -> Principal | Rejection:
+        """Decide at MAIL FROM/first RCPT who this is. The null sender never creates a fax."""
+        ...
+
+    async def recipient(self, session: MailSession, principal: Principal, address: str) -> MailRecipient | Rejection:
+        """Decide at RCPT: domain, number syntax, destination class, account state, quota."""
+        ...
+
+    async def room_for(self, octets: int) -> Rejection | None:
+        """452 while the disk is below the watermark (asked at MAIL FROM with SIZE, and again at DATA)."""
+        ...
+
+    async def submit_mail(self, mail: MailSubmission) -> Receipt | Rejection:
+        """Commit message, recipients, keys and events in one transaction. 4xx when the commit is uncertain."""
+        ...
+
+
+# -------------------------------------------------------------------------------------------------------- line
+
+
+@dataclass(frozen=True, slots=True)
+class CallIdentity:
+    """What an INVITE is known by; drawn before the plan is committed."""
+
+    call_id: str
+    from_tag: str
+    branch: str
+    cseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallDocument:
+    """One fax of a call."""
+
+    fax: str
+    descriptor: int
+    """Open TIFF, read-only; the line duplicates what it needs and the caller closes it after `call` returns."""
+    pages_in_file: int
+    first: int
+    """First page to send, from 1, absolute."""
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """A planned attempt, committed before the line sees it."""
+
+    attempt: str
+    identity: CallIdentity
+    trunk: str
+    number: str
+    """E.164."""
+    sub_address: str
+    caller: str
+    """CLIP, E.164, or empty for the trunk's own number."""
+    station_id: str
+    """TSI, at most 20 of `+0-9 space`."""
+    documents: tuple[CallDocument, ...]
+    ecm: bool
+    max_bit_rate: int
+    fine: bool
+    isolated: bool = False
+    """True: in a call worker of its own (the number has killed a worker)."""
+    not_after: float = 0.0
+    """Loop time after which the INVITE must not leave any more (2 s after the commit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """What a call is doing, for the live view; never a promise."""
+
+    phase: str
+    """`ringing`, `answered`, `t38`, `phase_b`, `page`, `closing`."""
+    page: int = 0
+    remote_ident: str = ""
+    detail: str = ""
+
+
+class CallMarks(Protocol):
+    """The promises of a call, each durable when the method returns True; False ends the call."""
+
+    async def answered(self, dialog: Mapping[str, object]) -> bool:
+        """A 2xx came; the dialog record is committed, then ACK leaves."""
+        ...
+
+    async def exposed(self, fax: str, page: int) -> bool:
+        """Page data of `fax` from `page` on may leave after this."""
+        ...
+
+    async def confirmed(self, fax: str, page: int) -> bool:
+        """`page` of `fax` was confirmed by the far end."""
+        ...
+
+    def progress(self, what: CallProgress) -> None:
+        """Something to show."""
+        ...
+
+
+class Line(Protocol):
+    """A telephony adapter (found by name; `sip` is built in)."""
+
+    def new_identity(self, trunk: str) -> CallIdentity:
+        """Draw the identity of the next call on a trunk."""
+        ...
+
+    def trunks(self) -> Mapping[str, int]:
+        """Names of the trunks and their channel limits, in order of preference."""
+        ...
+
+    async def call(self, plan: CallPlan, marks: CallMarks) -> Outcome:
+        """Place the call and see it to its end. Never raises for a failed fax."""
+        ...
+
+    async def hangup(self, attempt: str) -> None:
+        """End the call of an attempt (cancel): CANCEL or BYE; `call` then returns."""
+        ...
+
+    async def end_stranger(self, trunk: str, identity: CallIdentity, number: str, dialog: Mapping[str, object]) -> None:
+        """Recovery: CANCEL (no dialog) or BYE (stored dialog) for a call of an earlier incarnation."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One outbox item to be delivered."""
+
+    item: str
+    """Outbox id; stable over retries, the receiver's idempotency key."""
+    kind: str
+    """`status_mail`, later `dsn`, `push`, `delivery`."""
+    target: str
+    """Mail address, URL, …"""
+    payload: Mapping[str, object]
+    """What was decided when the item was written; JSON-able."""
+    created_at: float
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What became of one try."""
+
+    delivered: bool
+    permanent: bool = False
+    """Not delivered and never will be."""
+    detail: str = ""
+
+
+class Delivery(Protocol):
+    """A way out, found by the parcel's kind. Never raises for a failed delivery."""
+
+    async def deliver(self, parcel: Parcel) -> DeliveryResult:
+        """One try."""
+        ...

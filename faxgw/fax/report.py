@@ -1,0 +1,96 @@
+"""What a sender is told: the values that a status mail, a DSN or a vendor report is made of.
+
+Built from the store when a fax becomes final (or falls into doubt); `formats` turns it into mail, JSON or XML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from faxgw.fax.job import FaxState
+from faxgw.fax.outcome import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLine:
+    """One call, as shown to the sender. Times are Unix seconds."""
+
+    number: str
+    """As dialled, E.164."""
+    started_at: float
+    answered_at: float | None
+    ended_at: float
+    cause: Cause
+    pages_confirmed: int
+    """Pages confirmed in this call."""
+    transport: str
+    bit_rate: int
+    ecm: bool
+    remote_ident: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaxReport:
+    """One fax of a job."""
+
+    fax: str
+    position: int
+    """From 1, in the order the sender gave."""
+    number_typed: str
+    number_e164: str
+    """The number that decided: dialled last, or first in line when none was dialled."""
+    state: FaxState
+    cause: Cause
+    in_doubt: bool
+    """True when the sender is told of a doubt while the fax goes on by policy."""
+    pages_total: int
+    """0 before the pages were made."""
+    pages_confirmed: int
+    """The longest run of confirmed pages at one number."""
+    doubtful_page: int | None
+    """A page that may have arrived without our knowing it."""
+    reason: str
+    """The public text of a refusal (a document that could not be rendered), else empty."""
+    attempts: tuple[AttemptLine, ...]
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A whole job, ready to be told."""
+
+    job: str
+    customer: str
+    owner: str
+    """User name or the authorised sender's address."""
+    subject: str
+    """Subject of the submitting mail, bounded; empty for other ways in."""
+    in_reply_to: str
+    """Message-ID of the submitting mail, or empty."""
+    accepted_at: float
+    finished_at: float | None
+    faxes: tuple[FaxReport, ...]
+    time_zone: str
+    language: str
+    billing_code: str
+    thumbnail: bytes
+    """PNG of page 1, at most some 60 kB, or empty."""
+    resent_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedReport:
+    """A mail that was accepted (250) and then could not be faxed at all."""
+
+    message: str
+    subject: str
+    in_reply_to: str
+    received_at: float
+    recipients: tuple[str, ...]
+    """As typed."""
+    reason: str
+    """Public text."""
+    our_fault: bool
+    time_zone: str
+    language: str

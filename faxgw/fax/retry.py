@@ -1,0 +1,136 @@
+"""The retry law (docs/spine.md section 2): when a fax is dialled again, and when not.
+
+A pure function of what happened. Ceilings: dials ≤ 12, tries after connect ≤ 3 by default; busy, no answer, no
+carrier and protocol error have pauses of their own; a wrong number is never dialled again; a number that a person
+answered gets at most one more dial, not within 30 minutes and only between 8 and 20 o'clock there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from faxgw.fax.outcome import Cause, Outcome, Retry
+
+MAX_DIALS = 12
+"""Dials per fax; HylaFAX's MaxDials, and the spine's hard ceiling."""
+MAX_TRIES = 3
+"""Tries after connect per fax; HylaFAX's MaxTries."""
+REDIAL_AFTER_CRASH = 40.0
+"""Seconds before a number is dialled again after an attempt of unknown end: 64·T1 = 32 s and a margin (spine 5)."""
+NOFAX_PAUSE = 1800.0
+"""Seconds before a number that a person answered is dialled again."""
+NOFAX_DIALS = 2
+"""Dials altogether to a number that a person answered."""
+NOFAX_HOURS = (8, 20)
+"""Hours of the recipient's day in which such a number may be dialled."""
+RESUME_PAUSE = 5.0
+"""Seconds before a call goes on that we ended ourselves to keep confirmations apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Ceilings and pauses of one fax, from its settings."""
+
+    max_dials: int = MAX_DIALS
+    max_tries: int = MAX_TRIES
+    busy: tuple[float, ...] = (60, 120, 180, 300, 300, 600, 600, 900, 900, 1800, 1800)
+    """Seconds to wait after the first, second, … busy; the last repeats."""
+    no_answer: tuple[float, ...] = (300, 600, 900, 1800, 1800, 3600)
+    no_carrier: tuple[float, ...] = (30, 60, 120, 300, 600, 900, 1800)
+    protocol: tuple[float, ...] = (60, 180, 300)
+
+    def pauses(self, kind: Retry) -> tuple[float, ...]:
+        """The pause table of a retry class."""
+        return {
+            Retry.BUSY: self.busy,
+            Retry.NO_ANSWER: self.no_answer,
+            Retry.NO_CARRIER: self.no_carrier,
+            Retry.PROTOCOL: self.protocol,
+            Retry.NOFAX: (NOFAX_PAUSE,),
+            Retry.NEVER: (),
+        }[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was tried so far for one fax, the attempt just closed included."""
+
+    dials: int = 0
+    """INVITEs of all numbers (an attempt that never left counts too)."""
+    tries: int = 0
+    """Attempts that connected, without those we ended only to resume."""
+    causes: tuple[Cause, ...] = ()
+    """Causes at the present number, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Dial again."""
+
+    at: float
+    """Not before, Unix seconds."""
+    number: int
+    """Index of the number to dial."""
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No further dial."""
+
+    cause: Cause
+    """What the fax fails with."""
+
+
+Decision = Again | Stop
+
+
+def decide(
+    outcome: Outcome,
+    tally: Tally,
+    *,
+    policy: RetryPolicy,
+    numbers: int,
+    number: int,
+    zone: str = "UTC",
+    now: float,
+) -> Decision:
+    """What follows an attempt that did not confirm every page and left no doubt.
+
+    Args:
+        outcome: The attempt's result.
+        tally: Counts with this attempt in them.
+        policy: Ceilings and pauses.
+        numbers: How many numbers the fax has (alternatives included).
+        number: Index of the number just dialled.
+        zone: IANA zone of the recipient.
+        now: Unix seconds.
+    """
+    if outcome.resume and tally.dials < policy.max_dials:
+        return Again(now + RESUME_PAUSE, number, outcome.cause)
+    kind = outcome.cause.facts.retry
+    if tally.dials >= policy.max_dials or tally.tries >= policy.max_tries:
+        return Stop(outcome.cause)
+    if kind is Retry.NEVER or (kind is Retry.NOFAX and _nofax(tally.causes) >= NOFAX_DIALS):
+        return Again(now + 1.0, number + 1, outcome.cause) if number + 1 < numbers else Stop(outcome.cause)
+    pauses = policy.pauses(kind)
+    seen = sum(1 for cause in tally.causes if cause.facts.retry is kind)
+    at = now + pauses[min(max(seen, 1), len(pauses)) - 1]
+    return Again(_daytime(at, zone) if kind is Retry.NOFAX else at, number, outcome.cause)
+
+
+def _nofax(causes: Sequence[Cause]) -> int:
+    return sum(1 for cause in causes if cause.facts.retry is Retry.NOFAX)
+
+
+def _daytime(at: float, zone: str) -> float:
+    """The first moment from `at` on that lies within NOFAX_HOURS in `zone`."""
+    local = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(zone))
+    opens, closes = NOFAX_HOURS
+    if opens <= local.hour < closes:
+        return at
+    day = local if local.hour < opens else local + timedelta(days=1)
+    return day.replace(hour=opens, minute=0, second=0, microsecond=0).timestamp()
