@@ -131,7 +131,7 @@ def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber
     parsed = _parse(typed, international, plan)
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     region = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
-        parsed.country_code
+        parsed.country_code or 0
     )
     return _classified(typed, e164, region or "001", _kind(parsed), plan, sub_address)
 

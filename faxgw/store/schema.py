@@ -1,0 +1,330 @@
+"""The tables (docs/spine.md section 1). One MetaData for every engine; migrations are made from it.
+
+Times are Unix seconds (UTC) as floats, ids are text, JSON columns hold plain values. Partial unique indexes are the
+last line of the promises: one open attempt per fax, one per number.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID = String(48)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("incarnation", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float, nullable=False),
+    Column("started_at", Float, nullable=False),
+)
+
+# ---------------------------------------------------------------------------------------------------- directory
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("settings", JSON, nullable=False),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", String(130), primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("settings", JSON, nullable=False),
+    UniqueConstraint("customer", "name"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(130), primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("profile", ForeignKey("profiles.id")),
+    Column("name", String(64), nullable=False),
+    Column("login", String(320), unique=True),
+    Column("password", String(200)),
+    Column("state", String(24), nullable=False),
+    Column("settings", JSON, nullable=False),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("value", String(320), primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("user", ForeignKey("users.id")),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("customer", ForeignKey("customers.id")),
+    Column("settings", JSON, nullable=False),
+)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("e164", String(20), primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("profile", ForeignKey("profiles.id")),
+    Column("state", String(24), nullable=False),
+    Column("settings", JSON, nullable=False),
+)
+
+# -------------------------------------------------------------------------------------------------------- intake
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("user", String(130), nullable=False),
+    Column("how", String(12), nullable=False),
+    Column("login", String(320), nullable=False),
+    Column("sender", String(320), nullable=False),
+    Column("message_id", String(998), nullable=False),
+    Column("subject", String(998), nullable=False),
+    Column("envid", String(200), nullable=False),
+    Column("ret", String(8), nullable=False),
+    Column("file_key", String(200), nullable=False),
+    Column("file_sha256", String(64), nullable=False),
+    Column("file_size", Integer, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("job", _ID),
+    Index(None, "state", "received_at"),
+)
+
+message_recipients = Table(
+    "message_recipients",
+    metadata,
+    Column("message", ForeignKey("messages.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("address", String(600), nullable=False),
+    Column("number_typed", String(160), nullable=False),
+    Column("number_e164", String(20), nullable=False),
+    Column("sub_address", String(24), nullable=False),
+    Column("notify", String(64), nullable=False),
+    Column("orcpt", String(600), nullable=False),
+    Column("duplicate_of", _ID),
+    Column("fax", _ID),
+)
+
+dedupe = Table(
+    "dedupe",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("message", ForeignKey("messages.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "created_at"),
+)
+
+# --------------------------------------------------------------------------------------------------------- faxes
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("message", ForeignKey("messages.id")),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("user", String(130), nullable=False),
+    Column("owner", String(320), nullable=False),
+    Column("subject", String(998), nullable=False),
+    Column("in_reply_to", String(998), nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Column("open", Integer, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("report_to", JSON, nullable=False),
+    Column("resend_of", _ID),
+    Column("documents", JSON, nullable=False),
+    Column("body_key", String(200)),
+    Column("body_sha256", String(64)),
+    Column("body_size", Integer),
+    Column("pages", Integer, nullable=False, server_default=text("0")),
+    Column("page_facts", JSON, nullable=False),
+    Column("thumbnail", LargeBinary),
+    Column("render_tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Index(None, "customer", "accepted_at"),
+    Index(
+        "ix_jobs_unrendered",
+        "not_before",
+        sqlite_where=text("body_key IS NULL"),
+        postgresql_where=text("body_key IS NULL"),
+    ),
+)
+
+faxes = Table(
+    "faxes",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("job", ForeignKey("jobs.id"), nullable=False),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("until", Float, nullable=False, server_default=text("0")),
+    Column("reason", String(400), nullable=False, server_default=text("''")),
+    Column("cause", String(32), nullable=False, server_default=text("''")),
+    Column("numbers", JSON, nullable=False),
+    Column("number_index", Integer, nullable=False, server_default=text("0")),
+    Column("e164", String(20), nullable=False),
+    Column("pages", Integer, nullable=False, server_default=text("0")),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("dials", Integer, nullable=False, server_default=text("0")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("wish", String(8), nullable=False, server_default=text("''")),
+    Column("wish_by", String(64), nullable=False, server_default=text("''")),
+    Column("in_doubt_used", Boolean, nullable=False, server_default=text("false")),
+    Column("mark_from", Integer, nullable=False, server_default=text("0")),
+    Column("mark_to", Integer, nullable=False, server_default=text("0")),
+    Column("earliest", Float, nullable=False, server_default=text("0")),
+    Column("latest", Float),
+    Column("finished_at", Float),
+    Index(None, "job", "position"),
+    Index(None, "state", "priority", "until"),
+    Index(None, "e164", "state"),
+)
+
+page_ledger = Table(
+    "page_ledger",
+    metadata,
+    Column("fax", ForeignKey("faxes.id"), primary_key=True),
+    Column("number_index", Integer, primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("attempt", _ID, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("trunk", String(64), nullable=False),
+    Column("number", String(20), nullable=False),
+    Column("call_id", String(200), nullable=False),
+    Column("from_tag", String(64), nullable=False),
+    Column("branch", String(100), nullable=False),
+    Column("cseq", Integer, nullable=False),
+    Column("dialog", JSON),
+    Column("node", String(64), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("mark", String(10), nullable=False),
+    Column("planned_at", Float, nullable=False),
+    Column("answered_at", Float),
+    Column("exposed_at", Float),
+    Column("done_at", Float),
+    Column("cause", String(32), nullable=False, server_default=text("''")),
+    Column("outcome", JSON),
+    Column("trace", JSON),
+    Index(
+        "uq_attempts_open_number",
+        "number",
+        unique=True,
+        sqlite_where=text("done_at IS NULL"),
+        postgresql_where=text("done_at IS NULL"),
+    ),
+)
+
+attempt_faxes = Table(
+    "attempt_faxes",
+    metadata,
+    Column("attempt", ForeignKey("attempts.id"), primary_key=True),
+    Column("fax", ForeignKey("faxes.id"), primary_key=True),
+    Column("number_index", Integer, nullable=False),
+    Column("first_page", Integer, nullable=False),
+    Column("last_page", Integer, nullable=False),
+    Column("exposed", Boolean, nullable=False),
+    Column("confirmed", Integer, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("tiff_key", String(200), nullable=False),
+    Column("tiff_sha256", String(64), nullable=False),
+    Column("tiff_size", Integer, nullable=False),
+    Index("uq_attempt_faxes_open_fax", "fax", unique=True, sqlite_where=text("open"), postgresql_where=text("open")),
+    Index(None, "fax"),
+)
+
+# ------------------------------------------------------------------------------------------------ outbox, journal
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", String(24), nullable=False),
+    Column("target", String(1000), nullable=False),
+    Column("customer", String(64), nullable=False),
+    Column("job", _ID),
+    Column("message", _ID),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("done_at", Float),
+    Column("detail", Text, nullable=False, server_default=text("''")),
+    Index(None, "state", "due_at"),
+    Index(None, "job"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("serial", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("entity", _ID, nullable=False),
+    Column("job", _ID),
+    Column("what", String(40), nullable=False),
+    Column("who", String(130), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index(None, "entity", "serial"),
+    Index(None, "job", "serial"),
+)
