@@ -25,6 +25,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, QueuePool, create_engine, event, exc
 from sqlalchemy import Engine as Database
 
+from faxgw.store.durable import sync_folder
 from faxgw.store.errors import CommitUncertain, OutOfSpace, SchemaMismatch, StoreBusy, StoreDown, StoreError
 from faxgw.store.unit import SLOW_UNIT_S, Counters, Settled, Work, noted_topics, unit_name
 
@@ -115,7 +116,7 @@ class SqliteEngine:
             for conn in [self._read_side.connect() for _ in range(READERS)]:
                 conn.close()  # opened now, so that a want of descriptors cannot stop a read later
             self._driver = _driver(self._writer)
-            _sync_folder(self._path.parent)  # SQLite does not sync the name of its main file
+            sync_folder(self._path.parent)  # SQLite does not sync the name of its main file
         except (exc.DBAPIError, sqlite3.Error, OSError) as error:
             self._dispose()
             raise StoreDown(f"{self._path}: {error}") from error
@@ -463,11 +464,3 @@ def _fresh(error: Exception) -> Exception:
     copy = type(error)(str(error))
     copy.__cause__ = error
     return copy
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

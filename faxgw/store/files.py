@@ -1,0 +1,432 @@
+"""Spool objects: the only module that names, writes, syncs, renames and removes them.
+
+Spine sections 5 (250) and 7. An object is durable when `commit` has returned: file synced, renamed, folder synced
+(without the last step a power cut brings the temporary name back). Then a row may name it. Every name carries
+node and incarnation, so that the sweep touches only what an earlier life of this node left without a row.
+A failed fsync is final (reliability rule 2): the file is dropped, never synced again.
+
+    tmp/<random>.<node>.<incarnation>             being written
+    spool/ab/<random>.<node>.<incarnation>        mails; `spool/ab/…` is the object's key
+    objects/ab/<random>.<node>.<incarnation>      everything else
+
+Names from outside never get here: an object's name is 128 random bits (reliability rule 14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import functools
+import hashlib
+import os
+import re
+import secrets
+import stat
+import threading
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from faxgw.fax.ports import StoredFile
+from faxgw.store.durable import NO_SPACE, sync_folder
+from faxgw.store.errors import FileFailed, ObjectDamaged, ObjectMissing, ObjectTooLarge, OutOfSpace, StoreError
+from faxgw.store.space import FreeSpace, Watermark
+
+T = TypeVar("T")
+
+BUFFER_BYTES = 256 * 1024
+"""Most octets of one file kept in memory before they are written."""
+COPY_BYTES = 1024 * 1024
+"""Octets read at a time when a descriptor is copied or checked."""
+OBJECT_BYTES = 1024 * 2**20
+"""Most octets of one object unless the caller allows less: 1 GiB, 10,000 G4 pages of 100 kB."""
+THREADS = 8
+"""Threads that write and sync; the file system's journal commits what they sync together."""
+SWEEP_KEYS = 500
+"""Keys asked about at once by the sweep: below SQLite's 32,766 parameters, and well below 100 ms."""
+
+_NODE = re.compile(r"[a-z0-9-]{1,32}")
+_KEY = re.compile(r"(?:spool|objects)/([0-9a-f]{2})/([0-9a-f]{32})\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
+_TEMPORARY = re.compile(r"[0-9a-f]{32}\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
+
+
+class Kind(enum.Enum):
+    """Where an object lies; the value is its folder."""
+
+    MAIL = "spool"
+    """A mail as received."""
+    OBJECT = "objects"
+    """Documents, pages, received pages, reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep removed."""
+
+    temporary: int
+    """Files that were never finished."""
+    orphans: int
+    """Finished objects no row names: their 250 was never given."""
+
+
+class Files:
+    """The spool objects below one data folder.
+
+    Args:
+        root: The data folder; it exists and is ours alone (`node.lock_folder`).
+        node: This node's name, lower-case letters, digits and hyphens, at most 32.
+        incarnation: Serial of this life of the node, from `node.register`.
+    """
+
+    def __init__(self, root: Path, node: str, incarnation: int) -> None:
+        if _NODE.fullmatch(node) is None or incarnation < 1:
+            raise ValueError("node must be a lower-case label and its incarnation positive")
+        self._root = root
+        self._node = node
+        self._incarnation = incarnation
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-files")
+
+    async def start(self) -> None:
+        """Make the folders, durably."""
+        await self._in_thread(self._make_folders)
+
+    async def close(self) -> None:
+        """Finish what runs."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def open_temp(self, kind: Kind, limit: int = OBJECT_BYTES) -> SpoolFile:
+        """Open a new file to write; use it as an asynchronous context, which discards it unless committed.
+
+        Args:
+            kind: Where it will lie.
+            limit: Most octets it may have.
+
+        Raises:
+            StoreError: If it cannot be made.
+        """
+        random = secrets.token_hex(16)
+        name = f"{random}.{self._node}.{self._incarnation}"
+        writer = _Writer(self._root, self._root / "tmp" / name, f"{kind.value}/{random[:2]}/{name}", limit)
+        file = SpoolFile(self._threads, writer)
+        try:
+            await self._in_thread(writer.create)
+        except BaseException:
+            await file.discard()
+            raise
+        return file
+
+    async def adopt_fd(self, fd: int, kind: Kind = Kind.OBJECT, limit: int = OBJECT_BYTES) -> StoredFile:
+        """Copy a descriptor's content, from its beginning, into a durable object.
+
+        Args:
+            fd: A regular file or memfd of anyone's; stays the caller's and keeps its position.
+            kind: Where the object lies.
+            limit: Most octets.
+
+        Raises:
+            ObjectTooLarge: If there is more.
+            StoreError: If it cannot be kept.
+        """
+        async with await self.open_temp(kind, limit) as file:
+            await file.copy_from(fd)
+            return await file.commit()
+
+    async def open_read(self, file: StoredFile) -> int:
+        """Return a descriptor at position 0 of an object whose content was just checked; the caller closes it.
+
+        Raises:
+            ObjectDamaged: If it is not what was written, or is gone.
+        """
+        return await self._in_thread(lambda: _open_checked(self._path(file.key), file))
+
+    async def remove(self, key: str) -> None:
+        """Remove an object, after the commit that took its row away; one that is gone already is no error.
+
+        The removal is not synced: what a power cut brings back has no row and falls to the next sweep.
+        """
+        await self._in_thread(lambda: self._path(key).unlink(missing_ok=True))
+
+    async def sweep(self, known: Callable[[Sequence[str]], Awaitable[Collection[str]]]) -> Swept:
+        """Remove what earlier incarnations of this node left behind and no row names; safe beside live work.
+
+        Args:
+            known: Returns those of at most SWEEP_KEYS keys that a row names.
+        """
+        temporary = await self._in_thread(self._sweep_temporary)
+        orphans = 0
+        for folder in await self._in_thread(self._shards):
+            keys = await self._in_thread(functools.partial(self._earlier_keys, folder))
+            for start in range(0, len(keys), SWEEP_KEYS):
+                batch = keys[start : start + SWEEP_KEYS]
+                named = frozenset(await known(batch))
+                for key in batch:
+                    if key not in named:
+                        await self.remove(key)
+                        orphans += 1
+        return Swept(temporary, orphans)
+
+    async def free_space(self) -> FreeSpace:
+        """Return what is left on the data folder's file system."""
+        return await self._in_thread(lambda: FreeSpace.of(self._root))
+
+    async def require_room(self, watermark: Watermark) -> None:
+        """Refuse before anything is promised (reliability rule 11).
+
+        Raises:
+            OutOfSpace: If free space is below the watermark.
+        """
+        space = await self.free_space()
+        if watermark.refuses(space):
+            raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._threads.submit(work))
+
+    def _path(self, key: str) -> Path:
+        if _KEY.fullmatch(key) is None:
+            raise ObjectMissing(f"not a key of ours: {key!r}")
+        return self._root / key
+
+    def _make_folders(self) -> None:
+        for folder in ("tmp", *(kind.value for kind in Kind)):
+            (self._root / folder).mkdir(mode=0o700, exist_ok=True)
+        for kind in Kind:
+            for shard in range(256):
+                (self._root / kind.value / f"{shard:02x}").mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self._root / kind.value)
+        sync_folder(self._root)
+
+    def _is_earlier(self, match: re.Match[str] | None, node: int) -> bool:
+        """Say whether a name is of this node's earlier life; `node` is the number of the group with its name."""
+        return match is not None and match[node] == self._node and int(match[node + 1]) < self._incarnation
+
+    def _shards(self) -> list[Path]:
+        return [folder for kind in Kind for folder in sorted((self._root / kind.value).iterdir()) if folder.is_dir()]
+
+    def _earlier_keys(self, folder: Path) -> list[str]:
+        keys = (f"{folder.parent.name}/{folder.name}/{path.name}" for path in folder.iterdir())
+        return [key for key in keys if self._is_earlier(_KEY.fullmatch(key), 3)]
+
+    def _sweep_temporary(self) -> int:
+        removed = 0
+        for entry in list((self._root / "tmp").iterdir()):
+            if self._is_earlier(_TEMPORARY.fullmatch(entry.name), 1):
+                entry.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+
+class SpoolFile:
+    """A file being written; made by `Files.open_temp`, used by one task.
+
+    Its context, left before `commit` has returned, removes whatever of it exists: no row can name it yet. So a
+    caller that must not be cancelled between commit and row shields both together (spine section 5, 250, step 4).
+    """
+
+    def __init__(self, threads: ThreadPoolExecutor, writer: _Writer) -> None:
+        self._threads = threads
+        self._writer = writer
+        self._buffer = bytearray()
+        self._state = _State.OPEN
+
+    @property
+    def size(self) -> int:
+        """Octets written so far, buffered ones included."""
+        return self._writer.size + len(self._buffer)
+
+    async def write(self, data: bytes) -> None:
+        """Append octets; returns at once until BUFFER_BYTES have gathered.
+
+        Raises:
+            ObjectTooLarge: If the limit is passed.
+            StoreError: If they cannot be written; the file is lost.
+        """
+        self._require_open()
+        self._buffer += data
+        if self.size > self._writer.limit:
+            raise ObjectTooLarge(f"more than {self._writer.limit} octets")
+        if len(self._buffer) >= BUFFER_BYTES:
+            await self._flush()
+
+    async def copy_from(self, fd: int) -> None:
+        """Append a regular file's or memfd's content from its beginning. Raises as `write`."""
+        self._require_open()
+        await self._flush()
+        await self._step(lambda: self._writer.copy(fd))
+
+    async def commit(self) -> StoredFile:
+        """Make the file durable under its final name: sync, rename, sync the folder.
+
+        Raises:
+            StoreError: If any of it failed; the file is dropped.
+        """
+        self._require_open()
+        await self._flush()
+        stored = await self._step(self._writer.commit)
+        self._state = _State.KEPT
+        return stored
+
+    async def discard(self) -> None:
+        """Remove the file, unless `commit` has returned; may be called again."""
+        if self._state is _State.KEPT:
+            return
+        self._state = _State.LOST
+        await asyncio.shield(asyncio.wrap_future(self._threads.submit(self._writer.drop)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.discard()
+
+    async def _flush(self) -> None:
+        if self._buffer:
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            await self._step(lambda: self._writer.append(data))
+
+    async def _step(self, work: Callable[[], T]) -> T:
+        """Do one blocking step; failed or cancelled, nothing can follow it."""
+        self._state = _State.LOST
+        result = await asyncio.wrap_future(self._threads.submit(work))
+        self._state = _State.OPEN
+        return result
+
+    def _require_open(self) -> None:
+        if self._state is not _State.OPEN:
+            raise FileFailed("the file is committed, lost or in use")
+
+
+class _State(enum.Enum):
+    OPEN = enum.auto()
+    LOST = enum.auto()
+    KEPT = enum.auto()
+
+
+class _Writer:
+    """The blocking side of a SpoolFile. The lock lets `drop` wait for a step whose caller was cancelled."""
+
+    def __init__(self, root: Path, temporary: Path, key: str, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self._root = root
+        self._temporary = temporary
+        self._key = key
+        self._hash = hashlib.sha256()
+        self._fd: int | None = None
+        self._lock = threading.Lock()
+
+    def create(self) -> None:
+        """Make the temporary file."""
+        with self._lock, self._dropped_on_error():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(self._temporary, flags, 0o600)
+
+    def append(self, data: bytes) -> None:
+        """Write octets and take them into size and hash."""
+        with self._lock, self._dropped_on_error():
+            self._append(data)
+
+    def copy(self, source: int) -> None:
+        """Write what another descriptor holds, from its beginning."""
+        with self._lock, self._dropped_on_error():
+            if not stat.S_ISREG(os.fstat(source).st_mode):
+                raise FileFailed("only regular files are copied", temporary=False)
+            offset = 0
+            while data := os.pread(source, COPY_BYTES, offset):
+                offset += len(data)
+                self._append(data)
+
+    def commit(self) -> StoredFile:
+        """Sync, rename, sync the folder."""
+        with self._lock, self._dropped_on_error():
+            os.fsync(self._opened())
+            self._close()
+            final = self._root / self._key
+            self._temporary.rename(final)
+            sync_folder(final.parent)
+            return StoredFile(self._key, self._hash.hexdigest(), self.size)
+
+    def drop(self) -> None:
+        """Remove all of it. Never raises: what stays is swept at the next start."""
+        with self._lock:
+            self._drop()
+
+    def _append(self, data: bytes) -> None:
+        if self.size + len(data) > self.limit:
+            raise ObjectTooLarge(f"more than {self.limit} octets")
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._opened(), rest) :]
+        self._hash.update(data)
+        self.size += len(data)
+
+    def _opened(self) -> int:
+        if self._fd is None:
+            raise FileFailed("the file is closed")
+        return self._fd
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._close()
+        for path in (self._temporary, self._root / self._key):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _dropped_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._drop()
+            raise _translate(error) from error
+        except StoreError:
+            self._drop()
+            raise
+
+
+def _translate(error: OSError) -> StoreError:
+    return OutOfSpace(str(error)) if error.errno in NO_SPACE else FileFailed(str(error))
+
+
+def _open_checked(path: Path, expected: StoredFile) -> int:
+    """Open an object and compare it with what was written; blocking."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ObjectMissing(expected.key) from error
+    except OSError as error:
+        raise FileFailed(f"{expected.key}: {error}") from error
+    try:
+        _check(fd, expected)
+    except OSError as error:
+        os.close(fd)
+        raise ObjectDamaged(f"{expected.key}: {error}") from error
+    except ObjectDamaged:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check(fd: int, expected: StoredFile) -> None:
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size != expected.size:
+        raise ObjectDamaged(f"{expected.key}: {facts.st_size} octets, {expected.size} were written")
+    digest = hashlib.sha256()
+    offset = 0
+    while data := os.pread(fd, COPY_BYTES, offset):
+        digest.update(data)
+        offset += len(data)
+    if digest.hexdigest() != expected.sha256:
+        raise ObjectDamaged(f"{expected.key}: SHA-256 differs")
