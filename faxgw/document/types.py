@@ -1,0 +1,267 @@
+"""Requests to the page processes and their results: values that both sides know. No converter is imported here.
+
+A descriptor in a result belongs to whoever received the result; `close` closes all of one result. Descriptors in a
+request stay the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from faxgw.document import limits
+from faxgw.fax.header import HeaderContext
+
+
+class Kind(StrEnum):
+    """What a document is, by its content."""
+
+    PDF = "pdf"
+    TIFF = "tiff"
+    JPEG = "jpeg"
+    PNG = "png"
+    GIF = "gif"
+    BMP = "bmp"
+    WEBP = "webp"
+    TEXT = "text"
+    HTML = "html"
+
+
+class Origin(StrEnum):
+    """Where in a mail a document stood."""
+
+    BODY = "body"
+    ATTACHMENT = "attachment"
+
+
+class Resolution(StrEnum):
+    """Rows per length of a fax page; 204 dots per inch across in both."""
+
+    STANDARD = "standard"
+    FINE = "fine"
+
+
+class Paper(StrEnum):
+    """The sheet that pages are fitted to."""
+
+    A4 = "A4"
+    LETTER = "Letter"
+    LEGAL = "Legal"
+
+
+class Mode(StrEnum):
+    """How grey becomes black and white."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    PHOTO = "photo"
+
+
+class Reason(StrEnum):
+    """Why a document cannot be faxed. Always the document's own fault."""
+
+    EMPTY = "empty"
+    ENCRYPTED = "encrypted"
+    DAMAGED = "damaged"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too large"
+    TOO_MANY_PAGES = "too many pages"
+    TOO_MANY_PARTS = "too many parts"
+    TOO_SLOW = "too slow"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document to be faxed."""
+
+    fd: int
+    """Descriptor of the document's octets, readable from the start."""
+    name: str
+    """Name as its sender knows it, cleaned; for texts, never for paths."""
+    kind: Kind | None = None
+    """What it is; None: the page process looks."""
+    charset: str | None = None
+    """Charset of a text as declared; None or unknown: guessed."""
+    origin: Origin = Origin.ATTACHMENT
+    """Body or attachment."""
+    size: int = 0
+    """Octets; informative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A part of a mail that is not faxed, and why."""
+
+    name: str
+    """Its name, or its content type."""
+    why: str
+    """In a few public words: "signature", "inline image", …."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that cannot succeed because of the document, however often it is tried."""
+
+    reason: Reason
+    public: str
+    """One or two polite sentences for the sender that name the document."""
+    document: str | None = None
+    """Name of the document at fault."""
+    page: int | None = None
+    """Its page, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkOptions:
+    """How a mail becomes documents."""
+
+    attachments_only: bool = False
+    """The body is not faxed."""
+    body_only: bool = False
+    """Attachments are not faxed."""
+    ignore_inline_images: bool = True
+    """Images that the HTML body refers to by `cid:` are not faxed."""
+    min_image_px: int = 0
+    """Images narrower or lower than this are not faxed (signature logos); 0: all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """The documents of a mail, in the order in which they are faxed; at least one."""
+
+    documents: tuple[Document, ...]
+    subject: str = ""
+    """Decoded, one line."""
+    message_id: str = ""
+    """As written, without the angle brackets' surroundings."""
+    ignored: tuple[Ignored, ...] = ()
+
+    def close(self) -> None:
+        """Close the documents' descriptors."""
+        _close(*(document.fd for document in self.documents))
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """How documents become fax pages."""
+
+    resolution: Resolution = Resolution.FINE
+    paper: Paper = Paper.A4
+    mode: Mode = Mode.AUTO
+    suppress_blank: bool = False
+    """Pages without ink are left out."""
+    thumbnail_px: int = 0
+    """Width of a grey PNG of page 1, at most limits.MAX_THUMBNAIL; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """One page of the body, or of an attempt's file."""
+
+    width: int
+    """Pixels, always 1728."""
+    rows: int
+    octets: int
+    """Of its G4 strip; 8 * octets / 14400 is its time on a 14,400 bit/s line with MMR."""
+    black: float
+    """Black pixels / all pixels."""
+    document: int = 0
+    """Index of its document in the request, from 0."""
+    page: int = 1
+    """Page of that document, from 1. A long page that was split has the same number several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The body of a fax: all its pages without header line."""
+
+    fd: int
+    """TIFF-F: G4, one strip per page, min-is-white, 1728 wide, one resolution."""
+    pages: tuple[PageFacts, ...]
+    resolution: Resolution
+    thumbnail_fd: int | None = None
+    """PNG of page 1, if asked for."""
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        _close(self.fd, self.thumbnail_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a render request is."""
+
+    document: int
+    """Index of the document being rendered, from 0."""
+    page: int
+    """Its page being rendered, from 1."""
+    pages: int
+    """Pages of that document."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeOptions:
+    """How the body becomes the file of one attempt."""
+
+    context: HeaderContext
+    header: str = ""
+    """Header template; empty: no header line."""
+    first_page: int = 1
+    """First page of the body that goes into the file."""
+    last_page: int | None = None
+    """Last page, inclusive; None: the body's last."""
+    marked: tuple[int, ...] = ()
+    """Pages (numbers in the body) that bear `mark`."""
+    mark: str = "POSSIBLE DUPLICATE"
+    """What marked pages bear."""
+    resolution: Resolution | None = None
+    """STANDARD rescales a fine body (the far end takes no fine); None or the body's own: as it is."""
+    thumbnail_px: int = 0
+    """Width of a grey PNG of the first composed page; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One attempt's file: pages `first_page` to `last_page` with their header lines."""
+
+    fd: int
+    """TIFF-F as in Rendered."""
+    pages: tuple[PageFacts, ...]
+    """`page` is the page's number in the body."""
+    resolution: Resolution
+    thumbnail_fd: int | None = None
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        _close(self.fd, self.thumbnail_fd)
+
+
+class Sandbox(StrEnum):
+    """How the page processes are shut off from the network and from our files."""
+
+    AUTO = "auto"
+    """Bubblewrap where it works, else unshare, else the service does not start."""
+    BUBBLEWRAP = "bubblewrap"
+    UNSHARE = "unshare"
+    """Own network and mount namespaces made by ourselves; needs root."""
+    NONE = "none"
+    """Not at all: only the limits of section setrlimit hold. For machines where nothing else works."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """What the daemon decides about its page processes."""
+
+    sandbox: Sandbox = Sandbox.AUTO
+    children: int = 2
+    """Documents converted at the same time; compositions have as many places of their own."""
+    limits: limits.Limits = field(default_factory=limits.Limits)
+
+
+def _close(*descriptors: int | None) -> None:
+    for descriptor in descriptors:
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
