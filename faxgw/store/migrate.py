@@ -1,0 +1,183 @@
+"""Brings a database's tables to this release: all revisions in one transaction, after a backup copy.
+
+The revisions (`migrations/versions/`) are explicit operations that run on every engine; `schema.py` is what they
+must add up to, which a test compares. There is no way down: the backup is the way back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, exc, inspect, make_url
+
+from faxgw.store.durable import sync_folder
+from faxgw.store.errors import SchemaMismatch, StoreDown
+from faxgw.store.sqlite import open_database
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""Folder of the revisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What an upgrade did."""
+
+    before: str | None
+    """Revision found; None if the database was empty."""
+    after: str
+    """Revision now."""
+    backup: Path | None
+    """The copy made before; None if there was nothing to lose or nothing to do."""
+
+
+def head() -> str:
+    """Return the revision this release needs."""
+    revision = _scripts().get_current_head()
+    assert revision is not None
+    return revision
+
+
+def current(url: str) -> str | None:
+    """Return a database's revision, None if it has no tables; a SQLite file is made if there is none.
+
+    Raises:
+        SchemaMismatch: If the database is not one of faxgw, or of a later release.
+        StoreDown: If it cannot be opened.
+    """
+    with _connect(url) as conn:
+        return _revision(conn)
+
+
+def upgrade(url: str) -> Migrated:
+    """Bring a database to this release; blocking, and nobody else may use it meanwhile (`node.FolderLock`).
+
+    On failure it is as it was.
+
+    Raises:
+        SchemaMismatch: If it is not a database of faxgw, or of a later release, or its rows break a reference.
+        StoreDown: If it cannot be opened or copied.
+    """
+    with _connect(url) as conn:
+        before = _revision(conn)
+        if before == head():
+            return Migrated(before, before, None)
+        backup = _back_up(conn, before) if before is not None else None
+        with _references_unchecked(conn), conn.begin():
+            config = _config()
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+            _check_references(conn)
+    log.info(
+        "database migrated", extra={"event": "store.migrated", "before": before, "after": head(), "backup": backup}
+    )
+    return Migrated(before, head(), backup)
+
+
+def draft(message: str) -> Path:
+    """Write the revision that leads from the last one to `schema.py`, for a developer to read and finish."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/draft.db"
+        if _scripts().get_current_head() is not None:
+            upgrade(url)
+        with _connect(url) as conn:
+            config = _config()
+            config.attributes["connection"] = conn
+            number = len(list(_scripts().walk_revisions())) + 1
+            script = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
+    assert script is not None and not isinstance(script, list)
+    return Path(script.path)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+@contextlib.contextmanager
+def _connect(url: str) -> Iterator[Connection]:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise SchemaMismatch(f"no migrations for {parsed.render_as_string(hide_password=True)}")
+    database = open_database(Path(str(parsed.database)), size=1)
+    event.listen(database, "begin", _begin)
+    try:
+        with database.connect() as conn:
+            yield conn
+    except (exc.DBAPIError, sqlite3.Error, OSError) as error:
+        raise StoreDown(f"{parsed.database}: {error}") from error
+    finally:
+        database.dispose()
+
+
+def _begin(conn: Connection) -> None:
+    conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _revision(conn: Connection) -> str | None:
+    with conn.begin():
+        revision = MigrationContext.configure(conn).get_current_revision()
+        foreign = revision is None and bool(inspect(conn).get_table_names())
+    if foreign:
+        raise SchemaMismatch("the database holds tables that are not of faxgw")
+    if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
+        raise SchemaMismatch(f"the database has revision {revision}, of a later release; this one needs {head()}")
+    return revision
+
+
+@contextlib.contextmanager
+def _references_unchecked(conn: Connection) -> Iterator[None]:
+    """Let SQLite rebuild tables that others refer to: https://www.sqlite.org/lang_altertable.html section 7."""
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_references(conn: Connection) -> None:
+    broken = conn.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise SchemaMismatch(f"the migrated table {broken[0]} refers to a missing row of {broken[2]}")
+
+
+def _back_up(conn: Connection, revision: str) -> Path:
+    """Copy the database beside itself, durably; one copy per revision, the last one stays."""
+    source = conn.connection.driver_connection
+    assert isinstance(source, sqlite3.Connection)
+    path = Path(str(conn.engine.url.database))
+    target = path.with_name(f"{path.name}.revision-{revision}")
+    temporary = target.with_name(target.name + ".part")
+    temporary.unlink(missing_ok=True)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    with contextlib.closing(sqlite3.connect(temporary)) as copy:
+        source.backup(copy)
+    fd = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.rename(target)
+    sync_folder(target.parent)
+    return target
