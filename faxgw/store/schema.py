@@ -123,7 +123,7 @@ messages = Table(
     Column("subject", String(998), nullable=False),
     Column("envid", String(200), nullable=False),
     Column("ret", String(8), nullable=False),
-    Column("file_key", String(200), nullable=False),
+    Column("file_key", String(200), nullable=False, index=True),
     Column("file_sha256", String(64), nullable=False),
     Column("file_size", Integer, nullable=False),
     Column("tries", Integer, nullable=False, server_default=text("0")),
@@ -178,8 +178,7 @@ jobs = Table(
     Column("settings", JSON, nullable=False),
     Column("report_to", JSON, nullable=False),
     Column("resend_of", _ID),
-    Column("documents", JSON, nullable=False),
-    Column("body_key", String(200)),
+    Column("body_key", String(200), index=True),
     Column("body_sha256", String(64)),
     Column("body_size", Integer),
     Column("pages", Integer, nullable=False, server_default=text("0")),
@@ -196,6 +195,20 @@ jobs = Table(
         sqlite_where=text("body_key IS NULL"),
         postgresql_where=text("body_key IS NULL"),
     ),
+)
+
+job_documents = Table(
+    "job_documents",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(16)),
+    Column("charset", String(64)),
+    Column("origin", String(16), nullable=False),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
 )
 
 faxes = Table(
@@ -284,7 +297,7 @@ attempt_faxes = Table(
     Column("exposed", Boolean, nullable=False),
     Column("confirmed", Integer, nullable=False),
     Column("open", Boolean, nullable=False),
-    Column("tiff_key", String(200), nullable=False),
+    Column("tiff_key", String(200), nullable=False, index=True),
     Column("tiff_sha256", String(64), nullable=False),
     Column("tiff_size", Integer, nullable=False),
     Index("uq_attempt_faxes_open_fax", "fax", unique=True, sqlite_where=text("open"), postgresql_where=text("open")),

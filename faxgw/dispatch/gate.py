@@ -1,0 +1,170 @@
+"""The one funnel that every submission passes: who may send, to which numbers, and the promise itself.
+
+Implements `fax.ports.Submissions`. Everything that can be known before the promise is decided here, with a reason
+that the sender reads; the promise is one transaction (docs/spine.md section 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection
+
+from faxgw.dispatch.seat import Seat
+from faxgw.fax.account import AccountState, Effective
+from faxgw.fax.errors import FaxError, Refused
+from faxgw.fax.number import DialPlan, FaxNumber, NumberClass, local_part_to_number, masked, parse_number
+from faxgw.fax.ports import (
+    MailRecipient,
+    MailSession,
+    MailSubmission,
+    Principal,
+    Receipt,
+    Rejection,
+)
+from faxgw.store import directory, messages
+from faxgw.store.errors import CommitUncertain, OutOfSpace
+from faxgw.store.space import Watermark
+
+log = logging.getLogger(__name__)
+
+HASHES_AT_ONCE = 2
+"""Password checks at the same time: each takes 64 MiB (RFC 9106 low-memory profile)."""
+
+
+def dial_plan(settings: Effective) -> DialPlan:
+    """How numbers are read and what is open, by an account's settings."""
+    return DialPlan(
+        country=settings["country"],
+        area_code=settings["area_code"],
+        allowed_countries=frozenset(settings["allowed_countries"]),
+        open_classes=frozenset(NumberClass(c) for c in settings["open_classes"]),
+    )
+
+
+class Gate:
+    """Decides over submissions.
+
+    Args:
+        seat: The node.
+        watermark: Least free space with which something is accepted.
+    """
+
+    def __init__(self, seat: Seat, watermark: Watermark) -> None:
+        self._seat = seat
+        self._watermark = watermark
+        self._hasher = PasswordHasher()
+        self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._decoy = self._hasher.hash("no such login")
+
+    async def authenticate(self, login: str, password: str, session: MailSession) -> bool:
+        """Check a login; an unknown one costs the same work."""
+        found = await self._seat.store.read(lambda conn: directory.login(conn, login))
+        async with self._hashing:
+            good = await asyncio.to_thread(self._verify, found.password if found else self._decoy, password)
+        allowed = found is not None and found.state in (AccountState.ACTIVE, AccountState.OUTBOUND_SUSPENDED)
+        if not (good and allowed):
+            log.warning("login refused", extra={"event": "auth.refused", "peer": session.peer})
+        return good and allowed
+
+    def _verify(self, digest: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(digest, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def sender(self, session: MailSession, address: str) -> Principal | Rejection:
+        """Who this is: the AUTH login, else the authorised envelope sender, else the authorised network."""
+        if not address:
+            return Rejection(550, "5.7.1", "Bounces and automatic replies are not faxed.")
+
+        def look(conn: Connection) -> Principal | Rejection:
+            if session.login:
+                found = directory.login(conn, session.login)
+                if found is None:
+                    return Rejection(550, "5.7.1", "This login is no longer known.")
+                principal = Principal(found.customer, found.user, session.login, address, "auth")
+            else:
+                entry = directory.sender(conn, address, session.peer)
+                if entry is None:
+                    return Rejection(550, "5.7.1", f"{_shown(address)} is not authorised to send faxes here.")
+                principal = Principal(entry[0].customer, entry[0].user, "", address, entry[1])
+            return _active(conn, principal) or principal
+
+        return await self._seat.store.read(look)
+
+    async def recipient(self, session: MailSession, principal: Principal, address: str) -> MailRecipient | Rejection:
+        """Domain, number, class: 550 with the reason at RCPT."""
+        local, _, domain = address.rpartition("@")
+
+        def look(conn: Connection) -> MailRecipient | Rejection:
+            ours, customer = directory.domain_customer(conn, domain)
+            if not ours:
+                return Rejection(550, "5.7.1", f"{_shown(domain) or 'This'} is not a fax domain of this gateway.")
+            if customer not in (None, principal.customer):
+                return Rejection(550, "5.7.1", f"You are not authorised to send to {_shown(domain)}.")
+            if not local:
+                return Rejection(550, "5.1.3", "The address has no number.")
+            settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
+            try:
+                number = read_number(local, settings)
+            except Refused as exc:
+                return Rejection(550, "5.1.3", exc.public)
+            return MailRecipient(address, number.typed, number.e164, number.sub_address, principal.customer)
+
+        answer = await self._seat.store.read(look)
+        if isinstance(answer, Rejection):
+            log.info("recipient refused", extra={"event": "rcpt.refused", "code": answer.code, "to": masked(local)})
+        return answer
+
+    async def room_for(self, octets: int) -> Rejection | None:
+        """452 below the watermark (RFC 5321 section 4.2.2)."""
+        try:
+            await self._seat.files.require_room(self._watermark)
+        except OutOfSpace:
+            return Rejection(452, "4.3.1", "The gateway has no storage space at present; try again later.")
+        return None
+
+    async def submit_mail(self, mail: MailSubmission) -> Receipt | Rejection:
+        """The promise: one transaction. An uncertain commit keeps the file; the retry is linked."""
+        limit = await self._seat.store.read(lambda conn: self._recipient_limit(conn, mail.principal))
+        if len(mail.recipients) > limit:
+            return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
+        try:
+            first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
+        except CommitUncertain:
+            return Rejection(451, "4.3.0", "The gateway could not confirm that it has stored the mail; try again.")
+        except FaxError as exc:
+            return Rejection(451 if exc.temporary else 554, "4.3.0" if exc.temporary else "5.3.0", exc.public)
+        if first:
+            await self._seat.files.remove(mail.file.key)
+            return Receipt(first, duplicate_of=first)
+        return Receipt(mail.message)
+
+    def _recipient_limit(self, conn: Connection, principal: Principal) -> int:
+        settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
+        return int(settings["max_recipients"])
+
+
+def read_number(local_part: str, settings: Effective) -> FaxNumber:
+    """The number that the local part of an address names.
+
+    Raises:
+        Refused: With a sentence for the sender.
+    """
+    typed, sub_address = local_part_to_number(local_part)
+    return parse_number(typed, dial_plan(settings), sub_address)
+
+
+def _active(conn: Connection, principal: Principal) -> Rejection | None:
+    customer, user = directory.account_states(conn, principal.customer, principal.user)
+    if customer is AccountState.ACTIVE and user is AccountState.ACTIVE:
+        return None
+    return Rejection(550, "5.7.1", "This account may not send faxes at present.")
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() and c not in "\r\n" else "?" for c in text)[:80]

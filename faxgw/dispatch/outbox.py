@@ -1,0 +1,93 @@
+"""The outbox at work: each item to its way out, again until it is done or dead (docs/spine.md section 1)."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.station import Station
+from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
+from faxgw.store import outbox
+from faxgw.store.reports import thumbnail_of
+
+log = logging.getLogger(__name__)
+
+PLACES = 8
+"""Deliveries at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    id: str
+    parcel: Parcel
+    job: str | None
+
+
+class OutboxWorker:
+    """Delivers what is due.
+
+    Args:
+        seat: The node.
+        deliveries: Ways out by parcel kind.
+        dead: Told of every item that is given up (alarm).
+    """
+
+    def __init__(
+        self, seat: Seat, deliveries: Mapping[str, Delivery], dead: Callable[[Parcel], None] = lambda parcel: None
+    ) -> None:
+        self._seat = seat
+        self._deliveries = deliveries
+        self._dead = dead
+        self.delivering: Station[_Item] = Station(
+            "deliver",
+            places=PLACES,
+            wake=seat.store.listen(outbox.TOPIC),
+            take=self._take,
+            work=self._deliver,
+            next_due=lambda: seat.store.read(outbox.next_due),
+            clock=seat.clock,
+        )
+
+    async def _take(self, limit: int) -> Sequence[_Item]:
+        seat = self._seat
+        leased = await seat.store.run(lambda conn: outbox.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
+        return [_Item(parcel.item, parcel, job) for parcel, job in leased]
+
+    async def _deliver(self, item: _Item) -> None:
+        seat, parcel = self._seat, item.parcel
+        adapter = self._deliveries.get(parcel.kind)
+        if adapter is None:
+            result = DeliveryResult(False, detail=f"no way out for {parcel.kind}")
+        else:
+            result = await adapter.deliver(await self._with_picture(item))
+        now = seat.clock()
+        if result.delivered:
+            await seat.persist(
+                lambda conn: outbox.done(conn, parcel.item, fence=seat.fence, now=now, detail=result.detail)
+            )
+            log.info("delivered", extra={"event": "outbox.done", "item": parcel.item, "kind": parcel.kind})
+            return
+        dead = await seat.persist(
+            lambda conn: outbox.failed(
+                conn, parcel.item, fence=seat.fence, now=now, permanent=result.permanent, detail=result.detail
+            )
+        )
+        log.log(
+            logging.ERROR if dead else logging.WARNING,
+            "not delivered",
+            extra={"event": "outbox.dead" if dead else "outbox.deferred", "item": parcel.item, "why": result.detail},
+        )
+        if dead:
+            self._dead(parcel)
+
+    async def _with_picture(self, item: _Item) -> Parcel:
+        """The parcel with page 1's picture, which the item's row does not carry."""
+        job = item.job
+        if job is None or item.parcel.kind != "status_mail":
+            return item.parcel
+        picture = await self._seat.store.read(lambda conn: thumbnail_of(conn, job))
+        payload = {**item.parcel.payload, "thumbnail": base64.b64encode(picture).decode()}
+        return replace(item.parcel, payload=payload)

@@ -1,0 +1,310 @@
+"""The page steps of the walk: a message becomes a job, a job gets its pages (docs/architecture.md section 2).
+
+Every step's product lies in the store: a step that finds its product is done. Nothing here opens a document: that is
+the page processes' work, over descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any  # document descriptions are JSON
+
+from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.station import Station
+from faxgw.document import types as pages
+from faxgw.document.client import PageClient, PagesUnavailable
+from faxgw.fax import ids
+from faxgw.fax.account import Effective, from_snapshot
+from faxgw.fax.errors import FaxError
+from faxgw.fax.number import parse_number, recipient_zone
+from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import StoredFile
+from faxgw.fax.report import RefusedReport
+from faxgw.formats.report_payload import refused_to_payload
+from faxgw.store import directory, messages, queue
+from faxgw.store.errors import ObjectDamaged
+from faxgw.store.files import Kind
+from faxgw.store.reports import item_id
+
+log = logging.getLogger(__name__)
+
+WALKS = 2
+"""Mails walked at the same time: one per core of a small machine."""
+RENDERINGS = 2
+"""Jobs rendered at the same time."""
+THUMBNAIL_PX = 360
+"""Width of page 1's picture in the status mail."""
+MAX_THUMBNAIL = 120_000
+"""Octets of that picture, at most; larger ones are left out."""
+
+
+class PageWorker:
+    """Walks messages and renders jobs.
+
+    Args:
+        seat: The node.
+        client: The page processes.
+    """
+
+    def __init__(self, seat: Seat, client: PageClient) -> None:
+        self._seat = seat
+        self._client = client
+        self.walking: Station[messages.LeasedMessage] = Station(
+            "walk",
+            places=WALKS,
+            wake=seat.store.listen(messages.TOPIC),
+            take=self._take_messages,
+            work=self._walk,
+            next_due=lambda: seat.store.read(messages.next_walk),
+            clock=seat.clock,
+        )
+        self.rendering: Station[queue.LeasedJob] = Station(
+            "render",
+            places=RENDERINGS,
+            wake=seat.store.listen(queue.RENDER_TOPIC),
+            take=self._take_jobs,
+            work=self._render,
+            next_due=self._no_due,
+            clock=seat.clock,
+        )
+
+    async def _no_due(self) -> float | None:
+        return self._seat.clock() + 5.0 if await self._seat.store.read(queue.rendering_waits) else None
+
+    async def _take_messages(self, limit: int) -> Sequence[messages.LeasedMessage]:
+        seat = self._seat
+        return await seat.store.run(lambda conn: messages.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
+
+    async def _take_jobs(self, limit: int) -> Sequence[queue.LeasedJob]:
+        seat = self._seat
+        return await seat.store.run(
+            lambda conn: queue.lease_rendering(conn, fence=seat.fence, now=seat.clock(), limit=limit)
+        )
+
+    # ------------------------------------------------------------------------------------------------------ walk
+
+    async def _walk(self, message: messages.LeasedMessage) -> None:
+        seat = self._seat
+        settings = await seat.store.read(
+            lambda conn: directory.effective(conn, seat.system, message.customer, message.user)
+        )
+        if message.tries > messages.MAX_TRIES:
+            await self._refuse(message, settings, "The gateway could not process this mail.", our_fault=True)
+            return
+        try:
+            walked = await self._walk_mail(message, settings)
+        except FaxError as exc:
+            log.warning("walk failed", extra={"event": "message.walk_failed", "job": message.id, "why": str(exc)})
+            now, why = seat.clock(), str(exc)
+            await seat.store.run(lambda conn: messages.put_back(conn, message.id, fence=seat.fence, now=now, why=why))
+            return
+        if isinstance(walked, pages.Refused):
+            await self._refuse(message, settings, walked.public, our_fault=False)
+            return
+        try:
+            documents = [await self._keep(document) for document in walked.documents]
+        finally:
+            walked.close()
+        await self._make_job(message, settings, documents)
+
+    async def _walk_mail(self, message: messages.LeasedMessage, settings: Effective) -> pages.Walked | pages.Refused:
+        try:
+            mail = await self._seat.files.open_read(message.file)
+        except ObjectDamaged as exc:
+            raise PagesUnavailable(str(exc)) from exc
+        try:
+            return await self._client.walk(
+                mail,
+                pages.WalkOptions(
+                    attachments_only=settings["attachments_only"],
+                    body_only=settings["body_only"],
+                    ignore_inline_images=settings["ignore_inline_images"],
+                    min_image_px=settings["min_image_px"],
+                ),
+            )
+        finally:
+            os.close(mail)
+
+    async def _keep(self, document: pages.Document) -> dict[str, Any]:
+        stored = await self._seat.files.adopt_fd(document.fd, Kind.OBJECT)
+        return {
+            "name": document.name,
+            "kind": document.kind.value if document.kind else None,
+            "charset": document.charset,
+            "origin": document.origin.value,
+            "key": stored.key,
+            "sha256": stored.sha256,
+            "size": stored.size,
+        }
+
+    async def _make_job(
+        self, message: messages.LeasedMessage, settings: Effective, documents: Sequence[dict[str, Any]]
+    ) -> None:
+        seat, now = self._seat, self._seat.clock()
+        plan = dial_plan(settings)
+        faxes = []
+        for person in message.recipients:
+            if person.linked:
+                continue
+            number = parse_number(person.typed, plan, person.sub_address)
+            facts = {
+                "typed": person.typed,
+                "e164": person.e164,
+                "sub": person.sub_address,
+                "zone": recipient_zone(number),
+            }
+            fax = ids.fax_id(secrets.token_bytes(ids.RANDOM_OCTETS))
+            faxes.append(queue.NewFax(fax, person.position, (facts,)))
+        job = queue.NewJob(
+            id=ids.job_id(secrets.token_bytes(ids.RANDOM_OCTETS)),
+            message=message.id,
+            customer=message.customer,
+            user=message.user,
+            owner=message.owner,
+            subject=message.subject,
+            in_reply_to=message.message_id,
+            accepted_at=message.received_at,
+            settings=settings.snapshot(),
+            report_to=report_targets(settings, message.sender),
+            documents=tuple(documents),
+            faxes=tuple(faxes),
+            latest=message.received_at + settings["valid_hours"] * 3600.0,
+            priority=1 if settings["priority"] == "express" else 0,
+        )
+        made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
+        if made:
+            log.info("job accepted", extra={"event": "job.accepted", "job": job.id, "faxes": len(faxes)})
+
+    async def _refuse(
+        self, message: messages.LeasedMessage, settings: Effective, reason: str, *, our_fault: bool
+    ) -> None:
+        seat, now = self._seat, self._seat.clock()
+        report = RefusedReport(
+            message=message.id,
+            subject=message.subject,
+            in_reply_to=message.message_id,
+            received_at=message.received_at,
+            recipients=tuple(r.typed for r in message.recipients),
+            reason=reason,
+            our_fault=our_fault,
+            time_zone=settings["time_zone"],
+            language=settings["language"],
+        )
+        targets = {
+            item_id(message.id, "refused", target): target for target in report_targets(settings, message.sender)
+        }
+        payload = refused_to_payload(report)
+        await seat.store.run(
+            lambda conn: messages.refuse(
+                conn,
+                message.id,
+                fence=seat.fence,
+                now=now,
+                reason=reason,
+                our_fault=our_fault,
+                targets=targets,
+                payload=payload,
+            )
+        )
+        level = logging.ERROR if our_fault else logging.INFO
+        log.log(level, "message refused", extra={"event": "message.refused", "job": message.id, "why": reason})
+
+    # ---------------------------------------------------------------------------------------------------- render
+
+    async def _render(self, job: queue.LeasedJob) -> None:
+        settings = from_snapshot(job.settings)
+        try:
+            rendered = await self._render_documents(job, settings)
+            if isinstance(rendered, pages.Refused):
+                await self._failed(job, rendered.public, temporary=False)
+                return
+            try:
+                if len(rendered.pages) > settings["max_pages"]:
+                    limit = settings["max_pages"]
+                    public = f"The fax has {len(rendered.pages)} pages; at most {limit} are allowed."
+                    await self._failed(job, public, temporary=False)
+                    return
+                await self._keep_body(job, rendered)
+            finally:
+                rendered.close()
+        except ObjectDamaged as exc:
+            await self._failed(job, exc.public, temporary=False, cause=Cause.DOCUMENT_DAMAGED)
+        except FaxError as exc:
+            log.warning("rendering failed", extra={"event": "job.render_failed", "job": job.id, "why": str(exc)})
+            await self._failed(job, exc.public, temporary=exc.temporary)
+
+    async def _render_documents(self, job: queue.LeasedJob, settings: Effective) -> pages.Rendered | pages.Refused:
+        with contextlib.ExitStack() as opened:
+            documents = []
+            for d in job.documents:
+                fd = await self._seat.files.open_read(StoredFile(d["key"], d["sha256"], d["size"]))
+                opened.callback(os.close, fd)
+                documents.append(
+                    pages.Document(
+                        fd=fd,
+                        name=d["name"],
+                        kind=pages.Kind(d["kind"]) if d["kind"] else None,
+                        charset=d["charset"],
+                        origin=pages.Origin(d["origin"]),
+                        size=d["size"],
+                    )
+                )
+            return await self._client.render(
+                documents,
+                pages.RenderOptions(
+                    resolution=pages.Resolution(settings["resolution"]),
+                    paper=pages.Paper(settings["paper"]),
+                    mode=pages.Mode(settings["mode"]),
+                    suppress_blank=settings["suppress_blank"],
+                    thumbnail_px=THUMBNAIL_PX,
+                ),
+            )
+
+    async def _keep_body(self, job: queue.LeasedJob, rendered: pages.Rendered) -> None:
+        seat, now = self._seat, self._seat.clock()
+        body = await seat.files.adopt_fd(rendered.fd, Kind.OBJECT)
+        facts = [{"rows": p.rows, "octets": p.octets, "document": p.document, "page": p.page} for p in rendered.pages]
+        thumbnail = b"" if rendered.thumbnail_fd is None else await asyncio.to_thread(_picture, rendered.thumbnail_fd)
+        kept = await seat.store.run(
+            lambda conn: queue.rendered(
+                conn,
+                job.id,
+                fence=seat.fence,
+                body=body,
+                pages=len(rendered.pages),
+                facts=facts,
+                thumbnail=thumbnail,
+                now=now,
+            )
+        )
+        if not kept:
+            await seat.files.remove(body.key)
+            return
+        log.info("pages ready", extra={"event": "job.ready", "job": job.id, "pages": len(rendered.pages)})
+
+    async def _failed(
+        self, job: queue.LeasedJob, reason: str, *, temporary: bool, cause: Cause = Cause.RENDERING_FAILED
+    ) -> None:
+        seat, now = self._seat, self._seat.clock()
+        await seat.store.run(
+            lambda conn: queue.rendering_failed(
+                conn, job.id, fence=seat.fence, now=now, cause=cause, reason=reason, temporary=temporary
+            )
+        )
+        log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
+
+
+def _picture(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0) if size <= MAX_THUMBNAIL else b""
+
+
+def report_targets(settings: Effective, sender: str) -> tuple[str, ...]:
+    """Where status mails go: the settings' addresses, else the envelope sender; never the null sender."""
+    return tuple(settings["report_addresses"]) or ((sender,) if sender else ())

@@ -1,0 +1,182 @@
+"""Who may do what: customers, profiles, users, senders, fax domains, and the settings in force for each.
+
+Everything that acts for a customer asks here; a row of another customer is never returned (docs/spine.md
+section 1). The TOML seed is laid over the tables at start: what it names is made or changed, nothing is removed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+
+from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve
+from faxgw.store import schema as t
+
+
+@dataclass(frozen=True, slots=True)
+class UserSeed:
+    """A user as the seed gives it."""
+
+    name: str
+    login: str | None = None
+    password_hash: str | None = None
+    profile: str | None = None
+    addresses: tuple[str, ...] = ()
+    """Envelope senders that are this user."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSeed:
+    """A customer as the seed gives it."""
+
+    id: str
+    name: str
+    domains: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Envelope senders that may send without being a user; `@example.org` is a whole domain."""
+    networks: tuple[str, ...] = ()
+    """CIDR networks whose hosts may send."""
+    profiles: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    users: tuple[UserSeed, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is needed to check a login."""
+
+    user: str
+    customer: str
+    password: str
+    state: AccountState
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who an envelope sender, a domain or a network belongs to."""
+
+    customer: str
+    user: str
+
+
+def _upsert(conn: Connection, table: Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
+    where = [table.c[name] == value for name, value in key.items()]
+    if conn.execute(select(table.c[next(iter(key))]).where(*where)).first() is None:
+        conn.execute(insert(table).values(**key, **values))
+    elif values:
+        conn.execute(update(table).where(*where).values(**values))
+
+
+def seed(conn: Connection, customers: Sequence[CustomerSeed]) -> None:
+    """Lay the seed over the directory."""
+    for c in customers:
+        state = conn.execute(select(t.customers.c.state).where(t.customers.c.id == c.id)).scalar()
+        _upsert(
+            conn,
+            t.customers,
+            {"id": c.id},
+            {"name": c.name, "settings": dict(c.settings), "state": state or AccountState.ACTIVE.value},
+        )
+        for name, settings in c.profiles.items():
+            _upsert(
+                conn,
+                t.profiles,
+                {"id": f"{c.id}/{name}"},
+                {"customer": c.id, "name": name, "settings": dict(settings)},
+            )
+        for domain in c.domains:
+            _upsert(conn, t.domains, {"name": domain.lower()}, {"customer": c.id, "settings": {}})
+        for network in c.networks:
+            _sender(conn, "network", str(ipaddress.ip_network(network)), c.id, None)
+        for address in c.addresses:
+            _sender(conn, "domain" if address.startswith("@") else "address", address.lower().lstrip("@"), c.id, None)
+        for user in c.users:
+            _seed_user(conn, c.id, user)
+
+
+def _seed_user(conn: Connection, customer: str, user: UserSeed) -> None:
+    key = f"{customer}/{user.name}"
+    state = conn.execute(select(t.users.c.state).where(t.users.c.id == key)).scalar()
+    values: dict[str, object] = {
+        "customer": customer,
+        "name": user.name,
+        "login": user.login,
+        "password": user.password_hash,
+        "profile": f"{customer}/{user.profile}" if user.profile else None,
+        "settings": dict(user.settings),
+        "state": state or AccountState.ACTIVE.value,
+    }
+    _upsert(conn, t.users, {"id": key}, values)
+    for address in user.addresses:
+        _sender(conn, "address", address.lower(), customer, key)
+
+
+def _sender(conn: Connection, kind: str, value: str, customer: str, user: str | None) -> None:
+    _upsert(conn, t.senders, {"kind": kind, "value": value}, {"customer": customer, "user": user})
+
+
+def forget_sender(conn: Connection, kind: str, value: str) -> None:
+    """Take an authorisation away."""
+    conn.execute(delete(t.senders).where(t.senders.c.kind == kind, t.senders.c.value == value))
+
+
+def login(conn: Connection, name: str) -> Login | None:
+    """The user of a login, or None."""
+    row = conn.execute(select(t.users).where(t.users.c.login == name)).mappings().first()
+    if row is None or row["password"] is None:
+        return None
+    return Login(row["id"], row["customer"], row["password"], AccountState(row["state"]))
+
+
+def sender(conn: Connection, address: str, peer: str) -> tuple[Sender, str] | None:
+    """Who may send as `address` from `peer`, and why: (`sender`, `address` | `network`), or None."""
+    address = address.lower()
+    for kind, value in (("address", address), ("domain", address.rpartition("@")[2])):
+        row = conn.execute(
+            select(t.senders.c.customer, t.senders.c.user).where(t.senders.c.kind == kind, t.senders.c.value == value)
+        ).first()
+        if row is not None:
+            return Sender(row.customer, row.user or ""), "address"
+    try:
+        host = ipaddress.ip_address(peer)
+    except ValueError:
+        return None
+    for row in conn.execute(select(t.senders).where(t.senders.c.kind == "network")):
+        if host in ipaddress.ip_network(row.value):
+            return Sender(row.customer, row.user or ""), "network"
+    return None
+
+
+def domain_customer(conn: Connection, domain: str) -> tuple[bool, str | None]:
+    """(is it a fax domain of ours, the customer it belongs to or None for every customer)."""
+    row = conn.execute(select(t.domains.c.customer).where(t.domains.c.name == domain.lower())).first()
+    return (False, None) if row is None else (True, row.customer)
+
+
+def account_states(conn: Connection, customer: str, user: str) -> tuple[AccountState, AccountState]:
+    """States of customer and user (active where there is no user row); ended where there is no customer."""
+    c = conn.execute(select(t.customers.c.state).where(t.customers.c.id == customer)).scalar()
+    u = conn.execute(select(t.users.c.state).where(t.users.c.id == user, t.users.c.customer == customer)).scalar()
+    return AccountState(c or AccountState.ENDED), AccountState(u or AccountState.ACTIVE)
+
+
+def effective(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Effective:
+    """The settings in force for a user of a customer, each with its origin."""
+    levels: list[tuple[Origin, Mapping[str, object]]] = [(Origin(Level.SYSTEM), system)]
+    row = conn.execute(select(t.customers).where(t.customers.c.id == customer)).mappings().first()
+    if row is not None:
+        levels.append((Origin(Level.CUSTOMER, customer), row["settings"]))
+    person = (
+        conn.execute(select(t.users).where(t.users.c.id == user, t.users.c.customer == customer)).mappings().first()
+    )
+    if person is not None:
+        profile = conn.execute(
+            select(t.profiles).where(t.profiles.c.id == person["profile"], t.profiles.c.customer == customer)
+        ).mappings()
+        levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
+        levels.append((Origin(Level.USER, person["name"]), person["settings"]))
+    return resolve(levels)

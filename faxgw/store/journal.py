@@ -1,0 +1,53 @@
+"""The journal: one row per transition, in the transaction of the transition (docs/spine.md section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, or_, select
+
+from faxgw.store import schema as t
+
+MAX_EVENTS_SHOWN = 2000
+"""Rows `of_entity` returns at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry."""
+
+    serial: int
+    at: float
+    """Unix seconds."""
+    entity: str
+    what: str
+    who: str
+    data: Mapping[str, object]
+
+
+def note(
+    conn: Connection,
+    entity: str,
+    what: str,
+    *,
+    now: float,
+    who: str = "gateway",
+    job: str | None = None,
+    data: Mapping[str, object] | None = None,
+) -> None:
+    """Add an entry."""
+    conn.execute(
+        insert(t.events).values(at=now, entity=entity, job=job, what=what, who=who[:130], data=dict(data or {}))
+    )
+
+
+def of_entity(conn: Connection, entity: str) -> Sequence[Event]:
+    """The newest entries of one entity, or of everything that belongs to a job, oldest first."""
+    rows = conn.execute(
+        select(t.events)
+        .where(or_(t.events.c.entity == entity, t.events.c.job == entity))
+        .order_by(t.events.c.serial.desc())
+        .limit(MAX_EVENTS_SHOWN)
+    ).mappings()
+    return [Event(r["serial"], r["at"], r["entity"], r["what"], r["who"], r["data"]) for r in rows][::-1]

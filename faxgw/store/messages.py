@@ -1,0 +1,276 @@
+"""Messages: what a 250 promised (docs/spine.md section 5), until it is walked into a job or refused to its owner."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from faxgw.fax.job import FaxState, MessageState
+from faxgw.fax.ports import MailSubmission, StoredFile
+from faxgw.store import outbox
+from faxgw.store import schema as t
+from faxgw.store.journal import note
+from faxgw.store.unit import notify
+
+TOPIC = "messages"
+"""Noted when a message waits to be walked."""
+DUPLICATE_WINDOW = 86400.0
+"""Seconds in which the same mail to the same recipient is one fax."""
+MAX_TRIES = 3
+"""Walks of one message before it is refused as our fault."""
+LEASE = 360.0
+"""Seconds one walk may last."""
+PAUSE = 30.0
+"""Seconds before a walk that failed by our fault is tried again."""
+
+
+def recipient_key(owner: str, sender: str, message_id: str, sha256: str, recipient: str) -> str:
+    """The idempotency key of one recipient of one mail."""
+    parts = "\x00".join((owner, sender.lower(), message_id, sha256, recipient))
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def owner_of(mail: MailSubmission) -> str:
+    """The AUTH login, else the authorised envelope sender (spine section 1)."""
+    return mail.principal.login or mail.sender
+
+
+def accept(conn: Connection, mail: MailSubmission) -> str:
+    """Commit a mail: message, recipients, keys, event. Returns the id of the first message when all is known already.
+
+    A recipient known in the last 24 h is linked, not sent again, unless the first failed, expired, was cancelled
+    or refused. Run again after an uncertain commit, it finds its own id and is done.
+    """
+    if conn.execute(select(t.messages.c.id).where(t.messages.c.id == mail.message)).first() is not None:
+        return ""
+    owner, now = owner_of(mail), mail.received_at
+    known: list[str] = []
+    keys = []
+    for r in mail.recipients:
+        key = recipient_key(owner, mail.sender, mail.message_id, mail.file.sha256, f"{r.number_e164}/{r.sub_address}")
+        first = _still_good(conn, key, now)
+        known.append(first)
+        keys.append(key)
+    if known and all(known):
+        note(conn, known[0], "message.duplicate", now=now, who=owner, data={"size": mail.file.size})
+        return known[0]
+    conn.execute(
+        insert(t.messages).values(
+            id=mail.message,
+            state=MessageState.RECEIVED.value,
+            received_at=now,
+            customer=mail.principal.customer,
+            user=mail.principal.user,
+            how=mail.principal.how,
+            login=mail.principal.login,
+            sender=mail.sender,
+            message_id=mail.message_id[:998],
+            subject=mail.subject[:998],
+            envid=mail.envid,
+            ret=mail.ret,
+            file_key=mail.file.key,
+            file_sha256=mail.file.sha256,
+            file_size=mail.file.size,
+        )
+    )
+    for position, (r, first, key) in enumerate(zip(mail.recipients, known, keys, strict=True), 1):
+        conn.execute(
+            insert(t.message_recipients).values(
+                message=mail.message,
+                position=position,
+                address=r.address,
+                number_typed=r.number_typed,
+                number_e164=r.number_e164,
+                sub_address=r.sub_address,
+                notify=r.notify,
+                orcpt=r.orcpt,
+                duplicate_of=first or None,
+            )
+        )
+        if not first:
+            conn.execute(delete(t.dedupe).where(t.dedupe.c.key == key))
+            conn.execute(insert(t.dedupe).values(key=key, message=mail.message, position=position, created_at=now))
+    note(
+        conn,
+        mail.message,
+        "message.received",
+        now=now,
+        who=owner,
+        data={"size": mail.file.size, "recipients": len(mail.recipients), "linked": sum(map(bool, known))},
+    )
+    notify(conn, TOPIC)
+    return ""
+
+
+def _still_good(conn: Connection, key: str, now: float) -> str:
+    """The message under which this recipient was accepted, if that fax is alive or sent; else empty."""
+    row = conn.execute(select(t.dedupe).where(t.dedupe.c.key == key)).first()
+    if row is None or now - row.created_at > DUPLICATE_WINDOW:
+        return ""
+    where = (t.message_recipients.c.message == row.message) & (t.message_recipients.c.position == row.position)
+    fax = conn.execute(select(t.message_recipients.c.fax).where(where)).scalar()
+    if fax is None:
+        state = conn.execute(select(t.messages.c.state).where(t.messages.c.id == row.message)).scalar()
+        return "" if state == MessageState.REFUSED else str(row.message)
+    state = conn.execute(select(t.faxes.c.state).where(t.faxes.c.id == fax)).scalar()
+    bad = (FaxState.FAILED, FaxState.EXPIRED, FaxState.CANCELLED)
+    return "" if state in bad else str(row.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient of a leased message."""
+
+    position: int
+    typed: str
+    e164: str
+    sub_address: str
+    linked: bool
+    """True when it is a duplicate and gets no fax."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedMessage:
+    """A message to be walked."""
+
+    id: str
+    tries: int
+    received_at: float
+    customer: str
+    user: str
+    owner: str
+    sender: str
+    message_id: str
+    subject: str
+    file: StoredFile
+    recipients: tuple[Recipient, ...]
+
+
+def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedMessage]:
+    """Lease messages to walk, oldest first; those of earlier fences and expired leases come back."""
+    free = or_(t.messages.c.lease_fence.is_(None), t.messages.c.lease_fence < fence, t.messages.c.lease_until < now)
+    rows = conn.execute(
+        select(t.messages)
+        .where(t.messages.c.state == MessageState.RECEIVED, t.messages.c.not_before <= now, free)
+        .order_by(t.messages.c.received_at)
+        .limit(limit)
+    ).all()
+    found = []
+    for row in rows:
+        conn.execute(
+            update(t.messages)
+            .where(t.messages.c.id == row.id)
+            .values(lease_fence=fence, lease_until=now + LEASE, tries=row.tries + 1)
+        )
+        people = conn.execute(
+            select(t.message_recipients)
+            .where(t.message_recipients.c.message == row.id)
+            .order_by(t.message_recipients.c.position)
+        ).all()
+        found.append(
+            LeasedMessage(
+                row.id,
+                row.tries + 1,
+                row.received_at,
+                row.customer,
+                row.user,
+                row.login or row.sender,
+                row.sender,
+                row.message_id,
+                row.subject,
+                StoredFile(row.file_key, row.file_sha256, row.file_size),
+                tuple(
+                    Recipient(p.position, p.number_typed, p.number_e164, p.sub_address, p.duplicate_of is not None)
+                    for p in people
+                ),
+            )
+        )
+    return found
+
+
+def held_by(conn: Connection, message: str, fence: int) -> bool:
+    """True while the message waits to be walked under this fence's lease."""
+    return (
+        conn.execute(
+            select(t.messages.c.id).where(
+                t.messages.c.id == message,
+                t.messages.c.state == MessageState.RECEIVED,
+                t.messages.c.lease_fence == fence,
+            )
+        ).first()
+        is not None
+    )
+
+
+def put_back(conn: Connection, message: str, *, fence: int, now: float, why: str) -> None:
+    """A walk failed by our fault: try again later."""
+    if held_by(conn, message, fence):
+        conn.execute(
+            update(t.messages)
+            .where(t.messages.c.id == message)
+            .values(lease_fence=None, lease_until=None, not_before=now + PAUSE)
+        )
+        note(conn, message, "message.put_back", now=now, data={"why": why[:400]})
+
+
+def refuse(
+    conn: Connection,
+    message: str,
+    *,
+    fence: int,
+    now: float,
+    reason: str,
+    our_fault: bool,
+    targets: Mapping[str, str],
+    payload: Mapping[str, object],
+) -> None:
+    """The message cannot be faxed: its owner is told, its keys are free again.
+
+    Args:
+        conn: The unit's connection.
+        message: The message.
+        fence: Whose lease it must be under.
+        now: Unix seconds.
+        reason: Public text.
+        our_fault: True when the gateway failed, not the mail.
+        targets: Outbox id → mail address.
+        payload: What the mails say.
+    """
+    if not held_by(conn, message, fence):
+        return
+    row = conn.execute(select(t.messages).where(t.messages.c.id == message)).one()
+    conn.execute(
+        update(t.messages)
+        .where(t.messages.c.id == message)
+        .values(state=MessageState.REFUSED.value, reason=reason, lease_fence=None, lease_until=None)
+    )
+    conn.execute(delete(t.dedupe).where(t.dedupe.c.message == message))
+    note(conn, message, "message.refused", now=now, data={"reason": reason[:400], "our_fault": our_fault})
+    for item, target in targets.items():
+        outbox.put(conn, item, "refused_mail", target, customer=row.customer, payload=payload, now=now, message=message)
+
+
+def release_all(conn: Connection, *, fence: int) -> None:
+    """Give back what this fence holds (orderly stop): the tries are not counted."""
+    conn.execute(
+        update(t.messages)
+        .where(t.messages.c.state == MessageState.RECEIVED, t.messages.c.lease_fence == fence)
+        .values(lease_fence=None, lease_until=None, tries=t.messages.c.tries - 1)
+    )
+
+
+def forget_old_keys(conn: Connection, *, now: float) -> int:
+    """Remove keys older than the window; returns how many."""
+    return conn.execute(delete(t.dedupe).where(t.dedupe.c.created_at < now - DUPLICATE_WINDOW)).rowcount
+
+
+def next_walk(conn: Connection) -> float | None:
+    """Unix seconds from which the next message may be walked."""
+    return conn.execute(
+        select(func.min(t.messages.c.not_before)).where(
+            t.messages.c.state == MessageState.RECEIVED, t.messages.c.lease_fence.is_(None)
+        )
+    ).scalar()

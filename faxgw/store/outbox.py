@@ -1,0 +1,119 @@
+"""The outbox: what must leave the house, written in the transaction of the change that causes it.
+
+`due → leased → done | dead` (docs/spine.md section 1). At least once: the item's id is the receiver's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from faxgw.fax.ports import Parcel
+from faxgw.store import schema as t
+from faxgw.store.journal import note
+from faxgw.store.unit import notify
+
+TOPIC = "outbox"
+"""Noted when an item falls due."""
+PAUSES = (60.0, 300.0, 900.0, 1800.0, 3600.0, 4000.0)
+"""Seconds before the next try; the last repeats (Postfix: 300 to 4000 s; the first is shorter)."""
+LIFETIME = 5 * 86400.0
+"""Seconds after which an item is dead (Postfix maximal_queue_lifetime)."""
+LEASE = 300.0
+"""Seconds a try may last."""
+
+
+def put(
+    conn: Connection,
+    item: str,
+    kind: str,
+    target: str,
+    *,
+    customer: str,
+    payload: Mapping[str, object],
+    now: float,
+    job: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Write an item. The same id twice is one item (a unit may be run again)."""
+    if conn.execute(select(t.outbox.c.id).where(t.outbox.c.id == item)).first() is not None:
+        return
+    conn.execute(
+        insert(t.outbox).values(
+            id=item,
+            kind=kind,
+            target=target,
+            customer=customer,
+            job=job,
+            message=message,
+            payload=dict(payload),
+            state="due",
+            created_at=now,
+            due_at=now,
+        )
+    )
+    note(conn, item, "outbox.due", now=now, job=job or message, data={"kind": kind})
+    notify(conn, TOPIC)
+
+
+def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[tuple[Parcel, str | None]]:
+    """Lease items that are due: (parcel, job). Items of earlier fences and of expired leases come back too."""
+    due = or_(
+        (t.outbox.c.state == "due") & (t.outbox.c.due_at <= now),
+        (t.outbox.c.state == "leased") & ((t.outbox.c.lease_until < now) | (t.outbox.c.lease_fence < fence)),
+    )
+    rows = conn.execute(select(t.outbox).where(due).order_by(t.outbox.c.due_at).limit(limit)).all()
+    for row in rows:
+        conn.execute(
+            update(t.outbox)
+            .where(t.outbox.c.id == row.id)
+            .values(state="leased", lease_fence=fence, lease_until=now + LEASE, tries=row.tries + 1)
+        )
+    return [(Parcel(r.id, r.kind, r.target, r.payload, r.created_at, r.tries + 1), r.job) for r in rows]
+
+
+def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None, str | None] | None:
+    found: Row[str, int, float, str | None, str | None] | None = conn.execute(
+        select(t.outbox.c.id, t.outbox.c.tries, t.outbox.c.created_at, t.outbox.c.job, t.outbox.c.message).where(
+            t.outbox.c.id == item, t.outbox.c.state == "leased", t.outbox.c.lease_fence == fence
+        )
+    ).first()
+    return found
+
+
+def done(conn: Connection, item: str, *, fence: int, now: float, detail: str = "") -> None:
+    """The receiver has it."""
+    row = _leased(conn, item, fence)
+    if row is None:
+        return
+    conn.execute(update(t.outbox).where(t.outbox.c.id == item).values(state="done", done_at=now, detail=detail[:2000]))
+    note(conn, item, "outbox.done", now=now, job=row.job or row.message, data={"detail": detail[:400]})
+
+
+def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bool, detail: str) -> bool:
+    """The try failed: back to due after a pause, or dead. True when it is dead now."""
+    row = _leased(conn, item, fence)
+    if row is None:
+        return False
+    dead = permanent or now - row.created_at > LIFETIME
+    values: dict[str, object] = {"detail": detail[:2000]}
+    if dead:
+        values |= {"state": "dead", "done_at": now}
+    else:
+        values |= {"state": "due", "due_at": now + PAUSES[min(row.tries, len(PAUSES)) - 1]}
+    conn.execute(update(t.outbox).where(t.outbox.c.id == item).values(**values))
+    note(
+        conn,
+        item,
+        "outbox.dead" if dead else "outbox.deferred",
+        now=now,
+        job=row.job or row.message,
+        data={"detail": detail[:400]},
+    )
+    return dead
+
+
+def next_due(conn: Connection) -> float | None:
+    """Unix seconds of the next item that is or falls due."""
+    return conn.execute(select(func.min(t.outbox.c.due_at)).where(t.outbox.c.state == "due")).scalar()

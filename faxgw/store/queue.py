@@ -1,0 +1,408 @@
+"""Jobs and faxes: made, rendered, moved from state to state (docs/spine.md sections 1 and 2).
+
+`move` is the only place where a fax changes its state; it asks `fax.job.check_transition`, writes the event and, when
+the last fax of a job becomes final, the job's reports, all in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any  # a settings snapshot and column values are plain JSON
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+
+from faxgw.fax.errors import Stale
+from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
+from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import StoredFile
+from faxgw.store import reports
+from faxgw.store import schema as t
+from faxgw.store.journal import note
+from faxgw.store.messages import held_by
+from faxgw.store.unit import notify
+
+RENDER_TOPIC = "render"
+"""Noted when a job waits for its pages."""
+CALL_TOPIC = "call"
+"""Noted when a fax may be ready to be called."""
+RENDER_LEASE = 360.0
+"""Seconds one rendering may last: the page process ends it after 300."""
+MAX_RENDER_TRIES = 3
+"""Tries to make the pages of a job before it fails."""
+RENDER_PAUSE = 20.0
+"""Seconds before a rendering that failed by our fault is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewFax:
+    """One recipient of a new job."""
+
+    id: str
+    position: int
+    numbers: tuple[Mapping[str, str], ...]
+    """Each `typed`, `e164`, `sub`, `zone`; the first is dialled first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be committed."""
+
+    id: str
+    message: str | None
+    customer: str
+    user: str
+    owner: str
+    subject: str
+    in_reply_to: str
+    accepted_at: float
+    settings: Mapping[str, Any]
+    """`Effective.snapshot()`."""
+    report_to: tuple[str, ...]
+    documents: tuple[Mapping[str, Any], ...]
+    """Each `name`, `kind`, `key`, `sha256`, `size`, as the page process wants them back, in order."""
+    faxes: tuple[NewFax, ...]
+    latest: float | None
+    priority: int
+    resend_of: str | None = None
+
+
+def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> bool:
+    """Commit a job with its faxes; a message becomes walked. False when the message's lease is not ours any more."""
+    if conn.execute(select(t.jobs.c.id).where(t.jobs.c.id == job.id)).first() is not None:
+        return True
+    if job.message is not None and not held_by(conn, job.message, fence or 0):
+        return False
+    conn.execute(
+        insert(t.jobs).values(
+            id=job.id,
+            message=job.message,
+            customer=job.customer,
+            user=job.user,
+            owner=job.owner,
+            subject=job.subject,
+            in_reply_to=job.in_reply_to,
+            accepted_at=job.accepted_at,
+            open=len(job.faxes),
+            settings=dict(job.settings),
+            report_to=list(job.report_to),
+            page_facts=[],
+            resend_of=job.resend_of,
+        )
+    )
+    conn.execute(
+        insert(t.faxes),
+        [
+            {
+                "id": f.id,
+                "job": job.id,
+                "customer": job.customer,
+                "position": f.position,
+                "state": FaxState.ACCEPTED.value,
+                "since": now,
+                "numbers": [dict(n) for n in f.numbers],
+                "e164": f.numbers[0]["e164"],
+                "priority": job.priority,
+                "latest": job.latest,
+            }
+            for f in job.faxes
+        ],
+    )
+    conn.execute(
+        insert(t.job_documents),
+        [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)],
+    )
+    if job.message is not None:
+        conn.execute(
+            update(t.messages)
+            .where(t.messages.c.id == job.message)
+            .values(state=MessageState.WALKED.value, job=job.id, lease_fence=None, lease_until=None)
+        )
+        for fax in job.faxes:
+            conn.execute(
+                update(t.message_recipients)
+                .where(t.message_recipients.c.message == job.message, t.message_recipients.c.position == fax.position)
+                .values(fax=fax.id)
+            )
+        note(conn, job.message, "message.walked", now=now, job=job.id)
+    note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
+    for fax in job.faxes:
+        note(conn, fax.id, "fax.accepted", now=now, job=job.id)
+    notify(conn, RENDER_TOPIC)
+    return True
+
+
+def fax_row(conn: Connection, fax: str) -> Row[Any]:
+    """The row of a fax.
+
+    Raises:
+        Stale: If there is none.
+    """
+    row: Row[Any] | None = conn.execute(select(t.faxes).where(t.faxes.c.id == fax)).first()
+    if row is None:
+        raise Stale(f"no fax {fax}", public="There is no such fax.", temporary=False)
+    return row
+
+
+def move(
+    conn: Connection,
+    fax: str,
+    to: FaxState,
+    *,
+    now: float,
+    who: str = "gateway",
+    cause: Cause | None = None,
+    reason: str = "",
+    until: float = 0.0,
+    values: Mapping[str, Any] | None = None,
+) -> None:
+    """Change a fax's state: transition checked, event written, the job finished with its last fax.
+
+    Args:
+        conn: The unit's connection.
+        fax: The fax.
+        to: Its new state.
+        now: Unix seconds.
+        who: Who did it, for the journal.
+        cause: Why; kept on the row.
+        reason: Public words, kept on the row.
+        until: WAITING: not before, Unix seconds.
+        values: Further columns.
+
+    Raises:
+        IllegalTransition: If the table does not hold it; nothing is changed.
+        Stale: If there is no such fax.
+    """
+    row = fax_row(conn, fax)
+    old = FaxState(row.state)
+    check_transition(old, to)
+    changed: dict[str, Any] = {"state": to.value, "since": now, "version": row.version + 1, "until": until}
+    changed |= {"reason": reason[:400], **(values or {})}
+    if cause is not None:
+        changed["cause"] = cause.value
+    if to.final:
+        changed |= {"finished_at": now, "wish": Wish.NONE.value}
+    done = conn.execute(update(t.faxes).where(t.faxes.c.id == fax, t.faxes.c.version == row.version).values(**changed))
+    if done.rowcount != 1:
+        raise Stale(f"fax {fax} changed under us")
+    data: dict[str, Any] = {"from": old.value, "to": to.value}
+    data |= {"cause": cause.value} if cause else {}
+    data |= {"reason": reason[:400]} if reason else {}
+    data |= {"until": until} if until else {}
+    note(conn, fax, f"fax.{to.value}", now=now, who=who, job=row.job, data=data)
+    if to.final:
+        _count_down(conn, row.job, now)
+    elif to in (FaxState.READY, FaxState.WAITING):
+        notify(conn, CALL_TOPIC)
+    elif to is FaxState.ACCEPTED:
+        notify(conn, RENDER_TOPIC)
+
+
+def _count_down(conn: Connection, job: str, now: float) -> None:
+    """One fax of a job is final; the one that brings `open` to 0 writes the reports."""
+    conn.execute(update(t.jobs).where(t.jobs.c.id == job).values(open=t.jobs.c.open - 1))
+    if conn.execute(select(t.jobs.c.open).where(t.jobs.c.id == job)).scalar_one() == 0:
+        conn.execute(update(t.jobs).where(t.jobs.c.id == job).values(finished_at=now))
+        note(conn, job, "job.finished", now=now, job=job)
+        reports.finished(conn, job, now)
+
+
+# ------------------------------------------------------------------------------------------------------ rendering
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJob:
+    """A job whose pages are to be made."""
+
+    id: str
+    tries: int
+    settings: Mapping[str, Any]
+    documents: tuple[Mapping[str, Any], ...]
+    faxes: tuple[str, ...]
+
+
+def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedJob]:
+    """Lease jobs without pages, express first; their accepted faxes are rendering from here."""
+    free = or_(t.jobs.c.lease_fence.is_(None), t.jobs.c.lease_fence < fence, t.jobs.c.lease_until < now)
+    wanted = (
+        select(t.jobs.c.id)
+        .join(t.faxes, t.faxes.c.job == t.jobs.c.id)
+        .where(
+            t.jobs.c.body_key.is_(None),
+            t.jobs.c.not_before <= now,
+            free,
+            t.faxes.c.state.in_([FaxState.ACCEPTED, FaxState.RENDERING]),
+        )
+        .group_by(t.jobs.c.id)
+        .order_by(func.max(t.faxes.c.priority).desc(), func.min(t.jobs.c.accepted_at))
+        .limit(limit)
+    )
+    leased = []
+    for job in conn.execute(wanted).scalars().all():
+        row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
+        conn.execute(
+            update(t.jobs)
+            .where(t.jobs.c.id == job)
+            .values(lease_fence=fence, lease_until=now + RENDER_LEASE, render_tries=row.render_tries + 1)
+        )
+        ids = []
+        states = conn.execute(
+            select(t.faxes.c.id, t.faxes.c.state).where(
+                t.faxes.c.job == job, t.faxes.c.state.in_([FaxState.ACCEPTED, FaxState.RENDERING])
+            )
+        ).all()
+        for fax in states:
+            if fax.state == FaxState.ACCEPTED:
+                move(conn, fax.id, FaxState.RENDERING, now=now)
+            ids.append(fax.id)
+        leased.append(LeasedJob(job, row.render_tries + 1, row.settings, _documents(conn, job), tuple(ids)))
+    return leased
+
+
+def _documents(conn: Connection, job: str) -> tuple[Mapping[str, Any], ...]:
+    query = select(t.job_documents).where(t.job_documents.c.job == job).order_by(t.job_documents.c.position)
+    return tuple(dict(row) for row in conn.execute(query).mappings())
+
+
+def _rendering(conn: Connection, job: str, fence: int) -> list[str] | None:
+    """The faxes of a job that are rendering under this fence; None when the lease is lost."""
+    row = conn.execute(select(t.jobs.c.lease_fence).where(t.jobs.c.id == job, t.jobs.c.body_key.is_(None))).first()
+    if row is None or row.lease_fence != fence:
+        return None
+    where = (t.faxes.c.job == job) & (t.faxes.c.state == FaxState.RENDERING)
+    return list(conn.execute(select(t.faxes.c.id).where(where).order_by(t.faxes.c.position)).scalars())
+
+
+def rendered(
+    conn: Connection,
+    job: str,
+    *,
+    fence: int,
+    body: StoredFile,
+    pages: int,
+    facts: Sequence[Mapping[str, Any]],
+    thumbnail: bytes,
+    now: float,
+) -> bool:
+    """The body is durable and n is fixed: the job's faxes are ready. False when the lease was lost."""
+    found = _rendering(conn, job, fence)
+    if found is None:
+        return False
+    conn.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job)
+        .values(
+            body_key=body.key,
+            body_sha256=body.sha256,
+            body_size=body.size,
+            pages=pages,
+            page_facts=[dict(f) for f in facts],
+            thumbnail=thumbnail,
+            lease_fence=None,
+            lease_until=None,
+        )
+    )
+    conn.execute(update(t.faxes).where(t.faxes.c.job == job).values(pages=pages))
+    for fax in found:
+        move(conn, fax, FaxState.READY, now=now)
+    return True
+
+
+def rendering_failed(
+    conn: Connection, job: str, *, fence: int, now: float, cause: Cause, reason: str, temporary: bool
+) -> None:
+    """The pages could not be made: try again when the fault may be ours and tries are left, else failed."""
+    found = _rendering(conn, job, fence)
+    if found is None:
+        return
+    tries = conn.execute(select(t.jobs.c.render_tries).where(t.jobs.c.id == job)).scalar_one()
+    again = temporary and tries < MAX_RENDER_TRIES
+    conn.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job)
+        .values(lease_fence=None, lease_until=None, not_before=now + RENDER_PAUSE if again else now)
+    )
+    for fax in found:
+        if again:
+            move(conn, fax, FaxState.ACCEPTED, now=now, reason=reason)
+        else:
+            move(conn, fax, FaxState.FAILED, now=now, cause=cause, reason=reason)
+
+
+# ------------------------------------------------------------------------------------------------------- operator
+
+
+def wish(conn: Connection, fax: str, what: Wish, *, who: str, now: float) -> FaxState:
+    """Cancel or hold a fax: at once when no call is running, else as a wish that the close of the call obeys.
+
+    Returns:
+        The state the fax is in now.
+
+    Raises:
+        IllegalTransition: If the fax is final already.
+        Stale: If there is no such fax.
+    """
+    row = fax_row(conn, fax)
+    state = FaxState(row.state)
+    to = FaxState.CANCELLED if what is Wish.CANCEL else FaxState.HELD
+    if state is not FaxState.CALLING:
+        move(conn, fax, to, now=now, who=who, cause=Cause.CANCELLED if to is FaxState.CANCELLED else None)
+        return to
+    conn.execute(update(t.faxes).where(t.faxes.c.id == fax).values(wish=what.value, wish_by=who))
+    note(conn, fax, f"fax.wish.{what.value}", now=now, who=who, job=row.job)
+    notify(conn, "wish")
+    return state
+
+
+def release(conn: Connection, fax: str, *, who: str, now: float) -> FaxState:
+    """Let a held fax go on."""
+    row = fax_row(conn, fax)
+    to = FaxState.READY if row.pages else FaxState.ACCEPTED
+    move(conn, fax, to, now=now, who=who)
+    return to
+
+
+def expire(conn: Connection, *, now: float, limit: int = 200) -> int:
+    """Faxes whose latest time has passed expire; returns how many. Calls in progress are left to their close."""
+    states = [FaxState.ACCEPTED, FaxState.RENDERING, FaxState.READY, FaxState.WAITING, FaxState.HELD]
+    rows = conn.execute(
+        select(t.faxes.c.id, t.faxes.c.cause)
+        .where(t.faxes.c.state.in_(states), t.faxes.c.latest.is_not(None), t.faxes.c.latest < now)
+        .limit(limit)
+    ).all()
+    for row in rows:
+        move(conn, row.id, FaxState.EXPIRED, now=now, cause=Cause(row.cause) if row.cause else Cause.EXPIRED)
+    return len(rows)
+
+
+def overview(conn: Connection, *, limit: int, final: bool) -> Sequence[Mapping[str, Any]]:
+    """Faxes with what an operator wants to see, those not final first, newest first."""
+    where = t.faxes.c.finished_at.is_(None) if not final else t.faxes.c.id.is_not(None)
+    rows = conn.execute(
+        select(t.faxes, t.jobs.c.owner, t.jobs.c.subject, t.jobs.c.accepted_at)
+        .join(t.jobs, t.jobs.c.id == t.faxes.c.job)
+        .where(where)
+        .order_by(t.faxes.c.finished_at.is_not(None), t.jobs.c.accepted_at.desc(), t.faxes.c.position)
+        .limit(limit)
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def count_by_state(conn: Connection) -> Mapping[str, int]:
+    """Number of faxes in each state that is not final."""
+    rows = conn.execute(
+        select(t.faxes.c.state, func.count()).where(t.faxes.c.finished_at.is_(None)).group_by(t.faxes.c.state)
+    )
+    return {row.state: row[1] for row in rows}
+
+
+def oldest_open(conn: Connection) -> float | None:
+    """When the oldest fax that is not final was accepted, Unix seconds."""
+    return conn.execute(select(func.min(t.jobs.c.accepted_at)).where(t.jobs.c.open > 0)).scalar()
+
+
+def rendering_waits(conn: Connection) -> bool:
+    """True while a job without pages waits for its time to be rendered again."""
+    where = (t.faxes.c.state == FaxState.ACCEPTED) & t.jobs.c.body_key.is_(None)
+    query = select(t.jobs.c.id).join(t.faxes, t.faxes.c.job == t.jobs.c.id).where(where).limit(1)
+    return conn.execute(query).first() is not None

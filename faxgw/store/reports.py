@@ -1,0 +1,151 @@
+"""The reports of a job, built from its rows and put into the outbox by the transaction that finishes it.
+
+Whom they go to was fixed when the job was accepted (docs/spine.md section 1): never the null sender, never an
+address that was not authorised.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Connection, select
+
+from faxgw.fax.account import from_snapshot
+from faxgw.fax.job import FaxState, PageState
+from faxgw.fax.outcome import Cause
+from faxgw.fax.report import AttemptLine, FaxReport, JobReport
+from faxgw.formats.report_payload import report_to_payload
+from faxgw.store import outbox
+from faxgw.store import schema as t
+
+_NAMESPACE = uuid.UUID("6f1d3c1e-2d4b-5c57-9a53-0f0a3f0a7c10")
+"""For ids that a repeated unit must find again (RFC 9562 section 5.5)."""
+
+
+def item_id(*parts: str) -> str:
+    """The outbox id of one report to one address: the same however often the unit runs."""
+    return "out_" + uuid.uuid5(_NAMESPACE, "/".join(parts)).hex
+
+
+def finished(conn: Connection, job: str, now: float) -> None:
+    """Write the status mails of a job that is finished."""
+    report = job_report(conn, job)
+    settings = from_snapshot(conn.execute(select(t.jobs.c.settings).where(t.jobs.c.id == job)).scalar_one())
+    good = all(f.state is FaxState.SENT for f in report.faxes)
+    if not settings["report_success" if good else "report_failure"]:
+        return
+    _put(conn, report, "finished", now)
+
+
+def doubt(conn: Connection, fax: str, attempt: str, now: float) -> None:
+    """Tell the sender now that a fax is in doubt while it goes on by policy (`remaining`, `marked`)."""
+    job = conn.execute(select(t.faxes.c.job).where(t.faxes.c.id == fax)).scalar_one()
+    report = job_report(conn, job, in_doubt=fax)
+    _put(conn, report, f"doubt/{attempt}", now)
+
+
+def _put(conn: Connection, report: JobReport, occasion: str, now: float) -> None:
+    payload = report_to_payload(report)
+    for address in conn.execute(select(t.jobs.c.report_to).where(t.jobs.c.id == report.job)).scalar_one():
+        outbox.put(
+            conn,
+            item_id(report.job, occasion, address),
+            "status_mail",
+            address,
+            customer=report.customer,
+            payload=payload,
+            now=now,
+            job=report.job,
+        )
+
+
+def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
+    """Everything a sender may be told of a job, as it stands in this transaction (thumbnail left out)."""
+    row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
+    settings = from_snapshot(row.settings)
+    faxes = conn.execute(select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position)).all()
+    return JobReport(
+        job=row.id,
+        customer=row.customer,
+        owner=row.owner,
+        subject=row.subject,
+        in_reply_to=row.in_reply_to,
+        accepted_at=row.accepted_at,
+        finished_at=row.finished_at,
+        faxes=tuple(_fax_report(conn, f.id, in_doubt=f.id == in_doubt) for f in faxes),
+        time_zone=settings["time_zone"],
+        language=settings["language"],
+        billing_code=settings["billing_code"],
+        thumbnail=b"",
+        resent_of=row.resend_of or "",
+    )
+
+
+def _fax_report(conn: Connection, fax: str, *, in_doubt: bool) -> FaxReport:
+    row = conn.execute(select(t.faxes).where(t.faxes.c.id == fax)).one()
+    number = row.numbers[row.number_index]
+    confirmed, doubtful = page_counts(conn, fax)
+    cause = Cause(row.cause) if row.cause else Cause.IN_DOUBT if in_doubt else Cause.OK
+    return FaxReport(
+        fax=row.id,
+        position=row.position,
+        number_typed=row.numbers[0]["typed"],
+        number_e164=number["e164"],
+        state=FaxState(row.state),
+        cause=Cause.IN_DOUBT if in_doubt else cause,
+        in_doubt=in_doubt,
+        pages_total=row.pages,
+        pages_confirmed=row.pages if row.state == FaxState.SENT else confirmed,
+        doubtful_page=doubtful,
+        reason=row.reason if row.state == FaxState.FAILED else "",
+        attempts=tuple(attempt_lines(conn, fax)),
+        finished_at=row.finished_at,
+    )
+
+
+def page_counts(conn: Connection, fax: str) -> tuple[int, int | None]:
+    """(longest run of confirmed pages at one number, the page that is in doubt there or None)."""
+    ledger = conn.execute(
+        select(t.page_ledger).where(t.page_ledger.c.fax == fax).order_by(t.page_ledger.c.number_index)
+    ).all()
+    best, doubtful = 0, None
+    for index in {r.number_index for r in ledger}:
+        confirmed = sum(1 for r in ledger if r.number_index == index and r.state == PageState.CONFIRMED)
+        pages = [r.page for r in ledger if r.number_index == index and r.state == PageState.DOUBTFUL]
+        if confirmed >= best:
+            best, doubtful = confirmed, min(pages, default=None)
+    return best, doubtful
+
+
+def attempt_lines(conn: Connection, fax: str) -> list[AttemptLine]:
+    """Every closed call of a fax, oldest first."""
+    rows = conn.execute(
+        select(t.attempts, t.attempt_faxes.c.first_page, t.attempt_faxes.c.confirmed)
+        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
+        .where(t.attempt_faxes.c.fax == fax, t.attempts.c.done_at.is_not(None))
+        .order_by(t.attempts.c.planned_at)
+    ).all()
+    lines = []
+    for row in rows:
+        outcome = row.outcome or {}
+        lines.append(
+            AttemptLine(
+                number=row.number,
+                started_at=row.planned_at,
+                answered_at=row.answered_at,
+                ended_at=row.done_at,
+                cause=Cause(row.cause),
+                pages_confirmed=max(0, row.confirmed - row.first_page + 1),
+                transport=outcome.get("transport", ""),
+                bit_rate=outcome.get("bit_rate", 0),
+                ecm=outcome.get("ecm", False),
+                remote_ident=outcome.get("remote_ident", ""),
+                detail=outcome.get("detail", ""),
+            )
+        )
+    return lines
+
+
+def thumbnail_of(conn: Connection, job: str) -> bytes:
+    """The PNG of page 1 of a job, or empty."""
+    return bytes(conn.execute(select(t.jobs.c.thumbnail).where(t.jobs.c.id == job)).scalar() or b"")

@@ -1,0 +1,18 @@
+"""Which spool objects are named by a row: the question the sweep of orphans asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from faxgw.store import schema as t
+
+
+def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of `keys` that a message, a job's documents or body, or an attempt names."""
+    wanted = set(keys)
+    found: set[str] = set()
+    for column in (t.messages.c.file_key, t.jobs.c.body_key, t.attempt_faxes.c.tiff_key, t.job_documents.c.key):
+        found |= set(conn.execute(select(column).where(column.in_(wanted))).scalars())
+    return found
