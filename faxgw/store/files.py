@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import errno
 import functools
 import hashlib
 import os
@@ -51,6 +52,7 @@ SWEEP_KEYS = 500
 
 _NODE = re.compile(r"[a-z0-9-]{1,32}")
 _KEY = re.compile(r"(?:spool|objects)/([0-9a-f]{2})/([0-9a-f]{32})\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
+_DAMAGE = {errno.EIO, errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 _TEMPORARY = re.compile(r"[0-9a-f]{32}\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
 
 
@@ -407,7 +409,8 @@ def _open_checked(path: Path, expected: StoredFile) -> int:
     except FileNotFoundError as error:
         raise ObjectMissing(expected.key) from error
     except OSError as error:
-        raise FileFailed(f"{expected.key}: {error}") from error
+        kind = ObjectDamaged if error.errno in _DAMAGE else FileFailed
+        raise kind(f"{expected.key}: {error}") from error
     try:
         _check(fd, expected)
     except OSError as error:

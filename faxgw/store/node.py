@@ -117,6 +117,7 @@ class FolderLock:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.ftruncate(fd, 0)
+            fcntl.flock(fd, fcntl.LOCK_UN)  # at once, even if a child is just between fork and exec
             os.close(fd)
 
     def __enter__(self) -> Self:

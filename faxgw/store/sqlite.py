@@ -11,6 +11,7 @@ themselves: https://www.sqlite.org/lang_transaction.html, "Response To Errors Wi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -70,7 +71,6 @@ _FATAL = {
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_PERM,
 }
-_IN_UNIT = "faxgw.in_unit"
 
 
 class _Torn(Exception):
@@ -108,14 +108,13 @@ class SqliteEngine:
         self._on_fatal = on_fatal
         self._write_side = open_database(self._path, size=1)
         self._read_side = open_database(self._path, size=READERS)
-        event.listen(self._write_side, "commit", _forbid_in_unit)
-        event.listen(self._write_side, "rollback", _forbid_in_unit)
         event.listen(self._read_side, "begin", _begin_read)
         try:
             self._writer = self._write_side.connect()
             for conn in [self._read_side.connect() for _ in range(READERS)]:
                 conn.close()  # opened now, so that a want of descriptors cannot stop a read later
             self._driver = _driver(self._writer)
+            _keep_transaction(self._writer)
             sync_folder(self._path.parent)  # SQLite does not sync the name of its main file
         except (exc.DBAPIError, sqlite3.Error, OSError) as error:
             self._dispose()
@@ -170,7 +169,7 @@ class SqliteEngine:
                 self._driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 log.warning("checkpoint at close failed", extra={"event": "store.close"}, exc_info=error)
-        self._writer.close()
+        Connection.close(self._writer)
 
     def _take(self) -> bool:
         """Move units from the queue to the waiting ones; block only if none wait. False: told to stop, all done."""
@@ -272,7 +271,6 @@ class SqliteEngine:
         noted = len(topics)
         started = time.monotonic()
         self._driver.execute("SAVEPOINT unit")
-        self._writer.info[_IN_UNIT] = True
         try:
             result = work.unit(self._writer)
             if self._writer.in_nested_transaction():
@@ -284,7 +282,6 @@ class SqliteEngine:
             self._undo(error)
             return Settled(work, error=error)
         finally:
-            self._writer.info[_IN_UNIT] = False
             self._measure(work, time.monotonic() - started)
 
     def _undo(self, error: Exception) -> None:
@@ -298,8 +295,7 @@ class SqliteEngine:
             raise failure from error
         if not self._driver.in_transaction:
             raise StoreBusy("the transaction was rolled back under the unit") from error
-        while (nested := self._writer.get_nested_transaction()) is not None:
-            nested.rollback()
+        self._close_nested()
         self._driver.execute("ROLLBACK TO unit")
         self._driver.execute("RELEASE unit")
 
@@ -324,7 +320,13 @@ class SqliteEngine:
         self.counters.batch.observe(units)
         self.counters.commits += 1
 
+    def _close_nested(self) -> None:
+        while (nested := self._writer.get_nested_transaction()) is not None:
+            with contextlib.suppress(exc.DBAPIError):  # it is gone with the transaction
+                nested.rollback()
+
     def _roll_back(self) -> None:
+        self._close_nested()
         try:
             if self._driver.in_transaction:
                 self._driver.execute("ROLLBACK")
@@ -437,9 +439,15 @@ def _begin_read(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN")
 
 
-def _forbid_in_unit(conn: Connection) -> None:
-    if conn.info.get(_IN_UNIT):
-        raise RuntimeError("a unit neither commits nor rolls back; it raises, or uses begin_nested()")
+def _keep_transaction(conn: Connection) -> None:
+    """Let SQLAlchemy believe in one endless transaction: the driver's are the engine's, no unit may end them."""
+
+    def forbidden(*_: object) -> None:
+        raise RuntimeError("a unit neither commits nor rolls back: it raises, or uses begin_nested()")
+
+    conn.begin()
+    for method in ("commit", "rollback", "close", "invalidate", "detach"):
+        setattr(conn, method, forbidden)
 
 
 def _driver(conn: Connection) -> sqlite3.Connection:

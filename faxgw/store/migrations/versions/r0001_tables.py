@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("lease_fence", sa.Integer(), nullable=True),
         sa.Column("lease_until", sa.Float(), nullable=True),
         sa.Column("done_at", sa.Float(), nullable=True),
-        sa.Column("detail", sa.Text(), server_default=sa.text("('')"), nullable=False),
+        sa.Column("detail", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index(op.f("ix_outbox_job"), "outbox", ["job"], unique=False)
@@ -80,7 +80,7 @@ def upgrade() -> None:
         sa.Column("answered_at", sa.Float(), nullable=True),
         sa.Column("exposed_at", sa.Float(), nullable=True),
         sa.Column("done_at", sa.Float(), nullable=True),
-        sa.Column("cause", sa.String(length=32), server_default=sa.text("('')"), nullable=False),
+        sa.Column("cause", sa.String(length=32), server_default=sa.text("''"), nullable=False),
         sa.Column("outcome", sa.JSON(), nullable=True),
         sa.Column("trace", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["customer"], ["customers.id"], name=op.f("fk_attempts_customer")),
@@ -123,11 +123,12 @@ def upgrade() -> None:
         sa.Column("lease_fence", sa.Integer(), nullable=True),
         sa.Column("lease_until", sa.Float(), nullable=True),
         sa.Column("not_before", sa.Float(), server_default=sa.text("0"), nullable=False),
-        sa.Column("reason", sa.Text(), server_default=sa.text("('')"), nullable=False),
+        sa.Column("reason", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("job", sa.String(length=48), nullable=True),
         sa.ForeignKeyConstraint(["customer"], ["customers.id"], name=op.f("fk_messages_customer")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
+    op.create_index(op.f("ix_messages_file_key"), "messages", ["file_key"], unique=False)
     op.create_index(op.f("ix_messages_state_received_at"), "messages", ["state", "received_at"], unique=False)
     op.create_table(
         "profiles",
@@ -164,7 +165,6 @@ def upgrade() -> None:
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("report_to", sa.JSON(), nullable=False),
         sa.Column("resend_of", sa.String(length=48), nullable=True),
-        sa.Column("documents", sa.JSON(), nullable=False),
         sa.Column("body_key", sa.String(length=200), nullable=True),
         sa.Column("body_sha256", sa.String(length=64), nullable=True),
         sa.Column("body_size", sa.Integer(), nullable=True),
@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["message"], ["messages.id"], name=op.f("fk_jobs_message")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
+    op.create_index(op.f("ix_jobs_body_key"), "jobs", ["body_key"], unique=False)
     op.create_index(op.f("ix_jobs_customer_accepted_at"), "jobs", ["customer", "accepted_at"], unique=False)
     op.create_index(
         "ix_jobs_unrendered",
@@ -239,8 +240,8 @@ def upgrade() -> None:
         sa.Column("since", sa.Float(), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("until", sa.Float(), server_default=sa.text("0"), nullable=False),
-        sa.Column("reason", sa.String(length=400), server_default=sa.text("('')"), nullable=False),
-        sa.Column("cause", sa.String(length=32), server_default=sa.text("('')"), nullable=False),
+        sa.Column("reason", sa.String(length=400), server_default=sa.text("''"), nullable=False),
+        sa.Column("cause", sa.String(length=32), server_default=sa.text("''"), nullable=False),
         sa.Column("numbers", sa.JSON(), nullable=False),
         sa.Column("number_index", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("e164", sa.String(length=20), nullable=False),
@@ -248,8 +249,8 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("dials", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("wish", sa.String(length=8), server_default=sa.text("('')"), nullable=False),
-        sa.Column("wish_by", sa.String(length=64), server_default=sa.text("('')"), nullable=False),
+        sa.Column("wish", sa.String(length=8), server_default=sa.text("''"), nullable=False),
+        sa.Column("wish_by", sa.String(length=64), server_default=sa.text("''"), nullable=False),
         sa.Column("in_doubt_used", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("mark_from", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("mark_to", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -263,6 +264,21 @@ def upgrade() -> None:
     op.create_index(op.f("ix_faxes_e164_state"), "faxes", ["e164", "state"], unique=False)
     op.create_index(op.f("ix_faxes_job_position"), "faxes", ["job", "position"], unique=False)
     op.create_index(op.f("ix_faxes_state_priority_until"), "faxes", ["state", "priority", "until"], unique=False)
+    op.create_table(
+        "job_documents",
+        sa.Column("job", sa.String(length=48), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=True),
+        sa.Column("charset", sa.String(length=64), nullable=True),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job"], ["jobs.id"], name=op.f("fk_job_documents_job")),
+        sa.PrimaryKeyConstraint("job", "position", name=op.f("pk_job_documents")),
+    )
+    op.create_index(op.f("ix_job_documents_key"), "job_documents", ["key"], unique=False)
     op.create_table(
         "senders",
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -291,6 +307,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("attempt", "fax", name=op.f("pk_attempt_faxes")),
     )
     op.create_index(op.f("ix_attempt_faxes_fax"), "attempt_faxes", ["fax"], unique=False)
+    op.create_index(op.f("ix_attempt_faxes_tiff_key"), "attempt_faxes", ["tiff_key"], unique=False)
     op.create_index(
         "uq_attempt_faxes_open_fax",
         "attempt_faxes",
