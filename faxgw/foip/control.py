@@ -172,7 +172,7 @@ class PhaseB:
     remote_ident: str
     """CSI or TSI as received, decoded latin-1, control characters removed."""
     frame: bytes
-    """The DIS or DCS frame as on the wire."""
+    """The DIS or DCS frame, octets as in `t30_frames` (least significant bit first on the line)."""
     fax: str = ""
     """The fax whose first page is next; empty when receiving."""
     page: int = 0
@@ -189,7 +189,7 @@ class Cfr:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """Worker → daemon: page `page` of `fax` was confirmed by MCF, RTP or PIP; the call is frozen until Ack(CONFIRMED)."""
+    """Worker → daemon: `page` of `fax` was confirmed by MCF, RTP or PIP; the call is frozen until Ack(CONFIRMED)."""
 
     call: int
     fax: str
@@ -245,7 +245,9 @@ class PhaseE:
     statistics: Statistics
     reason: str = ""
     """`gate` (no acknowledgement in time), `limit` (a wall-clock bound), `guard` (late confirmation: resume in a
-    new call), `budget` (packet storm), `late` (ticks too late), `hangup` (asked to); empty: the library ended it."""
+    new call), `budget` (packet storm), `late` (ticks too late), `hangup` (asked to; the code is the library's),
+    `page` (a received page could not be stored), `start` (the call could not begin), `fault` (our own fault);
+    empty: the library ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ class Trace:
 
     call: int
     frames: tuple[tuple[float, str, bytes], ...]
-    """Seconds since the start of the call, `>` sent or `<` received, the frame's octets as on the wire."""
+    """Seconds since the start of the call, `>` sent or `<` received, the frame's octets as in `t30_frames`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +320,8 @@ def decode(payload: bytes) -> Message:
     """
     try:
         name, values = msgpack.unpackb(payload, raw=False, use_list=False)
-        return _build(_CLASSES[name], dict(values))
+        message: Message = _build(_CLASSES[name], dict(values))
+        return message
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise LocalProtocolError(f"not a control message: {exc}") from exc
 

@@ -110,7 +110,7 @@ class JitterBuffer:
         self.lost = 0
         """Packets that never came, or too late."""
         self._depth = depth
-        self._packets: dict[int, bytes] = {}
+        self._packets: dict[int, Packet] = {}
         self._next: int | None = None
         self._filling = True
         self._ssrc: int | None = None
@@ -130,14 +130,14 @@ class JitterBuffer:
             self._restart(packet.ssrc)
             self._next = packet.sequence
         self._strange = 0
-        self._packets[packet.sequence] = packet.payload
+        self._packets[packet.sequence] = packet
 
     def _restart(self, ssrc: int) -> None:
         self._packets.clear()
         self._next, self._filling, self._ssrc, self._strange, self._played = None, True, ssrc, 0, 0
 
-    def get(self) -> bytes | None:
-        """The next 20 ms: the payload, or None where there is nothing: lost, late, or not yet begun."""
+    def get(self) -> Packet | None:
+        """The next packet, or None where there is nothing: lost, late, or not yet begun."""
         if self._next is None:
             return None
         if self._filling and len(self._packets) < self._depth:
@@ -149,9 +149,9 @@ class JitterBuffer:
         while len(self._packets) > self.MAX_DEPTH:
             self._packets.pop(self._next, None)
             self._next = (self._next + 1) % _MODULO
-        payload = self._packets.pop(self._next, None)
+        packet = self._packets.pop(self._next, None)
         self._next = (self._next + 1) % _MODULO
         self._played += 1
-        if payload is None:
+        if packet is None:
             self.lost += 1
-        return payload
+        return packet

@@ -140,6 +140,12 @@ Samples = npt.NDArray[np.int16]
 """Linear audio at 8 kHz."""
 
 
+def pointer(samples: Samples) -> Any:
+    """The samples as `int16_t *`, valid as long as the result lives. They must be contiguous."""
+    octets: Any = samples  # numpy's buffer interface is unknown to the stubs of cffi for Python 3.11
+    return ffi.from_buffer("int16_t[]", octets)
+
+
 def _mulaw_table() -> Samples:
     """G.711 µ-law octets to linear samples (ITU-T G.711 Table 2)."""
     octets = ~np.arange(256, dtype=np.uint8)

@@ -1,0 +1,484 @@
+"""One call's media: audio first, T.38 when it is agreed, the gates and bounds of docs/spine.md section 5.
+
+A `MediaCall` turns control messages, datagrams and ticks into control messages, datagrams and one `PhaseE`. It owns
+its two sockets and the files of its documents; time is an argument, so two calls can run back to back in memory.
+
+Rules kept here: the audio engine runs from the start and is replaced by T.38 only before phase B; a gate that is
+not acknowledged within its budget ends the call, never opens it late; a confirmation that may be a late one ends the
+call after its page; the pages acknowledged, never the library's result, are what was transferred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from faxgw.foip.control import (
+    Ack,
+    Address,
+    Cfr,
+    Confirmed,
+    Gate,
+    Hangup,
+    Heard,
+    Media,
+    Message,
+    PageReceived,
+    PhaseB,
+    PhaseE,
+    Role,
+    Start,
+    Statistics,
+    SwitchT38,
+    T38Media,
+    Trace,
+)
+from faxgw.t30 import binding, terminal, tiff
+from faxgw.t30.terminal import AudioTerminal, PageRange, Profile, T38Terminal, Terminal
+
+MAX_DOCUMENT: Final = 256 * 1024 * 1024
+"""Octets of one document to be sent."""
+MAX_DATAGRAMS: Final = 64
+"""Datagrams read from a socket per tick; a flood beyond waits in the kernel and is dropped there."""
+LINGER: Final = 0.4
+"""Seconds the engine still runs after the library ended the session, so that the last packets leave."""
+_RECEIVE_SIZE: Final = 2048
+
+
+class DatagramSocket(Protocol):
+    """A non-blocking UDP socket, real or in memory."""
+
+    def recvfrom(self, size: int, /) -> tuple[bytes, Address]:
+        """The next datagram; raises BlockingIOError when there is none."""
+        ...
+
+    def sendto(self, octets: bytes, address: Address, /) -> int:
+        """Send one datagram; raises OSError when the system refuses it."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message for the daemon, with the descriptor that goes with it."""
+
+    message: Message
+    descriptor: int | None = None
+    """Owned by whoever takes the message; close it after sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A gate that waits for its acknowledgement."""
+
+    gate: Gate
+    fax: str
+    page: int
+    deadline: float
+
+
+class MediaCall:
+    """The media of one call."""
+
+    def __init__(
+        self,
+        start: Start,
+        rtp: DatagramSocket,
+        udptl: DatagramSocket,
+        documents: Sequence[int],
+        now: float,
+        resolutions: int = terminal.RESOLUTIONS_ALL,
+    ) -> None:
+        """Begin.
+
+        Args:
+            start: What to do.
+            rtp: Socket for audio; closed with the call.
+            udptl: Socket for T.38; closed with the call. Packets may wait in it before T.38 is agreed.
+            documents: A descriptor per document of `start`; copied, the caller's are left alone.
+            now: Seconds on a steady clock.
+            resolutions: Mask of what is offered (terminal.RESOLUTIONS_ALL or fewer).
+
+        Raises:
+            OSError: If a document cannot be read.
+            ValueError: If documents and descriptors do not match, a range is empty or beyond the file, or the
+                station identification is none.
+            tiff.PageFault: If a document is no TIFF.
+            binding.LibraryFault: If the library refuses.
+        """
+        if len(documents) != len(start.documents) or (start.role is Role.SEND) != bool(documents):
+            raise ValueError("documents do not match the role")
+        self.number = start.call
+        self.ended = False
+        """True once PhaseE has been sent and the last packets are out: close the call."""
+        self.foreign = 0
+        """Datagrams from other addresses than the far end's, dropped."""
+        self._start = start
+        self._rtp = rtp
+        self._udptl = udptl
+        self._resolutions = resolutions
+        self._remote = start.rtp_remote
+        self._payload_type = start.payload_type
+        self._t38: T38Media | None = None
+        self._began = now
+        self._progress = now
+        self._out: list[Outgoing] = []
+        self._files: list[int] = []
+        self._gate: _Closed | None = None
+        self._exposed: set[str] = set()
+        self._result: PhaseE | None = None
+        self._linger_until = 0.0
+        self._ident = ""
+        self._plan = [(d.fax, page) for d in start.documents for page in range(d.first, d.last + 1)]
+        self._pages_done = 0
+        self._terminal: Terminal | None = None
+        try:
+            self._profile = self._build_profile(documents)
+            if start.t38 is not None:
+                self._begin_t38(start.t38)
+            else:
+                self._terminal = AudioTerminal(self._profile, start.payload_type)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build_profile(self, documents: Sequence[int]) -> Profile:
+        start = self._start
+        ranges = []
+        for document, descriptor in zip(start.documents, documents, strict=True):
+            file = _copy(descriptor)
+            self._files.append(file)
+            pages = tiff.count_pages(file)
+            if pages != document.pages_in_file or not 1 <= document.first <= document.last <= pages:
+                raise ValueError(
+                    f"pages {document.first} to {document.last} of {document.pages_in_file}; the file has {pages}"
+                )
+            ranges.append(PageRange(_file_name(file), document.first, document.last))
+        if not ranges:
+            self._files.append(os.memfd_create("received", os.MFD_CLOEXEC))
+        return Profile(
+            calling_party=start.calling_party,
+            station_id=terminal.check_station_id(start.station_id),
+            documents=tuple(ranges),
+            receive_path="" if ranges else _file_name(self._files[0]),
+            ecm=start.ecm,
+            modems=start.modems,
+            compressions=start.compressions,
+            resolutions=self._resolutions,
+        )
+
+    # What the owner calls.
+
+    def receive(self, message: Message, now: float) -> None:
+        """Take a message of the daemon for this call."""
+        if self._result is not None:
+            return
+        match message:
+            case Ack():
+                self._acknowledge(message, now)
+            case SwitchT38():
+                self._switch(message.t38)
+            case Media():
+                self._remote, self._payload_type = message.remote, message.payload_type
+                if isinstance(self._terminal, AudioTerminal):
+                    self._terminal.change_payload_type(message.payload_type)
+            case Hangup():
+                self._hang_up(now)
+            case _:
+                raise ValueError(f"{type(message).__name__} is no message for a call")
+
+    def tick(self, now: float) -> None:
+        """Let 20 ms pass: read what came, run the engine, send, look at the bounds."""
+        if self.ended or self._terminal is None:
+            return
+        self._read(now)
+        for octets, count in self._terminal.tick(now):
+            for _ in range(count):
+                self._send(octets)
+        self._look(now)
+        if self._result is not None:
+            if now >= self._linger_until:
+                self.ended = True
+            return
+        self._check_bounds(now)
+
+    def take(self) -> list[Outgoing]:
+        """The messages for the daemon since the last look, oldest first."""
+        self._flush_trace()
+        out, self._out = self._out, []
+        return out
+
+    def stop(self, reason: str, text: str, now: float) -> None:
+        """End the call on our own account: nothing more is confirmed or exposed. `reason` as in PhaseE."""
+        if self._result is None and self._terminal is not None:
+            self._terminal.terminate(now)
+            self._look(now, conclude=False)
+            self._conclude(-1, text, reason, now)
+            self.ended = True
+
+    def close(self) -> None:
+        """Free the engine, close sockets and files, and drop messages nobody took."""
+        self.ended = True
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
+        for outgoing in self._out:
+            if outgoing.descriptor is not None:
+                os.close(outgoing.descriptor)
+        self._out.clear()
+        for file in self._files:
+            os.close(file)
+        self._files.clear()
+        self._rtp.close()
+        self._udptl.close()
+
+    # Sockets.
+
+    def _read(self, now: float) -> None:
+        assert self._terminal is not None
+        on_t38 = self._t38 is not None
+        sock = self._udptl if on_t38 else self._rtp
+        remote = self._t38.remote if self._t38 is not None else self._remote
+        for _ in range(MAX_DATAGRAMS):
+            try:
+                octets, address = sock.recvfrom(_RECEIVE_SIZE)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                continue  # an ICMP error of an earlier packet; the next read tells more
+            if remote is None or address[0] != remote[0]:
+                self.foreign += 1
+                continue
+            self._terminal.receive(octets, now)
+            self._look(now)
+
+    def _send(self, octets: bytes) -> None:
+        if self._t38 is not None:
+            sock, remote = self._udptl, self._t38.remote
+        elif self._remote is not None:
+            sock, remote = self._rtp, self._remote
+        else:
+            return
+        with contextlib.suppress(OSError):  # lost on the way like any other datagram
+            sock.sendto(octets, remote)
+
+    # T.38.
+
+    def _begin_t38(self, media: T38Media) -> None:
+        self._t38 = media
+        self._terminal = T38Terminal(self._profile, media.max_datagram, media.error_correction, media.max_bit_rate)
+
+    def _switch(self, media: T38Media) -> None:
+        """Replace the audio engine by T.38, or move a T.38 session to another address (a repeated re-INVITE)."""
+        if self._t38 is not None:
+            self._t38 = replace(self._t38, remote=media.remote)
+        elif self._terminal is not None and not self._terminal.phase_b:
+            self._terminal.close()
+            self._begin_t38(media)
+
+    # What the engine did.
+
+    def _look(self, now: float, conclude: bool = True) -> None:
+        """Turn the terminal's events into messages."""
+        engine = self._terminal
+        assert engine is not None
+        if engine.events:
+            events, engine.events = engine.events, []
+            for event in events:
+                self._on_event(event, now)
+        if engine.completion is not None and conclude and self._result is None:
+            self._linger_until = now + LINGER
+            if engine.over_budget:
+                self._conclude(-1, "packet storm in the fax engine", "budget", now)
+            else:
+                self._conclude(engine.completion, binding.completion_text(engine.completion), "", now)
+
+    def _on_event(self, event: terminal.Event, now: float) -> None:
+        if self._result is not None:
+            return
+        match event:
+            case terminal.Heard():
+                self._put(Heard(self.number, event.tone))
+            case terminal.PhaseB():
+                self._on_phase_b(event, now)
+            case terminal.CfrHeld():
+                fax, page = self._next_page()
+                self._close_gate(Gate.EXPOSED, fax, page, now)
+                self._put(Cfr(self.number, fax))
+            case terminal.Confirmed():
+                self._on_confirmed(event, now)
+            case terminal.StalePartial():
+                self.stop("guard", "an answer came too late to be trusted", now)
+            case terminal.Received():
+                self._on_page(event, now)
+            case terminal.Refused():
+                self._progress = now
+
+    def _on_phase_b(self, event: terminal.PhaseB, now: float) -> None:
+        self._progress = now
+        self._ident = event.remote_ident
+        if self._start.role is Role.RECEIVE:
+            self._put(PhaseB(self.number, event.remote_ident, event.frame))
+            return
+        fax, page = self._next_page()
+        if fax not in self._exposed:
+            self._put(PhaseB(self.number, event.remote_ident, event.frame, fax, page))
+
+    def _next_page(self) -> tuple[str, int]:
+        return self._plan[min(self._pages_done, len(self._plan) - 1)]
+
+    def _on_confirmed(self, event: terminal.Confirmed, now: float) -> None:
+        self._progress = now
+        self._pages_done = event.count
+        if event.count > len(self._plan):
+            self.stop("limit", "more pages confirmed than there are", now)
+            return
+        fax, page = self._plan[event.count - 1]
+        self._put(Confirmed(self.number, fax, page))
+        if event.late:
+            self.stop("guard", "an answer came too late to trust the next one", now)
+        else:
+            self._close_gate(Gate.CONFIRMED, fax, page, now)
+
+    def _on_page(self, event: terminal.Received, now: float) -> None:
+        self._progress = now
+        try:
+            page = tiff.cut_page(self._files[0], event.count, event.rows, event.x_resolution, event.y_resolution)
+            descriptor = _memory_file(page.octets)
+        except (tiff.PageFault, OSError) as exc:
+            self.stop("page", f"received page not stored: {exc}", now)
+            return
+        self._pages_done = event.count
+        self._close_gate(Gate.PAGE, "", event.count, now)
+        message = PageReceived(
+            call=self.number,
+            page=event.count,
+            rows=page.rows,
+            width=page.width,
+            x_resolution=event.x_resolution,
+            y_resolution=event.y_resolution,
+            bad_rows=event.bad_rows,
+            encoding=event.encoding,
+            last=event.last,
+        )
+        self._put(message, descriptor)
+
+    # Gates and bounds.
+
+    def _close_gate(self, gate: Gate, fax: str, page: int, now: float) -> None:
+        limits = self._start.limits
+        budget = limits.between_pages if gate is Gate.CONFIRMED else limits.gate
+        self._gate = _Closed(gate, fax, page, now + budget)
+
+    def _acknowledge(self, ack: Ack, now: float) -> None:
+        if self._terminal is None:
+            return
+        if ack.gate is Gate.EXPOSED:
+            self._exposed.add(ack.fax)
+            self._terminal.cleared = self._cleared()
+        closed = self._gate
+        if closed is None or closed.gate is not ack.gate or closed.fax != ack.fax:
+            return
+        if ack.gate is not Gate.EXPOSED and closed.page != ack.page:
+            return
+        if now > closed.deadline:
+            return  # too late: the next tick ends the call, a late release would be worse than none
+        self._gate = None
+        self._terminal.release()
+
+    def _cleared(self) -> int:
+        """How many pages from the start of the plan may be sent."""
+        for index, (fax, _page) in enumerate(self._plan):
+            if fax not in self._exposed:
+                return index
+        return len(self._plan)
+
+    def _check_bounds(self, now: float) -> None:
+        engine, limits = self._terminal, self._start.limits
+        assert engine is not None
+        if self._gate is not None and now > self._gate.deadline:
+            self.stop("gate", f"no acknowledgement ({self._gate.gate}) in time", now)
+        elif not engine.phase_b and now - self._began > limits.answer_to_phase_b:
+            self.stop("limit", "no fax machine answered in time", now)
+        elif engine.phase_b and now - self._progress > limits.page:
+            self.stop("limit", "a page took too long", now)
+        elif now - self._began > limits.call:
+            self.stop("limit", "the call took too long", now)
+
+    def _hang_up(self, now: float) -> None:
+        if self._terminal is None:
+            return
+        code = self._terminal.terminate(now)
+        self._look(now, conclude=False)
+        self._conclude(code, binding.completion_text(code), "hangup", now)
+        self.ended = True
+
+    # The end.
+
+    def _conclude(self, code: int, text: str, reason: str, now: float) -> None:
+        """Say PhaseE, once."""
+        if self._result is not None:
+            return
+        self._flush_trace()
+        self._gate = None
+        self._linger_until = now + LINGER
+        self._result = PhaseE(self.number, code, text, self._ident, self.statistics(), reason)
+        self._put(self._result)
+
+    def statistics(self) -> Statistics:
+        """What has been counted so far; pages as confirmed or handed over here."""
+        if self._terminal is None:
+            return Statistics()
+        return replace(self._terminal.statistics(), pages_in_call=self._pages_done)
+
+    def _put(self, message: Message, descriptor: int | None = None) -> None:
+        self._out.append(Outgoing(message, descriptor))
+
+    def _flush_trace(self) -> None:
+        engine = self._terminal
+        if engine is None or not engine.frames:
+            return
+        frames = tuple((round(at - self._began, 3), direction, frame) for at, direction, frame in engine.frames)
+        engine.frames.clear()
+        self._put(Trace(self.number, frames))
+
+
+def _copy(descriptor: int) -> int:
+    """The document in memory: from here on no disk can stall the ticks of the process."""
+    size = os.fstat(descriptor).st_size
+    if size > MAX_DOCUMENT:
+        raise ValueError(f"document of {size} octets")
+    copy = os.memfd_create("document", os.MFD_CLOEXEC)
+    try:
+        offset = 0
+        while offset < size:
+            sent = os.sendfile(copy, descriptor, offset, size - offset)
+            if sent == 0:
+                raise OSError("document is shorter than it says")
+            offset += sent
+    except BaseException:
+        os.close(copy)
+        raise
+    return copy
+
+
+def _memory_file(octets: bytes) -> int:
+    descriptor = os.memfd_create("page", os.MFD_CLOEXEC)
+    try:
+        if os.write(descriptor, octets) != len(octets):
+            raise OSError("no memory for a page")
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _file_name(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

@@ -1,0 +1,596 @@
+"""A T.30 terminal of libspandsp, over T.38 or over G.711, behind one interface (ITU-T T.30, T.38).
+
+`Terminal.receive` takes a datagram, `Terminal.tick` lets 20 ms pass and returns the datagrams to send; there is no
+other clock, so a call runs in virtual time as it does in real time. What happened is in `events`, `frames` and
+`completion` after each call: the C handlers only append and close the gate.
+
+**The gate** (docs/spine.md section 5): a handler sets `frozen`, and nothing leaves until `release` (T.38: no tick;
+G.711: silence, `fax_tx` not called). Received packets are fed on; missed ticks are never made up. It closes
+
+- sending: at CFR while `cleared` does not cover the next page, and at each confirmed page;
+- receiving: at each page that was accepted, before its MCF.
+
+**Late confirmations** (docs/transport.md, "False confirmation"): an answer less than `LATE_WINDOW` after a *repeated*
+post-page command may be the answer to the first one; `Confirmed.late` says so.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final  # cffi objects have no types
+
+import numpy as np
+
+from faxgw.foip import ifp, rtp, t30_frames, udptl
+from faxgw.foip.control import Statistics, Tone
+from faxgw.foip.errors import RemoteProtocolError
+from faxgw.t30 import binding
+from faxgw.t30.binding import LibraryFault, ffi
+from faxgw.t30.guard import Guard
+
+TICK_SAMPLES: Final = 160
+"""Samples of one tick: 20 ms at 8 kHz. At most one T.38 chunk leaves per tick; more samples slow the call down."""
+PACKET_BUDGET: Final = 60
+"""IFP packets of one tick at most; the library can loop for ever inside one call otherwise."""
+LATE_WINDOW: Final = 1.5
+"""Seconds after a repeated post-page command in which a confirmation is taken for a late one."""
+MAX_TRACE: Final = 4000
+"""Frames kept of one call."""
+MAX_PATH: Final = 255
+"""Octets of a file name the library holds; longer ones it would cut silently."""
+MODEMS_V27TER: Final = 1
+MODEMS_V29: Final = 2
+MODEMS_V17: Final = 4
+RESOLUTIONS_ALL: Final = (
+    binding.RESOLUTION_STANDARD | binding.RESOLUTION_FINE | binding.RESOLUTION_SUPERFINE | binding.RESOLUTION_R8
+)
+RESOLUTIONS_STANDARD_ONLY: Final = binding.RESOLUTION_STANDARD | binding.RESOLUTION_R8
+_SIZES: Final = (
+    binding.SIZE_A4_WIDTH
+    | binding.SIZE_UNLIMITED_LENGTH
+    | binding.SIZE_A4_LENGTH
+    | binding.SIZE_B4_LENGTH
+    | binding.SIZE_LETTER_LENGTH
+    | binding.SIZE_LEGAL_LENGTH
+)
+_ENCODINGS: Final = {1: "MH", 2: "MR", 3: "MMR"}
+_RX_G4: Final = 3
+"""Received pages are written as G4."""
+_STATION_ID: Final = re.compile(r"[+0-9 ]{0,20}")
+
+
+def check_station_id(ident: str) -> str:
+    """The identification as T.30 allows it (section 5.3.6.2.4): at most 20 of `+0-9 space`.
+
+    Raises:
+        ValueError: If it is anything else; the library would send none, or send what no machine displays.
+    """
+    if not _STATION_ID.fullmatch(ident):
+        raise ValueError("a station identification is at most 20 of +, digits and spaces")
+    return ident
+
+
+def modems_for_rate(modems: int, bit_rate: int) -> int:
+    """The modem mask clamped to T38MaxBitRate; the library cannot be held to V.17 below 14400."""
+    if bit_rate < 9600:
+        return modems & MODEMS_V27TER or MODEMS_V27TER
+    if bit_rate < 14400:
+        return modems & (MODEMS_V27TER | MODEMS_V29) or MODEMS_V27TER
+    return modems
+
+
+@dataclass(frozen=True, slots=True)
+class PageRange:
+    """Pages of one TIFF file to be sent."""
+
+    path: str
+    """The file's name, at most MAX_PATH octets."""
+    first: int
+    """From 1."""
+    last: int
+    """Inclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the terminal is and may do."""
+
+    calling_party: bool
+    """True when we placed the call."""
+    station_id: str
+    """Our TSI or CSI."""
+    documents: tuple[PageRange, ...] = ()
+    """To send, one after the other in one call (EOM between them); empty: receive."""
+    receive_path: str = ""
+    """File the library writes received pages to."""
+    ecm: bool = True
+    modems: int = MODEMS_V27TER | MODEMS_V29 | MODEMS_V17
+    compressions: int = 14
+    """Mask: MH 2, MR 4, MMR 8."""
+    resolutions: int = RESOLUTIONS_ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A tone was heard in the audio."""
+
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseB:
+    """DIS (we send) or DCS (we receive) was decoded."""
+
+    frame: bytes
+    """The DIS or DCS, in the order of `t30_frames`."""
+    remote_ident: str
+
+
+@dataclass(frozen=True, slots=True)
+class CfrHeld:
+    """CFR came before the next page was cleared: the gate is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The far end confirmed a page: the gate is closed."""
+
+    count: int
+    """Pages confirmed in this call."""
+    late: bool
+    """The answer may belong to an earlier command: end the call after this page."""
+
+
+@dataclass(frozen=True, slots=True)
+class StalePartial:
+    """A late confirmation of something less than a page: end the call, nothing is confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A page came in and is accepted by the library: the gate is closed."""
+
+    count: int
+    """Pages received in this call."""
+    rows: int
+    width: int
+    x_resolution: int
+    """Pixels per metre."""
+    y_resolution: int
+    """Pixels per metre."""
+    bad_rows: int
+    encoding: str
+    last: bool
+    """True when the page ended with EOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Phase D without a page more: the page was not accepted (RTN, PIN), by us or by the far end."""
+
+    fcf: int
+
+
+Event = Heard | PhaseB | CfrHeld | Confirmed | StalePartial | Received | Refused
+
+
+class Terminal(abc.ABC):
+    """What T.38 and G.711 have in common: the T.30 engine, its handlers, the gate."""
+
+    transport = ""
+    """`t38` or `g711`, for the statistics."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.events: list[Event] = []
+        """What happened, in order; the owner takes and clears it."""
+        self.frames: list[tuple[float, str, bytes]] = []
+        """Time, `>` or `<`, frame: T.30 frames but for the image data; the owner takes and clears it."""
+        self.frozen = False
+        """True while the gate is closed."""
+        self.phase_b = False
+        """True once DIS or DCS has been decoded."""
+        self.completion: int | None = None
+        """The library's completion code, once there is one."""
+        self.cleared = 0
+        """Pages of this call that may be sent: CFR for a later one closes the gate."""
+        self.over_budget = False
+        """The packet budget of a tick was exceeded: the library's loop was broken."""
+        self._profile = profile
+        self._lib = binding.library()
+        self._now = 0.0
+        self._pages = 0
+        self._document = 0
+        self._negotiation = b""
+        self._commands: list[float] = []
+        self._late = False
+        self._traced = 0
+        self._t30: Any = None
+        self._handle: Any = ffi.new_handle(self)
+
+    @abc.abstractmethod
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Take one datagram from the far end. Garbage is counted and dropped."""
+
+    @abc.abstractmethod
+    def tick(self, now: float) -> list[tuple[bytes, int]]:
+        """Let 20 ms pass; returns datagrams to send, each with how many times."""
+
+    @abc.abstractmethod
+    def _free(self) -> None:
+        """Free the library's objects."""
+
+    @abc.abstractmethod
+    def statistics(self) -> Statistics:
+        """What has been counted so far."""
+
+    def release(self) -> None:
+        """Open the gate. The ticks that were missed are not made up."""
+        self.frozen = False
+
+    def terminate(self, now: float) -> int:
+        """End the T.30 session without a word to the far end; returns the completion code.
+
+        0 if the last page was confirmed, else 49. Nothing is sent: hang up as well.
+        """
+        self._now = now
+        if self.completion is None and self._t30 is not None:
+            self._lib.t30_terminate(self._t30)
+        if self.completion is None:
+            self.completion = 49
+        return self.completion
+
+    def close(self) -> None:
+        """Free everything; nothing else may be called afterwards."""
+        if self._t30 is not None:
+            self._t30 = None
+            self._free()
+            self._handle = None
+
+    def _configure(self, t30: Any) -> None:
+        lib, profile = self._lib, self._profile
+        self._t30 = t30
+        if lib.t30_set_tx_ident(t30, check_station_id(profile.station_id).encode("ascii")):
+            raise LibraryFault("station identification refused")
+        lib.t30_set_ecm_capability(t30, int(profile.ecm))
+        lib.t30_set_supported_modems(t30, profile.modems)
+        lib.t30_set_supported_compressions(t30, profile.compressions)
+        lib.t30_set_supported_resolutions(t30, profile.resolutions)
+        lib.t30_set_supported_image_sizes(t30, _SIZES)
+        lib.t30_set_phase_b_handler(t30, _phase_b_handler, self._handle)
+        lib.t30_set_phase_d_handler(t30, _phase_d_handler, self._handle)
+        lib.t30_set_phase_e_handler(t30, _phase_e_handler, self._handle)
+        lib.t30_set_real_time_frame_handler(t30, _frame_handler, self._handle)
+        if profile.documents:
+            lib.t30_set_document_handler(t30, _document_handler, self._handle)
+            self._load(profile.documents[0])
+        else:
+            if lib.t30_set_rx_encoding(t30, _RX_G4):
+                raise LibraryFault("G4 refused as coding of the received file")
+            lib.t30_set_rx_file(t30, _path(profile.receive_path), -1)
+
+    def _load(self, document: PageRange) -> None:
+        self._lib.t30_set_tx_file(self._t30, _path(document.path), document.first - 1, document.last - 1)
+
+    def _stats(self) -> Any:
+        stats = ffi.new("t30_stats_t *")
+        self._lib.t30_get_transfer_statistics(self._t30, stats)
+        return stats
+
+    def _fill(self, lost: int, recovered: int) -> Statistics:
+        if self._t30 is None:
+            return Statistics(self.transport if self.phase_b else "audio")
+        stats = self._stats()
+        return Statistics(
+            transport=self.transport if self.phase_b or self.transport == "t38" else "audio",
+            bit_rate=stats.bit_rate,
+            ecm=bool(stats.error_correcting_mode),
+            encoding=_ENCODINGS.get(stats.encoding, "") if self.phase_b else "",
+            pages_in_call=stats.pages_tx if self._profile.documents else stats.pages_rx,
+            ecm_retries=stats.error_correcting_mode_retries,
+            bad_rows=stats.bad_rows,
+            packets_lost=lost,
+            packets_recovered=recovered,
+        )
+
+    # The library's handlers. They run inside a C call: they append, close the gate, and return.
+
+    def on_phase_b(self) -> None:
+        """DIS or DCS decoded."""
+        self.phase_b = True
+        self.events.append(PhaseB(self._negotiation, binding.string(self._lib.t30_get_rx_ident(self._t30))))
+
+    def on_phase_d(self, code: int) -> None:
+        """A page has ended; `code` is the command (receiving) or the answer (sending)."""
+        stats = self._stats()
+        pages = stats.pages_tx if self._profile.documents else stats.pages_rx
+        if pages <= self._pages:
+            self.events.append(Refused(code))
+            return
+        self._pages = pages
+        self.frozen = True
+        if self._profile.documents:
+            self.events.append(Confirmed(pages, self._late))
+            self._late = False
+            return
+        self.events.append(
+            Received(
+                count=pages,
+                rows=stats.length,
+                width=stats.width,
+                x_resolution=stats.x_resolution,
+                y_resolution=stats.y_resolution,
+                bad_rows=0 if stats.error_correcting_mode else stats.bad_rows,
+                encoding=_ENCODINGS.get(stats.encoding, ""),
+                last=code & 0xFE == t30_frames.EOP,
+            )
+        )
+
+    def on_phase_e(self, code: int) -> None:
+        """The session is over."""
+        if self.completion is None:
+            self.completion = code
+
+    def on_frame(self, received: bool, frame: bytes) -> None:
+        """A T.30 frame was received, or queued to be sent."""
+        code = t30_frames.fcf(frame)
+        if code in (t30_frames.FCD, t30_frames.RCP):
+            return
+        if self._traced < MAX_TRACE:
+            self._traced += 1
+            self.frames.append((self._now, "<" if received else ">", frame))
+        if code in (t30_frames.DIS, t30_frames.DCS) and received:
+            self._negotiation = frame
+        if not self._profile.documents:
+            return
+        if received:
+            self._on_answer(code)
+        elif code in t30_frames.POST_PAGE_COMMANDS:
+            self._commands.append(self._now)
+
+    def _on_answer(self, code: int) -> None:
+        if code == t30_frames.CFR and self._pages >= self.cleared:
+            self.frozen = True
+            self.events.append(CfrHeld())
+        repeated = len(self._commands) > 1 and self._now - self._commands[-1] < LATE_WINDOW
+        self._late = code in t30_frames.CONFIRMATIONS and repeated
+        self._commands.clear()
+
+    def _after(self) -> None:
+        """After each C call: a late confirmation that confirmed no page leaves the session unsure."""
+        if self._late:
+            self._late = False
+            self.events.append(StalePartial())
+
+    def on_document(self) -> int:
+        """The last page of a document has been sent; 1 if another follows (EOM), else 0 (EOP)."""
+        if self._document + 1 >= len(self._profile.documents):
+            return 0
+        self._document += 1
+        self._load(self._profile.documents[self._document])
+        return 1
+
+
+def _path(path: str) -> bytes:
+    octets = path.encode()
+    if not octets or len(octets) > MAX_PATH:
+        raise LibraryFault(f"file name of {len(octets)} octets")
+    return octets
+
+
+class T38Terminal(Terminal):
+    """A T.38 terminal: UDPTL in, UDPTL out."""
+
+    transport = "t38"
+
+    def __init__(self, profile: Profile, max_datagram: int, error_correction: str, max_bit_rate: int) -> None:
+        """Begin a session.
+
+        Args:
+            profile: What we are.
+            max_datagram: The peer's T38FaxMaxDatagram, octets.
+            error_correction: `redundancy`, `fec` or `none`.
+            max_bit_rate: T38MaxBitRate, bit/s; clamps the modems.
+        """
+        super().__init__(profile)
+        self.garbage = 0
+        """Datagrams that could not be read."""
+        self._packets: list[tuple[bytes, int]] = []
+        self._budget = PACKET_BUDGET
+        self._sender = udptl.Sender(max_datagram, error_correction)
+        self._receiver = udptl.Receiver()
+        self._trim = error_correction == "fec"
+        self._guard = Guard()
+        lib = self._lib
+        self._state = lib.t38_terminal_init(ffi.NULL, int(profile.calling_party), _tx_handler, self._handle)
+        if self._state == ffi.NULL:
+            raise LibraryFault("no T.38 terminal")
+        self._core = lib.t38_terminal_get_t38_core_state(self._state)
+        lib.t38_set_t38_version(self._core, 0)
+        self._configure(lib.t38_terminal_get_t30_state(self._state))
+        lib.t30_set_supported_modems(self._t30, modems_for_rate(profile.modems, max_bit_rate))
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Feed one UDPTL datagram, through the guard."""
+        self._now = now
+        try:
+            packets = self._receiver.receive(datagram)
+        except RemoteProtocolError:
+            self.garbage += 1
+            return
+        for sequence, packet in packets:
+            octets = self._guard.filter(self._trimmed(packet) if self._trim else packet, now)
+            self._lib.t38_core_rx_ifp_packet(self._core, octets, len(octets), sequence)
+            self._after()
+
+    @staticmethod
+    def _trimmed(packet: bytes) -> bytes:
+        """Without the zeros a packet rebuilt from parity may end with; the library refuses them."""
+        try:
+            return packet[: ifp.decode_prefix(packet)[1]]
+        except RemoteProtocolError:
+            return packet
+
+    def tick(self, now: float) -> list[tuple[bytes, int]]:
+        """Advance the T.38 clock by 20 ms, unless frozen."""
+        if self.frozen:
+            return []
+        self._now = now
+        self._lib.t38_terminal_send_timeout(self._state, TICK_SAMPLES)
+        self._after()
+        self._budget = PACKET_BUDGET
+        if not self._packets:
+            return []
+        packets, self._packets = self._packets, []
+        return [(self._sender.send(packet), count) for packet, count in packets]
+
+    def on_packet(self, packet: bytes, count: int) -> int:
+        """The library sends an IFP packet `count` times; -1 breaks its loop."""
+        self._budget -= 1
+        if self._budget < 0:
+            self.over_budget = True
+            return -1
+        self._packets.append((packet, max(1, count)))
+        return 0
+
+    def statistics(self) -> Statistics:
+        """What has been counted so far."""
+        return self._fill(self._receiver.lost, self._receiver.recovered)
+
+    def _free(self) -> None:
+        self._lib.t38_terminal_release(self._state)
+        self._lib.t38_terminal_free(self._state)
+
+
+class AudioTerminal(Terminal):
+    """A fax modem over G.711: RTP in, RTP out, one packet per tick; it listens for CED, V.21 and CNG as well."""
+
+    transport = "g711"
+
+    def __init__(self, profile: Profile, payload_type: int) -> None:
+        """Begin a session; `payload_type` is 0 (µ-law) or 8 (A-law)."""
+        super().__init__(profile)
+        self.garbage = 0
+        """Datagrams that could not be read."""
+        lib = self._lib
+        self._payload_type = payload_type
+        self._rtp = rtp.Sender(payload_type, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
+        self._jitter = rtp.JitterBuffer()
+        self._pending: binding.Samples = np.zeros(0, np.int16)
+        self._out: binding.Samples = np.zeros(TICK_SAMPLES, np.int16)
+        self._out_pointer: Any = binding.pointer(self._out)
+        self._heard: set[Tone] = set()
+        self._state = lib.fax_init(ffi.NULL, int(profile.calling_party))
+        if self._state == ffi.NULL:
+            raise LibraryFault("no audio terminal")
+        lib.fax_set_transmit_on_idle(self._state, 1)
+        tone = binding.TONE_CED_OR_PREAMBLE if profile.calling_party else binding.TONE_CNG
+        self._tones = lib.modem_connect_tones_rx_init(ffi.NULL, tone, _tone_handler, self._handle)
+        self._configure(lib.fax_get_t30_state(self._state))
+
+    def change_payload_type(self, payload_type: int) -> None:
+        """Send in another G.711 law from now on. Both are understood at any time."""
+        self._payload_type = payload_type
+        self._rtp.change_payload_type(payload_type)
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Queue one RTP packet; other payload types than G.711's are not for us."""
+        try:
+            packet = rtp.decode(datagram)
+        except RemoteProtocolError:
+            self.garbage += 1
+            return
+        if packet.payload_type in (rtp.PCMU, rtp.PCMA) and packet.payload:
+            self._jitter.put(packet)
+
+    def tick(self, now: float) -> list[tuple[bytes, int]]:
+        """Hear and speak 20 ms."""
+        self._now = now
+        self._hear()
+        spoken = 0
+        if not self.frozen:
+            spoken = self._lib.fax_tx(self._state, self._out_pointer, TICK_SAMPLES)
+            self._after()
+        self._out[spoken:] = 0
+        return [(self._rtp.send(binding.g711_encode(self._out, self._payload_type)), 1)]
+
+    def _hear(self) -> None:
+        """20 ms into the modem: what came, and a fill-in (never silence) for what did not."""
+        while len(self._pending) < TICK_SAMPLES:
+            packet = self._jitter.get()
+            if packet is None:
+                break
+            samples = binding.g711_decode(packet.payload, packet.payload_type)
+            self._pending = np.concatenate((self._pending, samples)) if len(self._pending) else samples
+        samples = np.ascontiguousarray(self._pending[:TICK_SAMPLES])
+        self._pending = self._pending[TICK_SAMPLES:]
+        if len(samples):
+            pointer = binding.pointer(samples)
+            if not self.phase_b:
+                self._lib.modem_connect_tones_rx(self._tones, pointer, len(samples))
+            self._lib.fax_rx(self._state, pointer, len(samples))
+        if len(samples) < TICK_SAMPLES:
+            self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - len(samples))
+        self._after()
+
+    def on_tone(self, code: int) -> None:
+        """The tone detector changed its mind; each tone is reported once."""
+        tone = {
+            binding.TONE_ANS: Tone.CED,
+            binding.TONE_PREAMBLE: Tone.V21,
+            binding.TONE_CNG: Tone.CNG,
+        }.get(code)
+        if tone is not None and tone not in self._heard:
+            self._heard.add(tone)
+            self.events.append(Heard(tone))
+
+    def statistics(self) -> Statistics:
+        """What has been counted so far."""
+        return self._fill(self._jitter.lost, 0)
+
+    def _free(self) -> None:
+        self._lib.modem_connect_tones_rx_free(self._tones)
+        self._lib.fax_release(self._state)
+        self._lib.fax_free(self._state)
+
+
+@ffi.callback("phase_handler_t", error=-1)
+def _phase_b_handler(_t30: Any, user_data: Any, _code: int) -> int:
+    ffi.from_handle(user_data).on_phase_b()
+    return 0
+
+
+@ffi.callback("phase_handler_t", error=-1)
+def _phase_d_handler(_t30: Any, user_data: Any, code: int) -> int:
+    ffi.from_handle(user_data).on_phase_d(code)
+    return 0
+
+
+@ffi.callback("phase_e_handler_t")
+def _phase_e_handler(_t30: Any, user_data: Any, code: int) -> None:
+    ffi.from_handle(user_data).on_phase_e(code)
+
+
+@ffi.callback("frame_handler_t")
+def _frame_handler(_t30: Any, user_data: Any, direction: int, message: Any, length: int) -> None:
+    if length > 0 and message != ffi.NULL:
+        ffi.from_handle(user_data).on_frame(bool(direction), bytes(ffi.buffer(message, length)))
+
+
+@ffi.callback("phase_handler_t", error=0)
+def _document_handler(_t30: Any, user_data: Any, _code: int) -> int:
+    more: int = ffi.from_handle(user_data).on_document()
+    return more
+
+
+@ffi.callback("tx_packet_handler_t", error=-1)
+def _tx_handler(_core: Any, user_data: Any, octets: Any, length: int, count: int) -> int:
+    result: int = ffi.from_handle(user_data).on_packet(bytes(ffi.buffer(octets, length)), count)
+    return result
+
+
+@ffi.callback("tone_handler_t")
+def _tone_handler(user_data: Any, code: int, _level: int, _delay: int) -> None:
+    ffi.from_handle(user_data).on_tone(code)
