@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.ports import CallIdentity, Line
@@ -29,7 +30,7 @@ async def recover(seat: Seat, line: Line) -> int:
         identity = CallIdentity(row.call_id, row.from_tag, row.branch, row.cseq)
         await line.end_stranger(row.trunk, identity, row.number, row.dialog or {})
         attempt = row.id
-        await seat.persist(lambda conn, attempt=attempt: ledger.recover(conn, attempt, now=seat.clock()))
+        await seat.persist(partial(ledger.recover, attempt=attempt, now=seat.clock()))
         log.warning("interrupted call closed", extra={"event": "attempt.recovered", "attempt": attempt})
     return len(strangers)
 
@@ -53,8 +54,7 @@ async def keep_lease(seat: Seat, lease: node.Lease, lost: Callable[[], None]) ->
     while True:
         await asyncio.sleep(node.RENEW_S)
         try:
-            held = lease
-            lease = await seat.store.run(lambda conn, held=held: node.renew(conn, held, seat.clock()))
+            lease = await seat.store.run(partial(node.renew, lease=lease, now=seat.clock()))
         except FenceLost:
             log.critical("another incarnation runs", extra={"event": "node.fence_lost"})
             lost()
@@ -69,12 +69,12 @@ async def keep_order(seat: Seat) -> None:
     while True:
         now = seat.clock()
         try:
-            expired = await seat.store.run(lambda conn, now=now: queue.expire(conn, now=now))
+            expired = await seat.store.run(partial(queue.expire, now=now))
             if expired:
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
             if now >= forget_at:
                 forget_at = now + KEYS_EVERY
-                await seat.store.run(lambda conn, now=now: messages.forget_old_keys(conn, now=now))
+                await seat.store.run(partial(messages.forget_old_keys, now=now))
         except StoreError as exc:
             log.error("upkeep failed", extra={"event": "upkeep.failed", "why": str(exc)})
         await asyncio.sleep(EXPIRY_EVERY)

@@ -180,3 +180,25 @@ def effective(conn: Connection, system: Mapping[str, object], customer: str, use
         levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
         levels.append((Origin(Level.USER, person["name"]), person["settings"]))
     return resolve(levels)
+
+
+def passwords(conn: Connection) -> Mapping[str, str]:
+    """User id → password hash of every user that has one."""
+    rows = conn.execute(select(t.users.c.id, t.users.c.password).where(t.users.c.password.is_not(None)))
+    return {row.id: row.password for row in rows}
+
+
+def set_password(conn: Connection, user: str, digest: str) -> None:
+    """Store a password's hash."""
+    conn.execute(update(t.users).where(t.users.c.id == user).values(password=digest))
+
+
+def customers(conn: Connection) -> Sequence[str]:
+    """Ids of all customers, in the order of their names."""
+    return list(conn.execute(select(t.customers.c.id).order_by(t.customers.c.id)).scalars())
+
+
+def a_domain_of(conn: Connection, customer: str) -> str:
+    """A fax domain of a customer, for submissions that come without one; empty when there is none."""
+    query = select(t.domains.c.name).where((t.domains.c.customer == customer) | t.domains.c.customer.is_(None))
+    return conn.execute(query.order_by(t.domains.c.name)).scalar() or ""

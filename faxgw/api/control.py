@@ -1,0 +1,223 @@
+"""The operator's socket: HTTP on a Unix socket in the data folder, for the command line of the same machine.
+
+Who may open the socket (mode 0600) is the operator; there is no other login. Answers are JSON. The public HTTP
+interfaces stand beside this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol  # JSON values
+
+from aiohttp import web
+
+from faxgw.fax import ids
+from faxgw.fax.errors import FaxError
+from faxgw.fax.job import Wish
+from faxgw.fax.ports import (
+    MailRecipient,
+    MailSession,
+    MailSubmission,
+    Principal,
+    Rejection,
+    StoredFile,
+    Submissions,
+)
+from faxgw.store import directory, lookup, queue
+from faxgw.store.engine import Store
+from faxgw.store.files import Files, Kind
+
+log = logging.getLogger(__name__)
+
+SOCKET = "control.sock"
+"""Name of the socket in the data folder."""
+MAX_LISTED = 1000
+"""Faxes in one answer at most."""
+MAX_UPLOAD = 100 * 1024 * 1024
+"""Octets of one `faxgw send`."""
+_CHUNK = 256 * 1024
+
+
+class Identified(Protocol):
+    """Draws ids (the dispatch's seat)."""
+
+    def id(self, prefix: str) -> str:
+        """A fresh prefixed id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the operator may look at and do."""
+
+    store: Store
+    files: Files
+    submissions: Submissions
+    ids: Identified
+    clock: Callable[[], float]
+    status: Callable[[], Mapping[str, Any]]
+    """The daemon's own view: listeners, trunks, live calls."""
+
+
+class ControlServer:
+    """Serves the operator's socket.
+
+    Args:
+        folder: The data folder.
+        operations: What it offers.
+    """
+
+    def __init__(self, folder: Path, operations: Operations) -> None:
+        self._path = folder / SOCKET
+        self._do = operations
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen, with mode 0600."""
+        app = web.Application(client_max_size=MAX_UPLOAD, middlewares=[_answer_errors])
+        app.add_routes(
+            [
+                web.get("/status", self._status),
+                web.get("/faxes", self._list),
+                web.get("/find/{ident}", self._find),
+                web.get("/tiff/{ident}", self._tiff),
+                web.post("/send", self._send),
+                web.post("/faxes/{ident}/{verb:cancel|hold|release}", self._wish),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listening.bind(str(self._path))
+        finally:
+            os.umask(before)
+        await web.SockSite(self._runner, listening).start()
+
+    async def stop(self) -> None:
+        """Close the socket and remove it."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._path.unlink(missing_ok=True)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        counts = await self._do.store.read(queue.count_by_state)
+        oldest = await self._do.store.read(queue.oldest_open)
+        return web.json_response({**self._do.status(), "faxes": counts, "oldest_open": oldest})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit = min(int(request.query.get("limit", "50")), MAX_LISTED)
+        final = request.query.get("all") == "1"
+        rows = await self._do.store.read(lambda conn: queue.overview(conn, limit=limit, final=final))
+        return web.json_response({"faxes": rows})
+
+    async def _find(self, request: web.Request) -> web.Response:
+        ident = request.match_info["ident"]
+        found = await self._do.store.read(lambda conn: lookup.find(conn, ident))
+        if found is None:
+            raise web.HTTPNotFound(text=f"There is no fax, job or message {ident}.")
+        return web.json_response(found)
+
+    async def _tiff(self, request: web.Request) -> web.StreamResponse:
+        """The composed pages of a fax's newest attempt."""
+        ident = request.match_info["ident"]
+        faxes = await self._do.store.read(lambda conn: lookup.fax_ids(conn, ident))
+        tiffs = await self._do.store.read(lambda conn: lookup.tiffs_of(conn, faxes[0])) if faxes else []
+        if not tiffs:
+            raise web.HTTPNotFound(text=f"No pages were composed for {ident} yet.")
+        newest = tiffs[-1]
+        descriptor = await self._do.files.open_read(StoredFile(newest["key"], newest["sha256"], newest["size"]))
+        with os.fdopen(descriptor, "rb") as file:
+            return web.Response(body=file.read(), content_type="image/tiff", headers={"X-Attempt": newest["attempt"]})
+
+    async def _wish(self, request: web.Request) -> web.Response:
+        ident, verb = request.match_info["ident"], request.match_info["verb"]
+        who, now = request.query.get("who", "operator"), self._do.clock()
+        faxes = await self._do.store.read(lambda conn: lookup.fax_ids(conn, ident))
+        if not faxes:
+            raise web.HTTPNotFound(text=f"There is no fax or job {ident}.")
+        results = {}
+        for fax in faxes:
+            results[fax] = await self._one_wish(fax, verb, who, now)
+        return web.json_response({"faxes": results})
+
+    async def _one_wish(self, fax: str, verb: str, who: str, now: float) -> str:
+        run = self._do.store.run
+        try:
+            if verb == "release":
+                state = await run(lambda conn: queue.release(conn, fax, who=who, now=now))
+            else:
+                state = await run(lambda conn: queue.wish(conn, fax, Wish(verb), who=who, now=now))
+        except FaxError as exc:
+            return f"not done: {exc.public}"
+        return "calling; ends with the call" if state == "calling" else str(state)
+
+    async def _send(self, request: web.Request) -> web.Response:
+        """A mail in the body becomes a message for `number`s (A17); the principal is the operator's choice."""
+        customers = await self._do.store.read(directory.customers)
+        customer = request.query.get("customer") or (customers[0] if customers else "")
+        if customer not in customers:
+            raise web.HTTPBadRequest(text=f"There is no customer {customer!r}; there are {', '.join(customers)}.")
+        user = request.query.get("user", "")
+        sender = request.query.get("from", "")
+        principal = Principal(customer, f"{customer}/{user}" if user else "", "", sender, "operator")
+        session = MailSession("", True, "", "control")
+        recipients = []
+        for number in request.query.getall("number", []):
+            answer = await self._recipient(session, principal, number)
+            if isinstance(answer, Rejection):
+                raise web.HTTPUnprocessableEntity(text=answer.text)
+            recipients.append(answer)
+        if not recipients:
+            raise web.HTTPBadRequest(text="No number was given.")
+        if refusal := await self._do.submissions.room_for(request.content_length or 0):
+            raise web.HTTPInsufficientStorage(text=refusal.text)
+        return await self._submit(request, principal, sender, tuple(recipients))
+
+    async def _recipient(self, session: MailSession, principal: Principal, number: str) -> MailRecipient | Rejection:
+        domain = await self._do.store.read(lambda conn: directory.a_domain_of(conn, principal.customer))
+        return await self._do.submissions.recipient(session, principal, f"{number}@{domain}")
+
+    async def _submit(
+        self, request: web.Request, principal: Principal, sender: str, recipients: tuple[MailRecipient, ...]
+    ) -> web.Response:
+        async with await self._do.files.open_temp(Kind.MAIL, MAX_UPLOAD) as spool:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                await spool.write(chunk)
+            stored = await spool.commit()
+        mail = MailSubmission(
+            message=self._do.ids.id("msg"),
+            principal=principal,
+            sender=sender,
+            recipients=recipients,
+            file=stored,
+            message_id=request.query.get("message_id", "")[: ids.RANDOM_OCTETS * 8],
+            subject=request.query.get("subject", "")[:200],
+            auto_submitted=False,
+            received_at=self._do.clock(),
+        )
+        receipt = await self._do.submissions.submit_mail(mail)
+        if isinstance(receipt, Rejection):
+            raise web.HTTPServiceUnavailable(text=receipt.text)
+        return web.json_response({"message": receipt.message, "duplicate_of": receipt.duplicate_of}, status=202)
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except web.HTTPException as exc:
+        return web.json_response({"error": exc.text}, status=exc.status)
+    except FaxError as exc:
+        log.warning("request failed", extra={"event": "control.failed", "why": str(exc)})
+        return web.json_response({"error": exc.public}, status=503 if exc.temporary else 422)
+    except ValueError as exc:
+        return web.json_response({"error": f"bad request: {exc}"}, status=400)
+    return answer
