@@ -105,6 +105,8 @@ class FaxView:
     sentences: tuple[str, ...]
     rows: tuple[tuple[str, str], ...]
     attempts: tuple[AttemptView, ...]
+    several_numbers: bool
+    """True when a call went to another number than the one shown for the fax."""
 
 
 def verdict(fax: FaxReport) -> Verdict:
@@ -174,6 +176,11 @@ class StatusWords:
             return w.subject_alike.format(result=result, faxes=faxes)
         return w.subject_mixed.format(result=result, faxes=faxes, counts=self._counts(self.verdicts))
 
+    def _unbroken_title(self) -> str:
+        """The result line with no-break spaces within the number."""
+        number = self._number(self.faxes[0])
+        return self._result_line().replace(number, number.replace(" ", "\u00a0"))
+
     def _one_result(self, fax: FaxReport, found: Verdict) -> str:
         w = self.words
         if found is Verdict.DELIVERED:
@@ -208,6 +215,7 @@ class StatusWords:
         return {
             "words": w,
             "title": self._result_line(),
+            "unbroken_title": self._unbroken_title(),
             "look": LOOKS[self.lead()],
             "result": w.result[self.lead()],
             "lead": self._several_sentence() if several else "",
@@ -264,6 +272,7 @@ class StatusWords:
             sentences=tuple(self._sentences(fax, found)),
             rows=tuple(self._rows(fax, found)),
             attempts=tuple(self._attempts(fax)),
+            several_numbers=any(a.number != fax.number_e164 for a in fax.attempts),
         )
 
     def _sentences(self, fax: FaxReport, found: Verdict) -> list[str]:
