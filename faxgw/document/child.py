@@ -1,0 +1,140 @@
+"""What a forked child does with its one request: limits on itself, the work, the answer, the end.
+
+A child's life is one document's or one mail's: whatever that does to it ends with it. It never returns to its
+template's code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+from faxgw import pipe
+from faxgw.document import compose, mail, protocol, render, sandbox
+from faxgw.document.limits import MAX_OPEN_FILES, Limits
+from faxgw.document.refusal import DocumentRefused
+from faxgw.document.types import ComposeOptions, Document, Progress, Refused, RenderOptions, WalkOptions
+
+TEMPLATE_MEMORY = 512 * 1024 * 1024
+"""Octets of address space allowed for the template where /proc does not tell; measured 140 MB."""
+OUT_OF_MEMORY = 3
+"""Exit status: an allocation failed."""
+FILE_TOO_LARGE = 4
+"""Exit status: a result exceeded its limit."""
+
+
+def run(
+    message: protocol.Message, descriptors: tuple[int, ...], channel: socket.socket, stderr: int, parent: int
+) -> NoReturn:
+    """Do one request and end. Called directly after fork, in the child.
+
+    Args:
+        message: The request.
+        descriptors: Its documents.
+        channel: Socket to the server.
+        stderr: Where error output goes.
+        parent: Process id of the server.
+    """
+    status = 1
+    try:
+        _settle(message, {*descriptors, channel.fileno()}, stderr, parent)
+        answers = pipe.BlockingPipe(channel)
+        try:
+            _work(message, descriptors, answers)
+            status = 0
+        except DocumentRefused as exc:
+            _refuse(answers, exc.refused)
+            status = 0
+        except MemoryError:
+            status = OUT_OF_MEMORY
+        except OSError as exc:
+            traceback.print_exc()
+            status = FILE_TOO_LARGE if exc.errno == errno.EFBIG else 1
+    except BaseException:  # noqa: BLE001 - nothing may return into the template's event loop
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+
+
+def _work(message: protocol.Message, descriptors: tuple[int, ...], answers: pipe.BlockingPipe) -> None:
+    limits = protocol.value(Limits, message.get("limits"))
+    options = message.get("options")
+    result: object
+    match message["type"]:
+        case "walk":
+            result = mail.walk(descriptors[0], protocol.value(WalkOptions, options))
+        case "render":
+            documents = protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
+            result = render.render(
+                documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at)
+            )
+        case "compose":
+            result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options))
+        case other:
+            raise protocol.BadMessage(f"unknown request {other}")
+    results: list[int] = []
+
+    def place(descriptor: int) -> int:
+        results.append(descriptor)
+        return len(results) - 1
+
+    answers.send(protocol.pack({"type": "result", "value": protocol.plain(result, place)}), results)
+
+
+def _tell(answers: pipe.BlockingPipe, progress: Progress) -> None:
+    answers.send(protocol.pack({"type": "progress", "value": protocol.plain(progress)}))
+
+
+def _refuse(answers: pipe.BlockingPipe, refused: Refused) -> None:
+    answers.send(protocol.pack({"type": "refused", "value": protocol.plain(refused)}))
+
+
+def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int) -> None:
+    """Descriptors, signals and limits of a child."""
+    sandbox.prctl_child()
+    if os.getppid() != parent:
+        os._exit(1)  # the server died before the death signal was asked for
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for standard, source in ((0, nothing), (1, nothing), (2, stderr)):
+        os.dup2(source, standard)
+    _close_others({0, 1, 2, *keep})
+    limits = protocol.value(Limits, message.get("limits"))
+    seconds = int(limits.job_seconds) + 1
+    _limit(resource.RLIMIT_AS, _template_memory() + limits.memory)
+    _limit(resource.RLIMIT_FSIZE, limits.output)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    _limit(resource.RLIMIT_NPROC, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(limits.page_cpu, seconds), seconds))
+
+
+def _limit(what: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def _template_memory() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return TEMPLATE_MEMORY
+
+
+def _close_others(keep: set[int]) -> None:
+    edges = sorted(keep)
+    for low, high in zip([-1, *edges], [*edges, MAX_OPEN_FILES * 16], strict=True):
+        if low + 1 < high:  # closerange(0, 0) closes everything: its end becomes -1
+            os.closerange(low + 1, high)

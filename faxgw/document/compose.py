@@ -1,0 +1,74 @@
+"""A compose request: the body and a page range to the file of one attempt (page process only).
+
+Page k stays page k: another resolution rescales it, nothing is split or renumbered (docs/spine.md section 2).
+"""
+
+from __future__ import annotations
+
+import os
+
+from faxgw.document import bitmap, header, tiff
+from faxgw.document.bitmap import Bits
+from faxgw.document.limits import MAX_THUMBNAIL
+from faxgw.document.refusal import DocumentRefused
+from faxgw.document.render import memory_file
+from faxgw.document.types import Composed, ComposeOptions, PageFacts, Reason, Refused, Resolution
+from faxgw.fax.header import HeaderRefused, HeaderTemplate, expand, parse
+
+
+def compose(body_fd: int, options: ComposeOptions) -> Composed:
+    """Make an attempt's file in a new memory file.
+
+    Raises:
+        DocumentRefused: If the body is damaged, the range is not within it, or the header template is wrong.
+    """
+    try:
+        body = tiff.read(body_fd)
+        template = parse(options.header)
+    except tiff.BadTiff as exc:
+        raise _refused(f"The stored pages of this fax are damaged ({exc}).") from exc
+    except HeaderRefused as exc:
+        raise _refused(exc.public) from exc
+    last = len(body) if options.last_page is None else options.last_page
+    if not body or not 1 <= options.first_page <= last <= len(body):
+        raise _refused(f"The fax has {len(body)} pages, not pages {options.first_page} to {last}.")
+    resolution = options.resolution or body[0].resolution
+    chosen = range(options.first_page, last + 1)
+    facts: list[PageFacts] = []
+    thumbnail: bytes | None = None
+    fd = os.memfd_create("attempt", os.MFD_CLOEXEC)
+    with tiff.open_sink(fd) as sink:
+        writer = tiff.Writer(sink, resolution, len(chosen))
+        for number in chosen:
+            bits = _page(body_fd, body, number, options, template, resolution)
+            strip = bitmap.encode(bits)
+            writer.add(strip)
+            black = bitmap.black_ratio(bits)
+            facts.append(PageFacts(tiff.WIDTH, strip.rows, len(strip.data), black, 0, number))
+            if options.thumbnail_px and thumbnail is None:
+                thumbnail = bitmap.thumbnail(bits, resolution, min(options.thumbnail_px, MAX_THUMBNAIL))
+        writer.finish()
+    return Composed(fd, tuple(facts), resolution, memory_file(thumbnail))
+
+
+def _page(
+    body_fd: int,
+    body: list[tiff.Page],
+    number: int,
+    options: ComposeOptions,
+    template: HeaderTemplate,
+    resolution: Resolution,
+) -> Bits:
+    page = body[number - 1]
+    try:
+        bits = bitmap.decode(tiff.read_strip(body_fd, page), page.resolution)
+    except tiff.BadTiff as exc:
+        raise _refused(f"The stored page {number} of this fax is damaged ({exc}).") from exc
+    if page.resolution is not resolution:
+        bits = bitmap.halve_rows(bits) if resolution is Resolution.STANDARD else bitmap.double_rows(bits)
+    lines = () if template.empty else expand(template, options.context, number, len(body))
+    return header.stamp(bits, lines, options.mark if number in options.marked else "", resolution)
+
+
+def _refused(public: str) -> DocumentRefused:
+    return DocumentRefused(Refused(Reason.DAMAGED, public))

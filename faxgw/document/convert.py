@@ -1,0 +1,57 @@
+"""One document to its fax pages: looks what it is and asks the right converter (page process only)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from faxgw.document import html, images, pdf, refusal, sniff, text, tiff_in
+from faxgw.document.bitmap import Bits
+from faxgw.document.fit import Target
+from faxgw.document.limits import MAX_TEXT
+from faxgw.document.types import Kind
+
+
+def pages(data: bytes, kind: Kind | None, charset: str | None, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """Render a document.
+
+    Args:
+        data: Its octets.
+        kind: What its sender's side already found out; pictures and PDF are looked at again.
+        charset: Of a text.
+        name: For refusals.
+        target: What for.
+
+    Yields:
+        The document's page, from 1, and its pixels; at least one, or the document was refused.
+
+    Raises:
+        DocumentRefused: If it cannot be faxed.
+    """
+    found = _kind(data, kind)
+    if not data:
+        raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
+    if isinstance(found, sniff.Unknown):
+        raise refusal.unsupported(name, found.what)
+    match found:
+        case Kind.PDF:
+            return pdf.pages(data, name, target)
+        case Kind.TIFF:
+            return tiff_in.pages(data, name, target)
+        case Kind.TEXT:
+            return text.pages(data, charset, name, target)
+        case Kind.HTML:
+            return _html(data, charset, name, target)
+        case _:
+            return images.pages(data, found, name, target)
+
+
+def _kind(data: bytes, kind: Kind | None) -> Kind | sniff.Unknown:
+    if kind in (Kind.TEXT, Kind.HTML):
+        return kind
+    return sniff.kind_of(data)
+
+
+def _html(data: bytes, charset: str | None, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    if len(data) > MAX_TEXT:
+        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {len(data) // 1024:,}")
+    return text.set_text(html.to_text(text.decode(data, charset)), name, target)

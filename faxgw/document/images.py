@@ -1,0 +1,144 @@
+"""Pictures to fax pages: JPEG, PNG, GIF, BMP, WebP with Pillow (page process only).
+
+The size is looked at before anything is decoded. Orientation follows the EXIF tag, transparency is white, of an
+animation the first picture counts. A picture keeps the size that its own dots per inch say, 96 if it says none that
+can be believed, and is made smaller where it does not fit.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from faxgw.document import fit, halftone, refusal
+from faxgw.document.bitmap import Bits, Grey
+from faxgw.document.fit import Placement, Target
+from faxgw.document.tiff import WIDTH
+from faxgw.document.types import Kind
+
+FORMATS = {Kind.JPEG: "JPEG", Kind.PNG: "PNG", Kind.GIF: "GIF", Kind.BMP: "BMP", Kind.WEBP: "WEBP"}
+"""Pillow's names; nothing else is opened, whatever the octets say."""
+BELIEVABLE_DPI = (50.0, 2400.0)
+"""Dots per inch that a picture may say of itself."""
+DEFAULT_DPI = 96.0
+"""Dots per inch of a picture that says none (CSS reference pixel)."""
+MM_PER_INCH = 25.4
+
+Image.MAX_IMAGE_PIXELS = None  # Limits.pixels is looked at before decoding, with a text for the sender
+
+
+def size(data: bytes, kind: Kind) -> tuple[int, int] | None:
+    """Width and height in pixels from the header alone; None if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=(FORMATS[kind],)) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def pages(data: bytes, kind: Kind, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """Render a picture; a long one several sheets.
+
+    Raises:
+        DocumentRefused: If it is damaged or too large.
+    """
+    target.begin(1, 1)
+    with Image.open(io.BytesIO(data), formats=(FORMATS[kind],)) as image:
+        check_pixels(image, name, target)
+        dpi = dots_per_inch(image)
+        full = image.size
+        if image.format == "JPEG":  # the decoder itself can halve large pictures, four times as fast
+            image.draft("L", (2 * WIDTH, 2 * target.rows))
+        dpi = (dpi[0] * image.width / full[0], dpi[1] * image.height / full[1])
+        grey = to_grey(image)
+    yield from ((1, bits) for bits in sheets(grey, dpi, 1, 1, target))
+
+
+def check_pixels(image: Image.Image, name: str, target: Target, page: int | None = None) -> None:
+    """Refuse what is too large to be decoded.
+
+    Raises:
+        DocumentRefused: If it is.
+    """
+    pixels = image.width * image.height
+    if pixels > target.limits.pixels:
+        what = f"it has {image.width:,} × {image.height:,} pixels; at most {target.limits.pixels:,} in all are allowed"
+        raise refusal.too_large(name, what, page)
+
+
+def dots_per_inch(image: Image.Image) -> tuple[float, float]:
+    """What the picture says of itself, if it can be believed."""
+    try:
+        across, down = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return DEFAULT_DPI, DEFAULT_DPI
+    low, high = BELIEVABLE_DPI
+    if not (low <= across <= high and low <= down <= high):
+        return DEFAULT_DPI, DEFAULT_DPI
+    return across, down
+
+
+def to_grey(image: Image.Image) -> Image.Image:
+    """Decode to 8 bit grey, upright, on white."""
+    image.load()
+    turned = ImageOps.exif_transpose(image)
+    image = turned if turned is not None else image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep(image)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif "transparency" in image.info:  # one colour of L or RGB stands for "nothing"
+        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        alpha = image.getchannel(image.getbands()[-1])
+        grey = image.convert("RGB").convert("L") if image.mode != "LA" else image.getchannel("L")
+        paper = Image.new("L", image.size, 255)
+        paper.paste(grey, mask=alpha)
+        return paper
+    return image if image.mode == "L" else image.convert("L")
+
+
+def sheets(grey: Image.Image, dpi: tuple[float, float], page: int, count: int, target: Target) -> Iterator[Bits]:
+    """Fit a grey picture on sheets of paper.
+
+    Args:
+        grey: Mode L.
+        dpi: Its dots per inch across and down.
+        page: Its number in its document.
+        count: The document's pages.
+        target: Paper, resolution, grey.
+    """
+    natural = (grey.width / dpi[0] * MM_PER_INCH, grey.height / dpi[1] * MM_PER_INCH)
+    placement = fit.place(*natural, target, margin=True)
+    if placement.turned:
+        grey = grey.transpose(Image.Transpose.ROTATE_270)
+    for sheet in range(placement.sheets):
+        if sheet:
+            target.begin(page, count + placement.sheets - 1)
+        yield halftone.to_bits(_sheet(grey, placement, sheet, target), target.resolution, target.mode)
+
+
+def _sheet(grey: Image.Image, placement: Placement, sheet: int, target: Target) -> Grey:
+    first = sheet * target.rows
+    height = min(target.rows, placement.height - first)
+    per_row = grey.height / placement.height
+    box = (0.0, first * per_row, float(grey.width), min(float(grey.height), (first + height) * per_row))
+    scaled = grey.resize((placement.width, height), Image.Resampling.BICUBIC, box=box)
+    page = np.full((target.rows, WIDTH), 255, np.uint8)
+    top = placement.top if sheet == 0 else 0
+    page[top : top + height, placement.left : placement.left + placement.width] = np.asarray(scaled)
+    return page
+
+
+def _deep(image: Image.Image) -> Image.Image:
+    """More than 8 bits a pixel: 16 bits are cut to 8, other ranges stretched."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < int(values.max()) <= 65535):
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if not (np.isfinite(low) and np.isfinite(high)) or high <= low:
+        return Image.new("L", image.size, 255)
+    return Image.fromarray(((values - low) * (255.0 / (high - low))).astype(np.uint8))

@@ -1,0 +1,279 @@
+"""A mail to the documents that are faxed: body first, attachments in their order (page process only).
+
+Of alternatives the plain text is taken, HTML where there is no plain text. Signatures, calendars, business cards and
+Outlook's containers are no documents. An attachment that cannot be faxed refuses the mail, by name: a fax that silently
+lacks a page is worse than none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from faxgw.document import html, images, mime, refusal, sniff, text
+from faxgw.document.limits import MAX_DOCUMENTS, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
+from faxgw.document.mime import Part
+from faxgw.document.render import memory_file, read_all
+from faxgw.document.types import Document, Ignored, Kind, Origin, Reason, Walked, WalkOptions
+
+BODY_NAME = "mail text"
+"""Name of the body as a document."""
+
+_IGNORED = {
+    "application/pgp-signature": "signature",
+    "application/pkcs7-signature": "signature",
+    "application/x-pkcs7-signature": "signature",
+    "application/pgp-keys": "key",
+    "text/calendar": "calendar entry",
+    "application/ics": "calendar entry",
+    "text/vcard": "business card",
+    "text/x-vcard": "business card",
+    "text/directory": "business card",
+    "text/x-amp-html": "interactive content",
+    "text/rfc822-headers": "mail headers",
+    "message/delivery-status": "delivery status",
+    "message/disposition-notification": "delivery status",
+    "message/feedback-report": "delivery status",
+}
+_TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
+_CID = re.compile(r"cid:([^\s\"'<>)]{1,200})", re.I)
+_PICTURES = frozenset({Kind.JPEG, Kind.PNG, Kind.GIF, Kind.BMP, Kind.WEBP})
+_MAX_LISTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A piece of the body."""
+
+    part: Part
+    is_html: bool
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the tree holds, in order."""
+
+    body: list[_Text] = field(default_factory=list)
+    attachments: list[Part] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+    referred: set[str] = field(default_factory=set)
+    """Content ids that HTML refers to."""
+
+
+def walk(mail_fd: int, options: WalkOptions) -> Walked:
+    """Take a mail apart.
+
+    Raises:
+        DocumentRefused: If there is nothing to fax, a part cannot be faxed, or the mail is beyond the limits.
+    """
+    size = os.fstat(mail_fd).st_size
+    if size > MAX_MAIL:
+        raise refusal.mail(Reason.TOO_LARGE, f"The mail is larger than {MAX_MAIL // 1024 // 1024} MiB.")
+    root = mime.parse(read_all(mail_fd))
+    found = _Found()
+    _visit(root, found, in_attachment=False)
+    documents: list[_Made] = []
+    if not options.attachments_only:
+        documents += _body(found)
+    if not options.body_only:
+        documents += _attachments(found, options)
+    if not documents:
+        raise refusal.empty(_nothing(found, options))
+    if len(documents) > MAX_DOCUMENTS:
+        raise refusal.mail(
+            Reason.TOO_MANY_PARTS, f"The mail has {len(documents)} documents; at most {MAX_DOCUMENTS} can be faxed."
+        )
+    return Walked(
+        tuple(made.document() for made in documents),
+        _one_line(root.headers.get("subject", "")),
+        root.headers.get("message-id", "")[:MAX_SUBJECT],
+        tuple(found.ignored[:MAX_DOCUMENTS]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A document before it gets its descriptor."""
+
+    data: bytes
+    name: str
+    kind: Kind
+    charset: str | None
+    origin: Origin
+
+    def document(self) -> Document:
+        fd = memory_file(self.data)
+        assert fd is not None  # memory_file of octets
+        return Document(fd, self.name, self.kind, self.charset, self.origin, len(self.data))
+
+
+def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -> None:
+    """Collect a part.
+
+    Args:
+        part: The part.
+        found: Collects.
+        in_attachment: Within an attached message everything is an attachment.
+        texts: False: body texts are left out, they are the alternative that was not chosen.
+    """
+    match part.media_type:
+        case "multipart/alternative":
+            _alternative(part, found, in_attachment, texts)
+        case "multipart/signed":
+            for child in part.children[:1]:
+                _visit(child, found, in_attachment, texts)
+            found.ignored += [Ignored(child.name or child.media_type, "signature") for child in part.children[1:]]
+        case "multipart/encrypted" | "application/pkcs7-mime" | "application/x-pkcs7-mime":
+            raise refusal.mail(
+                Reason.ENCRYPTED, "The mail is encrypted or sealed (PGP or S/MIME). Please send it without encryption."
+            )
+        case "message/external-body" | "message/partial":
+            raise refusal.mail(
+                Reason.UNSUPPORTED, "The mail is only a part of a message, or refers to one stored elsewhere."
+            )
+        case "message/rfc822" | "message/global":
+            for child in part.children:
+                _visit(child, found, in_attachment=True)
+        case media_type if media_type.startswith("multipart/"):
+            for child in part.children:
+                _visit(child, found, in_attachment, texts)
+        case _:
+            _leaf(part, found, in_attachment, texts)
+
+
+def _alternative(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
+    plain = [child for child in part.children if _has_text(child, "text/plain")]
+    markup = [child for child in part.children if _has_text(child, "text/html")]
+    chosen = (plain or markup or list(part.children[-1:]))[:1] if texts else []
+    for child in part.children:
+        _visit(child, found, in_attachment, texts=child in chosen)
+
+
+def _has_text(part: Part, media_type: str) -> bool:
+    """True if a part is, or a container holds, body text of this type that says something."""
+    if part.media_type.startswith("multipart/"):
+        return any(_has_text(child, media_type) for child in part.children)
+    return part.media_type == media_type and part.disposition != "attachment" and bool(_said(part))
+
+
+def _said(part: Part) -> str:
+    """A text part's characters, HTML without its looks."""
+    characters = text.decode(part.decoded()[: MAX_TEXT + 1], part.charset)
+    return (html.to_text(characters) if part.media_type == "text/html" else characters).strip()
+
+
+def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
+    why = _IGNORED.get(part.media_type)
+    if why is not None:
+        found.ignored.append(Ignored(part.name or part.media_type, why))
+    elif part.media_type in _TNEF or part.name.lower() == "winmail.dat":
+        if _tnef_has_attachments(part.decoded()):
+            raise refusal.unsupported(part.name or "winmail.dat", "an Outlook container with further attachments")
+        found.ignored.append(Ignored(part.name or "winmail.dat", "Outlook formatting"))
+    elif part.media_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.name:
+        if part.media_type == "text/html":
+            found.referred.update(_references(part))
+        if texts and in_attachment:
+            found.attachments.append(part)
+        elif texts:
+            found.body.append(_Text(part, part.media_type == "text/html"))
+    else:
+        found.attachments.append(part)
+
+
+def _references(part: Part) -> Iterator[str]:
+    markup = text.decode(part.decoded()[:MAX_TEXT], part.charset)
+    for match in _CID.finditer(markup):
+        yield match[1]
+
+
+def _body(found: _Found) -> list[_Made]:
+    """The body as one document: HTML as it is if it is alone, else plain text."""
+    pieces = [piece for piece in found.body if _said(piece.part)]
+    if not pieces:
+        return []
+    octets = sum(len(piece.part.raw) for piece in pieces)
+    if octets > MAX_TEXT:
+        what = f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}"
+        raise refusal.too_large(BODY_NAME, what)
+    if len(pieces) == 1 and pieces[0].is_html:
+        part = pieces[0].part
+        return [_Made(part.decoded(), BODY_NAME, Kind.HTML, part.charset, Origin.BODY)]
+    joined = "\n\n".join(_characters(piece) for piece in pieces)
+    return [_Made(joined.encode("utf-8", "replace"), BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)]
+
+
+def _characters(piece: _Text) -> str:
+    characters = text.decode(piece.part.decoded(), piece.part.charset)
+    if piece.is_html:
+        return html.to_text(characters)
+    if piece.part.parameters.get("format", "").lower() == "flowed":
+        characters = text.unflow(characters, piece.part.parameters.get("delsp", "").lower() == "yes")
+    return characters.strip("\r\n")
+
+
+def _attachments(found: _Found, options: WalkOptions) -> list[_Made]:
+    made: list[_Made] = []
+    for number, part in enumerate(found.attachments, 1):
+        name = part.name or f"attachment {number}"
+        data = part.decoded()
+        kind = sniff.kind_of(data, part.media_type)
+        if not data.strip() and part.media_type.startswith("text/"):
+            found.ignored.append(Ignored(name, "empty"))
+        elif not data:
+            raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
+        elif isinstance(kind, sniff.Unknown):
+            raise refusal.unsupported(name, kind.what)
+        else:
+            why = _unwanted(part, kind, data, found, options)
+            if why is None:
+                made.append(_Made(data, name, kind, part.charset, Origin.ATTACHMENT))
+            else:
+                found.ignored.append(Ignored(name, why))
+    return made
+
+
+def _unwanted(part: Part, kind: Kind, data: bytes, found: _Found, options: WalkOptions) -> str | None:
+    """Why a picture is left out, if it is."""
+    if kind not in _PICTURES:
+        return None
+    if options.ignore_inline_images and part.content_id and part.content_id in found.referred:
+        return "inline image"
+    size = images.size(data, kind) if options.min_image_px else None
+    if size is not None and min(size) < options.min_image_px:
+        return "small image"
+    return None
+
+
+def _tnef_has_attachments(data: bytes) -> bool:
+    """Look for attachment records in an MS-OXTNEF stream ([MS-OXTNEF] section 2.1.3)."""
+    if data[:4] != b"\x78\x9f\x3e\x22":
+        return False
+    position = 6
+    while position + 9 <= len(data):
+        level, _identity, length = struct.unpack_from("<BII", data, position)
+        if level == 2:
+            return True
+        position += 9 + length + 2
+    return False
+
+
+def _nothing(found: _Found, options: WalkOptions) -> str:
+    if options.attachments_only:
+        said = "The mail has no attachment that could be faxed, and its text is not faxed by your settings."
+    elif options.body_only:
+        said = "The mail has no text, and its attachments are not faxed by your settings."
+    else:
+        said = "The mail is empty: there is nothing to fax."
+    if found.ignored:
+        listed = ", ".join(f"“{each.name}” ({each.why})" for each in found.ignored[:_MAX_LISTED])
+        said += f" Left out: {listed}{', …' if len(found.ignored) > _MAX_LISTED else ''}."
+    return said
+
+
+def _one_line(subject: str) -> str:
+    decoded = mime.decode_words(subject)
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", " ", decoded).split())[:MAX_SUBJECT]

@@ -1,0 +1,93 @@
+"""PDF to fax pages with PDFium, drawn directly on the fax grid without smoothing (page process only).
+
+The page is drawn grey at 204 × 98 or 204 × 196, with independent scales, so that thin strokes keep at least one pixel
+and only real tones are grey. PDFium aborts its process when it runs out of memory: one document per process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from faxgw.document import fit, halftone, refusal
+from faxgw.document.bitmap import Bits
+from faxgw.document.fit import Placement, Target
+from faxgw.document.tiff import WIDTH
+
+MM_PER_POINT = 25.4 / 72
+_FLAGS = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_RENDER_NO_SMOOTHTEXT | pdfium.FPDF_RENDER_NO_SMOOTHPATH
+
+
+def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """Render all pages.
+
+    Yields:
+        The page's number from 1 and its pixels; a long page several times.
+
+    Raises:
+        DocumentRefused: If it asks for a password, is damaged or has too many pages.
+    """
+    document = _open(data, name)
+    try:
+        document.init_forms()
+        count = len(document)
+        for index in range(count):
+            target.begin(index + 1, count)
+            yield from ((index + 1, bits) for bits in _page(document, index, name, target))
+    finally:
+        document.close()
+
+
+def _open(data: bytes, name: str) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as exc:
+        if exc.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY):
+            raise refusal.encrypted(name) from exc
+        raise refusal.damaged(name) from exc
+
+
+def _page(document: pypdfium2.PdfDocument, index: int, name: str, target: Target) -> Iterator[Bits]:
+    try:
+        page = document[index]
+    except pypdfium2.PdfiumError as exc:
+        raise refusal.damaged(name, index + 1) from exc
+    try:
+        width_mm, height_mm = (points * MM_PER_POINT for points in page.get_size())
+        if not (math.isfinite(width_mm) and math.isfinite(height_mm) and width_mm > 0 and height_mm > 0):
+            raise refusal.damaged(name, index + 1)
+        placement = fit.place(width_mm, height_mm, target)
+        for sheet in range(placement.sheets):
+            if sheet:
+                target.begin(index + 1, len(document) + placement.sheets - 1)
+            yield _sheet(document, page, placement, sheet, target)
+    finally:
+        page.close()
+
+
+def _sheet(
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, placement: Placement, sheet: int, target: Target
+) -> Bits:
+    grey = np.full((target.rows, WIDTH), 255, np.uint8)
+    buffer = grey.ctypes.data_as(ctypes.c_void_p)
+    bitmap = pdfium.FPDFBitmap_CreateEx(WIDTH, target.rows, pdfium.FPDFBitmap_Gray, buffer, WIDTH)
+    where = (
+        placement.left,
+        placement.top - sheet * target.rows,
+        placement.width,
+        placement.height,
+        1 if placement.turned else 0,
+        _FLAGS,
+    )
+    try:
+        pdfium.FPDF_RenderPageBitmap(bitmap, page, *where)
+        if document.formenv is not None:
+            pdfium.FPDF_FFLDraw(document.formenv, bitmap, page, *where)
+    finally:
+        pdfium.FPDFBitmap_Destroy(bitmap)
+    return halftone.to_bits(grey, target.resolution, target.mode)

@@ -1,0 +1,263 @@
+"""The page server: loads the converters once, then forks a child for every request (started by `document.client`).
+
+It is the template: a fork costs 5 ms where the imports cost 300. It reads no document itself; it hands descriptors to
+children, keeps their time, and says why one ended. It runs in the sandbox of `document.sandbox`, sees no folder of the
+gateway, and ends with its pipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from faxgw import pipe
+from faxgw.document import child, fonts, protocol, refusal, sandbox
+from faxgw.document.limits import MAX_STDERR, Limits
+from faxgw.document.refusal import DocumentRefused
+from faxgw.document.types import Document, Progress
+
+# Signals by which a decoder ends that a document has broken.
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE, signal.SIGSYS}
+
+
+@dataclass(slots=True)
+class _Job:
+    """One request and the child that does it."""
+
+    number: int
+    pid: int
+    names: tuple[str, ...]
+    """Names of the documents, to say which one broke the child."""
+    what: str
+    """Type of the request."""
+    limits: Limits
+    seconds: float
+    at: Progress | None = None
+    """Where the child is."""
+    answer: tuple[protocol.Message, tuple[int, ...]] | None = None
+    timed_out: bool = False
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class _Server:
+    """The daemon's pipe and the jobs under way."""
+
+    daemon: pipe.Pipe
+    jobs: dict[int, _Job] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def serve(self) -> None:
+        """Take requests until the daemon closes the pipe."""
+        self.daemon.send(protocol.pack({"type": "ready"}))
+        try:
+            while (frame := await self.daemon.receive()) is not None:
+                self._take(frame)
+        finally:
+            for job in self.jobs.values():
+                _kill(job.pid)
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _take(self, frame: pipe.Frame) -> None:
+        message = protocol.unpack(frame.payload)
+        number = protocol.number(message, "id")
+        if message["type"] == "cancel":
+            job = self.jobs.get(number)
+            if job is not None:
+                job.cancelled = True
+                _kill(job.pid)
+            return
+        task = asyncio.create_task(self._do(number, message, frame.descriptors), name=f"page-request-{number}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _do(self, number: int, message: protocol.Message, descriptors: tuple[int, ...]) -> None:
+        """One request from fork to answer."""
+        stderr = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        try:
+            try:
+                job, channel = _fork(number, message, descriptors, stderr)
+            except OSError as exc:
+                self._send({"type": "failed", "id": number, "detail": f"no child: {exc}"})
+                return
+            finally:
+                _close(descriptors)
+            self.jobs[number] = job
+            try:
+                status, usage = await self._accompany(job, channel)
+            finally:
+                del self.jobs[number]
+            self._log(job, stderr)
+            self._report(job, status, usage)
+        finally:
+            os.close(stderr)
+
+    async def _accompany(self, job: _Job, channel: pipe.Pipe) -> tuple[int, resource.struct_rusage]:
+        """Read what a child says until it has ended. The answer counts only then: nothing can change it any more."""
+        ended = _Ended(job.pid)
+        try:
+            async with asyncio.timeout(job.seconds):
+                while (frame := await channel.receive()) is not None:
+                    self._hear(job, frame)
+                await ended.wait()
+        except TimeoutError:
+            job.timed_out = True
+            _kill(job.pid)
+        except (pipe.PipeClosed, protocol.BadMessage) as exc:
+            _kill(job.pid)
+            job.answer = ({"type": "failed", "detail": f"child broke the protocol: {exc}"}, ())
+        except asyncio.CancelledError:
+            _kill(job.pid)
+            raise
+        finally:
+            channel.close()
+        await ended.wait()
+        ended.close()
+        _pid, status, usage = os.wait4(job.pid, 0)  # noqa: ASYNC222 - it has ended
+        return status, usage
+
+    def _hear(self, job: _Job, frame: pipe.Frame) -> None:
+        message = protocol.unpack(frame.payload)
+        if message["type"] == "progress":
+            _close(frame.descriptors)
+            job.at = protocol.value(Progress, message.get("value"))
+            self._send({"type": "progress", "id": job.number, "value": message["value"]})
+        elif message["type"] in ("result", "refused") and job.answer is None:
+            job.answer = (message, frame.descriptors)
+        else:
+            _close(frame.descriptors)
+            raise protocol.BadMessage("unexpected message")
+
+    def _report(self, job: _Job, status: int, usage: resource.struct_rusage) -> None:
+        message, descriptors = job.answer or ({}, ())
+        if job.cancelled or job.timed_out or not os.WIFEXITED(status) or os.WEXITSTATUS(status) != 0:
+            _close(descriptors)
+            descriptors = ()
+            message = _explain(job, status, usage)
+        elif not message:
+            message = {"type": "failed", "detail": "child ended without an answer"}
+        self._send(message | {"id": job.number}, descriptors)
+        _close(descriptors)
+
+    def _log(self, job: _Job, stderr: int) -> None:
+        text = os.pread(stderr, MAX_STDERR, 0)
+        if text:
+            self._send({"type": "log", "id": job.number, "text": text.decode("utf-8", "replace")})
+
+    def _send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> None:
+        with contextlib.suppress(pipe.PipeClosed):  # the daemon is gone: `serve` ends by itself
+            self.daemon.send(protocol.pack(message), descriptors)
+
+
+class _Ended:
+    """Waits for the end of a child without reaping it."""
+
+    def __init__(self, pid: int) -> None:
+        self._fd = os.pidfd_open(pid)
+        self._event = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+
+    def _set(self) -> None:
+        self._event.set()
+        asyncio.get_running_loop().remove_reader(self._fd)
+
+
+def _fork(number: int, message: protocol.Message, descriptors: tuple[int, ...], stderr: int) -> tuple[_Job, pipe.Pipe]:
+    ours, theirs = pipe.pair()
+    parent = os.getpid()
+    names = tuple(document.name for document in _documents(message, descriptors))
+    limits = protocol.value(Limits, message.get("limits"))
+    pid = os.fork()
+    if pid == 0:
+        child.run(message, descriptors, theirs, stderr, parent)
+    theirs.close()
+    job = _Job(number, pid, names, message["type"], limits, float(message["seconds"]))
+    return job, pipe.Pipe(ours)
+
+
+def _documents(message: protocol.Message, descriptors: tuple[int, ...]) -> tuple[Document, ...]:
+    if message["type"] != "render":
+        return ()
+    return protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
+
+
+def _explain(job: _Job, status: int, usage: resource.struct_rusage) -> protocol.Message:
+    """Why a child ended badly: the document's fault, or ours."""
+    cpu = usage.ru_utime + usage.ru_stime
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1
+    detail = f"child ended by signal {ended_by}, status {code}, after {cpu:.1f} s of CPU"
+    name, page = _where(job)
+    refused: DocumentRefused | None = None
+    if job.cancelled or job.what == "compose":
+        pass
+    elif ended_by == signal.SIGXCPU or (job.timed_out and cpu > job.seconds / 3) or cpu > job.limits.job_seconds:
+        refused = refusal.too_slow(name, page)
+    elif code == child.OUT_OF_MEMORY:
+        refused = refusal.too_much_memory(name, page)
+    elif code == child.FILE_TOO_LARGE or ended_by == signal.SIGXFSZ:
+        refused = refusal.too_large(name, "the fax would be too large")
+    elif ended_by in _CRASHES:
+        refused = refusal.unreadable(name, page)
+    if refused is None:
+        return {"type": "failed", "detail": detail}
+    return {"type": "refused", "value": protocol.plain(refused.refused)}
+
+
+def _where(job: _Job) -> tuple[str, int | None]:
+    if job.at is not None and 0 <= job.at.document < len(job.names):
+        return job.names[job.at.document], job.at.page
+    return (job.names[0] if job.names else ""), None
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+async def _main(sock: socket.socket) -> None:
+    await _Server(pipe.Pipe(sock)).serve()
+
+
+def main() -> int:
+    """Entry point: `python -m faxgw.document.server --fd N`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    arguments = parser.parse_args()
+    sandbox.prctl_child()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sock = socket.socket(fileno=arguments.fd)
+    sock.set_inheritable(False)
+    fonts.check()
+    Image.init()
+    gc.collect()
+    gc.freeze()
+    asyncio.run(_main(sock))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

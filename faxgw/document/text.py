@@ -1,0 +1,182 @@
+"""Plain text to fax pages: 80 columns of a fixed font at 10 points (page process only).
+
+Charset: a byte order mark decides, then the declared charset if it is one of those we know, then UTF-8 if the octets
+are UTF-8, else Windows-1252. Control characters, among them those that turn the direction of writing, are left out:
+what is printed is what the octets say in their order.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from faxgw.document import bitmap, fonts, refusal
+from faxgw.document.bitmap import Bits
+from faxgw.document.fit import Target, sheet_rows
+from faxgw.document.limits import MAX_TEXT
+from faxgw.document.tiff import WIDTH
+from faxgw.document.types import Resolution
+
+COLUMNS = 80
+"""Characters of a line."""
+FONT_PX = 28
+"""10 points at 204 dots per inch."""
+LINE_ROWS = 33
+"""12 points at 196 rows per inch."""
+MARGIN_ROWS = 116
+"""15 mm above and below at 196 rows per inch."""
+TAB = 8
+"""Columns between tab stops."""
+MAX_MARKS = 4
+"""Combining marks on one character; more are left out."""
+
+_CHARSETS = {
+    "us-ascii": "cp1252",  # senders who declare it and use octets above 127 mean this
+    "ascii": "cp1252",
+    "ansi_x3.4-1968": "cp1252",
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "utf-16": "utf-16",
+    "utf-16be": "utf-16-be",
+    "utf-16le": "utf-16-le",
+    "iso-8859-1": "cp1252",  # as the WHATWG encoding standard does
+    "latin1": "cp1252",
+    "windows-1252": "cp1252",
+    "cp1252": "cp1252",
+} | {
+    name: name
+    for name in (
+        *(f"iso-8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),
+        *(f"windows-{n}" for n in (1250, 1251, 1253, 1254, 1255, 1256, 1257, 1258)),
+        *("koi8-r", "koi8-u", "gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr"),
+        *("cp437", "cp850", "cp852", "cp866", "mac-roman"),
+    )
+}
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_BREAK = re.compile(r"\r\n|[\r\n\x0b\x85\u2028\u2029]")
+# C0 (but tab, line feed, form feed), C1, zero width, bidirectional controls, surrogates, byte order mark
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def decode(data: bytes, charset: str | None) -> str:
+    """Octets to characters; never fails, undecodable octets become U+FFFD."""
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(name, "replace")
+    codec = _CHARSETS.get(
+        (charset or "").strip().strip("\"'").lower().replace("_", "-").replace("shift-jis", "shift_jis")
+    )
+    if codec in (None, "utf-8", "cp1252"):
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("utf-8" if codec == "utf-8" else "cp1252", "replace")
+    return data.decode(codec or "utf-8", "replace")
+
+
+def unflow(text: str, delete_space: bool) -> str:
+    """Join the lines of a `format=flowed` text (RFC 3676 section 4.2)."""
+    out: list[str] = []
+    joining = False
+    for line in _BREAK.sub("\n", text).split("\n"):
+        line = line.removeprefix(" ")
+        soft = line.endswith(" ") and line != "-- "
+        piece = line[:-1] if soft and delete_space else line
+        if joining and not line.startswith(">"):
+            out[-1] += piece
+        else:
+            out.append(piece)
+        joining = soft
+    return "\n".join(out)
+
+
+def lines(text: str) -> Iterator[str]:
+    """Break a text into printed lines. A form feed is a line of its own."""
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", _BREAK.sub("\n", text)))
+    for paragraph in re.split(r"(\f)", text.removesuffix("\n")):
+        if paragraph == "\f":
+            yield paragraph
+        elif paragraph:
+            for line in paragraph.split("\n"):
+                yield from _wrap(line.expandtabs(TAB))
+
+
+def pages(data: bytes, charset: str | None, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """Set a text in pages.
+
+    Yields:
+        The page's number from 1 and its pixels.
+
+    Raises:
+        DocumentRefused: If it is too long or has too many pages.
+    """
+    if len(data) > MAX_TEXT:
+        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {len(data) // 1024:,}")
+    yield from set_text(decode(data, charset), name, target)
+
+
+def set_text(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """As `pages`, from characters."""
+    # Always set at fine; standard is made of pairs of rows, which keeps every stroke.
+    rows = sheet_rows(target.paper, Resolution.FINE)
+    per_page = (rows - 2 * MARGIN_ROWS) // LINE_ROWS
+    broken = list(_paginate(text, per_page))
+    font = fonts.load(fonts.MONOSPACED, FONT_PX)
+    left = (WIDTH - COLUMNS * round(font.getlength("M"))) // 2
+    for number, page in enumerate(broken, 1):
+        target.begin(number, len(broken))
+        canvas = fonts.Canvas(WIDTH, rows)
+        for index, line in enumerate(page):
+            canvas.write(left, MARGIN_ROWS + index * LINE_ROWS, line, font)
+        bits = canvas.bits()
+        yield number, bits if target.resolution is Resolution.FINE else bitmap.halve_rows(bits)
+
+
+def _paginate(text: str, per_page: int) -> Iterator[list[str]]:
+    page: list[str] = []
+    for line in lines(text):
+        if line == "\f" or len(page) == per_page:
+            yield page
+            page = []
+        if line != "\f":
+            page.append(line)
+    if page:
+        yield page
+
+
+def _wrap(line: str) -> Iterator[str]:
+    """Break one line at spaces, words that are too long within."""
+    line = line.rstrip()
+    while True:
+        end = _fitting(line)
+        if end == len(line):
+            yield line
+            return
+        space = line.rfind(" ", 1, end + 1)
+        if space > 0 and line[:space].strip():
+            yield line[:space].rstrip()
+            line = line[space + 1 :]
+        else:
+            yield line[:end]
+            line = line[end:]
+
+
+def _fitting(line: str) -> int:
+    """Characters at the start of a line that fill COLUMNS at most."""
+    if len(line) <= COLUMNS and line.isascii():
+        return len(line)
+    columns = 0
+    for index, character in enumerate(line):
+        columns += _columns(character)
+        if columns > COLUMNS:
+            return max(1, index)
+    return len(line)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
