@@ -144,7 +144,9 @@ def _parse(typed: str, international: str, plan: DialPlan) -> phonenumbers.Phone
     for candidate in candidates:
         try:
             parsed = phonenumbers.parse(candidate, plan.country)
-        except phonenumbers.NumberParseException:
+        except phonenumbers.NumberParseException as exc:
+            if exc.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
+                fault = "its country code does not exist"
             continue
         reason = phonenumbers.is_possible_number_with_reason(parsed)
         if reason == phonenumbers.ValidationResult.IS_POSSIBLE:
@@ -153,8 +155,6 @@ def _parse(typed: str, international: str, plan: DialPlan) -> phonenumbers.Phone
             fault = "it is too short"
         elif reason == phonenumbers.ValidationResult.TOO_LONG:
             fault = "it is too long"
-        elif reason == phonenumbers.ValidationResult.INVALID_COUNTRY_CODE:
-            fault = "its country code does not exist"
     raise Refused(f"impossible number {typed!r}", public=f"“{_shown(typed)}” cannot be dialled: {fault}.")
 
 

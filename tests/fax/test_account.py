@@ -1,0 +1,65 @@
+"""Settings laid over one another, each value with its origin (features B1)."""
+
+import pytest
+
+from faxgw.fax.account import SETTINGS, Level, Origin, check_settings, from_snapshot, resolve
+
+
+def test_the_strongest_level_wins_and_says_where_it_is_from() -> None:
+    effective = resolve(
+        [
+            (Origin(Level.SYSTEM), {"resolution": "standard", "csid": "+33 1"}),
+            (Origin(Level.CUSTOMER, "acme"), {"csid": "+33 2"}),
+            (Origin(Level.USER, "jane"), {"language": "fr"}),
+        ]
+    )
+    assert effective["resolution"] == "standard" and str(effective.origins["resolution"]) == "system"
+    assert effective["csid"] == "+33 2" and str(effective.origins["csid"]) == "customer acme"
+    assert effective["language"] == "fr" and str(effective.origins["language"]) == "user jane"
+    assert effective["paper"] == "A4" and str(effective.origins["paper"]) == "default"
+
+
+def test_every_default_passes_its_own_check() -> None:
+    for setting in SETTINGS.values():
+        assert setting.check(setting.default) == setting.default, setting.key
+        assert setting.doc
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("csid", "abc"),
+        ("csid", "+33 1 99 00 00 01 02 03 04"),
+        ("clip", "0199"),
+        ("resolution", "superb"),
+        ("max_dials", 13),
+        ("max_dials", True),
+        ("time_zone", "Mars/Olympus"),
+        ("time_zone", "../etc/passwd"),
+        ("report_addresses", ["not an address"]),
+        ("report_addresses", "a@example.org"),
+        ("header", "line\nfeed"),
+        ("allowed_countries", ["fr"]),
+        ("no_such_thing", 1),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key(key: str, value: object) -> None:
+    values, faults = check_settings({key: value, "language": "de"})
+    assert values == {"language": "de"}
+    assert len(faults) == 1 and faults[0].startswith(f"{key}: ")
+
+
+def test_all_faults_are_named_at_once() -> None:
+    _values, faults = check_settings({"csid": "x", "paper": "B5", "nope": 1})
+    assert len(faults) == 3
+
+
+def test_a_snapshot_keeps_values_and_origins() -> None:
+    effective = resolve([(Origin(Level.CUSTOMER, "acme"), {"report_addresses": ["a@example.org"], "max_tries": 2})])
+    again = from_snapshot(effective.snapshot())
+    assert dict(again.values) == dict(effective.values)
+    assert dict(again.origins) == dict(effective.origins)
+
+
+def test_a_snapshot_of_an_older_release_gets_the_defaults_of_new_settings() -> None:
+    assert from_snapshot({})["resolution"] == SETTINGS["resolution"].default

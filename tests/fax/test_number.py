@@ -1,0 +1,99 @@
+"""Numbers: 100 spellings of one, the refusals, and the classes that are never dialled (reliability F-01)."""
+
+import pytest
+
+from faxgw.fax.errors import Refused
+from faxgw.fax.number import DialPlan, NumberClass, local_part_to_number, masked, parse_number, recipient_zone
+
+FRANCE = DialPlan(country="FR")
+
+
+def refusal(typed: str, plan: DialPlan = FRANCE) -> str:
+    with pytest.raises(Refused) as caught:
+        parse_number(typed, plan)
+    return caught.value.public
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"{prefix}{sep.join(('1', '99', '00', '00', '01'))}"
+        for prefix in ("+33", "0033", "+33 ", "0033-", "+33.", "0", "+33(0)"[:3])
+        for sep in ("", " ", ".", "-", "/", " - ", "\u00a0")
+    ]
+    + ["(01) 99 00 00 01", "+33 (1) 99.00.00.01", "01-99-00-00-01"],
+)
+def test_many_spellings_are_one_number(typed: str) -> None:
+    assert parse_number(typed, FRANCE).e164 == "+33199000001"
+
+
+@pytest.mark.parametrize(
+    "typed, word",
+    [
+        ("hello", "not a telephone number"),
+        ("+33 1 99 00 00 01;ext=5", "not a telephone number"),
+        ("+3319900p0001", "not a telephone number"),
+        ("+331٩٩000001", "not a telephone number"),
+        ("12", "too short"),
+        ("+33199000001999999", "too long"),
+        ("+999123456789", "country code"),
+        ("112", "Emergency"),
+        ("18", "Emergency"),
+        ("+33899123456", "premium"),
+        ("+8816123456", "satellite"),
+        ("+870773111632", "satellite"),
+        ("", "not a telephone number"),
+        ("9" * 200, "too long"),
+    ],
+)
+def test_what_cannot_be_dialled_is_refused_in_words(typed: str, word: str) -> None:
+    assert word in refusal(typed)
+
+
+def test_a_refusal_never_repeats_control_characters() -> None:
+    assert "\n" not in refusal("12\n34abc\x1b[31m")
+
+
+def test_only_open_countries_are_dialled() -> None:
+    plan = DialPlan("FR", allowed_countries=frozenset({"FR"}))
+    assert parse_number("+33199000001", plan).country == "FR"
+    assert "(GB) are not open" in refusal("+442079460001", plan)
+
+
+def test_a_closed_class_can_be_opened_but_never_emergency() -> None:
+    plan = DialPlan("FR", open_classes=frozenset({NumberClass.PREMIUM, NumberClass.EMERGENCY}))
+    assert parse_number("+33899123456", plan).kind is NumberClass.PREMIUM
+    assert "Emergency" in refusal("112", plan)
+
+
+def test_an_area_code_completes_a_local_number() -> None:
+    assert parse_number("79460001", DialPlan("GB", area_code="020")).e164 == "+442079460001"
+
+
+@pytest.mark.parametrize(
+    "local_part, expected",
+    [
+        ("+33199000001", ("+33199000001", "")),
+        ("FAX=+33199000001", ("+33199000001", "")),
+        ("fax=+33199000001/T33S=42", ("+33199000001", "42")),
+        ("[Fax:+33 1 99 00 00 01]", ("+33 1 99 00 00 01", "")),
+        ("IMCEAFAX-+2B33+20199000001", ("+33 199000001", "")),
+        ("IMCEAFAX-Jane+20Doe+40+2B33199000001", ("+33199000001", "")),
+        ('"+33 199000001"', ("+33 199000001", "")),
+    ],
+)
+def test_wrappings_of_an_address_are_taken_away(local_part: str, expected: tuple[str, str]) -> None:
+    """RFC 3191, RFC 3192, Exchange encapsulation (features A2)."""
+    assert local_part_to_number(local_part) == expected
+
+
+def test_the_vendor_form_and_the_log_form() -> None:
+    number = parse_number("0199000001", FRANCE)
+    assert number.vendor == "0033199000001"
+    assert masked(number.e164) == "+33…01"
+    assert masked("12") == "…"
+
+
+def test_the_zone_of_a_recipient_is_known() -> None:
+    assert recipient_zone(parse_number("+33199000001", FRANCE)) == "Europe/Paris"
+    assert recipient_zone(parse_number("+442079460001", FRANCE)) == "Europe/London"
