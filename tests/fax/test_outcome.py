@@ -4,7 +4,34 @@ import pytest
 
 from faxgw.fax.outcome import FACTS, Cause, Outcome, Retry, classify_sip, classify_t30
 
-VENDOR = {"OK", "BUSY", "NOFAX", "NOFAX_DIS", "NOFAX_TO", "RING_TO", "NO_TRAIN", "PAGE_SEND_ERROR", "EOD_FAILED", "REM_DIS", "NO_REMOTEINFO", "BAD_LINES", "FANS_GF", "DIAL_GF", "COMERROR", "DIAL_NC", "CHANGED_NO", "WOUT_TO", "WRONG_NO", "BLACKLIST", "PBLACKLIST", "MISSING_FAX_FILE", "UNKNOWN_FAX_FILE", "TIFF_PAGE_ERR", "RENDERING_ERROR", "CANCELLED"}
+VENDOR = {
+    "OK",
+    "BUSY",
+    "NOFAX",
+    "NOFAX_DIS",
+    "NOFAX_TO",
+    "RING_TO",
+    "NO_TRAIN",
+    "PAGE_SEND_ERROR",
+    "EOD_FAILED",
+    "REM_DIS",
+    "NO_REMOTEINFO",
+    "BAD_LINES",
+    "FANS_GF",
+    "DIAL_GF",
+    "COMERROR",
+    "DIAL_NC",
+    "CHANGED_NO",
+    "WOUT_TO",
+    "WRONG_NO",
+    "BLACKLIST",
+    "PBLACKLIST",
+    "MISSING_FAX_FILE",
+    "UNKNOWN_FAX_FILE",
+    "TIFF_PAGE_ERR",
+    "RENDERING_ERROR",
+    "CANCELLED",
+}
 
 
 def test_every_cause_has_facts_with_a_vendor_status_and_a_sentence() -> None:
