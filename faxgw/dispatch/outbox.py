@@ -89,5 +89,8 @@ class OutboxWorker:
         if job is None or item.parcel.kind != "status_mail":
             return item.parcel
         picture = await self._seat.store.read(lambda conn: thumbnail_of(conn, job))
-        payload = {**item.parcel.payload, "thumbnail": base64.b64encode(picture).decode()}
-        return replace(item.parcel, payload=payload)
+        report = item.parcel.payload.get("job")
+        if not picture or not isinstance(report, Mapping):
+            return item.parcel
+        shown = {**report, "thumbnail": base64.b64encode(picture).decode()}
+        return replace(item.parcel, payload={**item.parcel.payload, "job": shown})

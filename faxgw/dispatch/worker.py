@@ -27,6 +27,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
 from faxgw.formats.report_payload import refused_to_payload
+from faxgw.formats.status_mail import MAX_THUMBNAIL
 from faxgw.store import directory, messages, queue
 from faxgw.store.errors import ObjectDamaged
 from faxgw.store.files import Kind
@@ -40,8 +41,6 @@ RENDERINGS = 2
 """Jobs rendered at the same time."""
 THUMBNAIL_PX = 360
 """Width of page 1's picture in the status mail."""
-MAX_THUMBNAIL = 120_000
-"""Octets of that picture, at most; larger ones are left out."""
 
 
 class PageWorker:

@@ -523,3 +523,17 @@ def _forget_pages(conn: Connection, fax: str, index: int, attempt: str, now: flo
     """Policy `marked`: all pages go again, each with its mark."""
     for page in _ledger(conn, fax, index, PageState.CONFIRMED) + _ledger(conn, fax, index, PageState.DOUBTFUL):
         _set_page(conn, fax, index, page, PageState.UNSENT, attempt, now)
+
+
+def oldest_callable(conn: Connection, *, now: float) -> Mapping[str, float | None]:
+    """By priority, when the oldest fax that could be called now was accepted, Unix seconds."""
+    found: dict[str, float | None] = {"normal": None, "express": None}
+    rows = conn.execute(
+        select(t.faxes.c.priority, func.min(t.jobs.c.accepted_at))
+        .join(t.jobs, t.jobs.c.id == t.faxes.c.job)
+        .where(t.faxes.c.state.in_([FaxState.READY, FaxState.WAITING]), t.faxes.c.until <= now)
+        .group_by(t.faxes.c.priority)
+    )
+    for row in rows:
+        found["express" if row.priority else "normal"] = row[1]
+    return found

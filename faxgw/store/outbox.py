@@ -117,3 +117,8 @@ def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bo
 def next_due(conn: Connection) -> float | None:
     """Unix seconds of the next item that is or falls due."""
     return conn.execute(select(func.min(t.outbox.c.due_at)).where(t.outbox.c.state == "due")).scalar()
+
+
+def oldest_open(conn: Connection) -> float | None:
+    """When the oldest item that is not done was written, Unix seconds."""
+    return conn.execute(select(func.min(t.outbox.c.created_at)).where(t.outbox.c.state.in_(["due", "leased"]))).scalar()

@@ -1,0 +1,313 @@
+"""The composition root: builds every part, starts inside-out, stops outside-in (docs/architecture.md).
+
+Holds the table of adapters. Nothing else knows more than its own layer and the ports it was handed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any  # Any: the status as JSON
+
+from pydantic import Field
+
+from faxgw import __version__, metrics
+from faxgw.api.control import ControlServer, Operations
+from faxgw.delivery.mail import MailDelivery, RelaySettings
+from faxgw.dispatch import upkeep
+from faxgw.dispatch.dispatcher import Dispatcher
+from faxgw.dispatch.gate import Gate
+from faxgw.dispatch.outbound import Outbound
+from faxgw.dispatch.outbox import OutboxWorker
+from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.station import Station
+from faxgw.dispatch.worker import PageWorker
+from faxgw.document.client import PageClient
+from faxgw.document.types import PageSettings, Sandbox
+from faxgw.fax.errors import FaxError
+from faxgw.fax.outcome import Outcome
+from faxgw.intake.smtp import SmtpServer
+from faxgw.intake.smtp_settings import SmtpSettings
+from faxgw.line.sip import SipLine
+from faxgw.line.trunk import SipSettings, TrunkSettings
+from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Section, Settings
+from faxgw.store import ledger, migrate, node, outbox, queue, seed
+from faxgw.store.directory import passwords
+from faxgw.store.engine import Store, open_store
+from faxgw.store.errors import StoreError
+from faxgw.store.files import Files
+from faxgw.store.seed import AccountSection, CustomerSection
+from faxgw.store.space import Ballast, Watermark
+from faxgw.webserver import Health, PartState, WebServer, WebSettings
+
+log = logging.getLogger(__name__)
+
+DATABASE = "faxgw.db"
+"""Name of the SQLite database in the data folder."""
+BALLAST = "ballast"
+"""Name of the ballast file in the data folder."""
+
+
+class NodeSettings(Section):
+    """`[node]`: this machine."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "main"
+    """Name of the node: lower-case letters, digits, hyphens."""
+    data: Path = Path("/var/lib/faxgw")
+    """Folder of the database and the documents."""
+    grace: Duration = Duration(900)
+    """How long an orderly stop waits for calls to finish."""
+    ballast: ByteSize = ByteSize(67_108_864)
+    """Size of the file that is given up when the disk is full, so that states can still be written."""
+    setups_per_second: Annotated[float, Field(gt=0, le=100)] = 5.0
+    """Pace of new calls."""
+
+
+class PagesSection(Section):
+    """`[pages]`: the page processes."""
+
+    sandbox: Sandbox = Sandbox.AUTO
+    """`auto`, `bubblewrap`, `unshare`; `none` only where nothing else works."""
+    children: Annotated[int, Field(ge=1, le=64)] = 2
+    """Documents converted at the same time."""
+
+
+SECTIONS: Mapping[str, type[Section] | Many] = {
+    "node": NodeSettings,
+    "log": LogSettings,
+    "smtp": SmtpSettings,
+    "http": WebSettings,
+    "relay": RelaySettings,
+    "pages": PagesSection,
+    "sip": SipSettings,
+    "trunk": Many(TrunkSettings),
+    "settings": AccountSection,
+    "customer": Many(CustomerSection),
+}
+"""Every table of the settings file."""
+
+
+class Daemon:
+    """One running gateway.
+
+    Args:
+        settings: Checked settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._node = settings.one("node", NodeSettings)
+        self._customers = settings.many("customer", CustomerSection)
+        self._account = settings.one("settings", AccountSection)
+        self._smtp_settings = settings.one("smtp", SmtpSettings)
+        self._pages_settings = settings.one("pages", PagesSection)
+        self._sip = settings.one("sip", SipSettings)
+        self._trunks = settings.many("trunk", TrunkSettings)
+        self._relay = settings.one("relay", RelaySettings)
+        self.metrics = metrics.Metrics()
+        self.health = Health()
+        self.web = WebServer(settings.one("http", WebSettings), self.metrics, self.health)
+        self.failed = asyncio.Event()
+        """Set when the gateway must end at once and recover at its next start."""
+        self.web_address: Listener | None = None
+        self.smtp_addresses: list[tuple[str, int]] = []
+        self._started_at = 0.0
+        self._stack = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stations: list[Station[Any]] = []
+        self._outbound: Outbound | None = None
+        self._line: SipLine | None = None
+        self._dead_letters = 0
+
+    # ----------------------------------------------------------------------------------------------------- start
+
+    async def start(self) -> None:
+        """Start everything, inside-out. On failure what was started is stopped again.
+
+        Raises:
+            FaxError: With a public text that says what is missing.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        self._started_at = time.time()
+        data = self._node.data
+        lock = await asyncio.to_thread(node.FolderLock, data)
+        self._stack.callback(lock.release)
+        seat, lease = await self._open_store(data)
+        pages = PageClient(PageSettings(sandbox=self._pages_settings.sandbox, children=self._pages_settings.children))
+        self._stack.push_async_callback(pages.close)
+        await pages.start()
+        line = SipLine(self._sip, self._trunks)
+        await line.start()
+        self._stack.push_async_callback(line.stop)
+        self._line = line
+        await upkeep.recover(seat, line)
+        await upkeep.sweep_files(seat)
+        self._build_dispatch(seat, pages, line)
+        watermark = Watermark(int(self._smtp_settings.message_limit))
+        gate = Gate(seat, watermark)
+        await self._open_doors(seat, gate, data)
+        self._tasks.append(asyncio.create_task(upkeep.keep_lease(seat, lease, self.failed.set), name="lease"))
+        self._tasks.append(asyncio.create_task(upkeep.keep_order(seat), name="upkeep"))
+        lag = metrics.sample_event_loop_lag(self.metrics)
+        self._tasks.append(asyncio.create_task(lag, name="loop lag"))
+        log.info("gateway runs", extra={"event": "gateway.started", "version": __version__, "node": seat.node})
+
+    async def _open_store(self, data: Path) -> tuple[Seat, node.Lease]:
+        url = f"sqlite:///{data / DATABASE}"
+        migrated = await asyncio.to_thread(migrate.upgrade, url)
+        log.info("database ready", extra={"event": "store.migrated", "what": str(migrated)})
+        ballast = Ballast(data / BALLAST, int(self._node.ballast))
+        store = open_store(url, self._store_failed, ballast.release)
+        await store.start()
+        self._stack.push_async_callback(store.close)
+        await asyncio.to_thread(ballast.restore)
+        name = self._node.name
+        lease = await store.run(lambda conn: node.register(conn, name, time.time()))
+        files = Files(data, name, lease.incarnation)
+        await files.start()
+        self._stack.push_async_callback(files.close)
+        seeds, clear = seed.to_seed(self._customers)
+        known = await store.read(passwords)
+        hashed = await asyncio.to_thread(seed.hash_passwords, known, clear)
+        await store.run(lambda conn: seed.lay(conn, seeds, hashed))
+        self.health.add("store", lambda: PartState(not self.failed.is_set()))
+        self.metrics.before_scrape(lambda: self._refresh(store))
+        return Seat(store, files, name, lease.fence, time.time, self._account.values), lease
+
+    def _store_failed(self, error: StoreError) -> None:
+        log.critical("database failed", extra={"event": "store.fatal", "why": str(error)})
+        self.failed.set()
+
+    def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine) -> None:
+        worker = PageWorker(seat, pages)
+        self._outbound = Outbound(seat, pages, line, self._count_call)
+        dispatcher = Dispatcher(seat, self._outbound, line, self._node.setups_per_second)
+        mail = MailDelivery(self._relay)
+        deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())
+        self._stations = [dispatcher.calling, worker.rendering, worker.walking, deliveries.delivering]
+        for station in self._stations:
+            self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
+        self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
+        self.health.add("line", lambda: PartState(bool(line.trunks()), "" if line.trunks() else "no trunk"))
+        self.health.add(
+            "delivery", lambda: PartState(self._dead_letters == 0, "reports were given up" * (self._dead_letters > 0))
+        )
+
+    async def _open_doors(self, seat: Seat, gate: Gate, data: Path) -> None:
+        control = ControlServer(data, Operations(seat.store, seat.files, gate, seat, time.time, self.status))
+        await control.start()
+        self._stack.push_async_callback(control.stop)
+        self.web_address = await self.web.start()
+        self._stack.push_async_callback(self.web.stop, 5.0)
+        smtp = SmtpServer(self._smtp_settings, gate, seat.files, ids=seat, clock=time.time, ended=self._count_session)
+        self.smtp_addresses = await smtp.start()
+        self._smtp = smtp
+
+    # ------------------------------------------------------------------------------------------------------ stop
+
+    async def stop(self) -> None:
+        """Stop outside-in: no new mail, no new call, calls finish within the grace, then everything closes."""
+        log.info("gateway stops", extra={"event": "gateway.stopping"})
+        await self._smtp.stop(10.0)
+        grace = float(self._node.grace)
+        await asyncio.gather(*(station.stop(grace if station.name == "call" else 30.0) for station in self._stations))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+        log.info("gateway stopped", extra={"event": "gateway.stopped"})
+
+    # ------------------------------------------------------------------------------------------------- observing
+
+    def _count_call(self, trunk: str, outcome: Outcome) -> None:
+        transport = outcome.transport or "none"
+        self.metrics.calls.labels(trunk, "out", transport, outcome.cause.value).inc()
+        if outcome.answered_at is not None:
+            self.metrics.call_duration.labels("out").observe(outcome.duration)
+            self.metrics.answer_duration.labels(trunk).observe(max(0.0, outcome.answered_at - outcome.started_at))
+        if outcome.bit_rate:
+            self.metrics.negotiated_rate.labels("out").observe(outcome.bit_rate)
+
+    def _count_session(self, result: str) -> None:
+        self.metrics.smtp_sessions.labels(result).inc()
+
+    def _count_dead(self) -> None:
+        self._dead_letters += 1
+
+    async def _refresh(self, store: Store) -> None:
+        now = time.time()
+        counts = await store.read(queue.count_by_state)
+        self.metrics.jobs.clear()
+        for state, number in counts.items():
+            self.metrics.jobs.labels("out", state).set(number)
+        for priority, at in (await store.read(lambda conn: ledger.oldest_callable(conn, now=now))).items():
+            self.metrics.queue_oldest.labels(priority).set(now - at if at else 0.0)
+        oldest = await store.read(outbox.oldest_open)
+        self.metrics.delivery_oldest.set(now - oldest if oldest else 0.0)
+        if self._line is not None and self._outbound is not None:
+            for trunk, limit in self._line.trunks().items():
+                used = sum(1 for call in self._outbound.live.values() if call.trunk == trunk)
+                self.metrics.trunk_limit.labels(trunk).set(limit)
+                self.metrics.trunk_channels.labels(trunk).set(used)
+
+    def status(self) -> Mapping[str, Any]:
+        """What the operator sees first."""
+        live = self._outbound.live.values() if self._outbound else ()
+        return {
+            "version": __version__,
+            "node": self._node.name,
+            "started_at": self._started_at,
+            "data": str(self._node.data),
+            "smtp": [f"{host}:{port}" for host, port in self.smtp_addresses],
+            "http": str(self.web_address),
+            "trunks": dict(self._line.trunks()) if self._line else {},
+            "health": {name: {"ok": s.ok, "detail": s.detail} for name, s in self.health.check().items()},
+            "calls": [
+                {
+                    "attempt": call.attempt,
+                    "fax": call.fax,
+                    "number": call.number,
+                    "trunk": call.trunk,
+                    "started_at": call.started_at,
+                    "pages": call.pages,
+                    "phase": call.progress.phase,
+                    "page": call.progress.page,
+                    "remote_ident": call.progress.remote_ident,
+                }
+                for call in live
+            ],
+        }
+
+
+def cross_check(settings: Settings) -> list[str]:
+    """Faults between the tables, which no table can see alone."""
+    found = seed.faults(settings.many("customer", CustomerSection))
+    trunks = [trunk.name for trunk in settings.many("trunk", TrunkSettings)]
+    found += [f"trunk {name} stands twice" for name in {n for n in trunks if trunks.count(n) > 1}]
+    named = {
+        value
+        for c in settings.many("customer", CustomerSection)
+        for table in (c.settings, *c.profile.values(), *(u.settings for u in c.user))
+        if (value := table.get("trunk"))
+    }
+    found += [f"there is no trunk {name}, which an account names" for name in sorted(named - set(trunks))]
+    if not trunks:
+        found.append("there is no [[trunk]]: nothing can be sent")
+    if not settings.many("customer", CustomerSection):
+        found.append("there is no [[customer]]: nobody may send")
+    return found
+
+
+class StartFailed(FaxError):
+    """The gateway could not start; the text names the reason."""
+
+    default_temporary = False
