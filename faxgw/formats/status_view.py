@@ -117,6 +117,8 @@ def verdict(fax: FaxReport) -> Verdict:
         return Verdict.IN_DOUBT
     if not fax.state.final:
         return Verdict.OPEN
+    if fax.cause is Cause.LAST_PAGE_NOT_CONFIRMED and fax.state is FaxState.FAILED:
+        return Verdict.IN_DOUBT
     if fax.doubtful_page is not None and fax.doubtful_page == fax.pages_total:
         return Verdict.IN_DOUBT
     if fax.pages_confirmed:

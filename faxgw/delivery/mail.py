@@ -1,0 +1,257 @@
+"""Ways out by mail: the outbox's status mails and refusals, handed to an SMTP relay (RFC 5321).
+
+One connection and one recipient per mail. A mail goes out at least once: when the reply to the final dot is lost it
+goes again, octet for octet the same, under the same Message-ID, so that the reader's side can tell. What is permanent
+is decided by the stage: only what the relay says of the recipient or of the content is; a relay that is down, that
+does not know us or whose certificate is wrong is the operator's to mend, and the mail waits.
+Status mails leave with the null return path, so that their bounces cannot come back as faxes (RFC 3834 section 3.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Self
+
+import aiosmtplib
+from pydantic import Field, field_validator, model_validator
+
+from faxgw.fax.errors import FaxError
+from faxgw.fax.ports import DeliveryResult, Parcel
+from faxgw.formats.outgoing_mail import Mailbox, mailbox
+from faxgw.formats.report_payload import refused_from_payload, report_from_payload
+from faxgw.formats.status_mail import refused_mail, status_mail
+from faxgw.settings import Duration, Secret, Section
+
+log = logging.getLogger(__name__)
+
+QUIT_SECONDS = 5.0
+"""Seconds that a goodbye may take after the mail was taken."""
+MAX_DETAIL = 300
+"""Characters of a relay's words in a result."""
+_ABOUT_US = frozenset({500, 502, 503, 504, 530, 534, 535, 538, 555})
+"""Replies to RCPT or DATA that speak of our command or our login, not of the recipient (RFC 5321, RFC 4954)."""
+
+
+class RelaySettings(Section):
+    """`[relay]`: the SMTP server that takes our mails."""
+
+    host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9._:-]{1,255}$")
+    """Name or address of the relay; with TLS, the name that its certificate must bear."""
+    port: int = Field(default=25, ge=1, le=65535)
+    """25, or 587 for submission, 465 for implicit TLS."""
+    tls: Literal["none", "opportunistic", "starttls", "implicit"] = "opportunistic"
+    """`starttls` and `implicit` check the certificate; `opportunistic` encrypts when offered, without proof of who
+    answers (RFC 7435); `none` never does."""
+    ca_file: Path | None = None
+    """PEM file of certificate authorities to trust instead of the system's."""
+    login: str = Field(default="", max_length=255)
+    """User name at the relay; empty for none."""
+    password: Secret | None = None
+    """Its password. Only over checked TLS, or to a relay on this machine."""
+    sender: str = "faxgw@localhost"
+    """Address of the gateway, shown in From."""
+    organisation: str = Field(default="Fax gateway", max_length=60)
+    """Name shown in From and at the foot of a mail."""
+    return_path: str = ""
+    """Envelope sender; empty: the null sender, whose mails never bounce."""
+    ehlo: str = Field(default="localhost", pattern=r"^[A-Za-z0-9.:\[\]-]{1,255}$")
+    """Name given in EHLO."""
+    timeout: Duration = Duration(60)
+    """For everything up to the mail itself (RFC 5321 section 4.5.3.2 would wait 5 minutes for each reply)."""
+    data_timeout: Duration = Duration(600)
+    """For the mail and the reply to its final dot; giving up early sends a mail twice (section 4.5.3.2.6)."""
+
+    @field_validator("sender", "return_path")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return mailbox(value).address if value else value
+        except FaxError as exc:
+            raise ValueError("must be a mail address") from exc
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.sender:
+            raise ValueError("sender must be a mail address")
+        if self.timeout <= 0 or self.data_timeout <= 0:
+            raise ValueError("timeout and data_timeout must be longer than nothing")
+        if bool(self.login) != (self.password is not None):
+            raise ValueError("login and password belong together")
+        if self.login and self.tls in ("none", "opportunistic") and not _is_loopback(self.host):
+            raise ValueError('a password needs tls = "starttls" or "implicit"')
+        return self
+
+
+class Stage(StrEnum):
+    """How far a conversation with the relay came."""
+
+    CONNECT = "connect"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+
+
+class MailDelivery:
+    """Delivery adapter for `status_mail` and `refused_mail`; `Parcel.target` is the reader's address.
+
+    Args:
+        relay: Where the mails go.
+    """
+
+    kinds = ("status_mail", "refused_mail")
+
+    def __init__(self, relay: RelaySettings) -> None:
+        self._relay = relay
+        self._sender = mailbox(relay.sender, relay.organisation)
+        self._tls = _client_context(relay)
+        self._builders: Mapping[str, Callable[[Parcel], bytes]] = {
+            "status_mail": self._status_mail,
+            "refused_mail": self._refused_mail,
+        }
+
+    async def deliver(self, parcel: Parcel) -> DeliveryResult:
+        """One try to hand the parcel's mail to the relay. Never raises for a failed delivery."""
+        builder = self._builders.get(parcel.kind)
+        if builder is None:
+            return DeliveryResult(False, permanent=True, detail=f"no mail of kind {parcel.kind!r}")
+        try:
+            to = mailbox(parcel.target)
+            octets = await asyncio.to_thread(builder, parcel)
+        except (FaxError, ValueError, OverflowError) as exc:  # the latter two: a time that no calendar holds
+            log.error("mail not built", extra={"event": "mail_not_built", "item": parcel.item, "detail": str(exc)})
+            permanent = isinstance(exc, FaxError) and not exc.temporary
+            return DeliveryResult(False, permanent=permanent, detail=_short(f"not built: {exc}"))
+        result = await self._send(to, octets)
+        event = "mail_delivered" if result.delivered else "mail_not_delivered"
+        extra = {"event": event, "item": parcel.item, "permanent": result.permanent, "detail": result.detail}
+        log.info("mail handed over" if result.delivered else "mail not handed over", extra=extra)
+        return result
+
+    def _status_mail(self, parcel: Parcel) -> bytes:
+        return status_mail(
+            report_from_payload(parcel.payload),
+            to=parcel.target,
+            sender=self._sender.address,
+            message_id=self.message_id(parcel),
+            date=parcel.created_at,
+            organisation=self._relay.organisation,
+        )
+
+    def _refused_mail(self, parcel: Parcel) -> bytes:
+        return refused_mail(
+            refused_from_payload(parcel.payload),
+            to=parcel.target,
+            sender=self._sender.address,
+            message_id=self.message_id(parcel),
+            date=parcel.created_at,
+            organisation=self._relay.organisation,
+        )
+
+    def message_id(self, parcel: Parcel) -> str:
+        """The Message-ID of every try of this parcel."""
+        return f"<{parcel.item}@{self._sender.domain.strip('[]').replace(':', '.')}>"
+
+    # ------------------------------------------------------------------------------------- the conversation
+
+    async def _send(self, to: Mailbox, octets: bytes) -> DeliveryResult:
+        client, stage = self._client(), Stage.CONNECT
+        try:
+            async with asyncio.timeout(self._relay.timeout):
+                await client.connect()
+                await _greet(client)
+                stage, utf8 = Stage.MAIL, to.needs_smtputf8
+                if utf8 and not client.supports_extension("smtputf8"):
+                    return DeliveryResult(False, permanent=True, detail="the relay does not take such an address")
+                encoding = "utf-8" if utf8 else "ascii"
+                await client.mail(self._relay.return_path, options=_options(client, octets, utf8), encoding=encoding)
+                stage = Stage.RCPT
+                await client.rcpt(to.address, encoding=encoding)
+            stage = Stage.DATA
+            reply = await client.data(octets, timeout=self._relay.data_timeout)
+            await self._quit(client)
+        except aiosmtplib.SMTPResponseException as exc:
+            return _refusal(stage, exc.code, exc.message)
+        except (OSError, aiosmtplib.SMTPException, ValueError) as exc:
+            # ValueError: the client refuses to say something; OSError: refused, reset, TLS, and every timeout
+            return DeliveryResult(False, detail=_short(f"{stage}: {type(exc).__name__}: {exc}"))
+        finally:
+            client.close()
+        return DeliveryResult(True, detail=_short(reply.message))
+
+    def _client(self) -> aiosmtplib.SMTP:
+        relay = self._relay
+        start_tls = {"none": False, "implicit": False, "starttls": True, "opportunistic": None}[relay.tls]
+        return aiosmtplib.SMTP(
+            hostname=relay.host,
+            port=relay.port,
+            username=relay.login or None,
+            password=relay.password.reveal() if relay.password else None,
+            local_hostname=relay.ehlo,
+            timeout=relay.timeout,
+            use_tls=relay.tls == "implicit",
+            start_tls=start_tls,
+            tls_context=self._tls,
+        )
+
+    async def _quit(self, client: aiosmtplib.SMTP) -> None:
+        """Say goodbye; the mail is the relay's already, so nothing that happens here matters."""
+        try:
+            await client.quit(timeout=QUIT_SECONDS)
+        except (OSError, aiosmtplib.SMTPException):
+            log.debug("relay went away before QUIT")
+
+
+def _client_context(relay: RelaySettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=relay.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if relay.tls == "opportunistic":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    """EHLO, unless TLS or AUTH has said it already, else HELO (RFC 5321 section 3.2)."""
+    if not client.is_ehlo_or_helo_needed:
+        return
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await client.helo()
+
+
+def _options(client: aiosmtplib.SMTP, octets: bytes, utf8: bool) -> list[str]:
+    """Parameters of MAIL: the size (RFC 1870), and what a mail that is not 7 bit needs (RFC 6152, RFC 6531)."""
+    options = [f"SIZE={len(octets)}"] if client.supports_extension("size") else []
+    if utf8:
+        options += ["SMTPUTF8"] + (["BODY=8BITMIME"] if client.supports_extension("8bitmime") else [])
+    return options
+
+
+def _refusal(stage: Stage, code: int, text: str) -> DeliveryResult:
+    """What a reply of 4xx or 5xx means for the mail.
+
+    552 to MAIL is about the mail's size and permanent; every other refusal before RCPT is about us.
+    """
+    about_mail = stage in (Stage.RCPT, Stage.DATA) or (stage is Stage.MAIL and code == 552)
+    permanent = about_mail and 500 <= code <= 599 and code not in _ABOUT_US
+    return DeliveryResult(False, permanent=permanent, detail=_short(f"{stage}: {code} {text}"))
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:MAX_DETAIL]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,100 @@
+"""Reports as they lie in the outbox: JSON-able mappings, written in the transaction that causes the mail.
+
+`from_payload(to_payload(report)) == report`, but for a thumbnail above its bound, which is left out, and for code
+points that no JSON store takes (NUL, lone surrogates), which are replaced. Reading is strict: a payload that is not
+of this form is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar  # Any: JSON values, checked by pydantic
+
+import pydantic
+
+from faxgw.fax.errors import FaxError
+from faxgw.fax.report import JobReport, RefusedReport
+from faxgw.formats.status_mail import MAX_THUMBNAIL
+
+VERSION = 1
+"""Written into each payload; a reader refuses what is newer than itself."""
+
+_T = TypeVar("_T")
+_JOB: pydantic.TypeAdapter[JobReport] = pydantic.TypeAdapter(JobReport)
+_REFUSED: pydantic.TypeAdapter[RefusedReport] = pydantic.TypeAdapter(RefusedReport)
+
+
+class PayloadDefect(FaxError):
+    """A payload that is no report."""
+
+    default_public = "The stored report is damaged."
+    default_temporary = False
+
+
+def report_to_payload(report: JobReport) -> dict[str, object]:
+    """A job's report for the outbox."""
+    kept = report.thumbnail if len(report.thumbnail) <= MAX_THUMBNAIL else b""
+    return {"version": VERSION, "job": _plain(dataclasses.asdict(dataclasses.replace(report, thumbnail=kept)))}
+
+
+def report_from_payload(payload: Mapping[str, object]) -> JobReport:
+    """The job's report of a payload.
+
+    Raises:
+        PayloadDefect: If it is none.
+    """
+    fields = _fields(payload, "job")
+    try:
+        thumbnail = base64.b64decode(str(fields.get("thumbnail", "")), validate=True)
+    except binascii.Error as exc:
+        raise PayloadDefect("thumbnail is no Base64") from exc
+    report = _validated(_JOB, {**fields, "thumbnail": ""})
+    return dataclasses.replace(report, thumbnail=thumbnail)
+
+
+def refused_to_payload(report: RefusedReport) -> dict[str, object]:
+    """The report of a mail that could not be faxed, for the outbox."""
+    return {"version": VERSION, "refused": _plain(dataclasses.asdict(report))}
+
+
+def refused_from_payload(payload: Mapping[str, object]) -> RefusedReport:
+    """The report of a payload.
+
+    Raises:
+        PayloadDefect: If it is none.
+    """
+    return _validated(_REFUSED, dict(_fields(payload, "refused")))
+
+
+def _plain(value: Any) -> Any:
+    """Enums by value, octets as Base64, tuples as lists, texts without what JSON stores refuse."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    return value
+
+
+def _fields(payload: Mapping[str, object], key: str) -> Mapping[str, object]:
+    fields = payload.get(key)
+    if payload.get("version") != VERSION or not isinstance(fields, Mapping):
+        raise PayloadDefect(f"no {key} report of version {VERSION}")
+    return fields
+
+
+def _validated(adapter: pydantic.TypeAdapter[_T], fields: dict[str, object]) -> _T:
+    try:
+        return adapter.validate_json(json.dumps(fields, allow_nan=False), strict=True)
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise PayloadDefect(f"not a report: {type(exc).__name__}") from exc
