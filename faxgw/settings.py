@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -350,16 +351,18 @@ class _Load:
         """Set one value from the environment, as text; `validate` reads it as TOML where a text does not fit."""
         path: KeyPath = ()
         node: Any = self._tree  # Any: a dict or list of whatever the file says
-        for key in keys[:-1]:
+        for key, following in pairwise(keys):
             if isinstance(node, list):
-                if not key.isdecimal() or int(key) >= len(node):
+                if not key.isdecimal() or int(key) > len(node):
                     return self._refuse(origin, path, f"has no entry {key}; the first is 0")
+                if int(key) == len(node):
+                    node.append({})
                 path, node = (*path, int(key)), node[int(key)]
                 continue
             path = (*path, key)
             inner = node.get(key)
             if not isinstance(inner, dict | list) or (_is_reference(inner) and keys[-2] == key):
-                inner = node[key] = {}
+                inner = node[key] = [] if following.isdecimal() else {}
                 self.origins[path] = origin
             node = inner
         if not isinstance(node, dict):

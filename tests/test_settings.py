@@ -162,6 +162,17 @@ class TestValues:
         assert (trunk.host, trunk.contract.channels) == ("5", 7)
         assert settings.one("relay", Relay).host == "mail"
 
+    def test_the_environment_may_add_entries(self) -> None:
+        environ = {
+            "FAXGW_TRUNK__0__HOST": "one",
+            "FAXGW_TRUNK__0__CONTRACT__CHANNELS": "4",
+            "FAXGW_TRUNK__1__HOST": "b",
+        }
+        settings = load(None, SECTIONS, environ=environ)
+        settings.check()
+        one, two = settings.many("trunk", Trunk)
+        assert (one.host, one.contract.channels, two.host) == ("one", 4, "b")
+
     def test_a_secret_by_reference_replaces_another_one(self, folder: Folder) -> None:
         folder.write('[[trunk]]\nhost = "b"\n', "conf.d/b.toml")
         settings = folder.load(
@@ -264,11 +275,11 @@ listen = "x"
             '[[trunk]]\nhost = "a"\n',
             FAXGW_SMTP__LISTN="x",
             FAXGW_SMTP__STARTTLS="maybe",
-            FAXGW_TRUNK__1__HOST="b",
+            FAXGW_TRUNK__2__HOST="b",
             FAXGW_TRUNK__PASSWORD="x",
             FAXGW_TRUNK="[]",
         ) == [
-            "environment FAXGW_TRUNK__1__HOST: trunk: has no entry 1; the first is 0",
+            "environment FAXGW_TRUNK__2__HOST: trunk: has no entry 2; the first is 0",
             "environment FAXGW_TRUNK__PASSWORD: trunk: is a list: name an entry by its number, then a key",
             "environment FAXGW_SMTP__STARTTLS: smtp.starttls: must be true or false",
             "environment FAXGW_SMTP__LISTN: smtp.listn: unknown key; did you mean 'listen'?",
