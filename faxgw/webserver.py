@@ -112,10 +112,8 @@ def problem(
 class WebServer:
     """The server: mount routes, start, stop."""
 
-    def __init__(self, settings: WebSettings, values: Metrics, health: Health, *, grace: float = 5.0) -> None:
-        """Args: `grace` is how many seconds requests may still take when the server stops."""
+    def __init__(self, settings: WebSettings, values: Metrics, health: Health) -> None:
         self._settings = settings
-        self._grace = grace
         self._metrics = values
         self._health = health
         self._app = web.Application(
@@ -144,7 +142,6 @@ class WebServer:
         settings = self._settings
         self._runner = web.AppRunner(
             self._app,
-            shutdown_timeout=self._grace,
             access_log_class=AccessLog,
             access_log=log,
             keepalive_timeout=float(settings.keep_alive),
@@ -174,14 +171,22 @@ class WebServer:
         log.info("http started", extra={"event": "http_started", "address": str(address), "tls": tls is not None})
         return address
 
-    async def stop(self) -> None:
-        """Take no more connections, let running requests end within the grace, then close."""
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no more connections, let running requests end, then close. May be called again.
+
+        Args:
+            grace: Seconds that running requests may still take; then they are cancelled.
+        """
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+            runner, self._runner = self._runner, None
+            if runner.server is not None:
+                await asyncio.sleep(0)  # what was accepted already becomes a request
+                runner.server.pre_shutdown()
+                await runner.server.shutdown(grace)
+            await runner.cleanup()
             log.info("http stopped", extra={"event": "http_stopped"})
 
     def _accept(self) -> asyncio.Protocol:
@@ -225,6 +230,8 @@ class WebServer:
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """What every answer says to browsers; a route may say otherwise."""
         response.headers["Server"] = "faxgw"
+        if "Content-Security-Policy" not in response.headers:
+            response.headers.setdefault("X-Frame-Options", "DENY")  # for browsers that know no frame-ancestors
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         if self._settings.tls is not None:
@@ -237,7 +244,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
 }
 
 

@@ -70,14 +70,14 @@ async def running(
 ) -> AsyncIterator[Running]:
     health = Health()
     chosen = WebSettings.model_validate({"listen": Listener("127.0.0.1", 0), "tls": tls} | settings)
-    server = WebServer(chosen, Metrics(), health, grace=0.5)
+    server = WebServer(chosen, Metrics(), health)
     server.mount([*routes, *extra])
     address = await server.start()
     try:
         async with aiohttp.ClientSession(f"http://{address}") as client:
             yield Running(server, address, client, health)
     finally:
-        await server.stop()
+        await server.stop(0.5)
 
 
 @pytest.fixture
@@ -145,6 +145,27 @@ class TestRoutes:
             assert await (await request).text() == "done"
             await stopping
 
+    async def test_a_request_that_outlasts_the_grace_is_cancelled(self) -> None:
+        begun, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def stuck(request: web.Request) -> web.Response:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+            return web.Response()
+
+        async with running(extra=[web.get("/stuck", stuck)]) as found:
+            reader, writer = await found.connect()
+            writer.write(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
+            await begun.wait()
+            await found.server.stop(0.05)
+            async with asyncio.timeout(5):
+                await cancelled.wait()
+            assert await closed(reader) == b""
+            writer.close()
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -202,6 +223,7 @@ class TestHeaders:
         async with web_.client.get(path) as answer:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+            assert answer.headers["X-Frame-Options"] == "DENY"
             assert answer.headers["Cache-Control"] == "no-store"
             assert answer.headers["Server"] == "faxgw"
             assert "Strict-Transport-Security" not in answer.headers
@@ -209,6 +231,7 @@ class TestHeaders:
     async def test_a_route_may_set_its_own(self, web_: Running) -> None:
         async with web_.client.get("/page") as answer:
             assert answer.headers.getall("Content-Security-Policy") == ["default-src 'self'"]
+            assert "X-Frame-Options" not in answer.headers
 
 
 class TestHealth:
