@@ -119,8 +119,8 @@ _DCS_RATES: Final = {
     0b0100: ("V.33", 14400),
     0b0110: ("V.33", 12000),
 }
-_WIDTHS: Final = {0: "A4", 1: "A4, B4", 2: "A4, B4, A3"}
-_LENGTHS: Final = {0: "A4 long", 1: "unlimited length", 2: "A4, B4 long"}
+_WIDTHS: Final = {0: "A4 wide", 1: "B4 wide", 2: "A3 wide"}
+_LENGTHS: Final = {0: "A4 long", 1: "B4 long", 2: "any length"}
 
 
 @dataclass(frozen=True, slots=True)

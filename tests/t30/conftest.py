@@ -28,6 +28,7 @@ from faxgw.foip.control import (
     T38Media,
     Trace,
 )
+from faxgw.foip.t30_frames import name
 from faxgw.t30 import terminal
 from faxgw.t30.call import MediaCall
 
@@ -126,11 +127,14 @@ class Daemon:
     pages: list[bytes] = field(default_factory=list)
     due: list[tuple[float, Ack]] = field(default_factory=list)
     times: list[tuple[float, Message]] = field(default_factory=list)
+    frames: list[str] = field(default_factory=list)
 
     def step(self, now: float) -> None:
         for outgoing in self.call.take():
             message = outgoing.message
-            if not isinstance(message, Trace):
+            if isinstance(message, Trace):
+                self.frames += [direction + name(frame) for _at, direction, frame in message.frames]
+            else:
                 self.messages.append(message)
                 self.times.append((now, message))
             if outgoing.descriptor is not None:

@@ -26,9 +26,7 @@ from faxgw.foip.control import (
     Ping,
     T38Media,
     Tone,
-    Trace,
 )
-from faxgw.foip.t30_frames import name
 from faxgw.t30 import terminal
 from faxgw.t30.call import MediaCall
 from tests.t30.conftest import (
@@ -435,25 +433,8 @@ def test_an_answer_that_comes_late_confirms_no_later_page(lines: Any, held: floa
 
 
 def test_the_trace_reads_as_a_t30_ladder(lines: Any) -> None:
-    line = lines([tiff([page_image(1)])])
-    frames: list[tuple[float, str, bytes]] = []
-    while not line.sender.call.ended:
-        line.step()
-        frames += [f for _at, m in line.sender.times if isinstance(m, Trace) for f in m.frames]
-        line.sender.times.clear()
-    del frames
-    call = lines([tiff([page_image(1)])])
-    ladder: list[str] = []
-    take = call.sender.call.take
-
-    def recording() -> Any:
-        out = take()
-        ladder.extend(d + name(f) for o in out if isinstance(o.message, Trace) for _at, d, f in o.message.frames)
-        return out
-
-    call.sender.call.take = recording
-    call.run()
-    assert ladder == ["<CSI", "<DIS", ">TSI", ">DCS", "<CFR", ">PPS-EOP", "<MCF", ">DCN"]
+    line = lines([tiff([page_image(1)])]).run()
+    assert line.sender.frames == ["<CSI", "<DIS", ">TSI", ">DCS", "<CFR", ">PPS-EOP", "<MCF", ">DCN"]
 
 
 def test_media_moves_with_a_new_address(lines: Any) -> None:
@@ -499,3 +480,21 @@ def test_an_ident_no_machine_can_show_is_refused(ident: str) -> None:
     network = Network()
     with pytest.raises(ValueError, match="station identification"):
         MediaCall(replace(receive_start(), station_id=ident), network.socket(1), network.socket(2), [], 0.0)
+
+
+def test_the_last_page_refused_is_not_sent_whatever_the_code_says(lines: Any) -> None:
+    """transport.md J.4: after RTN for the last page the library reports 0 with a page missing."""
+    line = lines([tiff([page_image(1, 1100)])], sender=replace(send_start(), ecm=False), error_correction="none")
+    chance = random.Random(3)
+
+    def damage(source: tuple[str, int], octets: bytes) -> bool:
+        image = octets[3] & 0x40 and octets[3] & 0x3E  # data of another modem than V.21
+        return bool("<CFR" in line.sender.frames and source[1] == 2 and image and chance.random() < 0.5)
+
+    line.network.lose = damage
+    line.run()
+    assert "<RTN" in line.sender.frames
+    assert line.sender.result.code == 0
+    assert line.sender.of(Confirmed) == []
+    assert line.sender.result.statistics.pages_in_call == 0
+    assert line.receiver.pages == []

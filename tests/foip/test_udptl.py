@@ -1,0 +1,180 @@
+"""UDPTL: round trips, loss, order, wrap, the peer's limit, and garbage."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
+from faxgw.foip.udptl import MAX_IFP, RESYNC_AFTER, Datagram, Parity, Receiver, Sender, decode, encode
+
+IFPS = [bytes((n,)) * (1 + n % 7) for n in range(1, 60)]
+
+
+def numbers(receiver: Receiver, datagrams: list[bytes]) -> list[int]:
+    return [number for datagram in datagrams for number, _packet in receiver.receive(datagram)]
+
+
+@pytest.mark.parametrize(
+    ("datagram", "octets"),
+    [
+        (Datagram(1, b"\x06"), "0001 01 06 00 00"),
+        (Datagram(258, b"\x02", (b"\x06", b"")), "0102 01 02 00 02 01 06 00"),
+        (Datagram(0, b"x" * 200), "0000 80c8" + "78" * 200 + "00 00"),
+        (Datagram(7, b"\x06", (), Parity(3, (b"\x01", b"\x02\x03"))), "0007 01 06 80 01 03 02 01 01 02 02 03"),
+    ],
+)
+def test_datagrams_stand_as_in_the_asn1(datagram: Datagram, octets: str) -> None:
+    assert encode(datagram) == bytes.fromhex(octets)
+    assert decode(bytes.fromhex(octets)) == datagram
+
+
+@given(
+    st.builds(
+        Datagram,
+        st.integers(0, 65535),
+        st.binary(max_size=300),
+        st.lists(st.binary(max_size=300), max_size=32).map(tuple),
+    )
+)
+def test_every_datagram_survives_the_round_trip(datagram: Datagram) -> None:
+    assert decode(encode(datagram)) == datagram
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_read_or_refused(octets: bytes) -> None:
+    receiver = Receiver()
+    try:
+        decode(octets)
+        receiver.receive(octets)
+    except RemoteProtocolError:
+        assert receiver.receive(encode(Datagram(5, b"\x06")))
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "",
+        "00",
+        "0001",
+        "000102",
+        "00010106",
+        "000101060001",
+        "0001c1",
+        "0001bfff",
+        "00010106 00 7f",
+        "0001010680 02 0001",
+    ],
+)
+def test_cut_off_or_fragmented_is_refused(octets: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(bytes.fromhex(octets))
+
+
+def test_an_ifp_packet_beyond_the_limit_is_refused_both_ways() -> None:
+    with pytest.raises(LocalProtocolError):
+        encode(Datagram(0, bytes(MAX_IFP + 1)))
+    with pytest.raises(RemoteProtocolError):
+        decode(b"\0\0" + (0x8000 | MAX_IFP + 1).to_bytes(2, "big") + bytes(MAX_IFP + 1) + b"\0\0")
+    with pytest.raises(LocalProtocolError):
+        encode(Datagram(0, b"", (b"",) * 33))
+
+
+def test_redundancy_repeats_three_packets_newest_first() -> None:
+    sender = Sender(400)
+    datagrams = [decode(sender.send(packet)) for packet in IFPS[:5]]
+    assert datagrams[4] == Datagram(4, IFPS[4], (IFPS[3], IFPS[2], IFPS[1]))
+
+
+def test_three_lost_in_a_row_come_back_in_order() -> None:
+    sender, receiver = Sender(400), Receiver()
+    datagrams = [sender.send(packet) for packet in IFPS[:8]]
+    arrived = [p for d in [datagrams[0], *datagrams[4:]] for p in receiver.receive(d)]
+    assert arrived == list(enumerate(IFPS[:8]))
+    assert (receiver.lost, receiver.recovered) == (0, 3)
+
+
+def test_a_gap_beyond_the_depth_is_counted_as_lost() -> None:
+    sender, receiver = Sender(400), Receiver()
+    datagrams = [sender.send(packet) for packet in IFPS[:8]]
+    assert numbers(receiver, [datagrams[0], datagrams[6]]) == [0, 3, 4, 5, 6]
+    assert (receiver.lost, receiver.recovered) == (2, 3)
+
+
+def test_duplicates_and_late_packets_are_dropped() -> None:
+    sender, receiver = Sender(400), Receiver()
+    a, b, c = (sender.send(packet) for packet in IFPS[:3])
+    assert numbers(receiver, [a, a, a, c, b, c]) == [0, 1, 2]
+    assert receiver.old == 4
+
+
+def test_sequence_numbers_wrap() -> None:
+    receiver = Receiver()
+    datagrams = [encode(Datagram(n % 65536, b"\x06", (b"\x05", b"\x04"))) for n in (65534, 65535, 65538)]
+    assert numbers(receiver, datagrams) == [65532, 65533, 65534, 65535, 0, 1, 2]
+    assert receiver.lost == 0
+
+
+def test_a_stream_that_starts_anew_is_followed_after_a_while() -> None:
+    """A peer whose T.38 stream is replaced counts from 0 again."""
+    receiver = Receiver()
+    receiver.receive(encode(Datagram(5000, b"\x06")))
+    arrived = [receiver.receive(encode(Datagram(n, b"\x06"))) for n in range(RESYNC_AFTER + 2)]
+    assert arrived[: RESYNC_AFTER - 1] == [[]] * (RESYNC_AFTER - 1)
+    assert all(arrived[RESYNC_AFTER - 1 :])
+
+
+@pytest.mark.parametrize("mode", ["redundancy", "fec"])
+@pytest.mark.parametrize("limit", [60, 90, 120, 250])
+def test_the_peers_limit_is_kept(mode: str, limit: int) -> None:
+    sender = Sender(limit, mode)
+    assert all(len(sender.send(b"p" * 40)) <= limit for _ in range(20))
+
+
+def test_without_error_correction_nothing_is_repeated() -> None:
+    sender = Sender(400, "none")
+    sender.send(b"a")
+    assert decode(sender.send(b"b")) == Datagram(1, b"b")
+
+
+def test_an_unknown_error_correction_is_our_mistake() -> None:
+    with pytest.raises(LocalProtocolError):
+        Sender(400, "hope")
+
+
+@pytest.mark.parametrize("burst", [1, 2, 3])
+def test_parity_rebuilds_bursts(burst: int) -> None:
+    sender, receiver = Sender(400, "fec"), Receiver()
+    datagrams = [sender.send(packet) for packet in IFPS[:30]]
+    got = {n: p for d in datagrams[:12] + datagrams[12 + burst :] for n, p in receiver.receive(d)}
+    assert [got[n].rstrip(b"\0") for n in range(30)] == IFPS[:30]
+    assert (receiver.lost, receiver.recovered) == (0, burst)
+
+
+def test_parity_of_a_peer_with_another_span_is_understood() -> None:
+    """Span 4, one entry: the exclusive or of the last four packets."""
+    receiver = Receiver()
+    for n, packet in enumerate([b"ab", b"cde", b"f"]):
+        receiver.receive(encode(Datagram(n, packet)))
+    lost = b"wxyz"
+    parity = bytearray(4)
+    for packet in (b"ab", b"cde", b"f", lost):
+        for at, octet in enumerate(packet):
+            parity[at] ^= octet
+    datagram = encode(Datagram(4, b"new", (), Parity(4, (bytes(parity),))))
+    assert receiver.receive(datagram) == [(3, lost), (4, b"new")]
+
+
+@given(st.lists(st.booleans(), min_size=40, max_size=40), st.sampled_from(["redundancy", "fec", "none"]))
+def test_what_arrives_is_in_order_once_and_unaltered(kept: list[bool], mode: str) -> None:
+    sender, receiver = Sender(400, mode), Receiver()
+    packets = [bytes((n + 1,)) * 3 for n in range(40)]
+    datagrams = list(itertools.compress([sender.send(packet) for packet in packets], kept))
+    arrived = [item for datagram in datagrams for item in receiver.receive(datagram)]
+    assert [n for n, _ in arrived] == sorted({n for n, _ in arrived})
+    assert all(packets[n] == packet for n, packet in arrived)
+    if arrived:
+        assert len(arrived) + receiver.lost == arrived[-1][0] - arrived[0][0] + 1
