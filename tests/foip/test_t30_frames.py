@@ -38,9 +38,9 @@ def test_frames_have_their_names(frame: str, text: str) -> None:
 
 def test_t38_carries_the_bits_reversed() -> None:
     """The DCS of transport.md F.1, as on the T.38 wire."""
-    frame = from_line(bytes.fromhex("ffc8c10046461f"))
+    frame = from_line(bytes.fromhex("ffc8c100461f2240"))
     assert name(frame) == "DCS"
-    assert to_line(frame) == bytes.fromhex("ffc8c10046461f")
+    assert to_line(frame) == bytes.fromhex("ffc8c100461f2240")
 
 
 def test_the_station_identification_is_sent_backwards() -> None:

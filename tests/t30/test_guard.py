@@ -1,0 +1,145 @@
+"""The frames that kill libspandsp 0.0.6 do not reach it, and no good frame is hurt."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet, decode, encode
+from faxgw.t30.guard import Guard
+
+PROGRAM = Path(__file__).with_name("hostile_peer.py")
+OK_ENDS = (FieldType.HDLC_FCS_OK, FieldType.HDLC_FCS_OK_SIG_END)
+BAD = {
+    FieldType.HDLC_FCS_OK: FieldType.HDLC_FCS_BAD,
+    FieldType.HDLC_FCS_OK_SIG_END: FieldType.HDLC_FCS_BAD_SIG_END,
+}
+
+
+def data(octets: str) -> Field:
+    return Field(FieldType.HDLC_DATA, bytes.fromhex(octets))
+
+
+def through(guard: Guard, packet: Packet, now: float = 0.0) -> Packet:
+    return decode(guard.filter(encode(packet), now))
+
+
+def judged(frame: str, kind: DataType = DataType.V17_14400, end: FieldType = FieldType.HDLC_FCS_OK) -> bool:
+    """True when the frame stays good."""
+    packet = through(Guard(), Data(kind, (data(frame), Field(end))))
+    assert isinstance(packet, Data)
+    assert packet.fields[1].type in (end, BAD[end])
+    return packet.fields[1].type is end
+
+
+@pytest.mark.parametrize("end", OK_ENDS)
+@pytest.mark.parametrize(
+    ("frame", "good"),
+    [
+        ("ffc060", False),
+        ("ffc0e0", False),
+        ("ff", False),
+        ("ffc8", False),
+        ("ffc06000", True),
+        ("ffc8c10046df2240", False),
+        ("ffc8410046df22", False),
+        ("ffc8c100461f2240", True),
+        ("ffc884", True),
+        ("ff" * 101, False),
+        ("ff" * 100, True),
+    ],
+)
+def test_deadly_frames_get_a_bad_fcs_and_others_stay(frame: str, good: bool, end: FieldType) -> None:
+    assert judged(frame, DataType.V21, end) is good
+
+
+def test_image_frames_may_be_long() -> None:
+    assert judged("ffc060" + "00" * 257)
+
+
+def test_a_frame_in_pieces_is_judged_as_a_whole() -> None:
+    guard = Guard()
+    through(guard, Data(DataType.V17_14400, (data("ff"),)))
+    through(guard, Data(DataType.V17_14400, (data("c060"),)))
+    last = through(guard, Data(DataType.V17_14400, (Field(FieldType.HDLC_FCS_OK),)))
+    assert last == Data(DataType.V17_14400, (Field(FieldType.HDLC_FCS_BAD),))
+
+
+def test_octets_in_the_fcs_field_count_and_do_not_count() -> None:
+    """Some peers put the frame's last octets there; the library may take or leave them."""
+    for fields in (
+        (data("ffc060"), Field(FieldType.HDLC_FCS_OK, b"\0\0\0")),
+        (data("ffc8c1"), Field(FieldType.HDLC_FCS_OK, bytes.fromhex("0046df2240"))),
+    ):
+        packet = through(Guard(), Data(DataType.V17_14400, fields))
+        assert isinstance(packet, Data)
+        assert packet.fields[1].type is FieldType.HDLC_FCS_BAD
+
+
+@pytest.mark.parametrize(
+    "between", [Indicator.V21_PREAMBLE, Indicator.NO_SIGNAL, Data(DataType.V21, (Field(FieldType.HDLC_SIG_END),))]
+)
+def test_a_frame_cannot_be_hidden_behind_an_interruption(between: Packet) -> None:
+    """The library keeps a frame over a repeated indicator and drops it over another; both must be safe."""
+    guard = Guard()
+    through(guard, Data(DataType.V21, (data("ffc8c10046"),)))
+    through(guard, between)
+    end = through(guard, Data(DataType.V21, (data("df22"), Field(FieldType.HDLC_FCS_OK))))
+    assert isinstance(end, Data)
+    assert end.fields[1].type is FieldType.HDLC_FCS_BAD
+    assert judged("ffc884")
+
+
+def test_a_frame_cannot_be_hidden_behind_a_pause() -> None:
+    guard = Guard()
+    through(guard, Data(DataType.V21, (data("ffc8aa0000"),)), now=0.0)
+    end = through(guard, Data(DataType.V21, (data("ffc060"), Field(FieldType.HDLC_FCS_OK))), now=20.0)
+    assert isinstance(end, Data)
+    assert end.fields[1].type is FieldType.HDLC_FCS_BAD
+
+
+FIELDS = st.lists(st.builds(Field, st.sampled_from(FieldType), st.binary(max_size=9)), max_size=6).map(tuple)
+
+
+@given(st.lists(st.builds(Data, st.sampled_from([DataType.V21, DataType.V17_14400]), FIELDS), max_size=6))
+def test_only_fcs_bits_change(packets: list[Data]) -> None:
+    guard = Guard()
+    for packet in packets:
+        after = through(guard, packet)
+        assert isinstance(after, Data)
+        assert [f.data for f in after.fields] == [f.data for f in packet.fields]
+        for old, new in zip(packet.fields, after.fields, strict=True):
+            assert new.type in (old.type, BAD.get(old.type))
+
+
+@given(st.binary(max_size=40))
+def test_garbage_passes_without_harm(octets: bytes) -> None:
+    guard = Guard()
+    assert len(guard.filter(octets, 0.0)) == len(octets)
+
+
+def run(kind: str, guarded: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), kind, guarded], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("kind", ["fcd", "width"])
+def test_the_library_lives_behind_the_guard_and_dies_without(kind: str) -> None:
+    """transport.md G, triggers a and b, against the real library."""
+    guarded = run(kind, "guarded")
+    assert guarded.returncode == 0, guarded.stderr
+    assert int(guarded.stdout.split()[0]) > 0
+    assert run(kind, "bare").returncode == -signal.SIGSEGV
+
+
+def test_the_same_session_with_good_frames_goes_on() -> None:
+    result = run("good", "guarded")
+    changed, _heard, confirmed = result.stdout.split()
+    assert (changed, confirmed) == ("0", "True")
