@@ -60,15 +60,22 @@ class Outbound:
         client: The page processes (for composing).
         line: The telephony adapter.
         finished: Told of every outcome (metrics).
+        describe: A T.30 frame in words, for the trace.
     """
 
     def __init__(
-        self, seat: Seat, client: PageClient, line: Line, finished: Finished = lambda trunk, outcome: None
+        self,
+        seat: Seat,
+        client: PageClient,
+        line: Line,
+        finished: Finished = lambda trunk, outcome: None,
+        describe: Callable[[bytes], str] = bytes.hex,
     ) -> None:
         self._seat = seat
         self._client = client
         self._line = line
         self._finished = finished
+        self._describe = describe
         self.live: dict[str, Live] = {}
         """Calls in progress by attempt."""
         self.killers: dict[str, int] = {}

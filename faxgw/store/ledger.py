@@ -363,12 +363,16 @@ def confirmed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int
     return True
 
 
-def done(conn: Connection, attempt: str, *, outcome: Outcome, fence: int, now: float) -> bool:
+Ladder = Sequence[tuple[float, str, str, str]]
+"""T.30 frames of a call: seconds since the answer, `>` or `<`, the frame in hexadecimal, the frame in words."""
+
+
+def done(conn: Connection, attempt: str, *, outcome: Outcome, fence: int, now: float, ladder: Ladder = ()) -> bool:
     """The call is over and its result is known: close the attempt, let the law decide over each fax."""
     row = _open(conn, attempt, fence, "done", now)
     if row is None:
         return False
-    _close(conn, row, outcome, known=True, now=now)
+    _close(conn, row, outcome, known=True, now=now, ladder=ladder)
     return True
 
 
@@ -391,16 +395,16 @@ def recover(conn: Connection, attempt: str, *, now: float) -> None:
         ended_at=now,
         detail="the gateway was interrupted during this call",
     )
-    _close(conn, row, outcome, known=False, now=now)
+    _close(conn, row, outcome, known=False, now=now, ladder=())
 
 
-def _close(conn: Connection, attempt: Row[Any], outcome: Outcome, *, known: bool, now: float) -> None:
+def _close(conn: Connection, attempt: Row[Any], outcome: Outcome, *, known: bool, now: float, ladder: Ladder) -> None:
     parts = conn.execute(select(t.attempt_faxes).where(t.attempt_faxes.c.attempt == attempt.id)).all()
     if parts and all(part.confirmed == part.last_page for part in parts):
         outcome = replace(outcome, cause=Cause.OK)
     stored = asdict(replace(outcome, frames=()))
     stored["cause"] = outcome.cause.value
-    frames = [[round(at, 3), way, octets.hex()] for at, way, octets in outcome.frames[:MAX_TRACE_FRAMES]]
+    frames = [list(frame) for frame in ladder[:MAX_TRACE_FRAMES]]
     unsure = not known and attempt.exposed_at is not None and outcome.cause is not Cause.OK
     conn.execute(
         update(t.attempts)

@@ -1,0 +1,5 @@
+"""`python -m faxgw`."""
+
+from faxgw.cli import main
+
+main()

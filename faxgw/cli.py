@@ -1,0 +1,312 @@
+"""The operator's commands. Each prints a few lines for people, or JSON with `--json`; exit codes: 0 done, 1 not done,
+2 wrong use."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import mimetypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import make_msgid
+from pathlib import Path
+from typing import Any, TypeVar  # JSON
+
+import click
+from argon2 import PasswordHasher
+
+from faxgw import __version__, logs, show
+from faxgw.client import Control, NotRunning
+from faxgw.fax.account import SETTINGS
+from faxgw.fax.errors import FaxError
+from faxgw.settings import LogSettings, Settings, load
+
+T = TypeVar("T")
+
+CONFIG = Path("/etc/faxgw/faxgw.toml")
+"""The settings file unless --config or FAXGW_CONFIG says otherwise."""
+PROGRESS_EVERY = 0.5
+"""Seconds between looks of `send --wait`."""
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; a FaxError becomes one line and exit code 1."""
+    try:
+        return asyncio.run(work)
+    except NotRunning as exc:
+        raise click.ClickException(f"{exc.public} Start one with: faxgw run") from exc
+    except FaxError as exc:
+        raise click.ClickException(exc.public) from exc
+
+
+def _load(path: Path) -> Settings:
+    from faxgw.daemon import SECTIONS  # noqa: PLC0415 - the composition root is heavy; look-ups do not need it
+
+    return load(path if path.exists() else None, SECTIONS)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=CONFIG,
+    envvar="FAXGW_CONFIG",
+    show_default=True,
+    help="The settings file.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder of the gateway to talk to.")
+@click.pass_context
+def main(context: click.Context, config: Path, data: Path | None) -> None:
+    """Faxgw: a fax gateway. Mail in, a SIP/T.38 call out, the truth back to the sender."""
+    context.obj = {"config": config, "data": data}
+
+
+def _control(context: click.Context) -> Control:
+    data = context.obj["data"] or os.environ.get("FAXGW_DATA")
+    if data is None:
+        from faxgw.daemon import NodeSettings  # noqa: PLC0415 - see _load
+
+        data = _load(context.obj["config"]).one("node", NodeSettings).data
+    return Control(Path(data))
+
+
+# ------------------------------------------------------------------------------------------------------- serving
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="A complete gateway with a simulated far end, all on this machine.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("var/demo"), help="Folder of the demo.")
+@click.pass_context
+def run(context: click.Context, demo: bool, folder: Path) -> None:
+    """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
+    if demo:
+        from faxgw.showcase import run_demo  # noqa: PLC0415 - only the demo needs the simulator and the mailbox
+
+        sys.exit(_run(run_demo(folder.resolve())))
+    path = context.obj["config"]
+    if not path.exists():
+        raise click.ClickException(f"There is no settings file {path}. Try: faxgw run --demo")
+    settings = _checked(path)
+    log = settings.one("log", LogSettings)
+    logs.configure(level=log.level, form=log.format, show_numbers=log.show_numbers)
+    sys.exit(_run(_serve(settings)))
+
+
+async def _serve(settings: Settings) -> int:
+    from faxgw.daemon import Daemon  # noqa: PLC0415 - see _load
+
+    daemon = Daemon(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await daemon.start()
+    waits = [asyncio.create_task(stop.wait(), name="stop"), asyncio.create_task(daemon.failed.wait(), name="failed")]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if daemon.failed.is_set():
+        return 1
+    await daemon.stop()
+    return 0
+
+
+def _checked(path: Path) -> Settings:
+    from faxgw.daemon import cross_check  # noqa: PLC0415 - see _load
+
+    settings = _load(path)
+    faults = [str(f) for f in settings.faults] or cross_check(settings)
+    if faults:
+        raise click.ClickException("The settings are faulty:\n" + "\n".join(f"  {f}" for f in faults))
+    return settings
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_context
+def check(context: click.Context, as_json: bool) -> None:
+    """Look at settings, tools, disk and line; name all faults at once."""
+    from faxgw.check import run_checks  # noqa: PLC0415 - see _load
+
+    findings = _run(run_checks(context.obj["config"]))
+    if as_json:
+        click.echo(json.dumps([f.as_json() for f in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok   ' if finding.ok else 'FAULT'}  {finding.what}: {finding.text}")
+    sys.exit(0 if all(f.ok for f in findings) else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep everything in this folder.")
+def selftest(as_json: bool, keep: Path | None) -> None:
+    """Send a fax to itself: SMTP, pages, SIP and T.38 for real, compared pixel by pixel."""
+    from faxgw.selftest import run_selftest  # noqa: PLC0415 - see _load
+
+    result = _run(run_selftest(keep, say=None if as_json else click.echo))
+    click.echo(json.dumps(result) if as_json else "passed" if result["ok"] else f"FAILED: {result['why']}")
+    sys.exit(0 if result["ok"] else 1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def simulator(arguments: Sequence[str]) -> None:
+    """Run the park of simulated fax machines (its own --help lists the numbers)."""
+    os.execv(sys.executable, [sys.executable, "-m", "faxgw.simulator", *arguments])
+
+
+@main.command()
+def password() -> None:
+    """Ask for a password and print its hash for the settings file."""
+    text = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not text:
+        raise click.ClickException("An empty password is none.")
+    click.echo(PasswordHasher().hash(text))
+
+
+@main.command()
+@click.option("--keys", is_flag=True, help="List the account settings instead (customer, profile, user).")
+@click.pass_context
+def settings(context: click.Context, keys: bool) -> None:
+    """Show every setting in force and where it comes from; secrets are masked."""
+    if keys:
+        for setting in SETTINGS.values():
+            click.echo(f"{setting.key:22} {setting.default!r:28} {setting.doc}")
+        return
+    from faxgw.settings import effective  # noqa: PLC0415 - only here
+
+    for value in effective(_load(context.obj["config"])):
+        click.echo(f"{value.key} = {value.value}    # {value.origin}")
+
+
+# --------------------------------------------------------------------------------------------------------- faxes
+
+
+@main.command()
+@click.argument("number")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--to", "more", multiple=True, help="Further numbers.")
+@click.option("--customer", default="", help="Customer who sends; default: the first.")
+@click.option("--user", default="", help="User of that customer.")
+@click.option("--from", "sender", default="", help="Address that gets the status mail.")
+@click.option("--subject", default="", help="Subject, for the status mail.")
+@click.option("--wait/--no-wait", default=True, help="Show progress until the fax is sent or given up.")
+@click.pass_context
+def send(
+    context: click.Context,
+    number: str,
+    files: Sequence[Path],
+    more: Sequence[str],
+    customer: str,
+    user: str,
+    sender: str,
+    subject: str,
+    wait: bool,
+) -> None:
+    """Send FILES as one fax to NUMBER."""
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = subject or files[0].name
+    mail["Message-ID"] = make_msgid(domain="faxgw.local")
+    mail.set_content("")
+    mail.make_mixed()
+    mail.set_payload([])
+    for file in files:
+        kind = (mimetypes.guess_type(file.name)[0] or "application/octet-stream").split("/")
+        mail.add_attachment(file.read_bytes(), maintype=kind[0], subtype=kind[1], filename=file.name)
+    query = {"customer": customer, "user": user, "from": sender}
+    facts = {"message_id": str(mail["Message-ID"]), "subject": subject}
+    sys.exit(_run(_send(_control(context), mail.as_bytes(), [number, *more], query | facts, wait)))
+
+
+async def _send(control: Control, mail: bytes, numbers: Sequence[str], query: dict[str, str], wait: bool) -> int:
+    receipt = await control.send(mail, numbers, **query)
+    if receipt["duplicate_of"]:
+        click.echo(f"This was accepted before as {receipt['duplicate_of']}; it is not sent again.")
+        return 0
+    click.echo(f"accepted as {receipt['message']}")
+    if not wait:
+        return 0
+    shown = ""
+    while True:
+        found = await control.find(receipt["message"])
+        calls = (await control.status())["calls"]
+        line = show.progress(found, calls, time.time())
+        if line != shown:
+            click.echo(line)
+            shown = line
+        if (final := show.final(found)) is not None:
+            click.echo(show.detail(found))
+            return 0 if final else 1
+        await asyncio.sleep(PROGRESS_EVERY)
+
+
+@main.command()
+@click.option("--all", "final", is_flag=True, help="Finished ones too.")
+@click.option("--limit", default=50, show_default=True, help="Lines at most.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_context
+def queue(context: click.Context, final: bool, limit: int, as_json: bool) -> None:
+    """List faxes that wait or are being sent."""
+    faxes = _run(_control(context).faxes(limit=limit, final=final))
+    click.echo(json.dumps(list(faxes), indent=2) if as_json else show.table(faxes, time.time()))
+
+
+@main.command()
+@click.pass_context
+def status(context: click.Context) -> None:
+    """Show listeners, trunks, calls in progress and counts."""
+    click.echo(show.status(_run(_control(context).status()), time.time()))
+
+
+@main.command("show")
+@click.argument("ident")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_context
+def show_(context: click.Context, ident: str, as_json: bool) -> None:
+    """Show a fax, job or message with its attempts (IDENT: an id or its beginning)."""
+    found = _run(_control(context).find(ident))
+    click.echo(json.dumps(found, indent=2) if as_json else show.detail(found))
+
+
+@main.command()
+@click.argument("ident")
+@click.pass_context
+def trace(context: click.Context, ident: str) -> None:
+    """Show everything that happened to a fax, with the T.30 frames of its calls."""
+    click.echo(show.trace(_run(_control(context).find(ident))))
+
+
+def _wish(context: click.Context, ident: str, verb: str) -> None:
+    for fax, result in _run(_control(context).wish(ident, verb, getpass.getuser())).items():
+        click.echo(f"{fax}: {result}")
+
+
+@main.command()
+@click.argument("ident")
+@click.pass_context
+def cancel(context: click.Context, ident: str) -> None:
+    """Cancel a fax, or all faxes of a job."""
+    _wish(context, ident, "cancel")
+
+
+@main.command()
+@click.argument("ident")
+@click.pass_context
+def hold(context: click.Context, ident: str) -> None:
+    """Hold a fax, or all faxes of a job, until released."""
+    _wish(context, ident, "hold")
+
+
+@main.command()
+@click.argument("ident")
+@click.pass_context
+def release(context: click.Context, ident: str) -> None:
+    """Let a held fax go on."""
+    _wish(context, ident, "release")

@@ -1,0 +1,101 @@
+"""The operator's side of the socket (`api.control`): what the commands ask a running gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any  # JSON answers
+
+import aiohttp
+
+from faxgw.fax.errors import FaxError
+
+SOCKET = "control.sock"
+"""Name of the socket in the data folder."""
+TIMEOUT = 60.0
+"""Seconds for one answer."""
+
+
+class NotRunning(FaxError):
+    """No gateway answers on the socket of this data folder."""
+
+    default_public = "No gateway runs on this data folder."
+
+
+class Unwilling(FaxError):
+    """The gateway refused what was asked, in words."""
+
+    default_temporary = False
+
+
+class Control:
+    """Asks one gateway.
+
+    Args:
+        data: Its data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._path = str(data / SOCKET)
+
+    async def status(self) -> Mapping[str, Any]:
+        """Listeners, trunks, live calls, counts."""
+        return await self._json("GET", "/status")
+
+    async def faxes(self, *, limit: int, final: bool) -> Sequence[Mapping[str, Any]]:
+        """Faxes, those not final first."""
+        answer = await self._json("GET", "/faxes", {"limit": str(limit), "all": "1" if final else "0"})
+        found: Sequence[Mapping[str, Any]] = answer["faxes"]
+        return found
+
+    async def find(self, ident: str) -> Mapping[str, Any]:
+        """Everything known of a fax, job or message."""
+        return await self._json("GET", f"/find/{_path(ident)}")
+
+    async def tiff(self, ident: str) -> bytes:
+        """The composed pages of a fax's newest attempt."""
+        return await self._octets("GET", f"/tiff/{_path(ident)}")
+
+    async def wish(self, ident: str, verb: str, who: str) -> Mapping[str, str]:
+        """Cancel, hold or release; fax → what became of it."""
+        answer = await self._json("POST", f"/faxes/{_path(ident)}/{verb}", {"who": who})
+        found: Mapping[str, str] = answer["faxes"]
+        return found
+
+    async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
+        """Hand in a mail for numbers."""
+        params = [*((("number", n)) for n in numbers), *query.items()]
+        return await self._json("POST", "/send", params, mail)
+
+    async def _json(self, method: str, path: str, params: Any = None, body: bytes | None = None) -> Mapping[str, Any]:
+        async with self._session() as session:
+            try:
+                async with session.request(method, f"http://gateway{path}", params=params, data=body) as answer:
+                    content: Mapping[str, Any] = await answer.json()
+            except aiohttp.ClientConnectorError as exc:
+                raise NotRunning(str(exc)) from exc
+            except aiohttp.ClientError as exc:
+                raise NotRunning(str(exc), public="The gateway did not answer.") from exc
+        if answer.status >= 400:
+            raise Unwilling(public=str(content.get("error")))
+        return content
+
+    async def _octets(self, method: str, path: str) -> bytes:
+        async with self._session() as session:
+            try:
+                async with session.request(method, f"http://gateway{path}") as answer:
+                    octets = await answer.read()
+            except aiohttp.ClientConnectorError as exc:
+                raise NotRunning(str(exc)) from exc
+        if answer.status >= 400:
+            raise Unwilling(public=octets.decode(errors="replace"))
+        return octets
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(self._path), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        )
+
+
+def _path(ident: str) -> str:
+    return "".join(c for c in ident if c.isalnum() or c == "_")

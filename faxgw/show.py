@@ -1,0 +1,139 @@
+"""The operator's answers as text: pure functions of what the gateway told.
+
+Times are shown in the machine's zone, with their offset. Nothing here asks the gateway anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any  # JSON of `api.control`
+
+from faxgw.fax.job import FINAL
+from faxgw.fax.outcome import Cause
+
+BAR = 24
+"""Characters of a progress bar."""
+
+
+def _when(at: float | None) -> str:
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%d.%m. %H:%M:%S%z")
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(max(0, seconds))}s"
+
+
+def _words(cause: str) -> str:
+    return Cause(cause).facts.text if cause else ""
+
+
+def table(faxes: Sequence[Mapping[str, Any]], now: float) -> str:
+    """One line a fax."""
+    if not faxes:
+        return "no faxes"
+    rows = [("FAX", "STATE", "NUMBER", "PAGES", "DIALS", "AGE", "OWNER", "")]
+    for fax in faxes:
+        note = fax["reason"] or _words(fax["cause"])
+        if fax["state"] == "waiting" and fax["until"] > now:
+            note = f"again in {_age(fax['until'] - now)}: {note}"
+        age = _age(now - fax["accepted_at"])
+        rows.append(
+            (fax["id"], fax["state"], fax["e164"], str(fax["pages"] or "?"), str(fax["dials"]), age, fax["owner"], note)
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(7)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(7)), row[7]]).rstrip() for row in rows)
+
+
+def status(answer: Mapping[str, Any], now: float) -> str:
+    """The gateway at a glance."""
+    health = ", ".join(f"{name} {'ok' if s['ok'] else 'FAULT ' + s['detail']}" for name, s in answer["health"].items())
+    lines = [
+        f"faxgw {answer['version']} on node {answer['node']}, up {_age(now - answer['started_at'])}",
+        f"  data     {answer['data']}",
+        f"  smtp     {', '.join(answer['smtp'])}",
+        f"  http     {answer['http']}",
+        f"  trunks   {', '.join(f'{name} ({limit} channels)' for name, limit in answer['trunks'].items()) or 'none'}",
+        f"  health   {health}",
+        f"  faxes    {', '.join(f'{count} {state}' for state, count in answer['faxes'].items()) or 'none open'}",
+    ]
+    lines += [f"  call     {_call(call, now)}" for call in answer["calls"]]
+    return "\n".join(lines)
+
+
+def _call(call: Mapping[str, Any], now: float) -> str:
+    page = f", page {call['page']} of {call['pages']}" if call["page"] else ""
+    ident = f", {call['remote_ident']}" if call["remote_ident"] else ""
+    return f"{call['number']} on {call['trunk']}: {call['phase']}{page}{ident}, {_age(now - call['started_at'])}"
+
+
+def final(found: Mapping[str, Any]) -> bool | None:
+    """True when every fax was sent, False when all ended and one was not, None while one is open."""
+    if found["job"] is None:
+        return False if found["message"] and found["message"]["state"] == "refused" else None
+    states = {fax["state"] for fax in found["faxes"]}
+    if not states <= {state.value for state in FINAL}:
+        return None
+    return states == {"sent"}
+
+
+def progress(found: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], now: float) -> str:
+    """One line that says how far it is."""
+    if found["job"] is None:
+        return f"  message {found['message']['state']}"
+    live = {call["fax"]: call for call in calls}
+    parts = []
+    for fax in found["faxes"]:
+        call = live.get(fax["id"])
+        done, n = fax["pages_confirmed"], fax["pages"]
+        filled = BAR * done // n if n else 0
+        bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{n or '?'} pages"
+        state = fax["state"] if call is None else f"{fax['state']} ({call['phase']})"
+        parts.append(f"  {fax['e164']} {bar} {state}")
+    return "\n".join(parts)
+
+
+def detail(found: Mapping[str, Any]) -> str:
+    """A fax, job or message for people."""
+    lines = []
+    if message := found["message"]:
+        lines.append(f"message {message['id']}  {message['state']}, received {_when(message['received_at'])}")
+        lines.append(f"  from {message['login'] or message['sender']}  subject {message['subject']!r}")
+        lines += [f"  refused: {message['reason']}"] if message["reason"] else []
+    if job := found["job"]:
+        lines.append(f"job {job['id']}  {job['pages'] or '?'} pages, accepted {_when(job['accepted_at'])}")
+    for fax in found["faxes"]:
+        lines.append(f"fax {fax['id']}  to {fax['e164']}: {fax['state'].upper()}")
+        doubt = f", page {fax['doubtful_page']} in doubt" if fax["doubtful_page"] else ""
+        lines.append(f"  {fax['pages_confirmed']} of {fax['pages']} pages confirmed{doubt}, {fax['dials']} dials")
+        lines += [f"  {fax['reason'] or _words(fax['cause'])}"] if fax["cause"] else []
+        lines += [f"  {_attempt(a)}" for a in fax["attempts"]]
+    return "\n".join(lines)
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    outcome = attempt["outcome"] or {}
+    rate = f", {outcome['bit_rate']} bit/s" if outcome.get("bit_rate") else ""
+    ecm = " ECM" if outcome.get("ecm") else ""
+    far = f", far end {outcome['remote_ident']!r}" if outcome.get("remote_ident") else ""
+    pages = f"pages {attempt['first_page']}-{attempt['last_page']}, confirmed up to {attempt['confirmed']}"
+    result = attempt["cause"] or attempt["mark"]
+    detail_ = f" ({outcome['detail']})" if outcome.get("detail") else ""
+    transport = outcome.get("transport") or "no media"
+    return f"{_when(attempt['planned_at'])}  {result}: {pages}, {transport}{rate}{ecm}{far}{detail_}"
+
+
+def trace(found: Mapping[str, Any]) -> str:
+    """The journal, and the T.30 ladder of every call."""
+    lines = [detail(found), "", "journal"]
+    for event in found["events"]:
+        data = " ".join(f"{k}={v}" for k, v in event["data"].items())
+        lines.append(f"  {_when(event['at'])}  {event['entity'][:20]:20}  {event['what']:22} {event['who']}  {data}")
+    for fax in found["faxes"]:
+        for attempt in fax["attempts"]:
+            lines += ["", f"call {attempt['id']} to {attempt['number']} on {attempt['trunk']}"]
+            lines += [f"  {at:8.3f}  {way}  {words}" for at, way, _octets, words in attempt["trace"] or []]
+    return "\n".join(lines)
