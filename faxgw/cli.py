@@ -1,5 +1,6 @@
 """The operator's commands. Each prints a few lines for people, or JSON with `--json`; exit codes: 0 done, 1 not done,
-2 wrong use."""
+2 wrong use.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _load(path: Path) -> Settings:
-    from faxgw.daemon import SECTIONS  # noqa: PLC0415 - the composition root is heavy; look-ups do not need it
+    from faxgw.daemon import SECTIONS
 
     return load(path if path.exists() else None, SECTIONS)
 
@@ -71,7 +72,7 @@ def main(context: click.Context, config: Path, data: Path | None) -> None:
 def _control(context: click.Context) -> Control:
     data = context.obj["data"] or os.environ.get("FAXGW_DATA")
     if data is None:
-        from faxgw.daemon import NodeSettings  # noqa: PLC0415 - see _load
+        from faxgw.daemon import NodeSettings
 
         data = _load(context.obj["config"]).one("node", NodeSettings).data
     return Control(Path(data))
@@ -87,7 +88,7 @@ def _control(context: click.Context) -> Control:
 def run(context: click.Context, demo: bool, folder: Path) -> None:
     """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
     if demo:
-        from faxgw.showcase import run_demo  # noqa: PLC0415 - only the demo needs the simulator and the mailbox
+        from faxgw.showcase import run_demo
 
         sys.exit(_run(run_demo(folder.resolve())))
     path = context.obj["config"]
@@ -100,7 +101,7 @@ def run(context: click.Context, demo: bool, folder: Path) -> None:
 
 
 async def _serve(settings: Settings) -> int:
-    from faxgw.daemon import Daemon  # noqa: PLC0415 - see _load
+    from faxgw.daemon import Daemon
 
     daemon = Daemon(settings)
     stop = asyncio.Event()
@@ -118,7 +119,7 @@ async def _serve(settings: Settings) -> int:
 
 
 def _checked(path: Path) -> Settings:
-    from faxgw.daemon import cross_check  # noqa: PLC0415 - see _load
+    from faxgw.daemon import cross_check
 
     settings = _load(path)
     faults = [str(f) for f in settings.faults] or cross_check(settings)
@@ -132,7 +133,7 @@ def _checked(path: Path) -> Settings:
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
     """Look at settings, tools, disk and line; name all faults at once."""
-    from faxgw.check import run_checks  # noqa: PLC0415 - see _load
+    from faxgw.check import run_checks
 
     findings = _run(run_checks(context.obj["config"]))
     if as_json:
@@ -148,7 +149,7 @@ def check(context: click.Context, as_json: bool) -> None:
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep everything in this folder.")
 def selftest(as_json: bool, keep: Path | None) -> None:
     """Send a fax to itself: SMTP, pages, SIP and T.38 for real, compared pixel by pixel."""
-    from faxgw.selftest import run_selftest  # noqa: PLC0415 - see _load
+    from faxgw.selftest import run_selftest
 
     result = _run(run_selftest(keep, say=None if as_json else click.echo))
     click.echo(json.dumps(result) if as_json else "passed" if result["ok"] else f"FAILED: {result['why']}")
@@ -180,7 +181,7 @@ def settings(context: click.Context, keys: bool) -> None:
         for setting in SETTINGS.values():
             click.echo(f"{setting.key:22} {setting.default!r:28} {setting.doc}")
         return
-    from faxgw.settings import effective  # noqa: PLC0415 - only here
+    from faxgw.settings import effective
 
     for value in effective(_load(context.obj["config"])):
         click.echo(f"{value.key} = {value.value}    # {value.origin}")
