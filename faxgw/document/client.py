@@ -90,6 +90,11 @@ class PageClient:
         """How the server is shut off; None before the first start."""
         return self._plan
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running server's outermost process."""
+        return self._server.pid if self._server is not None else None
+
     async def start(self) -> None:
         """Start the page server.
 

@@ -139,7 +139,7 @@ def _bubblewrap(extra: Sequence[str]) -> list[str]:
     words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", *extra]
     words += ["--dev", "/dev", "--tmpfs", "/tmp"]
     for path in _view():
-        if path.is_symlink() and str(path) in _LIBRARIES:
+        if _is_link(path):
             words += ["--symlink", str(path.readlink()), str(path)]
         else:
             words += ["--ro-bind", str(path), str(path)]
@@ -153,6 +153,11 @@ def _view() -> list[Path]:
         if not any(prefix.is_relative_to(path) for path in paths):
             paths.append(prefix)
     return [path for path in paths if path.exists()]
+
+
+def _is_link(path: Path) -> bool:
+    """True for /lib and its like on a system where they are links into /usr."""
+    return str(path) in _LIBRARIES and path.is_symlink()
 
 
 def _package() -> Path:
@@ -232,6 +237,8 @@ def launch(arguments: Sequence[str]) -> int:
         try:
             _enter(libc)
             os.execv(arguments[0], list(arguments))
+        except OSError as exc:
+            os.write(2, f"{exc}\n".encode())
         finally:
             os._exit(127)
     _pid, status = os.waitpid(child, 0)
@@ -252,10 +259,10 @@ def _enter(libc: _Libc) -> None:
 def _build_root(libc: _Libc, root: Path) -> None:
     """Mount a new root upon `root` and move into it."""
     view = _view()
-    opened = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in view if not path.is_symlink()]
+    opened = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in view if not _is_link(path)]
     libc.mount("tmpfs", str(root), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=1m")
     for path in view:
-        if path.is_symlink():
+        if _is_link(path):
             (root / path.relative_to("/")).symlink_to(path.readlink())
     (root / "proc").mkdir()
     libc.mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
