@@ -1,4 +1,4 @@
-"""The first tables: directory, messages, jobs, faxes, attempts, outbox, events."""
+"""Tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Change the tables."""
     op.create_table(
         "customers",
         sa.Column("id", sa.String(length=64), nullable=False),
