@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 MAX_SECRET = 65_536
@@ -214,9 +214,9 @@ class Tls(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    certificate: Path
+    certificate: Path = Field(examples=["/etc/faxgw/server.pem"])
     """PEM file: the server's certificate, then the intermediate ones."""
-    key: Path
+    key: Path = Field(examples=["/etc/faxgw/server.key"])
     """PEM file of the private key, without a passphrase, not readable by all."""
 
     def server_context(self) -> ssl.SSLContext:

@@ -46,6 +46,7 @@ __all__ = [
     "Tls",
     "effective",
     "load",
+    "shown",
 ]
 
 MAX_FILE = 1_000_000
@@ -241,7 +242,7 @@ def load(path: Path | None, sections: Sections, *, environ: Mapping[str, str] = 
 def effective(settings: Settings) -> list[Effective]:
     """Every value in force with its origin; secrets are masked."""
     return [
-        Effective(_dotted(path), _shown(value), str(settings.origin(path)))
+        Effective(_dotted(path), shown(value), str(settings.origin(path)))
         for name, section in settings.items()
         for path, value in _leaves((name,), section)
     ]
@@ -514,7 +515,7 @@ def _dotted(path: KeyPath) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).lstrip(".")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as it would be written in TOML."""
     match value:
         case None:
@@ -524,7 +525,7 @@ def _shown(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case enum.Enum():
-            return _shown(value.value)
+            return shown(value.value)
         case ByteSize():
             unit, factor = next(((u, f) for u, f in _BYTES if value and value % f == 0), ("", 1))
             return f'"{value // factor}{unit}"' if unit else str(int(value))
@@ -533,9 +534,9 @@ def _shown(value: object) -> str:
         case int() | float():
             return str(value)
         case Mapping():
-            return "{" + ", ".join(f"{key} = {_shown(item)}" for key, item in value.items()) + "}"
+            return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in value.items()) + "}"
         case tuple() | list() | set() | frozenset():
-            return "[" + ", ".join(_shown(item) for item in value) + "]"
+            return "[" + ", ".join(shown(item) for item in value) + "]"
         case _:
             return json.dumps(str(value), ensure_ascii=False)
 
