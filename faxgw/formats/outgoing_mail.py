@@ -277,17 +277,16 @@ def _verify(octets: bytes, head: Letterhead, names: Iterable[str], body: EmailMe
         raise MailDefect("headers other than meant")
     if str(parsed["Subject"]) != shown_subject(head.subject):
         raise MailDefect("subject other than meant")
+    block = octets.partition(b"\r\n\r\n")[0].decode()
     for name, box in (("From", head.sender), ("To", head.to)):
-        # read by the old parser, which hands an address over as it stands
-        found = email.utils.getaddresses([_raw(octets, name)])
-        if [address for _, address in found] != [box.address]:
+        if _addresses(block, name) != _addresses(f"{name}: {box.address}", name):
             raise MailDefect(f"{name} other than meant")
     _compare_parts(parsed, body)
 
 
-def _raw(octets: bytes, name: str) -> str:
-    block = octets.partition(b"\r\n\r\n")[0].decode().replace("\r\n ", " ")
-    return next(line.partition(": ")[2] for line in block.split("\r\n") if line.startswith(f"{name}: "))
+def _addresses(block: str, name: str) -> list[tuple[str, str]]:
+    header = email.message_from_string(block, policy=email.policy.SMTPUTF8)[name]
+    return [(address.username, address.domain) for address in header.addresses]
 
 
 def _compare_parts(parsed: EmailMessage, body: EmailMessage) -> None:
