@@ -151,11 +151,29 @@ class InviteClient(Transaction):
             self.timers.start("A", now + self._interval)
         self.timers.start("B", now + self._values.timeout)
 
+    @classmethod
+    def resume(
+        cls, request: Request, destination: Address, outbox: Outbox, now: float, values: TimerValues | None = None
+    ) -> InviteClient:
+        """The transaction of an INVITE that an earlier process sent: Proceeding, for 64·T1 at most. Sends nothing."""
+        machine = cls(request, destination, [], now, values)
+        machine._outbox = outbox
+        machine.timers.clear()
+        machine.state = State.PROCEEDING
+        machine.timers.start("B", now + machine._values.timeout)
+        return machine
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nothing has come back yet."""
+        return self.state is State.CALLING
+
     def receive(self, response: Response, now: float) -> Response | None:
         """Take in a response; what the user must see is returned, repetitions are not."""
         if response.status < 200:
             if self.state in (State.CALLING, State.PROCEEDING):
-                self.timers.stop("A", "B")
+                if self.state is State.CALLING:
+                    self.timers.stop("A", "B")
                 self.state = State.PROCEEDING
                 return response
             return None
@@ -230,6 +248,11 @@ class NonInviteClient(Transaction):
             self._interval = self._values.t1
             self.timers.start("E", now + self._interval)
         self.timers.start("F", now + self._values.timeout)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nothing has come back yet."""
+        return self.state is State.TRYING
 
     def receive(self, response: Response, now: float) -> Response | None:
         """Take in a response; repetitions are not returned."""

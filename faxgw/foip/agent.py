@@ -1,0 +1,554 @@
+"""The user agent: octets and time in, octets and events out (RFC 3261 section 8).
+
+Five verbs for the shell around it: `receive_datagram`, `get_timer`, `handle_timer`, `datagrams_to_send`,
+`next_event`. All the rest are commands; each takes `now`, loop time in seconds. The agent never asks the time,
+opens no socket and resolves no name. It acknowledges no 2xx by itself: the user commits first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+
+from faxgw.foip.call import (
+    CSEQ_MARGIN,
+    MAX_ATTEMPTS,
+    Farewell,
+    IncomingCallLeg,
+    OutgoingCall,
+    branch_of,
+    new_invite,
+)
+from faxgw.foip.dialog import Dialog, DialogRecord
+from faxgw.foip.digest import Credentials, Random
+from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
+from faxgw.foip.events import By, CallId, CallIdentity, Ended, Event
+from faxgw.foip.headers import NameAddr
+from faxgw.foip.message import KNOWN_METHODS, Headers, Request, Response, check, parse, response_to
+from faxgw.foip.sdp import CONTENT_TYPE, SessionDescription
+from faxgw.foip.session import call_name
+from faxgw.foip.stack import ALLOW, AgentConfig, Stack, Transport
+from faxgw.foip.transaction import (
+    Address,
+    ClientTransaction,
+    InviteServer,
+    ServerTransaction,
+    Timers,
+    cancel_for,
+    cancelled_key,
+    server_key,
+)
+
+MAX_STRANGERS = 256
+"""Dialogs nobody knows that are said goodbye to within 64·T1; more of them are ignored."""
+MAX_EVENTS = 100_000
+"""Events nobody has fetched; beyond it datagrams are dropped: the shell has stopped."""
+RETRY_AFTER = 10
+"""Seconds we ask for with 503."""
+MAX_REQUIRE = 32
+"""Option tags listed in Unsupported at most."""
+
+
+class UserAgent:
+    """One listener's user agent, caller and called at once."""
+
+    def __init__(self, config: AgentConfig, random: Random = secrets.token_hex) -> None:
+        self._stack = Stack(config, random)
+        self._config = config
+        self._calls: dict[CallId, OutgoingCall | IncomingCallLeg] = {}
+        self._dialogs: dict[tuple[str, str], OutgoingCall | IncomingCallLeg] = {}
+        self._ringing: dict[tuple[str, ...], IncomingCallLeg] = {}
+        self._strangers: OrderedDict[tuple[str, str, str], tuple[Farewell, float]] = OrderedDict()
+
+    # The five verbs
+
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        """Take in one datagram. Never raises: what cannot be read is dropped, what is wrong is answered.
+
+        Args:
+            data: One datagram, or one message cut out of a stream.
+            source: IP literal and port it came from.
+            now: Loop time in seconds.
+        """
+        if not data.strip(b"\r\n\0 ") or len(self._stack.events) >= MAX_EVENTS:
+            return  # keep-alive (RFC 5626 section 3.5.1), or nobody at home
+        try:
+            message = parse(data)
+        except RemoteProtocolError:
+            return
+        if isinstance(message, Response):
+            self._receive_response(message, source, now)
+            return
+        _mark_source(message, source)
+        try:
+            check(message)
+            self._receive_request(message, source, now)
+        except RemoteProtocolError as exc:
+            self._refuse(message, source, exc.status)
+        self._forget_ended()
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` must be called at the latest, or None."""
+        return self._stack.get_timer()
+
+    def handle_timer(self, now: float) -> None:
+        """Fire everything that is due at `now`."""
+        self._stack.handle_timer(now)
+        self._forget_ended()
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """What is to be sent now, in this order; taken out by the call."""
+        datagrams = self._stack.outbox[:]
+        self._stack.outbox.clear()
+        return datagrams
+
+    def next_event(self) -> Event | None:
+        """The next event, or None."""
+        return self._stack.events.popleft() if self._stack.events else None
+
+    def handle_transport_error(self, destination: Address, now: float) -> None:
+        """A destination cannot be reached (ICMP, connection refused): its unanswered requests fail with 503."""
+        self._stack.transport_failed(destination, now)
+        self._forget_ended()
+
+    # Calling
+
+    @property
+    def calls(self) -> int:
+        """Calls in progress, both directions."""
+        return len(self._calls)
+
+    def new_identity(self) -> CallIdentity:
+        """Draw what identifies a call on the wire. The caller commits it before `invite`."""
+        random = self._stack.random
+        cseq = 1 + int(random(2), 16)
+        return CallIdentity(f"{random(12)}@{self._config.host}", self._stack.new_tag(), self._stack.new_branch(), cseq)
+
+    def invite(
+        self,
+        identity: CallIdentity,
+        target: str,
+        destination: Address,
+        offer: SessionDescription,
+        *,
+        from_: str,
+        to: str = "",
+        credentials: Credentials | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        now: float,
+    ) -> CallId:
+        """Place a call.
+
+        Args:
+            identity: From `new_identity`, committed.
+            target: Request-URI.
+            destination: Where to send it: IP literal and port.
+            offer: What we offer.
+            from_: From value (name-addr or URI) without a tag.
+            to: To value; the target by default.
+            credentials: For 401 and 407; without them a challenge is a refusal.
+            headers: Further header fields (P-Asserted-Identity …).
+            now: Loop time in seconds.
+
+        Raises:
+            LocalProtocolError: If an address is malformed, the identity is in use, or there are too many calls.
+        """
+        if len(self._calls) >= self._config.max_calls:
+            raise LocalProtocolError("too many calls")
+        request = self._invite_request(identity, target, from_, to, headers)
+        call = OutgoingCall(identity, self._stack, request, destination, credentials)
+        if call.call in self._calls:
+            raise LocalProtocolError("identity in use")
+        call.start(offer, now)
+        self._calls[call.call] = call
+        self._dialogs[identity.call_id, identity.from_tag] = call
+        return call.call
+
+    def acknowledge(self, call: CallId, now: float) -> None:
+        """Acknowledge the answer: the call stands."""
+        found = self._outgoing(call)
+        found.acknowledge(now)
+        self._stack.touch(found)
+
+    def cancel(self, call: CallId, now: float) -> None:
+        """Give up a call that is not answered; ends with Ended(LOCAL, "cancel"), also when an answer crosses it."""
+        found = self._outgoing(call)
+        found.cancel(now)
+        self._stack.touch(found)
+        self._forget_ended()
+
+    # Being called
+
+    def ring(self, call: CallId, now: float) -> None:
+        """Send 180 Ringing."""
+        self._incoming(call).ring(now)
+
+    def answer(self, call: CallId, sdp: SessionDescription, now: float) -> None:
+        """Send 200 OK; repeated until Acknowledged, or Ended(TIMEOUT) after 32 s."""
+        found = self._incoming(call)
+        found.answer(sdp, now)
+        self._ringing.pop(server_key(found.invite.request), None)
+        self._stack.touch(found)
+
+    def reject(self, call: CallId, status: int, now: float, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Refuse a call; no event follows."""
+        self._incoming(call).reject(status, now, headers)
+        self._forget_ended()
+
+    # During the call
+
+    def bye(self, call: CallId, now: float) -> None:
+        """Hang up; Ended follows when the peer has answered, or after 32 s."""
+        found = self._find(call)
+        found.bye(now)
+        self._stack.touch(found)
+
+    def reinvite(self, call: CallId, offer: SessionDescription, now: float) -> None:
+        """Offer a changed session: ReofferAnswered, ReofferRefused or Ended follows. Glare is handled here."""
+        found = self._find(call)
+        found.reinvite(offer, now)
+        self._stack.touch(found)
+
+    def may_reinvite(self, call: CallId) -> bool:
+        """Whether `reinvite` is allowed now: no re-INVITE of either side is open."""
+        return self._find(call).may_reinvite
+
+    def answer_reinvite(self, call: CallId, sdp: SessionDescription, now: float) -> None:
+        """Accept the peer's re-INVITE."""
+        found = self._find(call)
+        found.answer_reinvite(sdp, now)
+        self._stack.touch(found)
+
+    def refuse_reinvite(self, call: CallId, status: int, now: float) -> None:
+        """Refuse the peer's re-INVITE; the session stays as it is."""
+        found = self._find(call)
+        found.refuse_reinvite(status, now)
+        self._stack.touch(found)
+
+    # For calls of an earlier process
+
+    def cancel_stranger(
+        self,
+        identity: CallIdentity,
+        target: str,
+        destination: Address,
+        *,
+        from_: str,
+        to: str = "",
+        with_credentials: bool = False,
+        now: float,
+    ) -> CallId:
+        """End a call that an earlier process has placed and that may be ringing.
+
+        Sends CANCEL with the stored branch (and those of the INVITEs with credentials, if there may have been any),
+        acknowledges what comes of it, and says BYE if it is answered after all. Ended follows after 64·T1 at most.
+        """
+        call = call_name(identity.call_id, identity.from_tag)
+        user = _Stranger(self, call)
+        for attempt in range(MAX_ATTEMPTS if with_credentials else 1):
+            request = self._invite_request(identity, target, from_, to, ())
+            request.headers.set("CSeq", f"{identity.cseq + attempt} INVITE")
+            self._stack.resume_invite(request, destination, user, now, branch_of(identity, attempt))
+            self._stack.send_cancel(cancel_for(request), destination, user, now)
+        user.start(now + self._stack.timers.timeout)
+        self._stack.touch(user)
+        return call
+
+    def bye_stranger(self, record: DialogRecord, now: float, credentials: Credentials | None = None) -> CallId:
+        """End a call that an earlier process had answered or been answered in: ACK, BYE, then Ended.
+
+        Raises:
+            LocalProtocolError: If the record is none of a dialog.
+        """
+        try:
+            dialog = Dialog(record)
+        except RemoteProtocolError as exc:
+            raise LocalProtocolError(f"no dialog record: {exc}") from exc
+        dialog.local_seq += CSEQ_MARGIN
+        invite = None
+        if record.invite_seq:
+            invite = Request("INVITE", record.remote_target, Headers([("CSeq", f"{record.invite_seq} INVITE")]))
+        farewell = Farewell(self._stack, dialog, credentials, silent=False)
+        self._strangers[record.call_id, dialog.local.tag, dialog.remote.tag] = (farewell, now)
+        farewell.start(now, invite)
+        return farewell.call
+
+    # Receiving
+
+    def _receive_response(self, response: Response, source: Address, now: float) -> None:
+        try:
+            check(response)
+            vias = response.vias
+            if len(vias) != 1 or not self._stack.is_ours(vias[0]):
+                return  # went astray (RFC 3261 sections 8.1.3.3 and 18.1.2)
+            if not self._stack.receive_response(response, now):
+                self._receive_stray(response, source, now)
+        except RemoteProtocolError:
+            return
+        self._forget_ended()
+
+    def _receive_stray(self, response: Response, source: Address, now: float) -> None:
+        """A 2xx to an INVITE nobody remembers: ACK and BYE, never media (spine section 5)."""
+        if response.cseq.method != "INVITE" or not 200 <= response.status < 300 or not response.to.tag:
+            return
+        self.dismiss(response, source, now)
+
+    def dismiss(self, response: Response, destination: Address, now: float) -> None:
+        """ACK and BYE for the dialog of a 2xx that nobody waits for; a repeated one gets its ACK again.
+
+        Raises:
+            RemoteProtocolError: If the response makes no dialog.
+        """
+        key = (response.call_id, response.from_.tag, response.to.tag)
+        if key in self._strangers:
+            self._strangers[key][0].on_2xx(response.to.tag, response.cseq.number)
+            return
+        while self._strangers and next(iter(self._strangers.values()))[1] < now - self._stack.timers.timeout:
+            self._strangers.popitem(last=False)
+        if len(self._strangers) >= MAX_STRANGERS:
+            return
+        copied = [(name, value) for name, value in response.headers if name in ("From", "To", "Call-ID", "CSeq")]
+        contacts = response.contacts
+        invite = Request("INVITE", str(contacts[0].uri if contacts else response.to.uri), Headers(copied))
+        dialog = Dialog.of_caller(invite, response, destination)
+        dialog.local_seq += CSEQ_MARGIN
+        farewell = Farewell(self._stack, dialog)
+        self._strangers[key] = (farewell, now)
+        farewell.start(now, invite)
+
+    def _receive_request(self, request: Request, source: Address, now: float) -> None:
+        key = server_key(request)
+        known = self._stack.find_server(key)
+        if known is not None:
+            passed = self._stack.repeat(known, request, now)
+            if passed is not None:
+                self._receive_ack(passed, now)
+        elif request.method == "ACK":
+            self._receive_ack(request, now)
+        elif request.method == "CANCEL":
+            self._receive_cancel(request, source, now)
+        elif request.to.tag:
+            self._receive_in_dialog(request, source, now)
+        else:
+            self._receive_outside(request, source, now)
+
+    def _receive_ack(self, request: Request, now: float) -> None:
+        call = self._dialogs.get((request.call_id, request.to.tag))
+        if call is not None and call.dialog is not None and call.dialog.matches(request):
+            call.on_ack(request, now)
+            self._stack.touch(call)
+
+    def _receive_cancel(self, request: Request, source: Address, now: float) -> None:
+        invite = self._stack.find_server(cancelled_key(request))
+        if not isinstance(invite, InviteServer):
+            raise RemoteProtocolError("nothing to cancel", 481)
+        call = self._ringing.get(cancelled_key(request))
+        transaction = self._start(request, source)
+        self._stack.reply(request, transaction, 200, now, tag=call.local_tag if call is not None else "")
+        if call is not None:
+            call.on_cancel(request, now)
+            self._stack.touch(call)
+
+    def _receive_in_dialog(self, request: Request, source: Address, now: float) -> None:
+        call = self._dialogs.get((request.call_id, request.to.tag))
+        if call is None or call.dialog is None or not call.dialog.matches(request):
+            raise RemoteProtocolError("no such dialog", 481)
+        self._check_extensions(request, source, now)
+        transaction = self._start(request, source)
+        call.on_request(request, transaction, now)
+        self._stack.touch(call)
+
+    def _receive_outside(self, request: Request, source: Address, now: float) -> None:
+        """Requests that begin something, inspected in the order of RFC 3261 section 8.2."""
+        if request.method not in ("INVITE", "OPTIONS"):
+            raise RemoteProtocolError("method", _method_status(request.method))
+        if self._stack.is_merged(request):
+            raise RemoteProtocolError("came by two paths", 482)
+        self._check_extensions(request, source, now)
+        _check_content(request)
+        if request.method == "OPTIONS":
+            self._grant_options(request, source, now)
+            return
+        if len(self._calls) >= self._config.max_calls:
+            raise RemoteProtocolError("too many calls", 503)
+        transaction = self._start(request, source)
+        if isinstance(transaction, InviteServer):
+            self._begin(transaction, source, now)
+
+    def _begin(self, transaction: InviteServer, source: Address, now: float) -> None:
+        tag = self._stack.new_tag()
+        call = IncomingCallLeg(self._stack, transaction, tag)
+        try:
+            call.start(source, now)
+        except RemoteProtocolError as exc:
+            self._stack.respond(transaction, _refusal(transaction.request, exc.status, tag), now)
+            return
+        self._calls[call.call] = call
+        self._dialogs[transaction.request.call_id, tag] = call
+        self._ringing[server_key(transaction.request)] = call
+        self._stack.touch(call)
+
+    def _grant_options(self, request: Request, source: Address, now: float) -> None:
+        """What we can do (section 11.2)."""
+        response = response_to(request, 200, tag=self._stack.new_tag())
+        for name, value in (
+            ("Allow", ALLOW),
+            ("Accept", CONTENT_TYPE),
+            ("Supported", ""),
+            ("Contact", self._stack.contact),
+        ):
+            response.headers.add(name, value)
+        self._stack.respond(self._start(request, source), response, now)
+
+    def _check_extensions(self, request: Request, source: Address, now: float) -> None:
+        """No option tag is supported (section 8.2.2.3); ACK and CANCEL never get here."""
+        if request.headers.tokens("Require"):
+            raise RemoteProtocolError("extension required", 420)
+
+    def _start(self, request: Request, source: Address) -> ServerTransaction:
+        transaction = self._stack.start_server(request, source)
+        if transaction is None:
+            raise RemoteProtocolError("too many transactions", 503)
+        return transaction
+
+    def _refuse(self, request: Request, source: Address, status: int) -> None:
+        """Answer without keeping anything: the same request gets the same answer (section 8.2.7)."""
+        seed = "".join(value for name, value in request.headers if name in ("Via", "From", "Call-ID", "CSeq"))
+        tag = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        try:
+            self._stack.respond_stateless(request, source, _refusal(request, status, tag))
+        except LocalProtocolError:
+            return  # an answer too large to be sent
+
+    # Book-keeping
+
+    def _invite_request(
+        self, identity: CallIdentity, target: str, from_: str, to: str, headers: tuple[tuple[str, str], ...]
+    ) -> Request:
+        try:
+            caller = NameAddr.parse(from_)
+            callee = NameAddr.parse(to or f"<{target}>")
+            request = new_invite(identity, target, caller, callee, self._stack.contact, headers)
+            _ = request.request_uri
+        except RemoteProtocolError as exc:
+            raise LocalProtocolError(f"malformed address: {exc}") from exc
+        return request
+
+    def _find(self, call: CallId) -> OutgoingCall | IncomingCallLeg:
+        if call not in self._calls:
+            raise LocalProtocolError("no such call")
+        return self._calls[call]
+
+    def _outgoing(self, call: CallId) -> OutgoingCall:
+        found = self._find(call)
+        if not isinstance(found, OutgoingCall):
+            raise LocalProtocolError("not a call of ours")
+        return found
+
+    def _incoming(self, call: CallId) -> IncomingCallLeg:
+        found = self._find(call)
+        if not isinstance(found, IncomingCallLeg):
+            raise LocalProtocolError("not a call to us")
+        return found
+
+    def _forget_ended(self) -> None:
+        for key in self._stack.finished:
+            call = self._dialogs.pop(key, None)
+            if call is not None:
+                self._calls.pop(call.call, None)
+            if isinstance(call, IncomingCallLeg):
+                self._ringing.pop(server_key(call.invite.request), None)
+        self._stack.finished.clear()
+
+
+class _Stranger:
+    """The INVITE of an earlier process that is being cancelled."""
+
+    def __init__(self, agent: UserAgent, call: CallId) -> None:
+        self._agent = agent
+        self._call = call
+        self._timers = Timers()
+        self._done = False
+
+    @property
+    def deadline(self) -> float | None:
+        return self._timers.deadline
+
+    def start(self, until: float) -> None:
+        self._timers.start("end", until)
+
+    def handle_timer(self, now: float) -> None:
+        for _ in self._timers.due(now):
+            self._end()
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        if transaction.request.method != "INVITE" or response.status < 200:
+            return
+        if response.status < 300:
+            self._agent.dismiss(response, transaction.destination, now)
+        self._end()
+
+    def on_timeout(self, transaction: ClientTransaction, status: int, now: float) -> None:
+        if transaction.request.method == "INVITE":
+            self._end()
+
+    def _end(self) -> None:
+        if not self._done:
+            self._done = True
+            self._timers.clear()
+            self._agent._stack.emit(Ended(self._call, By.LOCAL, "recovered"))
+
+
+def _mark_source(request: Request, source: Address) -> None:
+    """Put received and rport into the topmost Via (RFC 3261 section 18.2.1); a Via that cannot be read stays."""
+    values = request.headers.get_all("Via")
+    if not values:
+        return
+    try:
+        vias = request.vias
+    except RemoteProtocolError:
+        return
+    marked = vias[0].received_from(*source)
+    if marked is vias[0]:
+        return
+    rest = [(name, value) for name, value in request.headers if name != "Via"]
+    request.headers = Headers([("Via", str(via)) for via in (marked, *vias[1:])] + rest)
+
+
+def _check_content(request: Request) -> None:
+    """Body and Accept of a request that begins something (sections 8.2.3 and 13.2.1)."""
+    if request.body and request.method == "INVITE":
+        kind = request.content_type
+        if kind != CONTENT_TYPE and not kind.startswith("multipart/"):
+            raise RemoteProtocolError("media type", 415)
+    if (request.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+        raise RemoteProtocolError("content encoding", 415)
+    accepted = [value.partition(";")[0].strip().lower() for value in request.headers.tokens("Accept")]
+    wanted = ("application/sdp", "application/*", "*/*")
+    if request.method == "INVITE" and "Accept" in request.headers and not set(accepted) & set(wanted):
+        raise RemoteProtocolError("no session description accepted", 406)  # RFC 4475 sdp01
+
+
+def _method_status(method: str) -> int:
+    """What answers a request that begins nothing here (sections 8.2.1, 12.2.2 and 15.1.2)."""
+    if method in ("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"):
+        return 481
+    return 405 if method in KNOWN_METHODS else 501
+
+
+def _refusal(request: Request, status: int, tag: str) -> Response:
+    """A refusal with the header field that explains it."""
+    response = response_to(request, status, tag=tag)
+    if status == 405:
+        response.headers.add("Allow", ALLOW)
+    elif status == 415:
+        response.headers.add("Accept", CONTENT_TYPE)
+    elif status == 420:
+        response.headers.add("Unsupported", ", ".join(request.headers.tokens("Require")[:MAX_REQUIRE]))
+    elif status == 503:
+        response.headers.add("Retry-After", RETRY_AFTER)
+    return response
+
+
+__all__ = ["AgentConfig", "Transport", "UserAgent"]
