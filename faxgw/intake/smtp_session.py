@@ -1,0 +1,306 @@
+"""What the commands of an SMTP session mean: STARTTLS, AUTH, and a mail from MAIL to the answer to its final dot.
+
+RFC 5321 section 4.1.1, 1870 (SIZE), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531
+(SMTPUTF8); RFC 3461's parameters are read and kept. Who may send what is decided behind `Submissions`.
+"""
+# ruff: noqa: N802 - the engine finds its commands and hooks by these names
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any  # aiosmtpd hands its untyped `arg` about
+
+from aiosmtpd.smtp import Envelope, Session
+
+from faxgw.fax.ports import MailRecipient, MailSession, Principal, Receipt, Rejection
+from faxgw.intake import smtp_syntax as syntax
+from faxgw.intake.smtp_limits import client_of
+from faxgw.intake.smtp_link import AUTH_OCTETS, Desk, Goodbye, SmtpLink, Transaction
+from faxgw.intake.smtp_mail import Draft, Received, TooMuch, TooSlow, store_rejection
+from faxgw.intake.smtp_settings import SmtpListener
+from faxgw.intake.smtp_stream import LineTooLong
+from faxgw.store.errors import StoreError
+
+NULL_SENDER = Rejection(550, "5.7.1", "Bounces and receipts (null sender) are not faxed")
+
+log = logging.getLogger(__name__)
+
+
+class _Hooks:
+    """Where aiosmtpd's commands ask."""
+
+    async def handle_EHLO(
+        self, server: SmtpSession, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *server.extensions()]
+
+    async def handle_AUTH(self, server: SmtpSession, session: Session, envelope: Envelope, args: list[str]) -> str:
+        return await server.authenticate(args)
+
+
+class SmtpSession(SmtpLink):
+    """One connection."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        listener: SmtpListener,
+        peer: str,
+        context: ssl.SSLContext | None,
+        ended: Callable[[SmtpLink], None],
+    ) -> None:
+        super().__init__(_Hooks(), desk, listener, peer, context, ended)
+        self._login = ""
+
+    def extensions(self) -> list[str]:
+        """The end of the answer to EHLO."""
+        return ["250-PIPELINING", *(["250-DSN"] if self._desk.dsn else []), "250 ENHANCEDSTATUSCODES"]
+
+    async def smtp_NOOP(self, arg: Any) -> None:
+        """Do nothing."""
+        await self.push("250 2.0.0 OK")
+
+    async def smtp_RSET(self, arg: Any) -> None:
+        """Forget the mail that was begun."""
+        self._begin_anew()
+        await self.push("501 5.5.4 Syntax: RSET" if arg else "250 2.0.0 OK")
+
+    async def smtp_VRFY(self, arg: Any) -> None:
+        """RFC 5321 section 3.5.3: who may be reached is told at RCPT, to those who may send."""
+        await self.push("252 2.1.5 Try RCPT" if arg else "501 5.5.4 Syntax: VRFY <address>")
+
+    async def smtp_HELP(self, arg: Any) -> None:
+        """Say what is understood."""
+        await self.push("214 2.0.0 AUTH DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY")
+
+    async def smtp_QUIT(self, arg: Any) -> None:
+        """End the session."""
+        if arg:
+            await self.push("501 5.5.4 Syntax: QUIT")
+            return
+        raise Goodbye("quit", "221 2.0.0 Bye")
+
+    async def smtp_STARTTLS(self, arg: Any) -> None:
+        """Encrypt from here on; what was pipelined behind it is dropped, and so is all that was said (RFC 3207)."""
+        if self._tls_protocol:
+            await self.push("503 5.5.1 The connection is encrypted already")
+        elif self.tls_context is None:
+            await self.push("502 5.5.1 STARTTLS is not offered here")
+        elif arg:
+            await self.push("501 5.5.4 Syntax: STARTTLS")
+        else:
+            if dropped := self._inlet.drop():
+                log.warning(
+                    "plaintext behind STARTTLS dropped",
+                    extra={"event": "smtp_starttls_injection", "peer": self.peer, "octets": dropped},
+                )
+            try:
+                await self._patience.wait(super().smtp_STARTTLS(None), self._desk.deadline())
+            except TimeoutError as exc:
+                raise Goodbye("tls_failed") from exc
+            if self.transport is None or self.transport.get_extra_info("ssl_object") is None:
+                raise Goodbye("tls_failed")  # lost in the handshake, which the engine does not tell
+
+    # ----------------------------------------------------------------------------------------------------- AUTH
+
+    async def smtp_AUTH(self, arg: Any) -> None:
+        """RFC 4954; the engine checks TLS, order and mechanism, then asks `authenticate`."""
+        mechanism, _, initial = (arg or "").partition(" ")
+        await super().smtp_AUTH(f"{mechanism.upper()} {initial}".strip())
+
+    async def authenticate(self, args: list[str]) -> str:
+        """Check a login and return the reply. A refusal takes the same time whatever was wrong."""
+        if self.envelope is not None and self.envelope.argument is not None:
+            return "503 5.5.1 Not during a mail"
+        login, password = await self._credentials(args)
+        loop = asyncio.get_running_loop()
+        came, client = loop.time(), client_of(self.peer)
+        desk = self._desk
+        if desk.failures.barred((client, login), came) or desk.address_failures.barred((client,), came):
+            log.warning("smtp login barred", extra={"event": "smtp_auth_barred", "peer": self.peer})
+            return "454 4.7.0 Too many failed logins; please try again later"
+        if login and password and await desk.submissions.authenticate(login, password, self._facts()):
+            assert self.session is not None
+            self.session.authenticated = True
+            self._login = login
+            return "235 2.7.0 Welcome"
+        desk.failures.note((client, login), came)
+        desk.address_failures.note((client,), came)
+        log.warning("smtp login failed", extra={"event": "smtp_auth_failed", "peer": self.peer})
+        await asyncio.sleep(came + self._settings.auth_delay - loop.time())
+        return "535 5.7.8 Login or password is wrong"
+
+    async def _credentials(self, args: list[str]) -> tuple[str, str]:
+        initial = args[1] if len(args) > 1 else None
+        if args[0] == "PLAIN":
+            return syntax.plain_credentials(await self._challenge("334 ", initial))
+        login = syntax.credential(await self._challenge("334 VXNlcm5hbWU6", initial))
+        return login, syntax.credential(await self._challenge("334 UGFzc3dvcmQ6", None))
+
+    async def _challenge(self, challenge: str, initial: str | None) -> bytes:
+        if initial is not None:
+            return syntax.decode_base64(initial)
+        self._writer.write(challenge.encode("ascii") + b"\r\n")
+        try:
+            answer = await self._line(AUTH_OCTETS)
+        except LineTooLong as exc:
+            raise syntax.SyntaxFault("500 5.5.6 Line too long") from exc
+        if answer == b"*":
+            raise syntax.SyntaxFault("501 5.7.0 Given up")
+        return syntax.decode_base64(answer.decode("ascii", "replace"))
+
+    def _facts(self) -> MailSession:
+        return MailSession(self.peer, bool(self._tls_protocol), self._login, self._listener.name)
+
+    # --------------------------------------------------------------------------------------------------- a mail
+
+    async def smtp_MAIL(self, arg: Any) -> None:
+        """RFC 5321 section 4.1.1.2. Who may not send is told at RCPT, where every client shows it to its user."""
+        if await self.check_helo_needed():
+            return
+        mail = self.envelope
+        assert mail is not None
+        if mail.argument is not None:
+            await self.push("503 5.5.1 A mail is begun already")
+            return
+        argument = syntax.parse_mail(arg or "")
+        if argument.size > self._settings.message_limit:
+            await self.push(f"552 5.3.4 The mail is larger than {int(self._settings.message_limit)} octets")
+            return
+        if (full := await self._desk.submissions.room_for(argument.size)) is not None:
+            await self.push(str(full))
+            return
+        decision = (
+            await self._desk.submissions.sender(self._facts(), argument.sender) if argument.sender else NULL_SENDER
+        )
+        if isinstance(decision, Rejection):
+            mail.refusal = decision
+        else:
+            mail.principal = decision
+        mail.argument = argument
+        await self.push("250 2.1.0 OK")
+
+    async def smtp_RCPT(self, arg: Any) -> None:
+        """RFC 5321 section 4.1.1.3. A refused number is no error of the session: a list may hold many."""
+        if await self.check_helo_needed():
+            return
+        mail = self.envelope
+        assert mail is not None
+        if mail.argument is None:
+            await self.push("503 5.5.1 Say MAIL first")
+            return
+        mail.attempts += 1
+        if mail.attempts > 2 * self._settings.recipient_limit:
+            raise Goodbye("errors", "421 4.7.0 Too many recipients", linger=True)
+        asked = syntax.parse_recipient(arg or "", smtputf8=mail.argument.smtputf8)
+        if mail.principal is None:
+            await self.push(str(mail.refusal))
+            return
+        if len(mail.recipients) >= self._settings.recipient_limit:
+            await self._send("452 4.5.3 Too many recipients")
+            return
+        answer = await self._desk.submissions.recipient(self._facts(), mail.principal, asked.address)
+        if isinstance(answer, Rejection):
+            await self._send(str(answer))
+            return
+        recipient = _with_dsn(answer, asked)
+        key = (recipient.customer, recipient.number_e164, recipient.sub_address)
+        known = mail.recipients.setdefault(key, recipient) is not recipient
+        await self.push("250 2.1.5 OK, the same fax as before" if known else "250 2.1.5 OK")
+
+    async def smtp_DATA(self, arg: Any) -> None:
+        """RFC 5321 section 4.1.1.4."""
+        if await self.check_helo_needed():
+            return
+        mail = self.envelope
+        assert mail is not None
+        if self._inlet.pending:  # RFC 2920 section 3.1: DATA is the last of a group
+            raise Goodbye("out_of_step", "554 5.5.0 Wait for the answer to DATA", linger=True)
+        if arg:
+            await self.push("501 5.5.4 Syntax: DATA")
+        elif mail.argument is None:
+            await self.push("503 5.5.1 Say MAIL first")
+        elif mail.principal is None or not mail.recipients:
+            await self.push("554 5.5.1 No valid recipients")
+        elif (full := await self._desk.submissions.room_for(mail.argument.size)) is not None:
+            await self.push(str(full))
+        else:
+            answer = await self._take(mail, mail.principal, mail.argument)
+            self._begin_anew()
+            self._mails += 1
+            self._junk = 0
+            await self._answer(answer)
+
+    async def _take(
+        self, mail: Transaction, principal: Principal, argument: syntax.MailArgument
+    ) -> Receipt | Rejection:
+        mailroom = self._desk.mailroom
+        try:
+            file = await mailroom.open()
+        except StoreError as error:
+            return store_rejection(error)
+        async with contextlib.AsyncExitStack() as owned:
+            await owned.enter_async_context(file)
+            self._in_data = True
+            await self._send("354 End with <CR><LF>.<CR><LF>")
+            received = await self._receive(
+                mailroom.receive(self._inlet, file, self._patience, self._desk.deadline, principal)
+            )
+            self._in_data = False
+            if received.refusal is None:
+                draft = Draft(
+                    self.peer,
+                    principal,
+                    argument.sender,
+                    tuple(mail.recipients.values()),
+                    received.header,
+                    argument.envid,
+                    argument.ret,
+                )
+                return await mailroom.accept(draft, file, owned.pop_all())
+        self._desk.counters.mail("refused" if received.refusal.code >= 500 else "deferred")
+        log.info(
+            "mail refused",
+            extra={
+                "event": "mail_refused",
+                "peer": self.peer,
+                "size": received.size,
+                "reply": f"{received.refusal.code} {received.refusal.enhanced}",
+            },
+        )
+        return received.refusal
+
+    async def _receive(self, receiving: Awaitable[Received]) -> Received:
+        try:
+            return await receiving
+        except TooSlow as exc:
+            raise Goodbye("slow", "421 4.4.2 The mail comes too slowly", linger=True) from exc
+        except TooMuch as exc:
+            limit = int(self._settings.message_limit)
+            raise Goodbye("oversize", f"552 5.3.4 The mail is larger than {limit} octets", linger=True) from exc
+
+    async def _answer(self, answer: Receipt | Rejection) -> None:
+        match answer:
+            case Rejection():
+                await self.push(str(answer))
+            case Receipt(duplicate_of=""):
+                await self.push(f"250 2.0.0 Accepted as {answer.message}")
+            case Receipt():
+                await self.push(f"250 2.0.0 Accepted before as {answer.duplicate_of}; it is not sent again")
+
+
+def _with_dsn(recipient: MailRecipient, asked: syntax.RecipientArgument) -> MailRecipient:
+    return MailRecipient(
+        recipient.address,
+        recipient.number_typed,
+        recipient.number_e164,
+        recipient.sub_address,
+        recipient.customer,
+        asked.notify,
+        asked.orcpt,
+    )
