@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,23 +33,34 @@ _HEAD = """\
 """
 
 
-def sample(sections: Sections) -> str:
-    """The whole sample file."""
+Rows = Iterable[tuple[str, object, str]]
+"""Key, default and meaning of what may stand in a table whose keys no model declares."""
+
+
+def sample(sections: Sections, tables: Mapping[str, Rows]) -> str:
+    """The whole sample file.
+
+    Args:
+        sections: As `load` takes them.
+        tables: For fields that are open tables, by dotted key such as `settings.values`: what may stand in them.
+    """
     text = _HEAD
     for name, declared in sections.items():
         many = isinstance(declared, Many)
         model = declared.model if isinstance(declared, Many | Maybe) else declared
-        text += "".join(f"{line}\n" for line in _table(name, model, many=many))
+        text += "".join(f"{line}\n" for line in _table(name, model, tables, many=many))
     return text
 
 
-def _table(name: str, model: type[BaseModel], *, many: bool) -> Iterator[str]:
+def _table(name: str, model: type[BaseModel], tables: Mapping[str, Rows], *, many: bool) -> Iterator[str]:
     """A table's own keys, then the tables within it (TOML allows no other order)."""
     yield ""
     yield from _comment(model.__doc__ or "")
     yield f"#[[{name}]]" if many else f"#[{name}]"
     inner: list[tuple[str, type[BaseModel], bool]] = []
     for key, field in model.model_fields.items():
+        if f"{name}.{key}" in tables:
+            continue
         found = _inner_model(field)
         if found is not None:
             inner.append((f"{name}.{key}", *found))
@@ -57,7 +68,13 @@ def _table(name: str, model: type[BaseModel], *, many: bool) -> Iterator[str]:
         yield from _comment(field.description or "")
         yield f"#{key} = {_value(field)}"
     for path, kind, several in inner:
-        yield from _table(path, kind, many=several)
+        yield from _table(path, kind, tables, many=several)
+    for key, field in model.model_fields.items():
+        rows = tables.get(f"{name}.{key}")
+        if rows is not None:
+            yield from ("", *_comment(field.description or ""), f"#[{name}.{key}]")
+            for row, default, meaning in rows:
+                yield from (*_comment(meaning), f"#{row} = {shown(default)}")
 
 
 def _inner_model(field: FieldInfo) -> tuple[type[BaseModel], bool] | None:

@@ -45,6 +45,9 @@ class Mail(Section):
 SECTIONS: Sections = {"mail": Mail, "trunk": Many(Door), "relay": Maybe(Door), "log": LogSettings}
 
 
+TABLES = {"mail.values": [("csid", "", "Identification"), ("pages", 3, "Pages at most")]}
+
+
 def switched_on(text: str) -> str:
     """The sample with every key set."""
     return "".join(
@@ -56,7 +59,7 @@ TLS = {"certificate": "/etc/faxgw/server.pem", "key": "/etc/faxgw/server.key"}
 
 
 def test_every_key_is_named_with_its_default_or_an_example() -> None:
-    assert tomllib.loads(switched_on(sample(SECTIONS))) == {
+    assert tomllib.loads(switched_on(sample(SECTIONS, TABLES))) == {
         "mail": {
             "host": "mail.example",
             "transport": "udp",
@@ -65,7 +68,7 @@ def test_every_key_is_named_with_its_default_or_an_example() -> None:
             "wait": "5m",
             "when": "1m30s",
             "names": ["a", "b"],
-            "values": {},
+            "values": {"csid": "", "pages": 3},
             "door": [
                 {
                     "listen": "127.0.0.1:25",
@@ -82,7 +85,7 @@ def test_every_key_is_named_with_its_default_or_an_example() -> None:
 
 
 def test_what_a_key_means_stands_above_it() -> None:
-    lines = sample(SECTIONS).splitlines()
+    lines = sample(SECTIONS, TABLES).splitlines()
     assert lines[lines.index("#[mail]") - 1] == "# `[mail]`: mail in."
     above = lines[: lines.index('#limit = "30MB"')][-2:]
     assert above[0].startswith("# Size of a mail. ")
@@ -91,12 +94,12 @@ def test_what_a_key_means_stands_above_it() -> None:
 
 
 def test_nothing_is_set_by_the_sample_itself() -> None:
-    assert tomllib.loads(sample(SECTIONS)) == {}
+    assert tomllib.loads(sample(SECTIONS, TABLES)) == {}
 
 
 def test_a_table_switched_on_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "sample.toml"
-    file.write_text(switched_on(sample({"log": LogSettings})))
+    file.write_text(switched_on(sample({"log": LogSettings}, {})))
     settings = load(file, {"log": LogSettings}, environ={})
     settings.check()
     assert settings.one("log", LogSettings) == LogSettings()
