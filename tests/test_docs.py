@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,10 @@ def test_every_command_that_is_shown_exists(document: str) -> None:
             assert (ROOT / program).stat().st_mode & 0o111, f"{document}: {program} cannot be run"
         elif Path(program).name == "faxgw":
             shown = subprocess.run(
-                [ROOT / ".venv/bin/faxgw", *words[1:2], "--help"], capture_output=True, text=True, check=False
+                [Path(sys.executable).with_name("faxgw"), *words[1:2], "--help"],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert shown.returncode == 0, f"{document}: {' '.join(words)}: {shown.stderr}"
 
