@@ -8,7 +8,6 @@ of this form is refused, never guessed at.
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import enum
 import json
@@ -51,7 +50,7 @@ def report_from_payload(payload: Mapping[str, object]) -> JobReport:
     fields = _fields(payload, "job")
     try:
         thumbnail = base64.b64decode(str(fields.get("thumbnail", "")), validate=True)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise PayloadDefect("thumbnail is no Base64") from exc
     report = _validated(_JOB, {**fields, "thumbnail": ""})
     return dataclasses.replace(report, thumbnail=thumbnail)
