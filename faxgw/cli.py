@@ -151,7 +151,7 @@ def selftest(as_json: bool, keep: Path | None) -> None:
     """Send a fax to itself: SMTP, pages, SIP and T.38 for real, compared pixel by pixel."""
     from faxgw.selftest import run_selftest
 
-    result = _run(run_selftest(keep, say=None if as_json else click.echo))
+    result = _run(run_selftest(keep.resolve() if keep else None, say=None if as_json else click.echo))
     click.echo(json.dumps(result) if as_json else "passed" if result["ok"] else f"FAILED: {result['why']}")
     sys.exit(0 if result["ok"] else 1)
 

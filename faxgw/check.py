@@ -1,0 +1,169 @@
+"""`faxgw check`: settings, tools, disk, ports, relay and line, all faults at once.
+
+Looks, and changes nothing. Every finding says what was looked at and, when it is a fault, what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+
+from faxgw.client import Control, NotRunning
+from faxgw.daemon import SECTIONS, NodeSettings, PagesSection, cross_check
+from faxgw.delivery.mail import RelaySettings
+from faxgw.document import sandbox
+from faxgw.fax.errors import FaxError
+from faxgw.intake.smtp_settings import SmtpSettings
+from faxgw.line.trunk import SipSettings, TrunkSettings
+from faxgw.settings import Listener, Settings, load
+from faxgw.store.space import FreeSpace, Watermark
+from faxgw.webserver import WebSettings
+
+TIMEOUT = 5.0
+"""Seconds for one look at something that may not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    text: str
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        return {"what": self.what, "ok": self.ok, "text": self.text}
+
+
+async def run_checks(config: Path) -> list[Finding]:
+    """Look at everything; findings in a fixed order."""
+    if not await asyncio.to_thread(config.exists):
+        return [
+            Finding("settings", False, f"there is no file {config}; config/faxgw.toml is a sample"),
+            *await _tools(),
+        ]
+    settings = load(config, SECTIONS)
+    found = [Finding("settings", False, str(fault)) for fault in settings.faults]
+    found += [Finding("settings", False, fault) for fault in ([] if found else cross_check(settings))]
+    if not found:
+        found = [Finding("settings", True, f"{', '.join(str(f) for f in settings.files)}")]
+    found += await _tools()
+    if not settings.faults:
+        found += await _surroundings(settings)
+    return found
+
+
+async def _tools() -> list[Finding]:
+    version = sys.version_info
+    found = [Finding("python", version >= (3, 11), f"{version.major}.{version.minor}.{version.micro}")]
+    engine = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import faxgw.t30.binding as b; b.library()",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _out, err = await engine.communicate()
+    words = err.decode(errors="replace").strip().splitlines()
+    text = (
+        "libspandsp.so.2 loads"
+        if engine.returncode == 0
+        else f"{words[-1] if words else 'does not load'}; apt install libspandsp2"
+    )
+    found.append(Finding("fax engine", engine.returncode == 0, text))
+    return found
+
+
+async def _surroundings(settings: Settings) -> list[Finding]:
+    node = settings.one("node", NodeSettings)
+    smtp = settings.one("smtp", SmtpSettings)
+    running = await _is_running(node.data)
+    looks: list[Awaitable[Finding]] = [
+        asyncio.to_thread(_sandbox, settings.one("pages", PagesSection)),
+        asyncio.to_thread(_data_folder, node.data),
+        asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
+        _relay(settings.one("relay", RelaySettings)),
+    ]
+    looks += [_look(f"trunk {trunk.name}", _resolves(trunk.host)) for trunk in settings.many("trunk", TrunkSettings)]
+    found = list(await asyncio.gather(*looks))
+    if running:
+        return [*found, Finding("gateway", True, "is running; its ports are not tried")]
+    listeners = [("smtp " + entry.name, entry.listen, socket.SOCK_STREAM) for entry in smtp.listeners]
+    listeners.append(("http", settings.one("http", WebSettings).listen, socket.SOCK_STREAM))
+    listeners.append(("sip", settings.one("sip", SipSettings).listen, socket.SOCK_DGRAM))
+    return [*found, *(_port(name, listener, kind) for name, listener, kind in listeners)]
+
+
+async def _is_running(data: Path) -> bool:
+    try:
+        await Control(data).status()
+    except (NotRunning, FaxError):
+        return False
+    return True
+
+
+def _sandbox(pages: PagesSection) -> Finding:
+    probe = sandbox.probe(pages.sandbox)
+    return Finding("page sandbox", probe.ok, probe.detail)
+
+
+def _data_folder(data: Path) -> Finding:
+    place = data if data.exists() else data.parent
+    good = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    return Finding("data folder", good, f"{data}" if good else f"{place} cannot be written by this user")
+
+
+def _space(data: Path, message_limit: int) -> Finding:
+    place = next(p for p in (data, *data.parents) if p.exists())
+    space, mark = FreeSpace.of(place), Watermark(message_limit)
+    text = f"{space.free // 2**20} MiB free, {mark.floor(space) // 2**20} MiB needed"
+    return Finding("disk", not mark.refuses(space), text)
+
+
+def _port(name: str, listener: Listener, kind: socket.SocketKind) -> Finding:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listener.host, listener.port))
+        except OSError as exc:
+            hint = ": another program uses it" if exc.errno == errno.EADDRINUSE else ""
+            return Finding(f"port {name}", False, f"{listener}: {exc.strerror}{hint}")
+    return Finding(f"port {name}", True, str(listener))
+
+
+async def _look(what: str, work: Awaitable[str]) -> Finding:
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return Finding(what, True, await work)
+    except (OSError, TimeoutError) as exc:
+        return Finding(what, False, f"{exc or 'no answer'}")
+
+
+async def _resolves(host: str) -> str:
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    return f"{host} is {found[0][4][0]}"
+
+
+async def _relay(relay: RelaySettings) -> Finding:
+    async def greet() -> str:
+        reader, writer = await asyncio.open_connection(relay.host, relay.port)
+        try:
+            if relay.tls == "implicit":
+                return f"{relay.host}:{relay.port} answers"
+            greeting = (await reader.readline()).decode(errors="replace").strip()
+        finally:
+            writer.close()
+        if not greeting.startswith("220"):
+            raise OSError(f"{relay.host}:{relay.port} is no mail server: {greeting[:80]!r}")
+        return f"{relay.host}:{relay.port} says {greeting[:80]!r}"
+
+    return await _look("mail relay", greet())
