@@ -14,6 +14,7 @@ from typing import Any  # a setting's value has the type its row names; `Effecti
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from faxgw.fax.job import InDoubt
+from faxgw.fax.retry import BUSY_PAUSES, NO_ANSWER_PAUSES, NO_CARRIER_PAUSES, PROTOCOL_PAUSES
 
 
 class AccountState(enum.StrEnum):
@@ -122,6 +123,16 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _pauses(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of seconds")
+    found = tuple(value)
+    good = all(isinstance(p, int) and not isinstance(p, bool) and 1 <= p <= 86400 for p in found)
+    if not 1 <= len(found) <= 12 or not good:
+        raise ValueError("must be 1 to 12 whole numbers of seconds, each from 1 to 86400; the last repeats")
+    return found
+
+
 def _zone(value: Any) -> str:
     try:
         if not isinstance(value, str) or value not in available_timezones():
@@ -152,6 +163,10 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("priority", "normal", _one_of("normal", "express"), "express goes first"),
         Setting("max_dials", 12, _number(1, 12), "Dials per fax at most"),
         Setting("max_tries", 3, _number(1, 12), "Tries after connect per fax at most"),
+        Setting("busy_pauses", BUSY_PAUSES, _pauses, "Seconds before the next dial after the 1st, 2nd, … busy"),
+        Setting("no_answer_pauses", NO_ANSWER_PAUSES, _pauses, "The same where nobody answered"),
+        Setting("no_carrier_pauses", NO_CARRIER_PAUSES, _pauses, "The same after a fault of the network"),
+        Setting("protocol_pauses", PROTOCOL_PAUSES, _pauses, "The same after a transmission that broke"),
         Setting("valid_hours", 24, _number(1, 24 * 31), "A fax not sent after this many hours expires"),
         Setting("in_doubt", "report", _one_of(*(p.value for p in InDoubt)), "After an interrupted call"),
         Setting("report_success", True, _flag, "Mail the sender when a fax was sent"),

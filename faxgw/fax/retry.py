@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, Self  # Any: a setting's value, checked by its row in fax.account
 from zoneinfo import ZoneInfo
 
 from faxgw.fax.outcome import Cause, Outcome, Retry
@@ -26,8 +27,20 @@ NOFAX_DIALS = 2
 """Dials altogether to a number that a person answered."""
 NOFAX_HOURS = (8, 20)
 """Hours of the recipient's day in which such a number may be dialled."""
+BUSY_PAUSES = (60, 120, 180, 300, 300, 600, 600, 900, 900, 1800, 1800)
+NO_ANSWER_PAUSES = (300, 600, 900, 1800, 1800, 3600)
+NO_CARRIER_PAUSES = (30, 60, 120, 300, 600, 900, 1800)
+PROTOCOL_PAUSES = (60, 180, 300)
 RESUME_PAUSE = 5.0
 """Seconds before a call goes on that we ended ourselves to keep confirmations apart."""
+
+
+class SettingsView(Protocol):
+    """Settings by key (`fax.account.Effective`)."""
+
+    def __getitem__(self, key: str) -> Any:
+        """The value in force."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +49,23 @@ class RetryPolicy:
 
     max_dials: int = MAX_DIALS
     max_tries: int = MAX_TRIES
-    busy: tuple[float, ...] = (60, 120, 180, 300, 300, 600, 600, 900, 900, 1800, 1800)
+    busy: tuple[float, ...] = BUSY_PAUSES
     """Seconds to wait after the first, second, … busy; the last repeats."""
-    no_answer: tuple[float, ...] = (300, 600, 900, 1800, 1800, 3600)
-    no_carrier: tuple[float, ...] = (30, 60, 120, 300, 600, 900, 1800)
-    protocol: tuple[float, ...] = (60, 180, 300)
+    no_answer: tuple[float, ...] = NO_ANSWER_PAUSES
+    no_carrier: tuple[float, ...] = NO_CARRIER_PAUSES
+    protocol: tuple[float, ...] = PROTOCOL_PAUSES
+
+    @classmethod
+    def of(cls, settings: SettingsView) -> Self:
+        """The policy that an account's settings describe."""
+        return cls(
+            settings["max_dials"],
+            settings["max_tries"],
+            settings["busy_pauses"],
+            settings["no_answer_pauses"],
+            settings["no_carrier_pauses"],
+            settings["protocol_pauses"],
+        )
 
     def pauses(self, kind: Retry) -> tuple[float, ...]:
         """The pause table of a retry class."""

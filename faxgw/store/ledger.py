@@ -476,7 +476,7 @@ def _decide(
         .where(and_(t.attempt_faxes.c.fax == row.id, t.attempt_faxes.c.number_index == part.number_index))
         .order_by(t.attempts.c.planned_at)
     ).scalars()
-    policy = RetryPolicy(max_dials=settings["max_dials"], max_tries=settings["max_tries"])
+    policy = RetryPolicy.of(settings)
     decision = decide(
         outcome,
         Tally(row.dials, tries, tuple(Cause(c) for c in causes if c)),
