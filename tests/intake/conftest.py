@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +17,13 @@ from tests.intake.world import Client, Connect, Gate, Start, World, settings
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """Start a server; it is stopped, and has no session left, at the end."""
+async def start(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Start]:
+    """Start a server; it is stopped, and has no session left, at the end. Spool folders are made once and emptied."""
     worlds: list[World] = []
 
     async def begin(chosen: SmtpSettings | None = None, *, dsn: bool = False) -> World:
-        root = tmp_path / f"data{len(worlds)}"
-        root.mkdir()
+        root = tmp_path_factory.getbasetemp() / f"smtp{len(worlds)}"
+        root.mkdir(exist_ok=True)
         files = Files(root, "node", 1)
         await files.start()
         gate, sessions, results, seconds = Gate(), list[str](), list[str](), list[float]()
@@ -41,6 +40,8 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         await world.server.stop(0)
         assert world.server.connections == 0
         await world.files.close()
+        for path in world.spooled():
+            (world.root / path).unlink()
 
 
 @pytest.fixture
