@@ -149,7 +149,9 @@ class MailboxSink:
         """Store a mail and answer its final dot."""
         content = envelope.content or b""
         octets = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-        trace = [f"Return-Path: <{envelope.mail_from or ''}>"] + [f"Delivered-To: {to}" for to in envelope.rcpt_tos]
+        trace = [f"Return-Path: <{(envelope.mail_from or '').strip('<>')}>"] + [
+            f"Delivered-To: {to}" for to in envelope.rcpt_tos
+        ]
         block = "".join(f"{one_line(line, 900)}\r\n" for line in trace).encode()
         async with self._storing:
             number = next(self._numbers)

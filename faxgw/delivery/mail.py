@@ -123,7 +123,7 @@ class MailDelivery:
         try:
             to = mailbox(parcel.target)
             octets = await asyncio.to_thread(builder, parcel)
-        except (FaxError, ValueError, OverflowError) as exc:  # the latter two: a time that no calendar holds
+        except (FaxError, ValueError, OverflowError, OSError) as exc:  # the latter three: a time beyond all calendars
             log.error("mail not built", extra={"event": "mail_not_built", "item": parcel.item, "detail": str(exc)})
             permanent = isinstance(exc, FaxError) and not exc.temporary
             return DeliveryResult(False, permanent=permanent, detail=_short(f"not built: {exc}"))
@@ -173,18 +173,22 @@ class MailDelivery:
                 stage = Stage.RCPT
                 await client.rcpt(to.address, encoding=encoding)
             stage = Stage.DATA
-            reply = await client.data(octets, timeout=self._relay.data_timeout)
+            async with asyncio.timeout(self._relay.data_timeout):
+                reply = await client.data(octets)
             await self._quit(client)
         except aiosmtplib.SMTPResponseException as exc:
             return _refusal(stage, exc.code, exc.message)
+        except TimeoutError:
+            return DeliveryResult(False, detail=f"{stage}: no answer in time")
         except (OSError, aiosmtplib.SMTPException, ValueError) as exc:
-            # ValueError: the client refuses to say something; OSError: refused, reset, TLS, and every timeout
+            # OSError: refused, reset, TLS; ValueError: what the client itself will not say
             return DeliveryResult(False, detail=_short(f"{stage}: {type(exc).__name__}: {exc}"))
         finally:
             client.close()
         return DeliveryResult(True, detail=_short(reply.message))
 
     def _client(self) -> aiosmtplib.SMTP:
+        """A client without timeouts of its own: its `wait_for` can swallow a cancellation (Python before 3.12)."""
         relay = self._relay
         start_tls = {"none": False, "implicit": False, "starttls": True, "opportunistic": None}[relay.tls]
         return aiosmtplib.SMTP(
@@ -193,7 +197,7 @@ class MailDelivery:
             username=relay.login or None,
             password=relay.password.reveal() if relay.password else None,
             local_hostname=relay.ehlo,
-            timeout=relay.timeout,
+            timeout=None,
             use_tls=relay.tls == "implicit",
             start_tls=start_tls,
             tls_context=self._tls,
@@ -202,7 +206,8 @@ class MailDelivery:
     async def _quit(self, client: aiosmtplib.SMTP) -> None:
         """Say goodbye; the mail is the relay's already, so nothing that happens here matters."""
         try:
-            await client.quit(timeout=QUIT_SECONDS)
+            async with asyncio.timeout(QUIT_SECONDS):
+                await client.quit()
         except (OSError, aiosmtplib.SMTPException):
             log.debug("relay went away before QUIT")
 
