@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from faxgw.document import fit, halftone, refusal
 from faxgw.document.bitmap import Bits, Grey
@@ -26,6 +26,17 @@ BELIEVABLE_DPI = (50.0, 2400.0)
 DEFAULT_DPI = 96.0
 """Dots per inch of a picture that says none (CSS reference pixel)."""
 MM_PER_INCH = 25.4
+
+_ORIENTATION = 0x0112  # EXIF 2.32 section 4.6.4
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Image.MAX_IMAGE_PIXELS = None  # Limits.pixels is looked at before decoding, with a text for the sender
 
@@ -82,21 +93,22 @@ def dots_per_inch(image: Image.Image) -> tuple[float, float]:
 
 
 def to_grey(image: Image.Image) -> Image.Image:
-    """Decode to 8 bit grey, upright, on white."""
+    """Decode to 8 bit grey, upright, on white. Needs seven octets of memory for a pixel with colour and alpha."""
     image.load()
-    turned = ImageOps.exif_transpose(image)
-    image = turned if turned is not None else image
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    grey = _flat(image)
+    return grey.transpose(turn) if turn is not None else grey
+
+
+def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep(image)
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    elif "transparency" in image.info:  # one colour of L or RGB stands for "nothing"
-        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        alpha = image.getchannel(image.getbands()[-1])
-        grey = image.convert("RGB").convert("L") if image.mode != "LA" else image.getchannel("L")
+    if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
+        # One colour, or an entry of the palette, stands for "nothing"; or the colours are premultiplied.
+        image = image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
+    if image.mode in ("RGBA", "LA"):
         paper = Image.new("L", image.size, 255)
-        paper.paste(grey, mask=alpha)
+        paper.paste(image.convert("L"), mask=image.getchannel("A"))
         return paper
     return image if image.mode == "L" else image.convert("L")
 

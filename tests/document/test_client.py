@@ -268,7 +268,7 @@ async def test_a_cancelled_request_ends_its_child(client: PageClient, make: Make
     with pytest.raises(asyncio.CancelledError):
         await request
     async with asyncio.timeout(3):  # far less than the document would take
-        while len(launcher.children(recursive=True)) > idle:
+        while len(launcher.children(recursive=True)) > idle:  # noqa: ASYNC110 - another process's end
             await asyncio.sleep(0.02)
 
 
