@@ -27,12 +27,30 @@ _MESSAGES = {
 }
 
 
+_BOUNDS = {
+    "greater_than": ("gt", "must be more than"),
+    "greater_than_equal": ("ge", "must be at least"),
+    "less_than": ("lt", "must be less than"),
+    "less_than_equal": ("le", "must be at most"),
+    "string_too_long": ("max_length", "may have no more characters than"),
+    "string_too_short": ("min_length", "must have at least this many characters:"),
+    "string_pattern_mismatch": ("pattern", "must match"),
+}
+
+
 def message(error: ErrorDetails, model: type[BaseModel], keys: Path) -> str:
     """What is wrong with the key at `keys` of the model, without the value."""
     if error["type"] == "extra_forbidden":
         return "unknown key" + near(str(keys[-1]), _fields_at(model, keys[:-1]))
     if error["type"] in {"literal_error", "enum"}:
         return f"must be one of {error['ctx']['expected']}"
+    if error["type"] in _BOUNDS:
+        kind, words = _BOUNDS[error["type"]]
+        return f"{words} {error['ctx'][kind]}"
+    if error["type"] == "too_short":
+        return f"needs {error['ctx']['min_length']} or more entries"
+    if error["type"] == "too_long":
+        return f"may have {error['ctx']['max_length']} entries at most"
     return _MESSAGES.get(error["type"]) or lowered(error["msg"].removeprefix("Value error, "))
 
 

@@ -452,6 +452,10 @@ class _Load:
         for error in errors:
             if error["type"] == "missing" and self._unreadable:
                 continue
+            if error["type"] == "too_short" and any(
+                other["loc"][: len(error["loc"])] == error["loc"] for other in errors if other is not error
+            ):
+                continue  # only because its entries are faulty
             keys = setting_messages.known(error["loc"], raw)
             if error["type"] in {"missing", "extra_forbidden"} and keys[-1:] != error["loc"][-1:]:
                 keys += (error["loc"][-1],)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faxgw import setting_messages
 
@@ -16,6 +16,9 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="forbid")
     routes: tuple[Route, ...] | None = None
     limits: dict[str, int] = {}
+    channels: int = Field(default=2, ge=1, lt=100)
+    name: str = Field(default="a", pattern="^[a-z]$", max_length=3)
+    ports: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=2)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,12 @@ class Line(BaseModel):
         ({"limits": {"a": "secret"}}, "input should be a valid integer, unable to parse string as an integer"),
         ({"limits": []}, "must be a table"),
         ({"routes": 5}, "must be a list"),
+        ({"channels": 0}, "must be at least 1"),
+        ({"channels": 100}, "must be less than 100"),
+        ({"name": "A"}, "must match ^[a-z]$"),
+        ({"name": "abcd"}, "may have no more characters than 3"),
+        ({"ports": []}, "needs 1 or more entries"),
+        ({"ports": [1, 2, 3]}, "may have 2 entries at most"),
     ],
 )
 def test_a_finding_is_put_in_plain_words(raw: dict[str, object], text: str) -> None:

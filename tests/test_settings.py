@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from faxgw.settings import (
     ByteSize,
@@ -30,6 +30,10 @@ class Transport(enum.StrEnum):
     TCP = "tcp"
 
 
+class Host(Section):
+    name: str = "localhost"
+
+
 class Smtp(Section):
     listen: Listener = Listener("127.0.0.1", 2525)
     max_size: ByteSize = ByteSize(30_000_000)
@@ -39,6 +43,7 @@ class Smtp(Section):
     tls: Tls | None = None
     spool: Path = Path("/var/spool")
     networks: Mapping[str, str] = {}
+    hosts: tuple[Host, ...] = Field(default=(Host(),), min_length=1)
 
 
 class Contract(Section):
@@ -253,6 +258,8 @@ listen = "x"
             ("[smtp]\nnetworks = { a = 5 }\n", "faxgw.toml:2: smtp.networks.a: must be a text in quotes"),
             ("[smtp]\ntls = { certificate = '/x' }\n", "faxgw.toml:2: smtp.tls.key: is required"),
             ("[[trunk]]\nhost='a'\ncontract.share = nan\n", "faxgw.toml:3: trunk[0].contract.share: "),
+            ("[smtp]\nhosts = [{ name = 5 }]\n", "faxgw.toml:2: smtp.hosts[0].name: must be a text in quotes"),
+            ("[smtp]\nhosts = []\n", "faxgw.toml:2: smtp.hosts: needs 1 or more entries"),
             ("a = " + "[" * 5000, "faxgw.toml: is nested too deeply"),
         ],
     )
@@ -335,6 +342,7 @@ class TestEffective:
             "smtp.tls": ("(not set)", "default"),
             "smtp.spool": ('"/var/spool"', "default"),
             "smtp.networks": ("{}", "default"),
+            "smtp.hosts[0].name": ('"localhost"', "default"),
             "trunk[0].host": ('"a"', f"{file}:5"),
             "trunk[0].transport": ('"udp"', "default"),
             "trunk[0].password": ("********", f"{file}:6"),
