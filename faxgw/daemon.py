@@ -30,7 +30,8 @@ from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Outcome
-from faxgw.intake.smtp import SmtpServer
+from faxgw.intake.smtp import Bound, SmtpServer
+from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 DATABASE = "faxgw.db"
 """Name of the SQLite database in the data folder."""
+SMTP_GRACE = 10.0
+"""Seconds that mails already begun may take at an orderly stop."""
 BALLAST = "ballast"
 """Name of the ballast file in the data folder."""
 
@@ -113,7 +116,7 @@ class Daemon:
         self.failed = asyncio.Event()
         """Set when the gateway must end at once and recover at its next start."""
         self.web_address: Listener | None = None
-        self.smtp_addresses: list[tuple[str, int]] = []
+        self.smtp_addresses: list[Bound] = []
         self._started_at = 0.0
         self._stack = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -121,6 +124,12 @@ class Daemon:
         self._outbound: Outbound | None = None
         self._line: SipLine | None = None
         self._dead_letters = 0
+        self._smtp: SmtpServer | None = None
+
+    @property
+    def smtp_port(self) -> int:
+        """Port of the first SMTP listener, once it listens."""
+        return self.smtp_addresses[0].port
 
     # ----------------------------------------------------------------------------------------------------- start
 
@@ -169,7 +178,7 @@ class Daemon:
         store = open_store(url, self._store_failed, ballast.release)
         await store.start()
         self._stack.push_async_callback(store.close)
-        await asyncio.to_thread(ballast.restore)
+        await asyncio.to_thread(ballast.restore, int(self._smtp_settings.message_limit))
         name = self._node.name
         lease = await store.run(lambda conn: node.register(conn, name, time.time()))
         files = Files(data, name, lease.incarnation)
@@ -207,17 +216,18 @@ class Daemon:
         await control.start()
         self._stack.push_async_callback(control.stop)
         self.web_address = await self.web.start()
-        self._stack.push_async_callback(self.web.stop, 5.0)
-        smtp = SmtpServer(self._smtp_settings, gate, seat.files, ids=seat, clock=time.time, ended=self._count_session)
-        self.smtp_addresses = await smtp.start()
-        self._smtp = smtp
+        self._stack.push_async_callback(self.web.stop)
+        counters = Counters(session=self._count_session)
+        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters)
+        self.smtp_addresses = await self._smtp.start()
 
     # ------------------------------------------------------------------------------------------------------ stop
 
     async def stop(self) -> None:
         """Stop outside-in: no new mail, no new call, calls finish within the grace, then everything closes."""
         log.info("gateway stops", extra={"event": "gateway.stopping"})
-        await self._smtp.stop(10.0)
+        if self._smtp is not None:
+            await self._smtp.stop(SMTP_GRACE)
         grace = float(self._node.grace)
         await asyncio.gather(*(station.stop(grace if station.name == "call" else 30.0) for station in self._stations))
         for task in self._tasks:
@@ -267,7 +277,7 @@ class Daemon:
             "node": self._node.name,
             "started_at": self._started_at,
             "data": str(self._node.data),
-            "smtp": [f"{host}:{port}" for host, port in self.smtp_addresses],
+            "smtp": [f"{place.host}:{place.port}" for place in self.smtp_addresses],
             "http": str(self.web_address),
             "trunks": dict(self._line.trunks()) if self._line else {},
             "health": {name: {"ok": s.ok, "detail": s.detail} for name, s in self.health.check().items()},

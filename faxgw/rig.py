@@ -27,7 +27,10 @@ DOMAIN = "fax.example.org"
 """The demo's fax domain."""
 SENDER = "you@example.org"
 """Who may send to it."""
-FIRST_PAGES = "+33199000001"
+NUMBERS = "+331990000"
+"""What the demo's numbers begin with; the simulator looks at the two digits after it. Nobody has such a number:
+France keeps the range for fiction."""
+FIRST_PAGES = NUMBERS + "00"
 """A number whose machine receives well."""
 READY_WITHIN = 20.0
 """Seconds the simulator may take to start."""
@@ -147,6 +150,20 @@ class Simulator:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+async def machines() -> list[tuple[str, str]]:
+    """The simulated machines: (number, what it does), as the simulator itself tells."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "faxgw.simulator", "--list", stdout=asyncio.subprocess.PIPE
+    )
+    out, _err = await process.communicate()
+    found = []
+    for line in out.decode().splitlines():
+        suffix, _, text = line.removeprefix("…").partition(" ")
+        if suffix.isdigit():
+            found.append((NUMBERS + suffix, " ".join(text.split())))
+    return found
 
 
 class Rig:

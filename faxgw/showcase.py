@@ -7,6 +7,7 @@ import html
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -14,7 +15,6 @@ from aiohttp import web
 from faxgw import logs, rig
 from faxgw.daemon import Daemon
 from faxgw.demo import MailboxSink
-from faxgw.simulator import park
 
 SMTP_PORT = 2525
 HTTP_PORT = 8025
@@ -34,11 +34,12 @@ async def run_demo(folder: Path) -> int:
 
     def prepare(daemon: Daemon, mailbox: MailboxSink) -> None:
         daemon.web.mount(mailbox.routes())
-        daemon.web.mount(_pages(folder))
+        daemon.web.mount(_pages(folder, machines))
 
+    machines = await rig.machines()
     smtp, http = _free(SMTP_PORT), _free(HTTP_PORT)
     async with rig.running(folder, smtp=smtp, http=http, level="INFO", prepare=prepare) as gateway:
-        sys.stdout.write(screen(gateway.smtp_port, str(gateway.daemon.web_address), folder))
+        sys.stdout.write(screen(gateway.smtp_port, str(gateway.daemon.web_address), folder, machines))
         sys.stdout.flush()
         waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.daemon.failed)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -50,8 +51,6 @@ async def run_demo(folder: Path) -> int:
 
 def _free(port: int) -> int:
     """The port, or 0 where somebody has it."""
-
-
     with socket.socket() as probe:
         try:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,10 +60,9 @@ def _free(port: int) -> int:
     return port
 
 
-def screen(smtp: int, http: str, folder: Path) -> str:
+def screen(smtp: int, http: str, folder: Path, machines: Sequence[tuple[str, str]]) -> str:
     """What a newcomer reads."""
-    width = max(len(b.number) for b in park.BEHAVIOURS)
-    numbers = "\n".join(f"    {b.number:{width}}  {b.summary}" for b in park.BEHAVIOURS)
+    numbers = "\n".join(f"    {number}  {text}" for number, text in machines)
     return f"""
 faxgw runs. Everything is on this machine; nothing leaves it.
 
@@ -88,13 +86,12 @@ Stop with Ctrl-C. Settings: {folder / "faxgw.toml"}
 """
 
 
-def _pages(folder: Path) -> list[web.AbstractRouteDef]:
+def _pages(folder: Path, machines: Sequence[tuple[str, str]]) -> list[web.AbstractRouteDef]:
     received = folder / "received"
 
     async def front(request: web.Request) -> web.Response:
         rows = "".join(
-            f"<tr><td><code>{html.escape(b.number)}</code></td><td>{html.escape(b.summary)}</td></tr>"
-            for b in park.BEHAVIOURS
+            f"<tr><td><code>{number}</code></td><td>{html.escape(text)}</td></tr>" for number, text in machines
         )
         return web.Response(text=_FRONT.format(rows=rows), content_type="text/html")
 
