@@ -16,8 +16,8 @@ from faxgw.store.unit import notify
 
 TOPIC = "outbox"
 """Noted when an item falls due."""
-PAUSES = (60.0, 300.0, 900.0, 1800.0, 3600.0, 4000.0)
-"""Seconds before the next try; the last repeats (Postfix: 300 to 4000 s; the first is shorter)."""
+PAUSES = (15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 4000.0)
+"""Seconds before the next try; the last repeats (Postfix: 300 to 4000 s; the first two are shorter)."""
 LIFETIME = 5 * 86400.0
 """Seconds after which an item is dead (Postfix maximal_queue_lifetime)."""
 LEASE = 300.0
