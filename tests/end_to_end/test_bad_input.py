@@ -140,11 +140,8 @@ async def test_a_mail_with_100000_parts_is_refused_and_delays_nobody(gateway: Ga
     started = time.monotonic()
     quick = await asyncio.to_thread(submit, gateway.smtp_port, other, [BUSY])
     assert time.monotonic() - started < 5
-    async with asyncio.timeout(30):
-        while (await gateway.control.find(quick))["job"] is None:
-            await asyncio.sleep(0.1)
-        while (found := await gateway.control.find(message))["message"]["state"] == "received":
-            await asyncio.sleep(0.1)
+    await gateway.until(quick, lambda f: f["job"] is not None)
+    found = await gateway.until(message, lambda f: f["message"]["state"] != "received")
     assert found["message"]["state"] == "refused"
     assert "parts" in found["message"]["reason"]
     await gateway.told("parts.example.org")
@@ -157,9 +154,7 @@ async def test_a_relay_that_is_down_delays_the_report_and_loses_nothing(gateway:
     message = await asyncio.to_thread(submit, gateway.smtp_port, mail, [f"+33199000013@{DOMAIN}"])
     found = await gateway.finished(message)
     assert found["faxes"][0]["state"] == "failed"
-    async with asyncio.timeout(30):
-        while "outbox.deferred" not in {e["what"] for e in (await gateway.control.find(message))["events"]}:
-            await asyncio.sleep(0.2)
+    await gateway.until(message, lambda f: any(e["what"] == "outbox.deferred" for e in f["events"]))
     gateway.mailbox = MailboxSink(folder, port=port)
     await gateway.mailbox.start()
     told = await gateway.told(str(mail["Message-ID"]), within=60)

@@ -10,7 +10,7 @@ import os
 import signal
 import smtplib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import make_msgid
@@ -143,19 +143,25 @@ class Gateway:
 
     async def finished(self, message: str, within: float = 150.0) -> Mapping[str, Any]:
         """The message's job once it is finished."""
+        return await self.until(message, lambda f: f["job"] is not None and f["job"]["finished_at"], within)
+
+    async def until(
+        self, message: str, wanted: Callable[[Mapping[str, Any]], bool], within: float = 30.0
+    ) -> Mapping[str, Any]:
+        """What is known of a message, once it is as wanted."""
         async with asyncio.timeout(within):
             while True:
                 found = await self.control.find(message)
-                if found["job"] is not None and found["job"]["finished_at"] is not None:
+                if wanted(found):
                     return found
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.1)
 
     async def told(self, message_id: str, within: float = 30.0) -> EmailMessage:
         """The status mail that answers the mail with this Message-ID."""
         async with asyncio.timeout(within):
             while True:
                 for stored in self.mailbox.mails():
-                    mail = stored.message()
+                    mail = stored.message
                     if message_id in str(mail["In-Reply-To"] or ""):
                         return mail
                 await asyncio.sleep(0.25)
