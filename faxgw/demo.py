@@ -342,7 +342,7 @@ table { border-collapse: collapse; width: 100%; } th { text-align: left; font-we
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; padding: .8rem; }
 iframe { width: 100%; height: 46rem; border: 1px solid #8886; } img { width: 10rem; border: 1px solid #888; }
-.quiet { opacity: .7; }
+td { min-width: 9em; } .whole { white-space: nowrap; } .quiet { opacity: .7; }
 </style></head><body>"""
 
 _PAGES = jinja2.Environment(
@@ -356,7 +356,7 @@ _PAGES = jinja2.Environment(
 {{ refresh }} seconds.</p>
 {% if rows %}<table><tr><th scope="col">Subject</th><th scope="col">To</th><th scope="col">Date</th></tr>
 {% for row in rows %}<tr><td><a href="{{ base }}/{{ row.number }}">{{ row.subject or "(no subject)" }}</a></td>
-<td>{{ row.to }}</td><td>{{ row.when }}</td></tr>{% endfor %}</table>
+<td>{{ row.to }}</td><td class="whole">{{ row.when }}</td></tr>{% endfor %}</table>
 {% else %}<p>No mail yet.</p>{% endif %}</body></html>""",
             "mail": _HEAD
             + """<p><a href="{{ base }}">All mails</a></p>
