@@ -131,8 +131,8 @@ class Simulator:
         try:
             async with asyncio.timeout(READY_WITHIN):
                 line = await self._process.stdout.readline()
-            self.port = int(json.loads(line)["port"])
-        except (TimeoutError, ValueError, KeyError, TypeError) as exc:
+            self.port = int(json.loads(line)["sip"].rpartition(":")[2])
+        except (TimeoutError, ValueError, KeyError, TypeError, AttributeError) as exc:
             await self.stop()
             raise SimulatorFailed(f"simulator: {exc}") from exc
 

@@ -12,7 +12,7 @@ import json
 import smtplib
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import make_msgid
@@ -142,19 +142,18 @@ def _submit(port: int, mail: EmailMessage) -> str:
     return reply
 
 
-def _received(folder: Path) -> bytes:
-    """The TIFF of the newest call that left one."""
+def _received(folder: Path) -> list[bytes]:
+    """The TIFFs, one a page, of the newest call that left any."""
     for record in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
-        tiff = json.loads(record.read_text()).get("tiff")
-        if tiff:
-            return (folder / tiff).read_bytes()
-    return b""
+        pages = json.loads(record.read_text()).get("pages", [])
+        if pages:
+            return [(folder / page["tiff"]).read_bytes() for page in pages]
+    return []
 
 
-def _same_pixels(composed: bytes, received: bytes) -> bool:
-    if not received:
-        return False
-    ours, theirs = _pages(composed), _pages(received)
+def _same_pixels(composed: bytes, received: Sequence[bytes]) -> bool:
+    ours = _pages(composed)
+    theirs = [page for tiff in received for page in _pages(tiff)]
     return len(ours) == len(theirs) == PAGES and all(a == b for a, b in zip(ours, theirs, strict=True))
 
 

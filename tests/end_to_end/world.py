@@ -171,6 +171,10 @@ class Gateway:
         records = [json.loads(path.read_text()) for path in self.received.glob("*.json")]
         return sorted((r for r in records if r["number"].endswith(number)), key=lambda r: r["started"])
 
+    def pages_received(self, record: Mapping[str, Any]) -> list[tuple[tuple[int, int], bytes]]:
+        """The pages of a record, as pixels."""
+        return [page for p in record["pages"] for page in pages_of((self.received / p["tiff"]).read_bytes())]
+
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "log").read_text().splitlines() if line.startswith("{")]
 
