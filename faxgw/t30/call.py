@@ -173,6 +173,16 @@ class MediaCall:
             resolutions=self._resolutions,
         )
 
+    @property
+    def may_switch(self) -> bool:
+        """Whether `SwitchT38` would be followed: the call is still in audio, before phase B."""
+        return self._t38 is None and self._terminal is not None and not self._terminal.phase_b
+
+    @property
+    def on_t38(self) -> bool:
+        """Whether T.38 has been agreed."""
+        return self._t38 is not None
+
     # What the owner calls.
 
     def receive(self, message: Message, now: float) -> None:

@@ -280,14 +280,15 @@ class Terminal(abc.ABC):
         return stats
 
     def _fill(self, lost: int, recovered: int) -> Statistics:
-        if self._t30 is None:
-            return Statistics(self.transport if self.phase_b else "audio")
+        if self._t30 is None or not self.phase_b:
+            transport = self.transport if self.transport == "t38" else "audio"
+            return Statistics(transport, packets_lost=lost, packets_recovered=recovered)
         stats = self._stats()
         return Statistics(
-            transport=self.transport if self.phase_b or self.transport == "t38" else "audio",
+            transport=self.transport,
             bit_rate=stats.bit_rate,
             ecm=bool(stats.error_correcting_mode),
-            encoding=_ENCODINGS.get(stats.encoding, "") if self.phase_b else "",
+            encoding=_ENCODINGS.get(stats.encoding, ""),
             pages_in_call=stats.pages_tx if self._profile.documents else stats.pages_rx,
             ecm_retries=stats.error_correcting_mode_retries,
             bad_rows=stats.bad_rows,
