@@ -31,11 +31,10 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
         found["job"] = {k: v for k, v in row.items() if k not in ("settings", "thumbnail", "page_facts")}
         query = select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position).limit(MAX_FOUND)
         found["faxes"] = [_fax(conn, fax) for fax in conn.execute(query).mappings()]
-    entities = [e for e in (message, job) if e]
+    events = {e.serial: e for entity in (message, job) if entity for e in of_entity(conn, entity)}
     found["events"] = [
         {"at": e.at, "entity": e.entity, "what": e.what, "who": e.who, "data": dict(e.data)}
-        for entity in entities
-        for e in of_entity(conn, entity)
+        for _serial, e in sorted(events.items())
     ]
     return found
 
