@@ -425,6 +425,14 @@ class OutgoingLeg(Leg):
         self._pages = pages
         self._station_id = station_id
 
+    def give_up_after(self, seconds: float, now: float) -> None:
+        """End the call then, unless a fax machine has answered by that time."""
+        self._after(seconds, self._give_up, now)
+
+    def _give_up(self, now: float) -> None:
+        if not self.record.remote_ident:
+            self.hang_up(now)
+
     def offer(self) -> SessionDescription:
         """Our first offer: audio."""
         return offer(self._origin, audio_line(self._sockets.rtp_port))

@@ -83,6 +83,11 @@ class Park:
         return host, port
 
     @property
+    def legs(self) -> list[Leg]:
+        """Calls in progress."""
+        return list(self._legs.values())
+
+    @property
     def records(self) -> list[CallRecord]:
         """Calls that are over and stored, oldest first."""
         return list(self._records)
@@ -128,6 +133,7 @@ class Park:
         *,
         caller: str = "+493055500",
         behaviour: Behaviour = BEHAVIOURS["01"],
+        give_up: float = 0.0,
     ) -> CallRecord:
         """Send a fax and wait for the end of the call.
 
@@ -138,6 +144,7 @@ class Park:
             caller: Our number: user of From, and TSI.
             behaviour: How the sending machine behaves: T.38 offered by us (`offers`), by the other side (`waits`)
                 or refused, modems, coding, and how it goes wrong (after page 1, mid-page).
+            give_up: Seconds after which the call is ended if no fax machine has answered; 0: never.
 
         Raises:
             tiff.PageFault: If the document is no TIFF.
@@ -171,6 +178,8 @@ class Park:
         self._legs[named] = leg
         future: asyncio.Future[CallRecord] = self._loop.create_future()
         self._waiting[named] = future
+        if give_up:
+            leg.give_up_after(give_up, self._loop.time())
         self._pump()
         return await future
 
