@@ -302,12 +302,12 @@ class MediaCall:
             events, engine.events = engine.events, []
             for event in events:
                 self._on_event(event, now)
-        if engine.completion is not None and conclude and self._result is None:
-            self._linger_until = now + LINGER
-            if engine.over_budget:
-                self._conclude(-1, "packet storm in the fax engine", "budget", now)
-            else:
-                self._conclude(engine.completion, binding.completion_text(engine.completion), "", now)
+        if not conclude or self._result is not None:
+            return
+        if engine.over_budget:
+            self.stop("budget", "packet storm in the fax engine", now)
+        elif engine.completion is not None:
+            self._conclude(engine.completion, binding.completion_text(engine.completion), "", now)
 
     def _on_event(self, event: terminal.Event, now: float) -> None:
         if self._result is not None:

@@ -498,3 +498,13 @@ def test_the_last_page_refused_is_not_sent_whatever_the_code_says(lines: Any) ->
     assert line.sender.of(Confirmed) == []
     assert line.sender.result.statistics.pages_in_call == 0
     assert line.receiver.pages == []
+
+
+def test_a_packet_storm_of_the_library_ends_the_call(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transport.md F.1: after a stall the library can emit packets without end inside one call."""
+    line = lines([THREE])
+    line.run(until=lambda: bool(line.receiver.pages))
+    monkeypatch.setattr(terminal, "PACKET_BUDGET", 0)
+    line.run(until=lambda: bool(line.sender.of(PhaseE)))
+    assert (line.sender.result.code, line.sender.result.reason) == (-1, "budget")
+    assert line.sender.result.statistics.pages_in_call == len(line.sender.of(Confirmed))
