@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
+from faxgw import daemon
+from faxgw.fax import account
 from faxgw.setting_sample import sample
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Maybe, Secret, Section, Sections, Tls, load
 
@@ -103,3 +105,10 @@ def test_a_table_switched_on_is_taken(tmp_path: Path) -> None:
     settings = load(file, {"log": LogSettings}, environ={})
     settings.check()
     assert settings.one("log", LogSettings) == LogSettings()
+
+
+def test_the_file_in_config_names_every_setting_of_the_daemon() -> None:
+    """If this fails: script/sample."""
+    values = [(setting.key, setting.default, f"{setting.doc}.") for setting in account.SETTINGS.values()]
+    made = sample(daemon.SECTIONS, {"settings.values": values})
+    assert (Path(__file__).parent.parent / "config/faxgw.toml").read_text() == made
