@@ -21,8 +21,8 @@ SIDE_PX = 48
 """Blank pixels left and right, 6 mm: many machines do not print nearer to the edge."""
 GAP_PX = 24
 """Blank pixels between two parts of a line."""
-SIZES_PX = (26, 24, 22, 20)
-"""Font sizes tried, largest first: 9.2 to 7 points."""
+SIZES_PX = (24, 22, 20)
+"""Font sizes tried, largest first: 8.5 to 7 points."""
 LINE_ROWS = 32
 """Rows of one header line at 196 rows per inch."""
 MARK_PX = 30
@@ -73,7 +73,7 @@ def _write(canvas: fonts.Canvas, top: int, line: HeaderLine) -> None:
         if _spare(line, font) >= 0:
             break
     line = _shortened(line, font)
-    y = top + (LINE_ROWS - size) // 2 - 2
+    y = top + (LINE_ROWS - sum(font.getmetrics())) // 2
     right = WIDTH - SIDE_PX - _width(line.right, font)
     canvas.write(SIDE_PX, y, line.left, font)
     canvas.write(right, y, line.right, font)

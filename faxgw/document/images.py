@@ -81,15 +81,18 @@ def check_pixels(image: Image.Image, name: str, target: Target, page: int | None
 
 
 def dots_per_inch(image: Image.Image) -> tuple[float, float]:
+    """Dots per inch across and down; DEFAULT_DPI if the picture says none that can be believed."""
+    return stated_dpi(image) or (DEFAULT_DPI, DEFAULT_DPI)
+
+
+def stated_dpi(image: Image.Image) -> tuple[float, float] | None:
     """What the picture says of itself, if it can be believed."""
     try:
         across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return DEFAULT_DPI, DEFAULT_DPI
+        return None
     low, high = BELIEVABLE_DPI
-    if not (low <= across <= high and low <= down <= high):
-        return DEFAULT_DPI, DEFAULT_DPI
-    return across, down
+    return (across, down) if low <= across <= high and low <= down <= high else None
 
 
 def to_grey(image: Image.Image) -> Image.Image:

@@ -15,6 +15,8 @@ _HTML = re.compile(
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROLS = 0.02
 """Part of a text's octets that may be control characters."""
+_MIN_ASCII = 0.7
+"""Part of the octets below 128 from which a text in an old charset is believed without being declared."""
 
 # Kinds that are recognised to be named in a refusal: (offset, octets, words with their article).
 _NAMED = (
@@ -124,5 +126,5 @@ def _is_text(sample: bytes, declared: str) -> bool:
     except UnicodeDecodeError as exc:
         # Cut within a character is fine; otherwise only mostly-ASCII octets pass for an old 8-bit charset.
         if exc.start < len(sample) - 4:
-            return sum(octet < 128 for octet in sample) > 0.8 * len(sample)
+            return sum(octet < 128 for octet in sample) > _MIN_ASCII * len(sample)
     return True

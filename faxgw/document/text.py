@@ -61,6 +61,10 @@ _INVISIBLE = re.compile(
 )
 
 
+_COMBINING = r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]"
+_MARKS_RUN = re.compile(f"({_COMBINING}{{{MAX_MARKS}}}){_COMBINING}+")
+
+
 def decode(data: bytes, charset: str | None) -> str:
     """Octets to characters; never fails, undecodable octets become U+FFFD."""
     for mark, name in _MARKS:
@@ -96,6 +100,7 @@ def unflow(text: str, delete_space: bool) -> str:
 def lines(text: str) -> Iterator[str]:
     """Break a text into printed lines. A form feed is a line of its own."""
     text = unicodedata.normalize("NFC", _INVISIBLE.sub("", _BREAK.sub("\n", text)))
+    text = _MARKS_RUN.sub(r"\1", text)
     for paragraph in re.split(r"(\f)", text.removesuffix("\n")):
         if paragraph == "\f":
             yield paragraph

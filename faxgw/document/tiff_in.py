@@ -63,26 +63,28 @@ def _page(image: Image.Image, number: int, count: int, target: Target) -> Iterat
         if bits is not None and len(bits) <= KEEP_ABOVE * target.rows:
             yield bits
             return
-    dpi = images.dots_per_inch(image)
-    if "dpi" not in image.info and image.width == WIDTH:
-        dpi = (DPI_X, DPI_Y[Resolution.STANDARD if image.height <= MAX_STANDARD_ROWS else Resolution.FINE])
+    dpi = images.stated_dpi(image) or _guessed_dpi(image)
     yield from images.sheets(images.to_grey(image), dpi, number, count, target)
 
 
 def _fax_rows_per_inch(image: Image.Image) -> int | None:
     """98, 196 or 391 if the page is on the fax grid."""
-    if image.mode != "1" or image.width > WIDTH or image.width < WIDTH * (1 - TOLERANCE):
+    if image.mode != "1" or not WIDTH * (1 - TOLERANCE) <= image.width <= WIDTH:
         return None
-    if "dpi" not in image.info:
-        standard = image.width == WIDTH and image.height <= MAX_STANDARD_ROWS
-        return DPI_Y[Resolution.STANDARD if standard else Resolution.FINE] if image.width == WIDTH else None
-    across, down = images.dots_per_inch(image)
+    across, down = images.stated_dpi(image) or _guessed_dpi(image)
     if abs(across - DPI_X) > TOLERANCE * DPI_X:
         return None
     for dpi in (DPI_Y[Resolution.STANDARD], DPI_Y[Resolution.FINE], SUPERFINE_DPI):
         if abs(down - dpi) <= TOLERANCE * dpi:
             return dpi
     return None
+
+
+def _guessed_dpi(image: Image.Image) -> tuple[float, float]:
+    """Dots per inch of a picture that does not say them: the width of a fax makes it one."""
+    if image.width != WIDTH:
+        return images.DEFAULT_DPI, images.DEFAULT_DPI
+    return DPI_X, DPI_Y[Resolution.STANDARD if image.height <= MAX_STANDARD_ROWS else Resolution.FINE]
 
 
 def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits | None:

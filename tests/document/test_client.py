@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,11 @@ async def test_a_file_that_differs_from_its_facts_is_not_taken(client: PageClien
         module._check(Rendered(os.dup(body.fd), body.pages * 2, body.resolution), body.pages * 2)
     module._check(body, body.pages)
     body.close()
+
+
+async def test_the_daemons_side_loads_no_converter() -> None:
+    """architecture: the converters are unreachable from the daemon."""
+    code = "import sys, faxgw.document.client; print(sorted({'PIL', 'numpy', 'pypdfium2'} & set(sys.modules)))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    said, _errors = await process.communicate()
+    assert said == b"[]\n"

@@ -1,0 +1,70 @@
+"""Where pages lie on the fax page."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faxgw.document.fit import Target, place, sheet_rows
+from faxgw.document.types import Paper, Resolution
+
+FINE = Target()
+
+
+@pytest.mark.parametrize(("paper", "rows"), [(Paper.A4, 2286), (Paper.LETTER, 2150), (Paper.LEGAL, 2738)])
+def test_sheets_have_even_rows_at_fine_and_half_at_standard(paper: Paper, rows: int) -> None:
+    assert sheet_rows(paper, Resolution.FINE) == rows
+    assert sheet_rows(paper, Resolution.STANDARD) * 2 == rows
+
+
+def test_a_page_of_the_papers_size_fills_it() -> None:
+    placement = place(210, 297, FINE)
+    assert (placement.width, placement.height, placement.sheets, placement.turned) == (1688, 2286, 1, False)
+    assert placement.left == 20
+
+
+def test_a_landscape_page_is_turned_and_as_large_as_upright() -> None:
+    upright, turned = place(210, 297, FINE), place(297, 210, FINE)
+    assert turned.turned
+    assert (turned.width, turned.height) == (upright.width, upright.height)
+
+
+def test_a_small_landscape_page_that_fits_is_not_turned() -> None:
+    placement = place(210, 148, FINE)
+    assert not placement.turned
+    assert placement.height == 1140
+
+
+def test_a_large_page_is_made_smaller_in_both_directions_alike() -> None:
+    placement = place(420, 594, FINE)
+    assert placement.width / 1728 * 215 / (placement.height / 7.7) == pytest.approx(420 / 594, rel=0.01)
+    assert placement.height <= FINE.rows
+
+
+def test_a_small_page_keeps_its_size() -> None:
+    placement = place(85, 55, FINE)
+    assert placement.width == pytest.approx(85 * 1728 / 215, abs=1)
+
+
+def test_a_long_page_is_cut_into_sheets() -> None:
+    placement = place(80, 2000, FINE)
+    assert placement.sheets == -(-15_400 // 2286)
+    assert placement.width == pytest.approx(80 * 1728 / 215, abs=1)
+    assert place(210, 297 * 1.4, FINE).sheets == 1
+
+
+def test_low_content_gets_a_margin_only_on_request() -> None:
+    assert place(100, 50, FINE).top == 0
+    assert place(100, 50, FINE, margin=True).top == 77
+    assert place(210, 297, FINE, margin=True).top == 0
+
+
+@given(st.floats(0.01, 1e6), st.floats(0.01, 1e6), st.sampled_from(list(Paper)), st.sampled_from(list(Resolution)))
+def test_every_page_lies_within_its_sheets(width: float, height: float, paper: Paper, resolution: Resolution) -> None:
+    target = Target(resolution, paper)
+    placement = place(width, height, target, margin=True)
+    assert 1 <= placement.width <= 1728 and 0 <= placement.left <= 1728 - placement.width
+    assert placement.height >= 1
+    assert placement.top + placement.height <= placement.sheets * target.rows
+    assert (placement.sheets - 1) * target.rows < placement.height

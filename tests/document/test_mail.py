@@ -1,0 +1,357 @@
+"""A mail to its documents."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from faxgw.document import mail, mime
+from faxgw.document.refusal import DocumentRefused
+from faxgw.document.types import Document, Kind, Origin, Reason, Walked, WalkOptions
+
+Make = Any  # conftest's class; tests import nothing from one another
+
+
+class Walk:
+    """Walks mails and reads what came out."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._walked: list[Walked] = []
+
+    def __call__(self, message: EmailMessage | bytes, **options: Any) -> Walked:
+        data = message if isinstance(message, bytes) else message.as_bytes()
+        walked = mail.walk(self._make.fd(data), WalkOptions(**options))
+        self._walked.append(walked)
+        return walked
+
+    def names(self, message: EmailMessage | bytes, **options: Any) -> list[str]:
+        return [document.name for document in self(message, **options).documents]
+
+    def close(self) -> None:
+        for walked in self._walked:
+            walked.close()
+
+
+@pytest.fixture
+def walk(make: Make) -> Iterator[Walk]:
+    walk = Walk(make)
+    yield walk
+    walk.close()
+
+
+def octets(document: Document) -> bytes:
+    return os.pread(document.fd, document.size + 1, 0)
+
+
+def text_of(document: Document) -> str:
+    return octets(document).decode(document.charset or "utf-8")
+
+
+def refusal(walk: Walk, message: EmailMessage | bytes, **options: Any) -> tuple[Reason, str]:
+    with pytest.raises(DocumentRefused) as refused:
+        walk(message, **options)
+    return refused.value.refused.reason, refused.value.refused.public
+
+
+def with_attachments(make: Make, *names: str) -> EmailMessage:
+    message: EmailMessage = make.mail("Hello")
+    for name in names:
+        message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename=name)
+    return message
+
+
+def test_body_and_attachments_come_in_order(make: Make, walk: Walk) -> None:
+    walked = walk(with_attachments(make, "one.pdf", "two.pdf"))
+    assert [(d.name, d.kind, d.origin) for d in walked.documents] == [
+        ("mail text", Kind.TEXT, Origin.BODY),
+        ("one.pdf", Kind.PDF, Origin.ATTACHMENT),
+        ("two.pdf", Kind.PDF, Origin.ATTACHMENT),
+    ]
+    assert text_of(walked.documents[0]) == "Hello"
+    assert octets(walked.documents[1]) == make.pdf()
+    assert (walked.subject, walked.message_id) == ("Test", "<1@example.org>")
+
+
+def test_options_choose_body_or_attachments(make: Make, walk: Walk) -> None:
+    message = with_attachments(make, "one.pdf")
+    assert walk.names(message, body_only=True) == ["mail text"]
+    assert walk.names(message, attachments_only=True) == ["one.pdf"]
+    assert refusal(walk, make.mail("Hello"), attachments_only=True)[0] is Reason.EMPTY
+    assert refusal(walk, with_attachments_only(make), body_only=True)[0] is Reason.EMPTY
+
+
+def with_attachments_only(make: Make) -> EmailMessage:
+    message: EmailMessage = make.mail(None)
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="one.pdf")
+    return message
+
+
+def test_a_mail_without_text_is_its_attachments(make: Make, walk: Walk) -> None:
+    assert walk.names(with_attachments_only(make)) == ["one.pdf"]
+    blank = make.mail("\n \n")
+    blank.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="one.pdf")
+    assert walk.names(blank) == ["one.pdf"]
+
+
+def test_plain_text_is_preferred_to_html(make: Make, walk: Walk) -> None:
+    message = make.mail("plain")
+    message.add_alternative("<p>rich</p>", subtype="html")
+    (document,) = walk(message).documents
+    assert text_of(document) == "plain"
+
+
+def test_html_is_taken_where_plain_text_says_nothing(make: Make, walk: Walk) -> None:
+    message = make.mail(" ")
+    message.add_alternative("<p>rich</p>", subtype="html")
+    (document,) = walk(message).documents
+    assert document.kind is Kind.HTML
+    assert "rich" in text_of(document)
+
+
+def test_attachments_within_an_alternative_are_kept(make: Make, walk: Walk) -> None:
+    """Apple Mail puts a PDF between two pieces of HTML, beside the plain text."""
+    message = EmailMessage()
+    message["Content-Type"] = "multipart/alternative"
+    plain, mixed, markup, more, document = (EmailMessage() for _ in range(5))
+    plain.set_content("plain")
+    markup.set_content("<p>one</p>", subtype="html")
+    more.set_content("<p>two</p>", subtype="html")
+    document.set_content(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf", disposition="inline")
+    mixed["Content-Type"] = "multipart/mixed"
+    for part in (markup, document, more):
+        mixed.attach(part)
+    for part in (plain, mixed):
+        message.attach(part)
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "a.pdf"]
+    assert text_of(walked.documents[0]) == "plain"
+
+
+def test_several_pieces_of_body_are_one_text(make: Make, walk: Walk) -> None:
+    message = make.mail("first")
+    message.make_mixed()
+    for content, subtype in (("<b>second</b>", "html"), ("third", "plain")):
+        part = EmailMessage()
+        part.set_content(content, subtype=subtype)
+        message.attach(part)
+    (document,) = walk(message).documents
+    assert text_of(document) == "first\n\nsecond\n\nthird"
+
+
+def test_inline_images_and_small_images_are_ignored_on_request(make: Make, walk: Walk) -> None:
+    """A4: signature logos are no pages."""
+    message = make.mail("see picture")
+    message.add_alternative('<p>x <img src="cid:logo@x"></p>', subtype="html")
+    picture = make.image(Image.new("L", (200, 100)))
+    markup = message.get_payload(1)
+    markup.add_related(picture, maintype="image", subtype="png", cid="<logo@x>", filename="logo.png")
+    message.add_attachment(picture, maintype="image", subtype="png", filename="photo.png", cid="<unused@x>")
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "photo.png"]
+    assert [(each.name, each.why) for each in walked.ignored] == [("logo.png", "inline image")]
+    assert walk.names(message, ignore_inline_images=False) == ["mail text", "logo.png", "photo.png"]
+    assert walk.names(message, min_image_px=101) == ["mail text"]
+    assert walk.names(message, min_image_px=100) == ["mail text", "photo.png"]
+
+
+def test_signatures_calendars_and_cards_are_no_documents(make: Make, walk: Walk) -> None:
+    message = make.mail("Hello")
+    for maintype, subtype, name in (
+        ("application", "pgp-signature", "signature.asc"),
+        ("application", "pkcs7-signature", "smime.p7s"),
+        ("text", "calendar", "invite.ics"),
+        ("text", "vcard", "me.vcf"),
+        ("application", "ms-tnef", "winmail.dat"),
+    ):
+        data = b"\x78\x9f\x3e\x22\x01\x00" if subtype == "ms-tnef" else b"data"
+        message.add_attachment(data, maintype=maintype, subtype=subtype, filename=name)
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text"]
+    assert [each.name for each in walked.ignored] == [
+        "signature.asc", "smime.p7s", "invite.ics", "me.vcf", "winmail.dat"
+    ]  # fmt: skip
+
+
+def test_an_empty_mail_says_what_was_left_out(make: Make, walk: Walk) -> None:
+    message = make.mail(" ")
+    message.add_attachment(b"x", maintype="text", subtype="calendar", filename="invite.ics")
+    reason, public = refusal(walk, message)
+    assert reason is Reason.EMPTY
+    assert public == "The mail is empty: there is nothing to fax. Left out: “invite.ics” (calendar entry)."
+
+
+def test_an_outlook_container_with_attachments_refuses_the_mail(make: Make, walk: Walk) -> None:
+    """A fax that silently lacks a document is worse than none."""
+    message = make.mail("Hello")
+    record = b"\x02" + (0x00069002).to_bytes(4, "little") + (2).to_bytes(4, "little") + b"xx\0\0"
+    data = b"\x78\x9f\x3e\x22\x01\x00" + record
+    message.add_attachment(data, maintype="application", subtype="ms-tnef", filename="winmail.dat")
+    reason, public = refusal(walk, message)
+    assert reason is Reason.UNSUPPORTED and "winmail.dat" in public
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "said"),
+    [
+        (b"PK\x03\x04" + b"\0" * 26 + b"word/document.xml" + bytes(50), "letter.docx", "an Office document"),
+        (b"MZ" + bytes(100), "invoice.pdf", "a program"),
+        (bytes(range(256)) * 4, "data.bin", "of an unknown kind"),
+        (b"<svg xmlns='x'/>", "a.svg", "an SVG drawing"),
+    ],
+)
+def test_an_attachment_that_cannot_be_faxed_refuses_the_mail_by_name(
+    make: Make, walk: Walk, data: bytes, name: str, said: str
+) -> None:
+    message = make.mail("Hello")
+    message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    reason, public = refusal(walk, message)
+    assert reason is Reason.UNSUPPORTED
+    assert public == f"The document “{name}” is {said} and cannot be faxed. Please send it as PDF."
+    assert walk.names(message, body_only=True) == ["mail text"]
+
+
+def test_an_empty_attachment_is_told(make: Make, walk: Walk) -> None:
+    message = make.mail("Hello")
+    message.add_attachment(b"", maintype="application", subtype="pdf", filename="empty.pdf")
+    assert refusal(walk, message)[0] is Reason.EMPTY
+    message = make.mail("Hello")
+    message.add_attachment("", filename="empty.txt")
+    assert walk.names(message) == ["mail text"]
+
+
+@pytest.mark.parametrize("media_type", ["multipart/encrypted", "application/pkcs7-mime"])
+def test_an_encrypted_mail_is_refused(walk: Walk, media_type: str) -> None:
+    data = f"Content-Type: {media_type}; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n".encode()
+    assert refusal(walk, data)[0] is Reason.ENCRYPTED
+
+
+def test_a_signed_mail_is_its_content(make: Make, walk: Walk) -> None:
+    data = (
+        b"Content-Type: multipart/signed; boundary=b; protocol=x\r\n\r\n--b\r\n\r\nHello\r\n"
+        b"--b\r\nContent-Type: application/octet-stream\r\n\r\n\0\1\2\r\n--b--\r\n"
+    )
+    assert walk.names(data) == ["mail text"]
+
+
+def test_a_forwarded_mail_is_an_attachment(make: Make, walk: Walk) -> None:
+    inner = with_attachments(make, "inner.pdf")
+    message = make.mail("see below")
+    message.add_attachment(inner)
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "attachment 1", "inner.pdf"]
+    assert [d.origin for d in walked.documents] == [Origin.BODY, Origin.ATTACHMENT, Origin.ATTACHMENT]
+    assert text_of(walked.documents[1]).strip() == "Hello"
+    assert walk.names(message, body_only=True) == ["mail text"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [("utf-8", "8bit"), ("iso-8859-15", "quoted-printable"), ("windows-1252", "base64")],
+)
+def test_the_body_is_read_in_its_charset(make: Make, walk: Walk, charset: str, encoding: str) -> None:
+    message = make.mail(None)
+    message.set_content("Grüße für 5 €", charset=charset, cte=encoding)
+    (document,) = walk(message).documents
+    assert text_of(document).strip() == "Grüße für 5 €"
+
+
+def test_a_body_in_utf_16_is_read(walk: Walk) -> None:
+    head = b"Content-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    (document,) = walk(head + base64.encodebytes("Grüße für 5 €\r\n".encode("utf-16"))).documents
+    assert text_of(document) == "Grüße für 5 €"
+
+
+def test_flowed_text_is_joined(walk: Walk) -> None:
+    data = b"Content-Type: text/plain; format=flowed\r\n\r\nOne line \r\nof text.\r\n> quoted\r\n-- \r\nMe"
+    (document,) = walk(data).documents
+    assert text_of(document) == "One line of text.\n> quoted\n-- \nMe"
+
+
+def test_a_text_attachment_keeps_its_name_and_charset(make: Make, walk: Walk) -> None:
+    message = make.mail("Hello")
+    message.add_attachment("déjà", charset="iso-8859-1", filename="list.txt")
+    document = walk(message).documents[1]
+    assert (document.name, document.kind, document.charset) == ("list.txt", Kind.TEXT, "iso-8859-1")
+    assert text_of(document).strip() == "déjà"
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('attachment; filename="a b.pdf"', "a b.pdf"),
+        ("attachment; filename*=utf-8''%E2%82%AC%20rates.pdf", "€ rates.pdf"),
+        ("attachment; filename*0=long; filename*1=-name.pdf", "long-name.pdf"),
+        ("attachment; filename*0*=iso-8859-1'de'f%FCr; filename*1=.pdf", "für.pdf"),
+        ('attachment; filename="=?utf-8?q?f=C3=BCr?= =?utf-8?b?LnBkZg==?="', "für.pdf"),
+        (r'attachment; filename="C:\\temp\\a.pdf"', "a.pdf"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="a\u202efdp.exe"', "afdp.exe"),
+        ("attachment; filename=" + "x" * 200 + ".pdf", "x" * 75 + "….pdf"),
+        ("attachment", "attachment 1"),
+    ],
+)
+def test_names_are_read_and_cleaned(make: Make, walk: Walk, header: str, name: str) -> None:
+    """RFC 2231, RFC 2047; a name is shown to people and never used as a path."""
+    data = f"Content-Type: application/pdf\r\nContent-Disposition: {header}\r\n\r\n".encode() + make.pdf()
+    assert walk.names(data) == [name]
+
+
+def test_subjects_are_decoded_into_one_line(walk: Walk) -> None:
+    data = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe=0D=0ABcc:_x?=\r\n =?iso-8859-1?b?/A==?= end\r\n\r\nx"
+    assert walk(data).subject == "Grüße Bcc: xü end"
+
+
+def test_too_many_documents_are_refused(make: Make, walk: Walk) -> None:
+    reason, public = refusal(walk, with_attachments(make, *[f"{n}.pdf" for n in range(60)]))
+    assert reason is Reason.TOO_MANY_PARTS and "61 documents" in public
+
+
+def test_base64_is_read_leniently() -> None:
+    """Line noise and a missing end do not lose the rest."""
+    whole = base64.encodebytes(bytes(range(256)))
+    assert mime.decode_transfer(whole, " BASE64 ") == bytes(range(256))
+    assert mime.decode_transfer(b"!!" + whole.replace(b"\n", b"\r\n*"), "base64") == bytes(range(256))
+    assert mime.decode_transfer(b"QUJD" + b"RA", "base64") == b"ABCD"
+    assert mime.decode_transfer(b"QUJDR", "base64") == b"ABC"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_octets_are_read_or_refused(data: bytes) -> None:
+    """P-18."""
+    with contextlib.suppress(DocumentRefused):
+        mime.parse(data)
+
+
+_PIECES = st.sampled_from(
+    [
+        b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/alternative; boundary=b\n",
+        b"\r\n", b"\n", b"--b\r\n", b"--b--\r\n", b"--b", b"Content-Type: text/html\r\n", b"x", b" ", b":",
+        b"Content-Transfer-Encoding: base64\r\n", b"Content-Disposition: attachment; filename*0*=a''%ff\r\n",
+        b"Content-Type: message/rfc822\r\n", b"=?utf-8?b?////?=", b"Subject: ", b"\xff", b"\0", b"%PDF-",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_PIECES, max_size=40))
+def test_any_mail_is_walked_or_refused(pieces: list[bytes]) -> None:
+    """P-18: accepted, or the module's own error."""
+    fd = os.memfd_create("mail")
+    try:
+        os.write(fd, b"".join(pieces))
+        mail.walk(fd, WalkOptions()).close()
+    except DocumentRefused as exc:
+        assert exc.refused.public
+    finally:
+        os.close(fd)

@@ -1,0 +1,187 @@
+"""Text pages, what a document is, and the header's drawing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faxgw.document import bitmap, fonts, header, sniff, text
+from faxgw.document.fit import Target
+from faxgw.document.types import Kind, Paper, Resolution
+from faxgw.fax.header import HeaderLine
+
+Make = Any  # conftest's class; tests import nothing from one another
+FINE = Target()
+
+
+@pytest.mark.parametrize(
+    ("data", "charset", "said"),
+    [
+        ("Grüße €".encode(), None, "Grüße €"),
+        ("Grüße €".encode("cp1252"), None, "Grüße €"),
+        ("Grüße".encode("iso-8859-1"), "ISO-8859-1", "Grüße"),
+        ("Grüße €".encode("utf-16"), None, "Grüße €"),
+        ("Grüße".encode("utf-16-be"), "UTF-16BE", "Grüße"),
+        ("\ufeffGrüße".encode(), "us-ascii", "Grüße"),
+        ("Привет".encode("koi8-r"), "koi8-r", "Привет"),
+        ("日本".encode("shift_jis"), "Shift_JIS", "日本"),
+        ("Grüße".encode(), "unknown-charset", "Grüße"),
+        ("Grüße".encode(), "idna", "Grüße"),
+        (b"abc\xff\xfe", "utf-8", "abc\ufffd\ufffd"),
+        (b"", "utf-8", ""),
+    ],
+)
+def test_texts_are_read_in_their_charset(data: bytes, charset: str | None, said: str) -> None:
+    assert text.decode(data, charset) == said
+
+
+def test_lines_are_broken_at_spaces_within_80_columns() -> None:
+    words = "word " * 40
+    broken = list(text.lines(words))
+    assert all(len(line) <= 80 for line in broken)
+    assert " ".join(broken).split() == words.split()
+    assert list(text.lines("x" * 170)) == ["x" * 80, "x" * 80, "x" * 10]
+    assert list(text.lines("a\tb\r\nc\rd\u2028e")) == ["a       b", "c", "d", "e"]
+    assert list(text.lines("日" * 50)) == ["日" * 40, "日" * 10]
+    assert list(text.lines("a\fb")) == ["a", "\f", "b"]
+    assert list(text.lines("indented\n    more")) == ["indented", "    more"]
+
+
+def test_controls_and_directions_are_left_out() -> None:
+    """P-14: what is printed is what the octets say."""
+    assert list(text.lines("a\u202eb\x07c\u200bd\x1be\u2066f")) == ["abcdef"]
+    (line,) = text.lines("Z" + "\u0335" * 5000)
+    assert len(line) <= 1 + text.MAX_MARKS
+
+
+def test_long_texts_fill_pages_and_form_feeds_begin_them() -> None:
+    assert len(list(text.set_text("line\n" * 200, "a", FINE))) == 4
+    assert len(list(text.set_text("one\ftwo\f\fthree", "a", FINE))) == 4
+    assert len(list(text.set_text("line\n" * 62, "a", FINE))) == 1
+    assert len(list(text.set_text("line\n" * 63, "a", FINE))) == 2
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_text_keeps_its_margins(paper: Paper) -> None:
+    for resolution in Resolution:
+        target = Target(resolution, paper)
+        pages = [bits for _number, bits in text.set_text(("M" * 80 + "\n") * 200, "a", target)]
+        assert all(len(bits) == target.rows for bits in pages)
+        seen = bitmap.unpack(pages[0])
+        columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
+        assert columns[0] > 160 and columns[-1] < 1728 - 160
+        scale = 1 if resolution is Resolution.FINE else 2
+        assert rows[0] * scale > 100 and rows[-1] * scale < target.rows * scale - 100
+
+
+def test_every_character_is_drawn_in_its_own_column() -> None:
+    (_number, narrow), (_n, wide) = (next(text.set_text(line, "a", FINE)) for line in ("i" * 10 + "M", "M" * 11))
+    difference = bitmap.unpack(narrow) ^ bitmap.unpack(wide)
+    left = (1728 - 80 * 17) // 2
+    assert not difference[:, left + 10 * 17 :].any()
+    assert difference[:, left : left + 10 * 17].any()
+
+
+@pytest.mark.parametrize(
+    ("data", "declared", "kind"),
+    [
+        (b"%PDF-1.7", "", Kind.PDF),
+        (b"junk\n%PDF-1.7", "image/png", Kind.PDF),
+        (b"II*\0aaaa", "", Kind.TIFF),
+        (b"MM\0*aaaa", "", Kind.TIFF),
+        (b"\xff\xd8\xff\xe1", "", Kind.JPEG),
+        (b"\x89PNG\r\n\x1a\n", "", Kind.PNG),
+        (b"GIF89a", "", Kind.GIF),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "", Kind.WEBP),
+        (b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "", Kind.BMP),
+        (b"  <!DOCTYPE html><p>", "", Kind.HTML),
+        (b"<p>hello", "text/html", Kind.HTML),
+        (b"hello", "application/octet-stream", Kind.TEXT),
+        ("Grüße".encode("cp1252") * 3 + b" and more text", "", Kind.TEXT),
+        (b"a,b\n1,2\n", "text/csv", Kind.TEXT),
+        (b"\xff\xfea\0b\0", "", Kind.TEXT),
+        (b"<?xml version='1.0'?><a/>", "text/xml", Kind.TEXT),
+    ],
+)
+def test_documents_are_known_by_their_content(data: bytes, declared: str, kind: Kind) -> None:
+    assert sniff.kind_of(data, declared) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"BMW is a company", None),
+        (b"%!PS-Adobe", "a PostScript file"),
+        (b"{\\rtf1", "an RTF text"),
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document of the old format"),
+        (b"PK\x03\x04" + b"\0" * 26 + b"mimetypeapplication/vnd.oasis.opendocument.text", "an OpenDocument file"),
+        (b"\x00\x01\x02", "of an unknown kind"),
+    ],
+)
+def test_other_documents_are_named(data: bytes, said: str | None) -> None:
+    found = sniff.kind_of(data, "text/plain" if said is None else "")
+    assert found == (Kind.TEXT if said is None else sniff.Unknown(said))
+
+
+LINE = HeaderLine("21.11.2026 20:10", "middle", "01/12")
+
+
+def extents(bits: bitmap.Bits) -> tuple[int, int]:
+    columns = np.flatnonzero(bitmap.unpack(bits).any(axis=0))
+    return int(columns[0]), int(columns[-1])
+
+
+@pytest.mark.parametrize("resolution", list(Resolution))
+def test_a_header_takes_the_place_of_blank_rows(resolution: Resolution) -> None:
+    rows = 32 if resolution is Resolution.FINE else 16
+    page = bitmap.white(1000)
+    page[rows:] = 0xFF
+    stamped = header.stamp(page, [LINE], "", resolution)
+    assert len(stamped) == 1000
+    assert stamped[:rows].any() and (stamped[rows:] == page[rows:]).all()
+
+
+@pytest.mark.parametrize("resolution", list(Resolution))
+def test_a_header_is_put_above_where_rows_are_not_blank(resolution: Resolution) -> None:
+    rows = 32 if resolution is Resolution.FINE else 16
+    page = bitmap.white(1000)
+    page[rows - 1, 100] = 1
+    stamped = header.stamp(page, [LINE], "", resolution)
+    assert len(stamped) == 1000 + rows
+    assert (stamped[rows:] == page).all()
+
+
+def test_parts_stand_left_in_the_middle_and_right() -> None:
+    assert extents(header.band([HeaderLine(left="HHH")], ""))[0] in range(48, 56)
+    assert extents(header.band([HeaderLine(right="HHH")], ""))[1] in range(1728 - 56, 1728 - 47)
+    left, right = extents(header.band([HeaderLine(centre="HHH")], ""))
+    assert abs((left + right) / 2 - 864) < 4
+
+
+def test_two_lines_and_a_mark_stand_below_one_another() -> None:
+    one, two = header.band([LINE], ""), header.band([LINE, LINE], "")
+    assert (two[:32] == one).all() and (two[32:] == one).all()
+    marked = header.band([LINE], "POSSIBLE DUPLICATE")
+    assert len(marked) == 80 and (marked[:32] == one).all() and marked[32:].any()
+    assert len(header.band([], "")) == 0
+
+
+def test_a_line_too_long_is_made_smaller_then_cut_but_keeps_its_right_part() -> None:
+    band = header.band([HeaderLine("W" * 500, "", "01/12")], "")
+    assert extents(band)[1] <= 1728 - 47
+    small = fonts.load(fonts.PROPORTIONAL, 20)
+    width = header._width("01/12", small)
+    canvas = fonts.Canvas(1728, 32)
+    canvas.write(1728 - 48 - width, (32 - sum(small.getmetrics())) // 2, "01/12", small)
+    tail = slice((1728 - 48 - width) // 8 + 1, None)
+    assert (band[:, tail] == canvas.bits()[:, tail]).all()
+    assert canvas.bits()[:, tail].any()
+
+
+def test_the_band_keeps_clear_of_the_bodys_first_row() -> None:
+    """Descenders and accents stay within the line's 32 rows, so nothing is cut."""
+    seen = bitmap.unpack(header.band([HeaderLine("ÀÉÂgjpqy|()")], ""))
+    assert not seen[0].any() and not seen[-1].any()
