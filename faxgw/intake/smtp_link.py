@@ -250,24 +250,23 @@ class SmtpLink(SMTP):
                 if self._errors >= self._desk.limit(self._settings.error_limit):
                     raise Goodbye("errors", "421 4.7.0 Too many errors")
         except Goodbye as goodbye:
-            with contextlib.suppress(Goodbye, ConnectionError):
+            with contextlib.suppress(Goodbye):
                 if goodbye.reply:
                     await self._send(goodbye.reply)
                 if goodbye.linger:
                     await self._linger()
             return goodbye.result
-        except (ConnectionError, EOFError):
-            return "lost"
         except TLSSetupException:
             return "tls_failed"
 
-    async def _next_command(self) -> bytes:
+    async def _next_command(self) -> bytes | None:
+        """The next line, or None for one that was too long."""
         if self._desk.stopping and self.envelope is not None and self.envelope.argument is None:
             raise Goodbye("stopped", "421 4.3.2 The server is stopping")
         try:
             return await self._line(AUTH_OCTETS)
         except LineTooLong:
-            return b"\0"
+            return None
 
     async def _line(self, limit: int) -> bytes:
         try:
@@ -276,13 +275,15 @@ class SmtpLink(SMTP):
             if self._desk.stopping:
                 raise Goodbye("stopped", "421 4.3.2 The server is stopping") from exc
             raise Goodbye("timeout", "421 4.4.2 Timeout") from exc
+        except EOFError as exc:
+            raise Goodbye("lost") from exc
         except EndlessLine as exc:
             raise Goodbye("out_of_step", "500 5.5.2 Line too long", linger=True) from exc
 
-    async def _command(self, line: bytes) -> None:
-        verb_octets, _, argument_octets = line.partition(b" ")
+    async def _command(self, line: bytes | None) -> None:
+        verb_octets, _, argument_octets = (line or b"").partition(b" ")
         verb = verb_octets.decode("ascii", "replace").upper()
-        if line == b"\0" or (len(line) > LINE_OCTETS and verb != "AUTH"):
+        if line is None or (len(line) > LINE_OCTETS and verb != "AUTH"):
             return await self.push("500 5.5.2 Line too long")
         if verb in _FOREIGN:
             raise Goodbye("out_of_step", "221 2.7.0 This is SMTP")
@@ -304,7 +305,7 @@ class SmtpLink(SMTP):
             await method(argument or None)
         except syntax.SyntaxFault as fault:
             await self.push(str(fault))
-        except (Goodbye, ConnectionError, EOFError, TLSSetupException):
+        except (Goodbye, TLSSetupException):
             raise
         except Exception as exc:  # the task's owner
             log.exception("smtp command failed", extra={"event": "smtp_command_failed", "command": verb})
@@ -327,12 +328,19 @@ class SmtpLink(SMTP):
         try:
             await self._patience.wait(self._writer.drain(), self._desk.deadline())
         except TimeoutError as exc:
+            if isinstance(self.transport, asyncio.Transport):
+                self.transport.abort()  # it does not read: no last word would get through
             raise Goodbye("timeout") from exc
+        except ConnectionError as exc:
+            raise Goodbye("lost") from exc
 
     async def _close(self) -> None:
         """Let the last reply go out, but wait for nobody longer than LINGER."""
-        transport = self.transport
+        transport, below = self.transport, self._original_transport
         if not isinstance(transport, asyncio.Transport):
+            return
+        if isinstance(below, asyncio.Transport) and transport.get_extra_info("ssl_object") is None:
+            below.abort()  # the handshake failed, and nobody would tell us when that connection is gone
             return
         transport.close()
         try:

@@ -127,7 +127,7 @@ class Mailroom:
         Raises:
             StoreError: If that is not possible now.
         """
-        return await self._files.open_temp(Kind.MAIL, self._settings.message_limit + len(b"\r\n"))
+        return await self._files.open_temp(Kind.MAIL, self._settings.message_limit)
 
     async def receive(
         self, inlet: Inlet, file: SpoolFile, patience: Patience, ceiling: Callable[[], float], principal: Principal

@@ -278,6 +278,8 @@ class SmtpSession(SmtpLink):
     async def _receive(self, receiving: Awaitable[Received]) -> Received:
         try:
             return await receiving
+        except EOFError as exc:
+            raise Goodbye("lost") from exc
         except TooSlow as exc:
             raise Goodbye("slow", "421 4.4.2 The mail comes too slowly", linger=True) from exc
         except TooMuch as exc:

@@ -197,7 +197,7 @@ class Allowance:
 
 
 class Patience:
-    """Waits for a peer with a deadline that can be shortened while it runs (stress, stop). One wait at a time."""
+    """Waits for a peer by a deadline that can be shortened while it runs (stress, stop); of nested waits the inner."""
 
     def __init__(self) -> None:
         self._running: asyncio.Timeout | None = None
@@ -208,11 +208,12 @@ class Patience:
         Raises:
             TimeoutError: When the time is over.
         """
+        outer = self._running
         try:
             async with asyncio.timeout(seconds) as self._running:
                 return await what
         finally:
-            self._running = None
+            self._running = outer
 
     def shorten(self, seconds: float) -> None:
         """Let a wait that runs end so many seconds from now, if it would run longer."""

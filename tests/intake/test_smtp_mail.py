@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from faxgw.fax.ports import MailSubmission, Receipt, Rejection
+from faxgw.fax.ports import MailSubmission, Receipt, Rejection, StoredFile
 from faxgw.store.errors import FileFailed, OutOfSpace
 from faxgw.store.files import Files, Kind, SpoolFile
 from tests.intake.world import DOMAIN, Client, Connect, Start, World, settings
@@ -217,8 +217,8 @@ async def test_who_sends_twice_the_limit_is_cut_off_and_told(start: Start, conne
     await client.begin()
     await client.say("DATA")
     with contextlib.suppress(ConnectionError):
-        for _ in range(200):
-            await client.send(b"x" * 998 + b"\r\n")
+        for _ in range(50):
+            await client.send((b"x" * 998 + b"\r\n") * 100)
     assert (await client.reply()).startswith("552 5.3.4")
     assert await client.ended()
     client.close()
@@ -484,6 +484,45 @@ async def test_a_commit_that_does_not_end_is_451_and_is_not_cancelled(
         while not world.gate.mails:  # noqa: ASYNC110 - what ends it is the server's
             await asyncio.sleep(0.005)
     assert world.content(world.gate.mails[0]) == MAIL + b"\r\n"
+
+
+@pytest.mark.parametrize("cut", ["deadline", "stop"])
+async def test_a_file_that_is_being_made_durable_is_not_dropped_when_nobody_waits(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cut: str
+) -> None:
+    """A row must never name a file that the end of a session removed."""
+    world = await start(settings(commit_deadline=0.1 if cut == "deadline" else 10.0))
+    reached, go = asyncio.Event(), asyncio.Event()
+    commit = SpoolFile.commit
+
+    async def held(file: SpoolFile) -> StoredFile:
+        reached.set()
+        await go.wait()
+        return await commit(file)
+
+    monkeypatch.setattr(SpoolFile, "commit", held)
+    client = await connect(world.port)
+    await client.begin()
+    await client.say("DATA")
+    await client.send(MAIL + b".\r\n")
+    await reached.wait()
+    if cut == "deadline":
+        assert (await client.reply()).startswith("451")
+        await client.say("QUIT")
+        client.close()
+        await world.until_ended(1)
+        go.set()
+    else:
+        stopping = asyncio.create_task(world.server.stop(0.0))
+        assert (await client.reply()).startswith("421 4.3.2")
+        client.close()
+        await world.until_ended(1)
+        go.set()
+        await stopping
+    async with asyncio.timeout(5):
+        while not world.gate.mails:  # noqa: ASYNC110 - what ends it is the server's
+            await asyncio.sleep(0.005)
+    assert world.content(world.gate.mails[0]) == MAIL
 
 
 def resident() -> int:
