@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from faxgw.foip.agent import AgentConfig, UserAgent
 from faxgw.foip.events import CallId, Event, IncomingCall
@@ -142,8 +143,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ready."""
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # asyncio's class says so only by its methods
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A datagram came."""

@@ -1,0 +1,96 @@
+"""What a call came to: from facts to cause and doubt."""
+
+from __future__ import annotations
+
+import pytest
+
+from faxgw.fax.outcome import Cause
+from faxgw.foip.control import PhaseE, Statistics
+from faxgw.foip.headers import Cause as ReasonValue
+from faxgw.line import tally as module
+from faxgw.line.tally import Tally
+
+EOP, MPS, PPS_EOP, PPS_NULL = b"\xff\xc8\x2e", b"\xff\xc8\x4e", b"\xff\xc8\xbe\x2e\x00", b"\xff\xc8\xbe\x00\x00"
+MCF, RTN, PPR, RNR, DCN = b"\xff\xc8\x8c", b"\xff\xc8\x4c", b"\xff\xc8\xbc", b"\xff\xc8\xec", b"\xff\xc8\xfa"
+
+
+def connected(
+    *frames: tuple[str, bytes], confirmed: int = 0, pages: int = 2, code: int = 49, reason: str = ""
+) -> Tally:
+    made = Tally(pages, 100.0)
+    made.answered_at = 110.0
+    made.phase_b = made.exposed = True
+    made.confirmed = {("FN1", number) for number in range(1, confirmed + 1)}
+    made.add_frames([(float(at), direction, frame) for at, (direction, frame) in enumerate(frames)])
+    made.phase_e = PhaseE(1, code, "text", "", Statistics("t38"), reason)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("frames", "doubtful"),
+    [
+        ([], False),
+        ([(">", MPS)], True),
+        ([(">", MPS), ("<", MCF)], False),
+        ([(">", MPS), ("<", MCF), (">", EOP)], True),
+        ([(">", EOP), ("<", RTN)], False),
+        ([(">", PPS_EOP), ("<", PPR)], False),
+        ([(">", PPS_EOP), ("<", RNR)], True),
+        ([(">", PPS_EOP), ("<", DCN)], True),
+        ([(">", PPS_NULL)], False),
+        ([("<", EOP)], False),
+    ],
+)
+def test_a_page_is_in_doubt_between_its_command_and_the_answer(frames: list[tuple[str, bytes]], doubtful: bool) -> None:
+    assert connected(*frames).outcome(120.0).doubtful is doubtful
+
+
+@pytest.mark.parametrize(
+    ("made", "cause"),
+    [
+        (connected(confirmed=2, code=13), Cause.OK),
+        (connected((">", EOP), confirmed=1, code=0), Cause.LAST_PAGE_NOT_CONFIRMED),
+        (connected((">", EOP), ("<", RTN), confirmed=1, code=0), Cause.BAD_LINES),
+        (connected(code=-1, reason="gate"), Cause.LINE_FAULT),
+        (connected(code=-1, reason="late"), Cause.LINE_FAULT),
+        (connected(code=-1, reason="guard"), Cause.PAGE_NOT_CONFIRMED),
+        (connected(code=-1, reason="limit"), Cause.MEDIA_LOST),
+        (connected(code=41), Cause.DOCUMENT_DAMAGED),
+        (connected(code=6), Cause.TRAINING_FAILED),
+    ],
+)
+def test_the_cause_follows_the_facts(made: Tally, cause: Cause) -> None:
+    assert made.outcome(120.0).cause is cause
+
+
+def test_only_the_guard_asks_for_another_call_without_counting() -> None:
+    assert connected(code=-1, reason="guard").outcome(1.0).resume
+    assert not connected(code=-1, reason="guard", confirmed=2).outcome(1.0).resume
+    assert not connected().outcome(1.0).resume
+
+
+def test_what_we_did_ourselves_comes_before_what_it_led_to() -> None:
+    made = connected()
+    made.force(Cause.NO_COMMON_MODE, "first")
+    made.force(Cause.LINE_FAULT, "second")
+    assert made.outcome(1.0).cause is Cause.NO_COMMON_MODE
+    assert "first; second" in made.outcome(1.0).detail
+    made.cancelled = True
+    assert made.outcome(1.0).cause is Cause.CANCELLED
+
+
+def test_a_call_that_was_not_answered_is_named_by_its_status() -> None:
+    made = Tally(1, 0.0)
+    made.sip_status = 480
+    assert made.outcome(1.0).cause is Cause.NO_ANSWER
+    made.add_causes([ReasonValue("SIP", 480), ReasonValue("Q.850", 17)])
+    assert made.outcome(1.0).cause is Cause.BUSY
+    assert made.outcome(1.0).transport == ""
+
+
+def test_the_ladder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FRAMES", 3)
+    made = Tally(1, 0.0)
+    for _ in range(3):
+        made.add_frames([(0.0, ">", EOP)] * 2)
+    assert len(made.frames) == 3

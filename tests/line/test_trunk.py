@@ -1,0 +1,84 @@
+"""Trunk settings: number formats, ports, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from faxgw.line.trunk import NoMediaPorts, PortRange, SipSettings, Trunk, TrunkSettings, bind_media
+from faxgw.settings import Listener, Secret
+
+
+def trunk(**values: object) -> Trunk:
+    return Trunk(TrunkSettings(**{"name": "t", "host": "sip.example.net", **values}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("form", "dialled"), [("plus", "+33199"), ("digits", "33199"), ("zeros", "0033199")])
+def test_numbers_are_dialled_in_the_trunks_form(form: str, dialled: str) -> None:
+    made = trunk(number_format=form, domain="example.org", caller="+4930")
+    assert made.target("+33199") == f"sip:{dialled}@sip.example.net:5060"
+    assert made.to("+33199") == f"<sip:{dialled}@example.org>"
+    assert made.from_("+33199") == f"<sip:{dialled}@example.org>"
+    assert made.from_("").endswith("@example.org>")
+
+
+def test_without_a_number_the_login_calls_or_nobody() -> None:
+    assert trunk(login="u", password=Secret("p")).from_("") == "<sip:u@sip.example.net>"
+    assert "anonymous.invalid" in trunk().from_("")
+    assert trunk(login="u", password=Secret("p")).credentials is not None
+    assert trunk().credentials is None
+
+
+def test_codings_become_payload_types() -> None:
+    assert trunk().payload_types == (8, 0)
+    assert trunk(audio=("pcmu",)).payload_types == (0,)
+
+
+@pytest.mark.parametrize(
+    "values", [{"login": "u"}, {"password": Secret("p")}, {"audio": ()}, {"port": 0}, {"name": ""}]
+)
+def test_settings_that_cannot_be_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        trunk(**values)
+
+
+def test_listening_everywhere_needs_a_public_address() -> None:
+    with pytest.raises(ValidationError):
+        SipSettings(listen=Listener("0.0.0.0", 5060))
+    with pytest.raises(ValidationError):
+        SipSettings(public_address="fax.example.org")
+    assert SipSettings(listen=Listener("0.0.0.0", 5060), public_address="192.0.2.1").public_address == "192.0.2.1"
+
+
+@pytest.mark.parametrize("text", ["", "20000", "1-2", "20000-20010", "30000-20000", "60000-70000", 5])
+def test_a_port_range_is_read_strictly(text: object) -> None:
+    with pytest.raises(ValueError):
+        PortRange.parse(text)
+
+
+def test_media_ports_are_bound_in_pairs_until_there_are_none() -> None:
+    ports = PortRange(22000, 22039)
+    bound = []
+    try:
+        while True:
+            try:
+                bound.append(bind_media("127.0.0.1", ports))
+            except NoMediaPorts as exc:
+                assert exc.temporary
+                break
+        assert 1 <= len(bound) <= 10
+        assert all(media.rtp_port % 2 == 0 and media.udptl_port == media.rtp_port + 2 for media in bound)
+        assert len({media.rtp_port for media in bound}) == len(bound)
+    finally:
+        for media in bound:
+            media.close()
+
+
+async def test_a_host_is_resolved_and_remembered() -> None:
+    made = trunk(host="127.0.0.1", port=5070)
+    assert not made.is_known_host("127.0.0.1")
+    assert await made.address() == ("127.0.0.1", 5070)
+    assert await made.address() == ("127.0.0.1", 5070)
+    assert made.is_known_host("127.0.0.1")
+    with pytest.raises(OSError):
+        await trunk(host="no.such.host.invalid").address()

@@ -1,0 +1,135 @@
+"""Call workers as processes: places, silence, crashes, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from faxgw.foip import control
+from faxgw.line import workers as module
+from faxgw.line.workers import CallWorkers, NoWorker, Place, Received, WorkerGone
+from tests.line.far_end import until
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+def start(place: Place, script: str) -> None:
+    """Give the worker a call with two descriptors it may close."""
+    descriptor = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        documents = (control.Document(f"{script}-FN1", 1, 1, 1),)
+        place.send(control.Start(place.number, control.Role.SEND, None, 8, None, "", documents), [descriptor] * 3)
+    finally:
+        os.close(descriptor)
+
+
+async def next_of(inbox: asyncio.Queue[object]) -> object:
+    async with asyncio.timeout(10):
+        return await inbox.get()
+
+
+async def test_calls_fill_one_worker_before_the_next_is_started() -> None:
+    workers = CallWorkers(2, FAKE)
+    await workers.start()
+    try:
+        places = [await workers.reserve(asyncio.Queue()) for _ in range(3)]
+        assert len(workers.pids) == 2
+        assert len({place.number for place in places}) == 3
+        places[0].release()
+        await workers.reserve(asyncio.Queue())
+        assert len(workers.pids) == 2
+    finally:
+        await workers.stop()
+    assert workers.pids == []
+    with pytest.raises(NoWorker):
+        await workers.reserve(asyncio.Queue())
+
+
+async def test_messages_come_back_to_their_call() -> None:
+    workers = CallWorkers(8, FAKE)
+    inboxes: list[asyncio.Queue[object]] = [asyncio.Queue(), asyncio.Queue()]
+    try:
+        for inbox in inboxes:
+            start(await workers.reserve(inbox), "ok")
+        for inbox in inboxes:
+            received = await next_of(inbox)
+            assert isinstance(received, Received)
+            assert isinstance(received.message, control.PhaseB)
+    finally:
+        await workers.stop()
+    gone = await next_of(inboxes[0])
+    assert isinstance(gone, WorkerGone)
+    assert gone.our_doing
+
+
+async def test_a_crash_is_told_to_each_call_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "faxgw.line")
+    workers = CallWorkers(8, FAKE)
+    inboxes: list[asyncio.Queue[object]] = [asyncio.Queue(), asyncio.Queue()]
+    try:
+        places = [await workers.reserve(inbox) for inbox in inboxes]
+        start(places[1], "crash")
+        for inbox in inboxes:
+            assert await next_of(inbox) == WorkerGone("killed by SIGSEGV", False)
+        assert not places[0].alive
+        places[0].send(control.Hangup(places[0].number))  # lost without harm
+        await until(lambda: any(getattr(record, "text", "") == "start crash 1" for record in caplog.records))
+    finally:
+        await workers.stop()
+
+
+async def test_a_silent_worker_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PING_EVERY", 0.1)
+    monkeypatch.setattr(module, "SILENT_AFTER", 0.6)
+    workers = CallWorkers(8, FAKE)
+    inbox: asyncio.Queue[object] = asyncio.Queue()
+    try:
+        place = await workers.reserve(inbox)
+        start(place, "ok")
+        assert isinstance(await next_of(inbox), Received)
+        start(place, "mute")
+        gone = await next_of(inbox)
+        assert isinstance(gone, WorkerGone)
+        assert gone.text.startswith("silent for")
+    finally:
+        await workers.stop()
+
+
+async def test_a_worker_that_talks_nonsense_is_killed() -> None:
+    script = "import os, sys, time; os.write(int(sys.argv[-1]), b'\\0\\0\\0\\2\\0zz'); time.sleep(60)"
+    workers = CallWorkers(8, (sys.executable, "-c", script))
+    inbox: asyncio.Queue[object] = asyncio.Queue()
+    try:
+        await workers.reserve(inbox)
+        gone = await next_of(inbox)
+        assert isinstance(gone, WorkerGone)
+        assert gone.text.startswith("talks nonsense")
+    finally:
+        await workers.stop()
+
+
+async def test_a_worker_that_will_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STOP_WITHIN", 0.3)
+    script = "import signal, time, sys; signal.signal(15, signal.SIG_IGN); sys.stderr.write('deaf\\n'); time.sleep(60)"
+    workers = CallWorkers(8, (sys.executable, "-c", script))
+    await workers.start()
+    [pid] = workers.pids
+    await asyncio.sleep(0.2)
+    await workers.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_program_that_is_none_gives_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = CallWorkers(8, ("/no/such/program",))
+    with pytest.raises(NoWorker):
+        await workers.reserve(asyncio.Queue())
+    monkeypatch.setattr(module, "MAX_WORKERS", 0)
+    with pytest.raises(NoWorker):
+        await workers.start()
+    await workers.stop()
