@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -108,6 +109,8 @@ class Gate:
                 return Rejection(550, "5.7.1", f"You are not authorised to send to {_shown(domain)}.")
             if not local:
                 return Rejection(550, "5.1.3", "The address has no number.")
+            if refusal := _active(conn, principal):
+                return refusal
             settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
             try:
                 number = read_number(local, settings)
@@ -121,32 +124,44 @@ class Gate:
         return answer
 
     async def room_for(self, octets: int) -> Rejection | None:
-        """452 below the watermark (RFC 5321 section 4.2.2)."""
-        try:
-            await self._seat.files.require_room(self._watermark)
-        except OutOfSpace:
+        """452 when these octets would take the disk below the watermark (RFC 5321 section 4.2.2)."""
+        space = await self._seat.files.free_space()
+        if self._watermark.refuses(replace(space, free=space.free - octets)):
             return Rejection(452, "4.3.1", "The gateway has no storage space at present; try again later.")
         return None
 
     async def submit_mail(self, mail: MailSubmission) -> Receipt | Rejection:
-        """The promise: one transaction. An uncertain commit keeps the file; the retry is linked."""
-        limit = await self._seat.store.read(lambda conn: self._recipient_limit(conn, mail.principal))
-        if len(mail.recipients) > limit:
-            return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
+        """The promise: one transaction. An uncertain commit keeps the file; the retry is linked.
+
+        The file of a mail that is refused, or known already, is removed: no row names it.
+        """
         try:
-            first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
+            answer = await self._promise(mail)
         except CommitUncertain:
             return Rejection(451, "4.3.0", "The gateway could not confirm that it has stored the mail; try again.")
+        except OutOfSpace as exc:
+            answer = Rejection(452, "4.3.1", exc.public)
         except FaxError as exc:
-            return Rejection(451 if exc.temporary else 554, "4.3.0" if exc.temporary else "5.3.0", exc.public)
-        if first:
+            answer = Rejection(451 if exc.temporary else 554, "4.3.0" if exc.temporary else "5.3.0", exc.public)
+        if isinstance(answer, Rejection) or answer.duplicate_of:
             await self._seat.files.remove(mail.file.key)
-            return Receipt(first, duplicate_of=first)
-        return Receipt(mail.message)
+        return answer
 
-    def _recipient_limit(self, conn: Connection, principal: Principal) -> int:
-        settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
-        return int(settings["max_recipients"])
+    async def _promise(self, mail: MailSubmission) -> Receipt | Rejection:
+        refusal = await self._seat.store.read(lambda conn: self._refusal(conn, mail))
+        if refusal is not None:
+            return refusal
+        first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
+        return Receipt(first, duplicate_of=first) if first else Receipt(mail.message)
+
+    def _refusal(self, conn: Connection, mail: MailSubmission) -> Rejection | None:
+        if not mail.recipients:
+            return Rejection(554, "5.5.1", "The mail has no valid recipient.")
+        settings = directory.effective(conn, self._seat.system, mail.principal.customer, mail.principal.user)
+        if len(mail.recipients) > settings["max_recipients"]:
+            limit = settings["max_recipients"]
+            return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
+        return _active(conn, mail.principal)
 
 
 def read_number(local_part: str, settings: Effective) -> FaxNumber:
