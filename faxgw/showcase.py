@@ -68,7 +68,7 @@ faxgw runs. Everything is on this machine; nothing leaves it.
 
 Send your first fax (in another terminal):
 
-    swaks --server 127.0.0.1:{smtp} --from {rig.SENDER} --to {rig.FIRST_PAGES}@{rig.DOMAIN} \\
+    swaks --server 127.0.0.1:{smtp} --from {rig.SENDER} --to 00{rig.FIRST_PAGES[1:]}@{rig.DOMAIN} \\
           --header 'Subject: my first fax' --body 'Hello, fax.' [--attach @letter.pdf]
 
 or  .venv/bin/faxgw --data {folder / "data"} send {rig.FIRST_PAGES} FILE.pdf --from {rig.SENDER}
