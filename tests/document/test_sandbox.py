@@ -141,6 +141,9 @@ async def test_the_server_starts_under_every_launcher(kind: Sandbox) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which needs root")
 def test_an_ordinary_user_has_the_sandbox_too() -> None:
     """In a user namespace, without any privilege."""
+    reach = ["test", "-x", sys.executable, "-a", "-r", sandbox.__file__]
+    if subprocess.run(reach, user=65534, group=65534, extra_groups=[], check=False).returncode != 0:
+        pytest.skip("the checkout lies in a folder that only root may enter")
     code = "import sys; from faxgw.document import sandbox; print(sandbox.choose(sandbox.Sandbox.AUTO).kind.value)"
     done = subprocess.run(
         [sys.executable, "-c", code],
