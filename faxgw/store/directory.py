@@ -135,20 +135,31 @@ def login(conn: Connection, name: str) -> Login | None:
 def sender(conn: Connection, address: str, peer: str) -> tuple[Sender, str] | None:
     """Who may send as `address` from `peer`, and why: (`sender`, `address` | `network`), or None."""
     address = address.lower()
-    for kind, value in (("address", address), ("domain", address.rpartition("@")[2])):
+    _local, at, domain = address.rpartition("@")
+    for kind, value in (("address", address), ("domain", domain)) if at else ():
         row = conn.execute(
             select(t.senders.c.customer, t.senders.c.user).where(t.senders.c.kind == kind, t.senders.c.value == value)
         ).first()
         if row is not None:
             return Sender(row.customer, row.user or ""), "address"
+    entry = _network_of(conn, peer)
+    return None if entry is None else (entry, "network")
+
+
+def _network_of(conn: Connection, peer: str) -> Sender | None:
+    """Whom a host belongs to; the narrowest network decides."""
     try:
         host = ipaddress.ip_address(peer)
     except ValueError:
         return None
-    for row in conn.execute(select(t.senders).where(t.senders.c.kind == "network")):
-        if host in ipaddress.ip_network(row.value):
-            return Sender(row.customer, row.user or ""), "network"
-    return None
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    rows = conn.execute(select(t.senders).where(t.senders.c.kind == "network")).all()
+    found = [(network.prefixlen, row) for row in rows if host in (network := ipaddress.ip_network(row.value))]
+    if not found:
+        return None
+    _prefix, row = max(found, key=lambda item: item[0])
+    return Sender(row.customer, row.user or "")
 
 
 def domain_customer(conn: Connection, domain: str) -> tuple[bool, str | None]:
@@ -158,10 +169,11 @@ def domain_customer(conn: Connection, domain: str) -> tuple[bool, str | None]:
 
 
 def account_states(conn: Connection, customer: str, user: str) -> tuple[AccountState, AccountState]:
-    """States of customer and user (active where there is no user row); ended where there is no customer."""
+    """States of customer and user (active where no user is named); ended where there is no such customer or user."""
     c = conn.execute(select(t.customers.c.state).where(t.customers.c.id == customer)).scalar()
     u = conn.execute(select(t.users.c.state).where(t.users.c.id == user, t.users.c.customer == customer)).scalar()
-    return AccountState(c or AccountState.ENDED), AccountState(u or AccountState.ACTIVE)
+    unnamed = AccountState.ENDED if user else AccountState.ACTIVE
+    return AccountState(c or AccountState.ENDED), AccountState(u or unnamed)
 
 
 def effective(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Effective:

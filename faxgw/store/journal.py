@@ -42,6 +42,13 @@ def note(
     )
 
 
+def note_all(conn: Connection, entities: Sequence[str], what: str, *, now: float, job: str) -> None:
+    """Add the same entry for many entities of one job."""
+    shared = {"at": now, "job": job, "what": what, "who": "gateway", "data": {}}
+    if entities:
+        conn.execute(insert(t.events), [{"entity": entity, **shared} for entity in entities])
+
+
 def of_entity(conn: Connection, entity: str) -> Sequence[Event]:
     """The newest entries of one entity, or of everything that belongs to a job, oldest first."""
     rows = conn.execute(

@@ -1,77 +1,29 @@
 """Attempts, their marks, and the page ledger (docs/spine.md sections 2, 3 and 5).
 
-Each mark is committed before the next physical step; each checks that the attempt is open and its fence is still
-ours. A mark that comes too late changes nothing but the journal.
+Each mark is committed before the next physical step; each checks that the attempt is open and its fence is still the
+node's. A mark that comes too late changes nothing but the journal. Attempts are made by `planning`.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any  # rows and JSON columns
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from faxgw.fax.account import AccountState, from_snapshot
+from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.job import Closing, FaxState, InDoubt, Mark, PageState, Wish, close
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, StoredFile
-from faxgw.fax.retry import REDIAL_AFTER_CRASH, Again, Decision, RetryPolicy, Tally, decide
-from faxgw.store import directory, reports
+from faxgw.fax.retry import REDIAL_AFTER_CRASH, Again, Decision, RetryPolicy, Stop, Tally, decide
+from faxgw.store import reports
 from faxgw.store import schema as t
 from faxgw.store.journal import note
-from faxgw.store.queue import CALL_TOPIC, fax_row, move
+from faxgw.store.queue import CALL_TOPIC, HELD_BY_OPERATOR, NUMBER_KILLED, fax_row, move
 from faxgw.store.unit import notify
 
 MAX_TRACE_FRAMES = 2000
 """T.30 frames kept per attempt; a 500-page fax with ECM has some 1,500."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A fax that could be called."""
-
-    fax: str
-    job: str
-    customer: str
-    e164: str
-    priority: int
-    until: float
-    accepted_at: float
-
-
-def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -> Sequence[Candidate]:
-    """Faxes that may be called now, express first, then oldest first; none whose number has a call.
-
-    Args:
-        conn: The unit's connection.
-        now: Unix seconds.
-        limit: Most rows.
-        per_customer: Most rows of one customer, so that a broadcast does not hide the others.
-    """
-    busy = exists().where(t.attempts.c.number == t.faxes.c.e164, t.attempts.c.done_at.is_(None))
-    order = (t.faxes.c.priority.desc(), t.jobs.c.accepted_at, t.faxes.c.position)
-    rank = func.row_number().over(partition_by=t.faxes.c.customer, order_by=order).label("rank")
-    waiting = (
-        select(t.faxes, t.jobs.c.accepted_at, rank)
-        .join(t.jobs, t.jobs.c.id == t.faxes.c.job)
-        .where(
-            t.faxes.c.state.in_([FaxState.READY, FaxState.WAITING]),
-            t.faxes.c.until <= now,
-            t.faxes.c.earliest <= now,
-            or_(t.faxes.c.latest.is_(None), t.faxes.c.latest >= now),
-            ~busy,
-        )
-        .subquery()
-    )
-    rows = conn.execute(
-        select(waiting)
-        .where(waiting.c.rank <= per_customer)
-        .order_by(waiting.c.priority.desc(), waiting.c.accepted_at, waiting.c.position)
-        .limit(limit)
-    ).all()
-    return [Candidate(r.id, r.job, r.customer, r.e164, r.priority, r.until, r.accepted_at) for r in rows]
 
 
 def cancelled_calls(conn: Connection) -> Sequence[str]:
@@ -84,73 +36,32 @@ def cancelled_calls(conn: Connection) -> Sequence[str]:
     return list(conn.execute(query).scalars())
 
 
-def next_candidate(conn: Connection) -> float | None:
-    """Unix seconds of the earliest `until` among faxes that wait."""
-    return conn.execute(
-        select(func.min(t.faxes.c.until)).where(t.faxes.c.state.in_([FaxState.READY, FaxState.WAITING]))
-    ).scalar()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the composing of an attempt needs to know."""
-
-    fax: str
-    job: str
-    customer: str
-    owner: str
-    settings: Mapping[str, Any]
-    """The job's settings snapshot."""
-    body: StoredFile
-    pages: int
-    first: int
-    """First unconfirmed page at the present number, from 1."""
-    mark_from: int
-    """First page that bears the mark of a possible duplicate; 0: none."""
-    mark_to: int
-    number: Mapping[str, str]
-    number_index: int
-
-
-def prepare(conn: Connection, fax: str) -> Prepared | None:
-    """Look at a fax that is about to be called; None when it is not ready or waiting any more."""
-    row = fax_row(conn, fax)
-    if row.state not in (FaxState.READY, FaxState.WAITING):
-        return None
-    job = conn.execute(select(t.jobs).where(t.jobs.c.id == row.job)).one()
-    confirmed = _confirmed(conn, fax, row.number_index)
-    doubtful = _doubtful(conn, fax, row.number_index)
-    mark_from, mark_to = row.mark_from, row.mark_to
-    if doubtful is not None and not mark_from:
-        mark_from = mark_to = doubtful
-    return Prepared(
-        fax=fax,
-        job=row.job,
-        customer=row.customer,
-        owner=job.owner,
-        settings=job.settings,
-        body=StoredFile(job.body_key, job.body_sha256, job.body_size),
-        pages=row.pages,
-        first=confirmed + 1,
-        mark_from=mark_from,
-        mark_to=mark_to,
-        number=row.numbers[row.number_index],
-        number_index=row.number_index,
-    )
-
-
-def _ledger(conn: Connection, fax: str, index: int, state: PageState) -> list[int]:
+def pages_in(conn: Connection, fax: str, index: int, state: PageState) -> list[int]:
+    """The pages of a fax that are in a state of the ledger at one of its numbers, in order."""
     where = (t.page_ledger.c.fax == fax) & (t.page_ledger.c.number_index == index) & (t.page_ledger.c.state == state)
     return list(conn.execute(select(t.page_ledger.c.page).where(where).order_by(t.page_ledger.c.page)).scalars())
 
 
-def _confirmed(conn: Connection, fax: str, index: int) -> int:
-    return len(_ledger(conn, fax, index, PageState.CONFIRMED))
+def confirmed_pages(conn: Connection, fax: str, index: int) -> int:
+    """How many pages are confirmed at one number: a call to it starts with the next one."""
+    return len(pages_in(conn, fax, index, PageState.CONFIRMED))
 
 
-def _doubtful(conn: Connection, fax: str, index: int) -> int | None:
-    pages = _ledger(conn, fax, index, PageState.DOUBTFUL)
-    return pages[0] if pages else None
+def doubted_pages(conn: Connection, fax: str, index: int) -> frozenset[int]:
+    """Pages that some call to this number left in doubt: they bear the mark whenever they are sent again."""
+    rows = conn.execute(
+        select(t.attempt_faxes.c.confirmed, t.attempts.c.cause, t.attempts.c.outcome)
+        .join(t.attempts, t.attempts.c.id == t.attempt_faxes.c.attempt)
+        .where(
+            t.attempt_faxes.c.fax == fax,
+            t.attempt_faxes.c.number_index == index,
+            t.attempt_faxes.c.exposed,
+            t.attempts.c.done_at.is_not(None),
+        )
+    )
+    return frozenset(
+        row.confirmed + 1 for row in rows if row.cause == Cause.IN_DOUBT.value or (row.outcome or {}).get("doubtful")
+    )
 
 
 def _set_page(conn: Connection, fax: str, index: int, page: int, state: PageState, attempt: str, now: float) -> None:
@@ -160,126 +71,21 @@ def _set_page(conn: Connection, fax: str, index: int, page: int, state: PageStat
         conn.execute(insert(t.page_ledger).values(fax=fax, number_index=index, page=page, **values))
 
 
-class Then(enum.Enum):
-    """What follows when a call is not planned."""
-
-    LATER = "later"
-    HOLD = "hold"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """The attempt was committed."""
-
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotPlanned:
-    """No call: why not, and what follows."""
-
-    why: str
-    then: Then
-
-
-def plan(
-    conn: Connection,
-    *,
-    attempt: str,
-    prepared: Prepared,
-    tiff: StoredFile,
-    trunk: str,
-    channels: int,
-    identity: CallIdentity,
-    node: str,
-    fence: int,
-    now: float,
-) -> Planned | NotPlanned:
-    """Commit `planned`: the node's decision, whatever the dispatcher thought (spine sections 5 and 6)."""
-    if conn.execute(select(t.attempts.c.id).where(t.attempts.c.id == attempt)).first() is not None:
-        return Planned(attempt)
-    row = fax_row(conn, prepared.fax)
-    why = _why_not(conn, row, prepared, trunk, channels, node, fence, now)
-    if why is not None:
-        return why
-    number = prepared.number["e164"]
-    conn.execute(
-        insert(t.attempts).values(
-            id=attempt,
-            customer=row.customer,
-            trunk=trunk,
-            number=number,
-            call_id=identity.call_id,
-            from_tag=identity.from_tag,
-            branch=identity.branch,
-            cseq=identity.cseq,
-            node=node,
-            fence=fence,
-            mark=Mark.PLANNED.value,
-            planned_at=now,
-        )
-    )
-    conn.execute(
-        insert(t.attempt_faxes).values(
-            attempt=attempt,
-            fax=row.id,
-            number_index=prepared.number_index,
-            first_page=prepared.first,
-            last_page=prepared.pages,
-            exposed=False,
-            confirmed=prepared.first - 1,
-            open=True,
-            tiff_key=tiff.key,
-            tiff_sha256=tiff.sha256,
-            tiff_size=tiff.size,
-        )
-    )
-    note(conn, attempt, "attempt.planned", now=now, job=row.job, data={"fax": row.id, "trunk": trunk})
-    move(conn, row.id, FaxState.CALLING, now=now, values={"dials": row.dials + 1})
-    return Planned(attempt)
-
-
-def _why_not(
-    conn: Connection, row: Row[Any], prepared: Prepared, trunk: str, channels: int, node: str, fence: int, now: float
-) -> NotPlanned | None:
-    settings = from_snapshot(prepared.settings)
-    customer, user = directory.account_states(
-        conn, row.customer, conn.execute(select(t.jobs.c.user).where(t.jobs.c.id == row.job)).scalar_one()
-    )
-    open_calls = conn.execute(
-        select(func.count()).select_from(t.attempts).where(t.attempts.c.trunk == trunk, t.attempts.c.done_at.is_(None))
-    ).scalar_one()
-    on_number = select(t.attempts.c.id).where(
-        t.attempts.c.number == prepared.number["e164"], t.attempts.c.done_at.is_(None)
-    )
-    later, hold, fail = Then.LATER, Then.HOLD, Then.FAIL
-    checks = (
-        (fence_of(conn, node) == fence, "another incarnation runs", later),
-        (row.state in (FaxState.READY, FaxState.WAITING), f"fax is {row.state}", later),
-        (row.wish == Wish.NONE, f"wish {row.wish} stands", later),
-        (row.until <= now and row.earliest <= now, "not yet", later),
-        (row.latest is None or now <= row.latest, "latest time passed", later),
-        (row.dials < settings["max_dials"] and row.tries < settings["max_tries"], "ceiling reached", fail),
-        (row.number_index == prepared.number_index, "number changed", later),
-        (_confirmed(conn, row.id, row.number_index) + 1 == prepared.first, "ledger changed", later),
-        (customer is AccountState.ACTIVE and user is AccountState.ACTIVE, "account suspended", hold),
-        (open_calls < channels, "trunk full", later),
-        (conn.execute(on_number).first() is None, "number has a call", later),
-    )
-    return next((NotPlanned(why, then) for good, why, then in checks if not good), None)
-
-
 def fence_of(conn: Connection, node: str) -> int | None:
     """The fence of a node's present incarnation."""
     return conn.execute(select(t.nodes.c.fence).where(t.nodes.c.name == node)).scalar()
 
 
 def _open(conn: Connection, attempt: str, fence: int, what: str, now: float) -> Row[Any] | None:
-    """The attempt when it is open and ours; else a note in the journal that a mark came too late."""
+    """The attempt when it is open and its fence is still the node's; else a note that a mark came too late."""
     row: Row[Any] | None = conn.execute(
-        select(t.attempts).where(
-            t.attempts.c.id == attempt, t.attempts.c.done_at.is_(None), t.attempts.c.fence == fence
+        select(t.attempts)
+        .join(t.nodes, t.nodes.c.name == t.attempts.c.node)
+        .where(
+            t.attempts.c.id == attempt,
+            t.attempts.c.done_at.is_(None),
+            t.attempts.c.fence == fence,
+            t.nodes.c.fence == fence,
         )
     ).first()
     if row is None:
@@ -312,13 +118,15 @@ def _job_of(conn: Connection, attempt: str) -> str | None:
 
 def exposed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int, now: float) -> bool:
     """Data of `page` may leave after this. A cancel that stands ends the call here."""
-    if _open(conn, attempt, fence, "exposed", now) is None:
+    opened = _open(conn, attempt, fence, "exposed", now)
+    if opened is None:
         return False
     part = conn.execute(
         select(t.attempt_faxes).where(t.attempt_faxes.c.attempt == attempt, t.attempt_faxes.c.fax == fax)
     ).first()
     row = fax_row(conn, fax)
-    if part is None or row.state != FaxState.CALLING or row.wish == Wish.CANCEL or page != part.confirmed + 1:
+    good = opened.answered_at is not None and row.state == FaxState.CALLING and row.wish != Wish.CANCEL
+    if part is None or not good or page != part.confirmed + 1:
         note(conn, attempt, "attempt.not_exposed", now=now, job=row.job, data={"fax": fax, "page": page})
         return False
     conn.execute(
@@ -368,11 +176,15 @@ Ladder = Sequence[tuple[float, str, str, str]]
 
 
 def done(conn: Connection, attempt: str, *, outcome: Outcome, fence: int, now: float, ladder: Ladder = ()) -> bool:
-    """The call is over and its result is known: close the attempt, let the law decide over each fax."""
+    """The call is over: close the attempt, let the law decide over each fax.
+
+    The result is known, unless the call worker died: what it had heard from the far end died with it, so a page that
+    was exposed is in doubt (spine section 5).
+    """
     row = _open(conn, attempt, fence, "done", now)
     if row is None:
         return False
-    _close(conn, row, outcome, known=True, now=now, ladder=ladder)
+    _close(conn, row, outcome, known=not outcome.worker_died, now=now, ladder=ladder)
     return True
 
 
@@ -382,7 +194,7 @@ def open_strangers(conn: Connection, *, fence: int) -> Sequence[Row[Any]]:
 
 
 def recover(conn: Connection, attempt: str, *, now: float) -> None:
-    """Close an attempt of an earlier incarnation by what its marks say (spine section 5)."""
+    """Close an attempt that nobody saw end by what its marks say (spine section 5)."""
     row = conn.execute(select(t.attempts).where(t.attempts.c.id == attempt, t.attempts.c.done_at.is_(None))).first()
     if row is None:
         return
@@ -418,6 +230,8 @@ def _close(conn: Connection, attempt: Row[Any], outcome: Outcome, *, known: bool
         )
     )
     conn.execute(update(t.attempt_faxes).where(t.attempt_faxes.c.attempt == attempt.id).values(open=False))
+    if outcome.worker_died:
+        note(conn, attempt.number, NUMBER_KILLED, now=now, data={"attempt": attempt.id})
     data = {"cause": outcome.cause.value, "detail": outcome.detail[:400], "known": known}
     note(conn, attempt.id, "attempt.done", now=now, job=_job_of(conn, attempt.id), data=data)
     for part in parts:
@@ -434,8 +248,10 @@ def _close_fax(
     settings = from_snapshot(conn.execute(select(t.jobs.c.settings).where(t.jobs.c.id == row.job)).scalar_one())
     counted = attempt.answered_at is not None and not outcome.resume
     tries = row.tries + (1 if counted else 0)
-    _settle_page(conn, part, row.id, known=known, doubtful=outcome.doubtful, now=now)
-    decision = _decide(conn, row, part, outcome, known=known, tries=tries, settings=settings, now=now)
+    _settle_pages(conn, part, known=known, doubtful=outcome.doubtful, now=now)
+    decision = _decide(conn, row, outcome, tries=tries, settings=settings, now=now)
+    if not known and isinstance(decision, Again):
+        decision = replace(decision, at=max(decision.at, now + REDIAL_AFTER_CRASH))
     ceilings_left = row.dials < settings["max_dials"] and tries < settings["max_tries"]
     closing = close(
         known=known,
@@ -449,84 +265,115 @@ def _close_fax(
         latest=row.latest,
         now=now,
     )
-    _apply(conn, row, attempt, closing, tries, InDoubt(settings["in_doubt"]), now)
+    if closing.state is FaxState.HELD and isinstance(decision, Again):
+        closing = replace(closing, until=decision.at, number=decision.number)
+    if closing.in_doubt:
+        _go_on_in_doubt(conn, row, attempt.id, InDoubt(settings["in_doubt"]), tries, now)
+    else:
+        _apply(conn, row, closing, tries, now)
+        if closing.state is FaxState.UNKNOWN:
+            reports.unknown(conn, row.id, attempt.id, now)
 
 
-def _settle_page(conn: Connection, part: Row[Any], fax: str, *, known: bool, doubtful: bool, now: float) -> None:
-    """The page that was exposed and not confirmed: doubtful when it may have arrived, else unsent again."""
-    for page in _ledger(conn, fax, part.number_index, PageState.EXPOSED):
-        state = PageState.DOUBTFUL if doubtful or not known else PageState.UNSENT
-        _set_page(conn, fax, part.number_index, page, state, part.attempt, now)
+def _settle_pages(conn: Connection, part: Row[Any], *, known: bool, doubtful: bool, now: float) -> None:
+    """The page that was exposed and not confirmed: doubtful when it may have arrived, now or earlier, else unsent."""
+    earlier = doubted_pages(conn, part.fax, part.number_index)
+    for page in pages_in(conn, part.fax, part.number_index, PageState.EXPOSED):
+        state = PageState.DOUBTFUL if doubtful or not known or page in earlier else PageState.UNSENT
+        _set_page(conn, part.fax, part.number_index, page, state, part.attempt, now)
 
 
 def _decide(
-    conn: Connection,
-    row: Row[Any],
-    part: Row[Any],
-    outcome: Outcome,
-    *,
-    known: bool,
-    tries: int,
-    settings: Any,
-    now: float,
+    conn: Connection, row: Row[Any], outcome: Outcome, *, tries: int, settings: Effective, now: float
 ) -> Decision:
+    """The retry law on an outcome at the fax's present number, the attempt being closed included in the counts."""
     causes = conn.execute(
         select(t.attempts.c.cause)
         .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
-        .where(and_(t.attempt_faxes.c.fax == row.id, t.attempt_faxes.c.number_index == part.number_index))
-        .order_by(t.attempts.c.planned_at)
+        .where(
+            t.attempt_faxes.c.fax == row.id,
+            t.attempt_faxes.c.number_index == row.number_index,
+            t.attempts.c.done_at.is_not(None),
+        )
+        .order_by(t.attempts.c.planned_at, t.attempts.c.id)
     ).scalars()
-    policy = RetryPolicy.of(settings)
-    decision = decide(
+    return decide(
         outcome,
-        Tally(row.dials, tries, tuple(Cause(c) for c in causes if c)),
-        policy=policy,
+        Tally(row.dials, tries, tuple(Cause(c) for c in causes)),
+        policy=RetryPolicy.of(settings),
         numbers=len(row.numbers),
-        number=part.number_index,
-        zone=row.numbers[part.number_index].get("zone", "UTC"),
+        number=row.number_index,
+        zone=row.numbers[row.number_index].get("zone", "UTC"),
         now=now,
     )
-    if not known and isinstance(decision, Again):
-        return replace(decision, at=max(decision.at, now + REDIAL_AFTER_CRASH))
-    return decision
 
 
-def _apply(
-    conn: Connection, row: Row[Any], attempt: Row[Any], closing: Closing, tries: int, policy: InDoubt, now: float
-) -> None:
+def exhausted(conn: Connection, row: Row[Any], settings: Effective, now: float) -> bool:
+    """True when the law allows no further dial: ceilings used up, or the number is never to be dialled again.
+
+    Asked before each plan, because a fax that was held at the close of a call has not been asked yet.
+    """
+    last = _last_outcome(conn, row)
+    if last is None:
+        return bool(row.dials >= settings["max_dials"] or row.tries >= settings["max_tries"])
+    return isinstance(_decide(conn, row, last, tries=row.tries, settings=settings, now=now), Stop)
+
+
+def _last_outcome(conn: Connection, row: Row[Any]) -> Outcome | None:
+    """What the last call to the present number came to, as far as the law wants to know."""
+    last = conn.execute(
+        select(t.attempts.c.cause, t.attempts.c.outcome)
+        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
+        .where(
+            t.attempt_faxes.c.fax == row.id,
+            t.attempt_faxes.c.number_index == row.number_index,
+            t.attempts.c.done_at.is_not(None),
+        )
+        .order_by(t.attempts.c.planned_at.desc(), t.attempts.c.id.desc())
+        .limit(1)
+    ).first()
+    if last is None:
+        return None
+    in_doubt = last.cause == Cause.IN_DOUBT.value  # the policy has decided; the law sees an interruption
+    return Outcome(Cause.LINE_FAULT if in_doubt else Cause(last.outcome["cause"]), resume=last.outcome["resume"])
+
+
+def _apply(conn: Connection, row: Row[Any], closing: Closing, tries: int, now: float) -> None:
     values: dict[str, Any] = {"tries": tries}
-    if closing.state is FaxState.WAITING and closing.number is not None:
+    if closing.number is not None:
         values |= {"number_index": closing.number, "e164": row.numbers[closing.number]["e164"]}
-    if closing.in_doubt:
-        first = 1 if policy is InDoubt.MARKED else _confirmed(conn, row.id, row.number_index) + 1
-        last = row.pages if policy is InDoubt.MARKED else first
-        values |= {"in_doubt_used": True, "mark_from": first, "mark_to": last}
-        if policy is InDoubt.MARKED:
-            _forget_pages(conn, row.id, row.number_index, attempt.id, now)
-    cause = _last_connected(conn, row.id) or closing.cause if closing.state is FaxState.FAILED else closing.cause
-    until = closing.until or 0.0
-    if closing.in_doubt:
-        until = max(until, now + REDIAL_AFTER_CRASH)
-    move(conn, row.id, closing.state, now=now, cause=cause, until=until, values=values)
-    if closing.in_doubt:
-        reports.doubt(conn, row.id, attempt.id, now)
+    failed, held = closing.state is FaxState.FAILED, closing.state is FaxState.HELD
+    cause = last_cause(conn, row.id) or closing.cause if failed else closing.cause
+    reason = HELD_BY_OPERATOR if held else ""
+    move(conn, row.id, closing.state, now=now, cause=cause, reason=reason, until=closing.until or 0.0, values=values)
 
 
-def _last_connected(conn: Connection, fax: str) -> Cause | None:
-    """The cause of the last attempt that connected: what a fax fails with (spine section 2)."""
-    cause = conn.execute(
+def _go_on_in_doubt(conn: Connection, row: Row[Any], attempt: str, policy: InDoubt, tries: int, now: float) -> None:
+    """Policies `remaining` and `marked`: once more, with the mark; the sender is told now."""
+    index = row.number_index
+    first, last = 1, row.pages
+    if policy is InDoubt.REMAINING:
+        first = last = confirmed_pages(conn, row.id, index) + 1
+    else:
+        for page in pages_in(conn, row.id, index, PageState.CONFIRMED):
+            _set_page(conn, row.id, index, page, PageState.UNSENT, attempt, now)
+    values = {"tries": tries, "in_doubt_used": True, "mark_from": first, "mark_to": last}
+    until = now + REDIAL_AFTER_CRASH
+    move(conn, row.id, FaxState.WAITING, now=now, cause=Cause.IN_DOUBT, until=until, values=values)
+    reports.doubt(conn, row.id, attempt, now)
+
+
+def last_cause(conn: Connection, fax: str) -> Cause | None:
+    """What a fax fails with: the cause of the last attempt that connected, else of the last (spine section 2)."""
+    query = (
         select(t.attempts.c.cause)
         .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
-        .where(t.attempt_faxes.c.fax == fax, t.attempts.c.answered_at.is_not(None))
-        .order_by(t.attempts.c.planned_at.desc())
-    ).scalar()
+        .where(t.attempt_faxes.c.fax == fax, t.attempts.c.done_at.is_not(None))
+        .order_by(t.attempts.c.answered_at.is_(None), t.attempts.c.planned_at.desc(), t.attempts.c.id.desc())
+        .limit(1)
+    )
+    cause = conn.execute(query).scalar()
     return Cause(cause) if cause else None
-
-
-def _forget_pages(conn: Connection, fax: str, index: int, attempt: str, now: float) -> None:
-    """Policy `marked`: all pages go again, each with its mark."""
-    for page in _ledger(conn, fax, index, PageState.CONFIRMED) + _ledger(conn, fax, index, PageState.DOUBTFUL):
-        _set_page(conn, fax, index, page, PageState.UNSENT, attempt, now)
 
 
 def oldest_callable(conn: Connection, *, now: float) -> Mapping[str, float | None]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any  # rows as plain JSON
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Column, Connection, RowMapping, select
 
+from faxgw.fax.errors import Refused
 from faxgw.store import schema as t
 from faxgw.store.journal import of_entity
 from faxgw.store.reports import page_counts
 
 MAX_FOUND = 200
 """Faxes of one job shown at most."""
+MIN_BEGINNING = 6
+"""Characters of an id that say which one is meant, at least."""
 
 
 def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
@@ -20,7 +24,10 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
 
     Args:
         conn: The unit's connection.
-        ident: An id, in any case, or the beginning of one (at least six characters).
+        ident: An id, in any case, or the beginning of one (at least MIN_BEGINNING characters).
+
+    Raises:
+        Refused: If several ids begin so.
     """
     job, message = _resolve(conn, ident)
     if job is None and message is None:
@@ -40,24 +47,34 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
 
 
 def _resolve(conn: Connection, ident: str) -> tuple[str | None, str | None]:
-    if len(ident) < 6:
-        return None, None
-    like = ident.replace("%", "").replace("_", r"\_") + "%"
-
-    def first(column: Any, *more: Any) -> Any:
-        return conn.execute(select(column, *more).where(column.like(like, escape="\\")).limit(1)).first()
-
-    if row := first(t.faxes.c.id, t.faxes.c.job):
-        job = row.job
-    elif row := first(t.jobs.c.id):
-        job = row.id
-    elif row := first(t.attempt_faxes.c.attempt, t.attempt_faxes.c.fax):
-        job = conn.execute(select(t.faxes.c.job).where(t.faxes.c.id == row.fax)).scalar_one()
-    elif row := first(t.messages.c.id, t.messages.c.job):
-        return row.job, row.id
+    """(job, message) that an id, or the beginning of one, means."""
+    if (fax := _one(conn, t.faxes.c.id, ident.upper())) is not None:
+        job = conn.execute(select(t.faxes.c.job).where(t.faxes.c.id == fax)).scalar_one()
+    elif (job := _one(conn, t.jobs.c.id, ident.upper())) is not None:
+        pass
+    elif (attempt := _one(conn, t.attempts.c.id, ident.lower())) is not None:
+        query = select(t.faxes.c.job).join(t.attempt_faxes, t.attempt_faxes.c.fax == t.faxes.c.id)
+        job = conn.execute(query.where(t.attempt_faxes.c.attempt == attempt)).scalar()
+    elif (message := _one(conn, t.messages.c.id, ident.lower())) is not None:
+        return conn.execute(select(t.messages.c.job).where(t.messages.c.id == message)).scalar(), message
     else:
         return None, None
     return job, conn.execute(select(t.jobs.c.message).where(t.jobs.c.id == job)).scalar()
+
+
+def _one(conn: Connection, column: Column[str], beginning: str) -> str | None:
+    """The one id that begins so; by the index.
+
+    Raises:
+        Refused: If several do: nothing is done to a fax that was not meant.
+    """
+    if len(beginning) < MIN_BEGINNING or not re.fullmatch(r"[A-Za-z0-9_]+", beginning):
+        return None
+    after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+    found = list(conn.execute(select(column).where(column >= beginning, column < after).limit(2)).scalars())
+    if len(found) > 1 and beginning not in found:
+        raise Refused(f"{beginning} is ambiguous", public=f"Several begin with {beginning}; give more of it.")
+    return (beginning if beginning in found else found[0]) if found else None
 
 
 def _message(conn: Connection, message: str) -> Mapping[str, Any]:
@@ -82,13 +99,14 @@ def _fax(conn: Connection, row: RowMapping) -> Mapping[str, Any]:
 
 
 def fax_ids(conn: Connection, ident: str) -> Sequence[str]:
-    """The faxes an id means: a fax itself, or all faxes of a job or message."""
+    """The faxes an id means: a fax itself, or all faxes of a job or message.
+
+    Raises:
+        Refused: If several ids begin so.
+    """
+    if (fax := _one(conn, t.faxes.c.id, ident.upper())) is not None:
+        return [fax]
     job, _message_id = _resolve(conn, ident)
-    exact = conn.execute(
-        select(t.faxes.c.id).where(or_(t.faxes.c.id == ident, t.faxes.c.id.like(ident + "%"))).limit(1)
-    ).scalar()
-    if exact is not None:
-        return [exact]
     if job is None:
         return []
     return list(conn.execute(select(t.faxes.c.id).where(t.faxes.c.job == job).order_by(t.faxes.c.position)).scalars())

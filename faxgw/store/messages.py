@@ -27,32 +27,34 @@ PAUSE = 30.0
 """Seconds before a walk that failed by our fault is tried again."""
 
 
-def recipient_key(owner: str, sender: str, message_id: str, sha256: str, recipient: str) -> str:
+def recipient_key(customer: str, owner: str, sender: str, message_id: str, sha256: str, recipient: str) -> str:
     """The idempotency key of one recipient of one mail."""
-    parts = "\x00".join((owner, sender.lower(), message_id, sha256, recipient))
+    parts = "\x00".join((customer, owner, sender.lower(), message_id, sha256, recipient))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def owner_of(mail: MailSubmission) -> str:
-    """The AUTH login, else the authorised envelope sender (spine section 1)."""
-    return mail.principal.login or mail.sender
+    """The AUTH login, else the authorised envelope sender (spine section 1); else how it came: the operator."""
+    return mail.principal.login or mail.sender or mail.principal.how
 
 
 def accept(conn: Connection, mail: MailSubmission) -> str:
     """Commit a mail: message, recipients, keys, event. Returns the id of the first message when all is known already.
 
     A recipient known in the last 24 h is linked, not sent again, unless the first failed, expired, was cancelled
-    or refused. Run again after an uncertain commit, it finds its own id and is done.
+    or refused; a recipient that stands twice in one mail is linked to itself. Run again after an uncertain commit, it
+    finds its own id and is done.
     """
     if conn.execute(select(t.messages.c.id).where(t.messages.c.id == mail.message)).first() is not None:
         return ""
     owner, now = owner_of(mail), mail.received_at
     known: list[str] = []
-    keys = []
+    keys: list[str] = []
     for r in mail.recipients:
-        key = recipient_key(owner, mail.sender, mail.message_id, mail.file.sha256, f"{r.number_e164}/{r.sub_address}")
-        first = _still_good(conn, key, now)
-        known.append(first)
+        recipient = f"{r.number_e164}/{r.sub_address}"
+        customer = mail.principal.customer
+        key = recipient_key(customer, owner, mail.sender, mail.message_id, mail.file.sha256, recipient)
+        known.append(_still_good(conn, key, now) or (mail.message if key in keys else ""))
         keys.append(key)
     if known and all(known):
         note(conn, known[0], "message.duplicate", now=now, who=owner, data={"size": mail.file.size})
@@ -177,7 +179,7 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[L
                 row.received_at,
                 row.customer,
                 row.user,
-                row.login or row.sender,
+                row.login or row.sender or row.how,
                 row.sender,
                 row.message_id,
                 row.subject,
@@ -205,13 +207,23 @@ def held_by(conn: Connection, message: str, fence: int) -> bool:
     )
 
 
-def put_back(conn: Connection, message: str, *, fence: int, now: float, why: str) -> None:
-    """A walk failed by our fault: try again later."""
+def put_back(conn: Connection, message: str, *, fence: int, now: float, why: str, uncounted: int = 0) -> None:
+    """A walk failed by our fault: try again later.
+
+    Args:
+        conn: The unit's connection.
+        message: The message.
+        fence: Whose lease it must be under.
+        now: Unix seconds.
+        why: For the journal.
+        uncounted: Tries given back: 1 where store or disk could not take part, and the mail was not looked at.
+    """
     if held_by(conn, message, fence):
+        tries = t.messages.c.tries - uncounted
         conn.execute(
             update(t.messages)
             .where(t.messages.c.id == message)
-            .values(lease_fence=None, lease_until=None, not_before=now + PAUSE)
+            .values(lease_fence=None, lease_until=None, not_before=now + PAUSE, tries=tries)
         )
         note(conn, message, "message.put_back", now=now, data={"why": why[:400]})
 

@@ -20,8 +20,8 @@ PAUSES = (15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 4000.0)
 """Seconds before the next try; the last repeats (Postfix: 300 to 4000 s; the first two are shorter)."""
 LIFETIME = 5 * 86400.0
 """Seconds after which an item is dead (Postfix maximal_queue_lifetime)."""
-LEASE = 300.0
-"""Seconds a try may last."""
+LEASE = 1800.0
+"""Seconds a try may last; a relay may take 10 minutes for its reply to the final dot (RFC 5321 section 4.5.3.2.6)."""
 
 
 def put(

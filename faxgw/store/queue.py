@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
@@ -18,7 +18,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.store import reports
 from faxgw.store import schema as t
-from faxgw.store.journal import note
+from faxgw.store.journal import note, note_all
 from faxgw.store.messages import held_by
 from faxgw.store.unit import notify
 
@@ -26,12 +26,31 @@ RENDER_TOPIC = "render"
 """Noted when a job waits for its pages."""
 CALL_TOPIC = "call"
 """Noted when a fax may be ready to be called."""
+WISH_TOPIC = "wish"
+"""Noted when somebody wishes something of a fax in a call."""
+NUMBER_KILLED = "number.killed_worker"
+"""Event of a number: a call to it ended a call worker."""
+NUMBER_TRUSTED = "number.trusted"
+"""Event of a number: an operator lets it be called once more."""
 RENDER_LEASE = 360.0
 """Seconds one rendering may last: the page process ends it after 300."""
 MAX_RENDER_TRIES = 3
 """Tries to make the pages of a job before it fails."""
 RENDER_PAUSE = 20.0
 """Seconds before a rendering that failed by our fault is tried again."""
+EXPIRED_AT_ONCE = 25
+"""Faxes expired in one unit, which may last 100 ms (spine section 7)."""
+TRIES_USED_UP = "The gateway could not make the pages of this fax."
+"""Public reason of a fax whose rendering was interrupted MAX_RENDER_TRIES times."""
+HELD_BY_OPERATOR = "held by an operator"
+"""Reason of a fax that somebody held."""
+HELD_BY_KILLS = "calls to this number ended our call worker several times"
+"""Reason of a fax to a number that kills workers (spine section 5)."""
+HELD_BY_RESTORE = "restore"
+"""Reason of a fax held because a backup was restored: it neither expires nor is reported (spine section 9)."""
+
+OPEN = tuple(state for state in FaxState if not state.final)
+"""States that a fax leaves again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +127,9 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
             for f in job.faxes
         ],
     )
-    conn.execute(
-        insert(t.job_documents),
-        [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)],
-    )
+    documents = [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)]
+    if documents:
+        conn.execute(insert(t.job_documents), documents)
     if job.message is not None:
         conn.execute(
             update(t.messages)
@@ -126,8 +144,7 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
             )
         note(conn, job.message, "message.walked", now=now, job=job.id)
     note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
-    for fax in job.faxes:
-        note(conn, fax.id, "fax.accepted", now=now, job=job.id)
+    note_all(conn, [fax.id for fax in job.faxes], "fax.accepted", now=now, job=job.id)
     notify(conn, RENDER_TOPIC)
     return True
 
@@ -153,7 +170,7 @@ def move(
     who: str = "gateway",
     cause: Cause | None = None,
     reason: str = "",
-    until: float = 0.0,
+    until: float | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> None:
     """Change a fax's state: transition checked, event written, the job finished with its last fax.
@@ -166,7 +183,7 @@ def move(
         who: Who did it, for the journal.
         cause: Why; kept on the row.
         reason: Public words, kept on the row.
-        until: WAITING: not before, Unix seconds.
+        until: Not to be dialled before, Unix seconds; None: as it was (a hold does not shorten a pause).
         values: Further columns.
 
     Raises:
@@ -176,12 +193,15 @@ def move(
     row = fax_row(conn, fax)
     old = FaxState(row.state)
     check_transition(old, to)
-    changed: dict[str, Any] = {"state": to.value, "since": now, "version": row.version + 1, "until": until}
+    changed: dict[str, Any] = {"state": to.value, "since": now, "version": row.version + 1}
     changed |= {"reason": reason[:400], **(values or {})}
+    changed |= {} if until is None else {"until": until}
     if cause is not None:
         changed["cause"] = cause.value
+    if to.final or to is FaxState.HELD:
+        changed["wish"] = Wish.NONE.value
     if to.final:
-        changed |= {"finished_at": now, "wish": Wish.NONE.value}
+        changed["finished_at"] = now
     done = conn.execute(update(t.faxes).where(t.faxes.c.id == fax, t.faxes.c.version == row.version).values(**changed))
     if done.rowcount != 1:
         raise Stale(f"fax {fax} changed under us")
@@ -222,7 +242,10 @@ class LeasedJob:
 
 
 def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedJob]:
-    """Lease jobs without pages, express first; their accepted faxes are rendering from here."""
+    """Lease jobs without pages, express first; their accepted faxes are rendering from here.
+
+    A fax whose lease was lost goes back to accepted first. A job that was lost MAX_RENDER_TRIES times has failed.
+    """
     free = or_(t.jobs.c.lease_fence.is_(None), t.jobs.c.lease_fence < fence, t.jobs.c.lease_until < now)
     wanted = (
         select(t.jobs.c.id)
@@ -240,23 +263,29 @@ def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> 
     leased = []
     for job in conn.execute(wanted).scalars().all():
         row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
+        lost = _in_state(conn, job, FaxState.RENDERING)
+        if row.render_tries >= MAX_RENDER_TRIES:
+            for fax in (*lost, *_in_state(conn, job, FaxState.ACCEPTED)):
+                move(conn, fax, FaxState.FAILED, now=now, cause=Cause.RENDERING_FAILED, reason=TRIES_USED_UP)
+            continue
+        for fax in lost:
+            move(conn, fax, FaxState.ACCEPTED, now=now, reason="lease lost")
         conn.execute(
             update(t.jobs)
             .where(t.jobs.c.id == job)
             .values(lease_fence=fence, lease_until=now + RENDER_LEASE, render_tries=row.render_tries + 1)
         )
-        ids = []
-        states = conn.execute(
-            select(t.faxes.c.id, t.faxes.c.state).where(
-                t.faxes.c.job == job, t.faxes.c.state.in_([FaxState.ACCEPTED, FaxState.RENDERING])
-            )
-        ).all()
-        for fax in states:
-            if fax.state == FaxState.ACCEPTED:
-                move(conn, fax.id, FaxState.RENDERING, now=now)
-            ids.append(fax.id)
-        leased.append(LeasedJob(job, row.render_tries + 1, row.settings, _documents(conn, job), tuple(ids)))
+        faxes = _in_state(conn, job, FaxState.ACCEPTED)
+        for fax in faxes:
+            move(conn, fax, FaxState.RENDERING, now=now)
+        leased.append(LeasedJob(job, row.render_tries + 1, row.settings, _documents(conn, job), tuple(faxes)))
     return leased
+
+
+def _in_state(conn: Connection, job: str, state: FaxState) -> list[str]:
+    """The faxes of a job that are in a state, in order."""
+    where = (t.faxes.c.job == job) & (t.faxes.c.state == state)
+    return list(conn.execute(select(t.faxes.c.id).where(where).order_by(t.faxes.c.position)).scalars())
 
 
 def _documents(conn: Connection, job: str) -> tuple[Mapping[str, Any], ...]:
@@ -269,8 +298,7 @@ def _rendering(conn: Connection, job: str, fence: int) -> list[str] | None:
     row = conn.execute(select(t.jobs.c.lease_fence).where(t.jobs.c.id == job, t.jobs.c.body_key.is_(None))).first()
     if row is None or row.lease_fence != fence:
         return None
-    where = (t.faxes.c.job == job) & (t.faxes.c.state == FaxState.RENDERING)
-    return list(conn.execute(select(t.faxes.c.id).where(where).order_by(t.faxes.c.position)).scalars())
+    return _in_state(conn, job, FaxState.RENDERING)
 
 
 def rendered(
@@ -285,6 +313,8 @@ def rendered(
     now: float,
 ) -> bool:
     """The body is durable and n is fixed: the job's faxes are ready. False when the lease was lost."""
+    if conn.execute(select(t.jobs.c.body_key).where(t.jobs.c.id == job)).scalar() == body.key:
+        return True
     found = _rendering(conn, job, fence)
     if found is None:
         return False
@@ -306,6 +336,22 @@ def rendered(
     for fax in found:
         move(conn, fax, FaxState.READY, now=now)
     return True
+
+
+def rendering_put_back(conn: Connection, job: str, *, fence: int, now: float, why: str) -> None:
+    """Store or disk could not take part in a rendering: later again, and no try is counted."""
+    found = _rendering(conn, job, fence)
+    if found is None:
+        return
+    conn.execute(
+        update(t.jobs)
+        .where(t.jobs.c.id == job)
+        .values(
+            lease_fence=None, lease_until=None, not_before=now + RENDER_PAUSE, render_tries=t.jobs.c.render_tries - 1
+        )
+    )
+    for fax in found:
+        move(conn, fax, FaxState.ACCEPTED, now=now, reason=why)
 
 
 def rendering_failed(
@@ -344,30 +390,50 @@ def wish(conn: Connection, fax: str, what: Wish, *, who: str, now: float) -> Fax
     """
     row = fax_row(conn, fax)
     state = FaxState(row.state)
-    to = FaxState.CANCELLED if what is Wish.CANCEL else FaxState.HELD
-    if state is not FaxState.CALLING:
-        move(conn, fax, to, now=now, who=who, cause=Cause.CANCELLED if to is FaxState.CANCELLED else None)
-        return to
-    conn.execute(update(t.faxes).where(t.faxes.c.id == fax).values(wish=what.value, wish_by=who))
-    note(conn, fax, f"fax.wish.{what.value}", now=now, who=who, job=row.job)
-    notify(conn, "wish")
-    return state
+    if state is FaxState.CALLING:
+        _wish_in_call(conn, row, what, who, now)
+        return state
+    if what is Wish.CANCEL:
+        move(conn, fax, FaxState.CANCELLED, now=now, who=who, cause=Cause.CANCELLED)
+        return FaxState.CANCELLED
+    move(conn, fax, FaxState.HELD, now=now, who=who, reason=HELD_BY_OPERATOR)
+    return FaxState.HELD
+
+
+def _wish_in_call(conn: Connection, row: Row[Any], what: Wish, who: str, now: float) -> None:
+    """Cancel outweighs hold, whichever came first (spine section 2)."""
+    if row.wish == Wish.CANCEL:
+        return
+    conn.execute(update(t.faxes).where(t.faxes.c.id == row.id).values(wish=what.value, wish_by=who[:64]))
+    note(conn, row.id, f"fax.wish.{what.value}", now=now, who=who, job=row.job)
+    notify(conn, WISH_TOPIC)
 
 
 def release(conn: Connection, fax: str, *, who: str, now: float) -> FaxState:
-    """Let a held fax go on."""
+    """Let a held fax go on, not before its pause is over; take back a hold that waits for the end of a call.
+
+    Returns:
+        The state the fax is in now.
+    """
     row = fax_row(conn, fax)
+    if row.state == FaxState.CALLING and row.wish == Wish.HOLD:
+        conn.execute(update(t.faxes).where(t.faxes.c.id == fax).values(wish=Wish.NONE.value, wish_by=""))
+        note(conn, fax, "fax.wish.withdrawn", now=now, who=who, job=row.job)
+        return FaxState.CALLING
+    if row.reason == HELD_BY_KILLS:
+        note(conn, row.e164, NUMBER_TRUSTED, now=now, who=who, job=row.job)
     to = FaxState.READY if row.pages else FaxState.ACCEPTED
     move(conn, fax, to, now=now, who=who)
     return to
 
 
-def expire(conn: Connection, *, now: float, limit: int = 200) -> int:
+def expire(conn: Connection, *, now: float, limit: int = EXPIRED_AT_ONCE) -> int:
     """Faxes whose latest time has passed expire; returns how many. Calls in progress are left to their close."""
-    states = [FaxState.ACCEPTED, FaxState.RENDERING, FaxState.READY, FaxState.WAITING, FaxState.HELD]
+    states = [state for state in OPEN if state not in (FaxState.CALLING, FaxState.HELD)]
+    may = or_(t.faxes.c.state.in_(states), and_(t.faxes.c.state == FaxState.HELD, t.faxes.c.reason != HELD_BY_RESTORE))
     rows = conn.execute(
         select(t.faxes.c.id, t.faxes.c.cause)
-        .where(t.faxes.c.state.in_(states), t.faxes.c.latest.is_not(None), t.faxes.c.latest < now)
+        .where(may, t.faxes.c.latest.is_not(None), t.faxes.c.latest < now)
         .limit(limit)
     ).all()
     for row in rows:
@@ -377,7 +443,7 @@ def expire(conn: Connection, *, now: float, limit: int = 200) -> int:
 
 def overview(conn: Connection, *, limit: int, final: bool) -> Sequence[Mapping[str, Any]]:
     """Faxes with what an operator wants to see, those not final first, newest first."""
-    where = t.faxes.c.finished_at.is_(None) if not final else t.faxes.c.id.is_not(None)
+    where = t.faxes.c.state.in_(OPEN) if not final else t.faxes.c.id.is_not(None)
     rows = conn.execute(
         select(t.faxes, t.jobs.c.owner, t.jobs.c.subject, t.jobs.c.accepted_at)
         .join(t.jobs, t.jobs.c.id == t.faxes.c.job)
@@ -391,14 +457,15 @@ def overview(conn: Connection, *, limit: int, final: bool) -> Sequence[Mapping[s
 def count_by_state(conn: Connection) -> Mapping[str, int]:
     """Number of faxes in each state that is not final."""
     rows = conn.execute(
-        select(t.faxes.c.state, func.count()).where(t.faxes.c.finished_at.is_(None)).group_by(t.faxes.c.state)
+        select(t.faxes.c.state, func.count()).where(t.faxes.c.state.in_(OPEN)).group_by(t.faxes.c.state)
     )
     return {row.state: row[1] for row in rows}
 
 
 def oldest_open(conn: Connection) -> float | None:
     """When the oldest fax that is not final was accepted, Unix seconds."""
-    return conn.execute(select(func.min(t.jobs.c.accepted_at)).where(t.jobs.c.open > 0)).scalar()
+    query = select(func.min(t.jobs.c.accepted_at)).join(t.faxes, t.faxes.c.job == t.jobs.c.id)
+    return conn.execute(query.where(t.faxes.c.state.in_(OPEN))).scalar()
 
 
 def rendering_waits(conn: Connection) -> bool:

@@ -7,8 +7,11 @@ address that was not authorised.
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any  # rows
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState, PageState
@@ -18,6 +21,8 @@ from faxgw.formats.report_payload import report_to_payload
 from faxgw.store import outbox
 from faxgw.store import schema as t
 
+_Faxes = Select[tuple[str]] | Sequence[str]
+"""Ids of faxes, or the query that finds them."""
 _NAMESPACE = uuid.UUID("6f1d3c1e-2d4b-5c57-9a53-0f0a3f0a7c10")
 """For ids that a repeated unit must find again (RFC 9562 section 5.5)."""
 
@@ -44,6 +49,15 @@ def doubt(conn: Connection, fax: str, attempt: str, now: float) -> None:
     _put(conn, report, f"doubt/{attempt}", now)
 
 
+def unknown(conn: Connection, fax: str, attempt: str, now: float) -> None:
+    """Tell the sender now that a fax ended unknown while others of its job go on (spine section 5: within 60 s)."""
+    row = conn.execute(
+        select(t.jobs.c.id, t.jobs.c.open).join(t.faxes, t.faxes.c.job == t.jobs.c.id).where(t.faxes.c.id == fax)
+    ).one()
+    if row.open:
+        _put(conn, job_report(conn, row.id), f"unknown/{attempt}", now)
+
+
 def _put(conn: Connection, report: JobReport, occasion: str, now: float) -> None:
     payload = report_to_payload(report)
     for address in conn.execute(select(t.jobs.c.report_to).where(t.jobs.c.id == report.job)).scalar_one():
@@ -64,6 +78,8 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
     row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
     settings = from_snapshot(row.settings)
     faxes = conn.execute(select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position)).all()
+    ours = select(t.faxes.c.id).where(t.faxes.c.job == job)
+    counts, lines = _page_counts(conn, ours), _attempt_lines(conn, ours)
     return JobReport(
         job=row.id,
         customer=row.customer,
@@ -72,7 +88,7 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
         in_reply_to=row.in_reply_to,
         accepted_at=row.accepted_at,
         finished_at=row.finished_at,
-        faxes=tuple(_fax_report(conn, f.id, in_doubt=f.id == in_doubt) for f in faxes),
+        faxes=tuple(_fax_report(f, counts[f.id], lines[f.id], in_doubt=f.id == in_doubt) for f in faxes),
         time_zone=settings["time_zone"],
         language=settings["language"],
         billing_code=settings["billing_code"],
@@ -81,54 +97,87 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
     )
 
 
-def _fax_report(conn: Connection, fax: str, *, in_doubt: bool) -> FaxReport:
-    row = conn.execute(select(t.faxes).where(t.faxes.c.id == fax)).one()
-    number = row.numbers[row.number_index]
-    confirmed, doubtful = page_counts(conn, fax)
-    cause = Cause(row.cause) if row.cause else Cause.IN_DOUBT if in_doubt else Cause.OK
+def _fax_report(
+    row: Row[Any], counts: tuple[int, int | None], lines: Sequence[AttemptLine], *, in_doubt: bool
+) -> FaxReport:
+    confirmed, doubtful = counts
+    cause = Cause(row.cause) if row.cause else Cause.OK
     return FaxReport(
         fax=row.id,
         position=row.position,
         number_typed=row.numbers[0]["typed"],
-        number_e164=number["e164"],
+        number_e164=row.numbers[row.number_index]["e164"],
         state=FaxState(row.state),
         cause=Cause.IN_DOUBT if in_doubt else cause,
         in_doubt=in_doubt,
         pages_total=row.pages,
         pages_confirmed=row.pages if row.state == FaxState.SENT else confirmed,
-        doubtful_page=doubtful,
+        doubtful_page=None if row.state == FaxState.SENT else doubtful,
         reason=row.reason if row.state == FaxState.FAILED else "",
-        attempts=tuple(attempt_lines(conn, fax)),
+        attempts=tuple(lines),
         finished_at=row.finished_at,
     )
 
 
 def page_counts(conn: Connection, fax: str) -> tuple[int, int | None]:
     """(longest run of confirmed pages at one number, the page that is in doubt there or None)."""
-    ledger = conn.execute(
-        select(t.page_ledger).where(t.page_ledger.c.fax == fax).order_by(t.page_ledger.c.number_index)
+    return _page_counts(conn, [fax])[fax]
+
+
+def _page_counts(conn: Connection, faxes: _Faxes) -> Mapping[str, tuple[int, int | None]]:
+    """`page_counts` of many faxes.
+
+    The runs are those of the calls: the ledger forgets them when all pages are sent again (policy `marked`).
+    """
+    parts = t.attempt_faxes.c
+    runs = conn.execute(
+        select(parts.fax, parts.number_index, func.max(parts.confirmed).label("run"))
+        .where(parts.fax.in_(faxes))
+        .group_by(parts.fax, parts.number_index)
     ).all()
-    best, doubtful = 0, None
-    for index in {r.number_index for r in ledger}:
-        confirmed = sum(1 for r in ledger if r.number_index == index and r.state == PageState.CONFIRMED)
-        pages = [r.page for r in ledger if r.number_index == index and r.state == PageState.DOUBTFUL]
-        if confirmed >= best:
-            best, doubtful = confirmed, min(pages, default=None)
-    return best, doubtful
+    pages = t.page_ledger.c
+    query = select(pages.fax, pages.number_index, pages.page).where(
+        pages.fax.in_(faxes), pages.state == PageState.DOUBTFUL
+    )
+    doubtful: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row in conn.execute(query):
+        doubtful[row.fax, row.number_index].append(row.page)
+    found: dict[str, tuple[int, int | None]] = defaultdict(lambda: (0, None))
+    for row in runs:
+        doubt = min((p for p in doubtful[row.fax, row.number_index] if p > row.run), default=None)
+        best = found.get(row.fax)
+        if best is None or (row.run, doubt is not None) > (best[0], best[1] is not None):
+            found[row.fax] = (row.run, doubt)
+    return found
 
 
 def attempt_lines(conn: Connection, fax: str) -> list[AttemptLine]:
     """Every closed call of a fax, oldest first."""
+    return _attempt_lines(conn, [fax])[fax]
+
+
+def _attempt_lines(conn: Connection, faxes: _Faxes) -> Mapping[str, list[AttemptLine]]:
+    calls, parts = t.attempts.c, t.attempt_faxes.c
     rows = conn.execute(
-        select(t.attempts, t.attempt_faxes.c.first_page, t.attempt_faxes.c.confirmed)
-        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
-        .where(t.attempt_faxes.c.fax == fax, t.attempts.c.done_at.is_not(None))
-        .order_by(t.attempts.c.planned_at)
+        select(
+            calls.number,
+            calls.planned_at,
+            calls.answered_at,
+            calls.done_at,
+            calls.cause,
+            calls.outcome,
+            parts.fax,
+            parts.first_page,
+            parts.confirmed,
+        )
+        .join(t.attempt_faxes, parts.attempt == calls.id)
+        .where(parts.fax.in_(faxes), calls.done_at.is_not(None))
+        .order_by(calls.planned_at, calls.id)
     ).all()
-    lines = []
+    lines: dict[str, list[AttemptLine]] = defaultdict(list)
     for row in rows:
         outcome = row.outcome or {}
-        lines.append(
+        lines[row.fax].append(
             AttemptLine(
                 number=row.number,
                 started_at=row.planned_at,

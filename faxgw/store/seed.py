@@ -127,6 +127,8 @@ def faults(customers: Sequence[CustomerSection]) -> list[str]:
     seen: dict[str, str] = {}
     for c in customers:
         names = [(f"customer {c.id}", c.id)] + [(f"domain {d.lower()}", c.id) for d in c.domains]
+        names += [(f"address {a.lower()}", c.id) for a in c.addresses]
+        names += [(f"network {ipaddress.ip_network(n)}", c.id) for n in c.networks]
         for user in c.user:
             names += [(f"user {c.id}/{user.name}", c.id), *((f"address {a.lower()}", c.id) for a in user.addresses)]
             names += [(f"login {user.login}", c.id)] if user.login else []

@@ -1,0 +1,281 @@
+"""Which fax may be called now, and the transaction that plans the call (docs/spine.md sections 5 and 6).
+
+What the dispatcher thinks is a proposal; `plan` decides: fence, state, wishes, ceilings, account, trunk and number are
+checked in the very transaction that writes `planned`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any  # rows and JSON columns
+
+from sqlalchemy import Connection, case, exists, func, insert, or_, select
+
+from faxgw.fax.account import AccountState, from_snapshot
+from faxgw.fax.job import FaxState, Mark, Wish
+from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import CallIdentity, StoredFile
+from faxgw.store import directory
+from faxgw.store import schema as t
+from faxgw.store.journal import note
+from faxgw.store.ledger import confirmed_pages, doubted_pages, exhausted, fence_of, last_cause
+from faxgw.store.queue import HELD_BY_KILLS, NUMBER_KILLED, NUMBER_TRUSTED, fax_row, move
+
+ISOLATED_AFTER = 2
+"""Call workers that a number has ended before it gets one of its own (spine section 5)."""
+HELD_AFTER = 3
+"""And before faxes to it are held: it ended its own worker too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A fax that could be called."""
+
+    fax: str
+    job: str
+    customer: str
+    e164: str
+    priority: int
+    until: float
+    accepted_at: float
+
+
+def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -> Sequence[Candidate]:
+    """Faxes that may be called now, none whose number has a call.
+
+    Express first; then the first of each customer, the second of each, …; within a customer the first of each job,
+    the second of each, …: neither a broadcast nor a customer with many jobs hides the others.
+
+    Args:
+        conn: The unit's connection.
+        now: Unix seconds.
+        limit: Most rows.
+        per_customer: Most rows of one customer.
+    """
+    busy = exists().where(t.attempts.c.number == t.faxes.c.e164, t.attempts.c.done_at.is_(None))
+    f, accepted_at = t.faxes.c, t.jobs.c.accepted_at
+    turn = func.row_number().over(partition_by=f.job, order_by=(f.priority.desc(), f.position)).label("turn")
+    waiting = (
+        select(f.id, f.job, f.customer, f.e164, f.priority, f.until, f.position, accepted_at, turn)
+        .join(t.jobs, t.jobs.c.id == f.job)
+        .where(
+            f.state.in_([FaxState.READY, FaxState.WAITING]),
+            f.until <= now,
+            f.earliest <= now,
+            or_(f.latest.is_(None), f.latest >= now),
+            ~busy,
+        )
+        .subquery()
+    )
+    w = waiting.c
+    order = (w.priority.desc(), w.turn, w.accepted_at, w.position)
+    ranked = select(waiting, func.row_number().over(partition_by=w.customer, order_by=order).label("rank")).subquery()
+    rows = conn.execute(
+        select(ranked)
+        .where(ranked.c.rank <= per_customer)
+        .order_by(ranked.c.priority.desc(), ranked.c.rank, ranked.c.accepted_at, ranked.c.position)
+        .limit(limit)
+    ).all()
+    return [Candidate(r.id, r.job, r.customer, r.e164, r.priority, r.until, r.accepted_at) for r in rows]
+
+
+def next_candidate(conn: Connection, *, now: float) -> float | None:
+    """Unix seconds at which the next fax that waits for its time may be called; None when none does."""
+    f = t.faxes.c
+    # SQLite's max of two columns is PostgreSQL's greatest: written as a CASE, both know it.
+    at = case((f.earliest > f.until, f.earliest), else_=f.until)
+    query = select(func.min(at)).where(f.state.in_([FaxState.READY, FaxState.WAITING]), at > now)
+    return conn.execute(query).scalar()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the composing of an attempt needs to know."""
+
+    fax: str
+    job: str
+    customer: str
+    owner: str
+    settings: Mapping[str, Any]
+    """The job's settings snapshot."""
+    body: StoredFile
+    pages: int
+    first: int
+    """First unconfirmed page at the present number, from 1."""
+    marked: tuple[int, ...]
+    """Pages that bear the mark of a possible duplicate when they are sent again."""
+    number: Mapping[str, str]
+    number_index: int
+    kills: int
+    """Call workers that this number has ended."""
+
+
+def prepare(conn: Connection, fax: str) -> Prepared | None:
+    """Look at a fax that is about to be called; None when it is not ready or waiting any more."""
+    row = fax_row(conn, fax)
+    if row.state not in (FaxState.READY, FaxState.WAITING):
+        return None
+    job = conn.execute(select(t.jobs).where(t.jobs.c.id == row.job)).one()
+    first = confirmed_pages(conn, fax, row.number_index) + 1
+    marked = set(doubted_pages(conn, fax, row.number_index))
+    marked |= set(range(row.mark_from, row.mark_to + 1)) if row.mark_from else set()
+    return Prepared(
+        fax=fax,
+        job=row.job,
+        customer=row.customer,
+        owner=job.owner,
+        settings=job.settings,
+        body=StoredFile(job.body_key, job.body_sha256, job.body_size),
+        pages=row.pages,
+        first=first,
+        marked=tuple(sorted(page for page in marked if first <= page <= row.pages)),
+        number=row.numbers[row.number_index],
+        number_index=row.number_index,
+        kills=_kills(conn, row.e164)[0],
+    )
+
+
+def _kills(conn: Connection, number: str) -> tuple[int, bool]:
+    """(call workers that a number has ended, an operator has let it be called again since the last one)."""
+    query = (
+        select(t.events.c.what)
+        .where(t.events.c.entity == number, t.events.c.what.in_([NUMBER_KILLED, NUMBER_TRUSTED]))
+        .order_by(t.events.c.serial)
+    )
+    found = list(conn.execute(query).scalars())
+    return found.count(NUMBER_KILLED), bool(found) and found[-1] == NUMBER_TRUSTED
+
+
+class Then(enum.Enum):
+    """What follows when a call is not planned."""
+
+    LATER = "later"
+    """Look again; the row says everything."""
+    WAIT = "wait"
+    """The fax waits a little, with the reason."""
+    HOLD = "hold"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The attempt was committed."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """No call: why not, and what follows."""
+
+    why: str
+    """For the operator; kept with a fax that waits or is held."""
+    then: Then
+    cause: Cause | None = None
+    """FAIL: what the fax fails with; None: what its calls came to."""
+    public: str = ""
+    """FAIL: further words for the sender."""
+
+
+def plan(
+    conn: Connection,
+    *,
+    attempt: str,
+    prepared: Prepared,
+    tiff: StoredFile,
+    trunk: str,
+    channels: int,
+    identity: CallIdentity,
+    node: str,
+    fence: int,
+    now: float,
+) -> Planned | NotPlanned:
+    """Commit `planned`: the node's decision, whatever the dispatcher thought (spine sections 5 and 6)."""
+    if conn.execute(select(t.attempts.c.id).where(t.attempts.c.id == attempt)).first() is not None:
+        return Planned(attempt)
+    row = fax_row(conn, prepared.fax)
+    against = obstacle(conn, prepared, trunk=trunk, channels=channels, node=node, fence=fence, now=now)
+    if against is not None:
+        return against
+    number = prepared.number["e164"]
+    conn.execute(
+        insert(t.attempts).values(
+            id=attempt,
+            customer=row.customer,
+            trunk=trunk,
+            number=number,
+            call_id=identity.call_id,
+            from_tag=identity.from_tag,
+            branch=identity.branch,
+            cseq=identity.cseq,
+            node=node,
+            fence=fence,
+            mark=Mark.PLANNED.value,
+            planned_at=now,
+        )
+    )
+    conn.execute(
+        insert(t.attempt_faxes).values(
+            attempt=attempt,
+            fax=row.id,
+            number_index=prepared.number_index,
+            first_page=prepared.first,
+            last_page=prepared.pages,
+            exposed=False,
+            confirmed=prepared.first - 1,
+            open=True,
+            tiff_key=tiff.key,
+            tiff_sha256=tiff.sha256,
+            tiff_size=tiff.size,
+        )
+    )
+    note(conn, attempt, "attempt.planned", now=now, job=row.job, data={"fax": row.id, "trunk": trunk})
+    move(conn, row.id, FaxState.CALLING, now=now, values={"dials": row.dials + 1})
+    return Planned(attempt)
+
+
+def obstacle(
+    conn: Connection, prepared: Prepared, *, trunk: str, channels: int, node: str, fence: int, now: float
+) -> NotPlanned | None:
+    """What stands against a call now; asked before the pages are composed, and again by `plan`."""
+    row = fax_row(conn, prepared.fax)
+    settings = from_snapshot(prepared.settings)
+    user = conn.execute(select(t.jobs.c.user).where(t.jobs.c.id == row.job)).scalar_one()
+    states = directory.account_states(conn, row.customer, user)
+    on_trunk = select(func.count()).where(t.attempts.c.trunk == trunk, t.attempts.c.done_at.is_(None))
+    on_number = select(t.attempts.c.id).where(
+        t.attempts.c.number == prepared.number["e164"], t.attempts.c.done_at.is_(None)
+    )
+    kills, trusted = _kills(conn, prepared.number["e164"])
+    later, wait, hold, fail = Then.LATER, Then.WAIT, Then.HOLD, Then.FAIL
+    checks = (
+        (fence_of(conn, node) == fence, "another incarnation runs", later),
+        (row.state in (FaxState.READY, FaxState.WAITING), f"fax is {row.state}", later),
+        (row.wish == Wish.NONE, f"wish {row.wish} stands", later),
+        (row.until <= now and row.earliest <= now, "not yet", later),
+        (row.latest is None or now <= row.latest, "latest time passed", later),
+        (row.number_index == prepared.number_index, "number changed", later),
+        (confirmed_pages(conn, row.id, row.number_index) + 1 == prepared.first, "ledger changed", later),
+        (not exhausted(conn, row, settings, now), "no further dial is allowed", fail),
+        (all(state is AccountState.ACTIVE for state in states), "account suspended", hold),
+        (kills < HELD_AFTER or trusted, HELD_BY_KILLS, hold),
+        (conn.execute(on_trunk).scalar_one() < channels, "trunk full", wait),
+        (conn.execute(on_number).first() is None, "number has a call", wait),
+    )
+    return next((NotPlanned(why, then) for good, why, then in checks if not good), None)
+
+
+def set_aside(conn: Connection, fax: str, verdict: NotPlanned, *, until: float, now: float) -> None:
+    """Write down what follows from an obstacle: wait, hold or fail; nothing when the fax has moved on meanwhile."""
+    row = fax_row(conn, fax)
+    if row.state not in (FaxState.READY, FaxState.WAITING):
+        return
+    if verdict.then is Then.WAIT:
+        move(conn, fax, FaxState.WAITING, now=now, reason=verdict.why, until=until)
+    elif verdict.then is Then.HOLD:
+        move(conn, fax, FaxState.HELD, now=now, reason=verdict.why)
+    elif verdict.then is Then.FAIL:
+        cause = verdict.cause or last_cause(conn, fax) or Cause.CEILING
+        move(conn, fax, FaxState.FAILED, now=now, cause=cause, reason=verdict.public)
