@@ -7,15 +7,18 @@ call set-ups per second. The set is a cache: the planning transaction decides, a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.ports import Line
-from faxgw.store import ledger, queue
+from faxgw.store import planning, queue
+from faxgw.store.planning import Candidate
 
 log = logging.getLogger(__name__)
 
@@ -25,31 +28,48 @@ PER_CUSTOMER = 50
 """Of these, at most so many of one customer, so that a broadcast cannot hide the others."""
 SETUPS_PER_SECOND = 5.0
 """Call set-ups per second of this node (a carrier's clause allows 10; a worker wants a few)."""
+AFTER_FAULT = 30.0
+"""Seconds before a fax is looked at again whose call could not be seen through for a fault of ours."""
+MAX_TURNS = 10_000
+"""Customers and jobs of which the last turn is remembered."""
+NOBODY: Mapping[tuple[str, str], int] = MappingProxyType({})
+"""Nobody had a turn yet."""
 
 
-def fair(waiting: Sequence[ledger.Candidate], taken: Iterable[str] = ()) -> list[ledger.Candidate]:
+Turn = tuple[str, str]
+"""A customer, or a job of a customer: (customer, job), (customer, "")."""
+
+
+def fair(
+    waiting: Sequence[Candidate], taken: Iterable[str] = (), served: Mapping[Turn, int] = NOBODY
+) -> list[Candidate]:
     """The order in which faxes may call: express first; then one of each customer in turn, and of its jobs in turn.
 
     Args:
-        waiting: Candidates, oldest first within a customer.
+        waiting: Candidates, oldest first within a job.
         taken: Numbers that have a call already; each number comes up once at most.
+        served: When customers and jobs had their last turn, as a serial; who never had one comes first.
     """
-    order: list[ledger.Candidate] = []
+    order: list[Candidate] = []
     numbers = set(taken)
     for priority in sorted({c.priority for c in waiting}, reverse=True):
-        customers: dict[str, dict[str, list[ledger.Candidate]]] = defaultdict(lambda: defaultdict(list))
+        customers: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
         for candidate in waiting:
             if candidate.priority == priority:
                 customers[candidate.customer][candidate.job].append(candidate)
-        lanes = {customer: _in_turn(list(jobs.values())) for customer, jobs in customers.items()}
-        for candidate in _in_turn(list(lanes.values())):
+        lanes = []
+        for customer in sorted(customers, key=lambda name: served.get((name, ""), 0)):
+            turns = sorted((served.get((customer, job), 0), place) for place, job in enumerate(customers[customer]))
+            jobs = list(customers[customer].values())
+            lanes.append(_in_turn([jobs[place] for _turn, place in turns]))
+        for candidate in _in_turn(lanes):
             if candidate.e164 not in numbers:
                 numbers.add(candidate.e164)
                 order.append(candidate)
     return order
 
 
-def _in_turn(lanes: list[list[ledger.Candidate]]) -> list[ledger.Candidate]:
+def _in_turn(lanes: list[list[Candidate]]) -> list[Candidate]:
     """The first of each lane, then the second of each, …."""
     longest = max(map(len, lanes), default=0)
     return [lane[i] for i in range(longest) for lane in lanes if i < len(lane)]
@@ -75,7 +95,9 @@ class Dispatcher:
         self._next_setup = 0.0
         self._in_hand: dict[str, str] = {}
         self._rest_until: dict[str, float] = {}
-        self.calling: Station[ledger.Candidate] = Station(
+        self._served: dict[Turn, int] = {}
+        self._turns = itertools.count(1)
+        self.calling: Station[Candidate] = Station(
             "call",
             places=max(1, sum(line.trunks().values())),
             wake=seat.store.listen(queue.CALL_TOPIC),
@@ -85,32 +107,40 @@ class Dispatcher:
             clock=seat.clock,
         )
 
-    async def _take(self, limit: int) -> Sequence[ledger.Candidate]:
+    async def _take(self, limit: int) -> Sequence[Candidate]:
         now = self._seat.clock()
         self._rest_until = {fax: until for fax, until in self._rest_until.items() if until > now}
         waiting = await self._seat.store.read(
-            lambda conn: ledger.candidates(conn, now=now, limit=ACTIVE_SET, per_customer=PER_CUSTOMER)
+            lambda conn: planning.candidates(conn, now=now, limit=ACTIVE_SET, per_customer=PER_CUSTOMER)
         )
         free = [c for c in waiting if c.fax not in self._in_hand and c.fax not in self._rest_until]
-        chosen = fair(free, self._in_hand.values())[:limit]
+        chosen = fair(free, self._in_hand.values(), self._served)[:limit]
         for candidate in chosen:
             self._in_hand[candidate.fax] = candidate.e164
+            self._remember(candidate)
         return chosen
 
-    async def _next_due(self) -> float | None:
-        due = await self._seat.store.read(ledger.next_candidate)
-        rests = list(self._rest_until.values())
-        now = self._seat.clock()
-        soon = [t for t in ([] if due is None else [due]) if t > now] + rests
-        return min(soon, default=None)
+    def _remember(self, candidate: Candidate) -> None:
+        """This customer and this job had their turn; who had theirs longest ago is forgotten first."""
+        for turn in ((candidate.customer, ""), (candidate.customer, candidate.job)):
+            self._served.pop(turn, None)
+            self._served[turn] = next(self._turns)
+        while len(self._served) > MAX_TURNS:
+            del self._served[next(iter(self._served))]
 
-    async def _call(self, candidate: ledger.Candidate) -> None:
+    async def _next_due(self) -> float | None:
+        now = self._seat.clock()
+        due = await self._seat.store.read(lambda conn: planning.next_candidate(conn, now=now))
+        return min([*([] if due is None else [due]), *self._rest_until.values()], default=None)
+
+    async def _call(self, candidate: Candidate) -> None:
+        rest = AFTER_FAULT
         try:
             await self._pace()
             rest = await self._outbound.call(candidate.fax)
+        finally:
             if rest > 0:
                 self._rest_until[candidate.fax] = self._seat.clock() + rest
-        finally:
             self._in_hand.pop(candidate.fax, None)
 
     async def _pace(self) -> None:

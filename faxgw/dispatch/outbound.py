@@ -1,12 +1,13 @@
 """One call: composed, planned, placed, and its result written down (docs/spine.md sections 3 and 5).
 
-The order is the promise: pages composed and durable → `planned` → INVITE → `answered` → ACK → `exposed` → data →
+The order is the promise: pages composed, durable and open → `planned` → INVITE → `answered` → ACK → `exposed` → data →
 `confirmed` → next page → `done`. A mark that cannot be committed answers False, and the line ends the call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -21,12 +22,12 @@ from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import HeaderContext
-from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallDocument, CallIdentity, CallPlan, CallProgress, Line, StoredFile
-from faxgw.store import ledger, queue
+from faxgw.fax.ports import CallDocument, CallPlan, CallProgress, Line, StoredFile
+from faxgw.store import ledger, planning, queue
 from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind
+from faxgw.store.planning import NotPlanned, Prepared, Then
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ INVITE_WITHIN = 2.0
 """Seconds from the commit of `planned` in which the INVITE leaves, or not at all (spine section 5)."""
 REST = 5.0
 """Seconds before a fax that could not be planned, or whose pages could not be composed, is looked at again."""
+
+OBSTACLE_PAUSE = 10.0
+"""Seconds for which a fax waits whose trunk is full or whose number has a call."""
+WISH_PAUSE = 1.0
+"""Seconds before a wish is looked at again that could not be obeyed yet."""
 
 Finished = Callable[[str, Outcome], None]
 
@@ -78,36 +84,53 @@ class Outbound:
         self._describe = describe
         self.live: dict[str, Live] = {}
         """Calls in progress by attempt."""
-        self.killers: dict[str, int] = {}
-        """Numbers that killed a call worker, and how often."""
 
     async def call(self, fax: str) -> float:
         """See one call of a fax through. Returns seconds for which the fax shall rest (0: its row says when)."""
-        seat = self._seat
-        prepared = await seat.store.read(lambda conn: ledger.prepare(conn, fax))
+        prepared = await self._seat.store.read(lambda conn: planning.prepare(conn, fax))
         if prepared is None:
             return 0.0
         settings = from_snapshot(prepared.settings)
+        against = await self._obstacle(prepared, settings)
+        if against is not None:
+            return await self._set_aside(fax, against)
         try:
             tiff = await self._compose(prepared, settings)
+            descriptor = await self._seat.files.open_read(tiff)
         except (ObjectDamaged, PagesDamaged) as exc:
             log.error("stored pages damaged", extra={"event": "fax.damaged", "fax": fax, "why": str(exc)})
-            await self._move(fax, FaxState.FAILED, Cause.DOCUMENT_DAMAGED, exc.public)
-            return REST
+            return await self._set_aside(
+                fax, NotPlanned("stored pages damaged", Then.FAIL, Cause.DOCUMENT_DAMAGED, exc.public)
+            )
         except FaxError as exc:
             log.warning("not composed", extra={"event": "fax.not_composed", "fax": fax, "why": str(exc)})
             return REST
-        planned, identity, trunk = await self._plan(prepared, settings, tiff)
-        if isinstance(planned, ledger.NotPlanned):
-            await seat.files.remove(tiff.key)
-            return await self._not_planned(fax, planned)
-        await self._place(prepared, settings, tiff, planned.attempt, identity, trunk)
-        return 0.0
+        try:
+            return await self._call(prepared, settings, tiff, descriptor)
+        finally:
+            os.close(descriptor)
 
-    async def _compose(self, prepared: ledger.Prepared, settings: Effective) -> StoredFile:
+    def _trunk(self, settings: Effective) -> tuple[str, int]:
+        """The trunk of a call and its channels; none where the line has no such trunk."""
+        trunks = self._line.trunks()
+        trunk = settings["trunk"] or next(iter(trunks), "")
+        return trunk, trunks.get(trunk, 0)
+
+    async def _obstacle(self, prepared: Prepared, settings: Effective) -> NotPlanned | None:
+        """What stands against the call, before pages are composed for nothing."""
+        seat, now = self._seat, self._seat.clock()
+        trunk, channels = self._trunk(settings)
+        if not channels:
+            return NotPlanned(f"no trunk {trunk}".strip(), Then.WAIT)
+        return await seat.store.read(
+            lambda conn: planning.obstacle(
+                conn, prepared, trunk=trunk, channels=channels, node=seat.node, fence=seat.fence, now=now
+            )
+        )
+
+    async def _compose(self, prepared: Prepared, settings: Effective) -> StoredFile:
         """All n pages with their header lines; the call starts at the first unconfirmed one."""
         seat = self._seat
-        marked = tuple(range(prepared.mark_from, prepared.mark_to + 1)) if prepared.mark_from else ()
         body = await seat.files.open_read(prepared.body)
         try:
             composed = await self._client.compose(
@@ -121,7 +144,7 @@ class Outbound:
                         language=settings["language"],
                     ),
                     header=settings["header"],
-                    marked=marked,
+                    marked=prepared.marked,
                 ),
             )
         finally:
@@ -131,73 +154,88 @@ class Outbound:
         finally:
             composed.close()
 
-    async def _plan(
-        self, prepared: ledger.Prepared, settings: Effective, tiff: StoredFile
-    ) -> tuple[ledger.Planned | ledger.NotPlanned, CallIdentity, str]:
-        seat, trunks = self._seat, self._line.trunks()
-        trunk = settings["trunk"] or next(iter(trunks), "")
-        if trunk not in trunks:
-            return ledger.NotPlanned("no trunk", ledger.Then.HOLD), CallIdentity("", "", "", 0), trunk
-        identity = self._line.new_identity(trunk)
-        attempt = seat.id("att")
-        now = seat.clock()
+    async def _call(self, prepared: Prepared, settings: Effective, tiff: StoredFile, descriptor: int) -> float:
+        """Plan and place."""
+        seat = self._seat
+        trunk, channels = self._trunk(settings)
+        identity, attempt, now = self._line.new_identity(trunk), seat.id("att"), seat.clock()
+        asked_at = asyncio.get_running_loop().time()
         planned = await seat.store.run(
-            lambda conn: ledger.plan(
+            lambda conn: planning.plan(
                 conn,
                 attempt=attempt,
                 prepared=prepared,
                 tiff=tiff,
                 trunk=trunk,
-                channels=trunks[trunk],
+                channels=channels,
                 identity=identity,
                 node=seat.node,
                 fence=seat.fence,
                 now=now,
             )
         )
-        return planned, identity, trunk
-
-    async def _not_planned(self, fax: str, planned: ledger.NotPlanned) -> float:
-        log.info("not planned", extra={"event": "fax.not_planned", "fax": fax, "why": planned.why})
-        if planned.then is ledger.Then.HOLD:
-            await self._move(fax, FaxState.HELD, None, planned.why)
-        elif planned.then is ledger.Then.FAIL:
-            await self._move(fax, FaxState.FAILED, Cause.CEILING, "")
-        return REST
-
-    async def _move(self, fax: str, to: FaxState, cause: Cause | None, reason: str) -> None:
-        now = self._seat.clock()
-
-        def unit(conn: Connection) -> None:
-            row = queue.fax_row(conn, fax)
-            if row.state in (FaxState.READY, FaxState.WAITING):
-                queue.move(conn, fax, to, now=now, cause=cause, reason=reason)
-
-        await self._seat.store.run(unit)
-
-    async def _place(
-        self,
-        prepared: ledger.Prepared,
-        settings: Effective,
-        tiff: StoredFile,
-        attempt: str,
-        identity: CallIdentity,
-        trunk: str,
-    ) -> None:
-        seat, number = self._seat, prepared.number["e164"]
-        planned_at = asyncio.get_running_loop().time()
-        live = Live(
-            attempt, prepared.fax, prepared.job, number, trunk, seat.clock(), prepared.pages, CallProgress("planned")
+        if isinstance(planned, NotPlanned):
+            await seat.files.remove(tiff.key)
+            return await self._set_aside(prepared.fax, planned)
+        plan = CallPlan(
+            attempt=attempt,
+            identity=identity,
+            trunk=trunk,
+            number=prepared.number["e164"],
+            sub_address=prepared.number.get("sub", ""),
+            caller=settings["clip"],
+            station_id=settings["csid"],
+            documents=(CallDocument(prepared.fax, descriptor, prepared.pages, prepared.first, prepared.pages),),
+            ecm=settings["ecm"],
+            max_bit_rate=settings["max_bit_rate"],
+            fine=settings["resolution"] == "fine",
+            isolated=prepared.kills >= planning.ISOLATED_AFTER,
+            not_after=asked_at + INVITE_WITHIN,
         )
+        await self._place(plan, prepared)
+        return 0.0
+
+    async def _set_aside(self, fax: str, against: NotPlanned) -> float:
+        """Write down what an obstacle means for the fax; returns seconds to rest."""
+        log.info("not planned", extra={"event": "fax.not_planned", "fax": fax, "why": against.why})
+        if against.then is Then.LATER:
+            return REST
+        now = self._seat.clock()
+        await self._seat.store.run(
+            lambda conn: planning.set_aside(conn, fax, against, until=now + OBSTACLE_PAUSE, now=now)
+        )
+        return 0.0
+
+    async def _place(self, plan: CallPlan, prepared: Prepared) -> None:
+        """Hand the call to the line, and write down what it came to, after every mark it made."""
+        seat, attempt = self._seat, plan.attempt
+        live = Live(
+            attempt,
+            prepared.fax,
+            prepared.job,
+            plan.number,
+            plan.trunk,
+            seat.clock(),
+            prepared.pages,
+            CallProgress("planned"),
+        )
+        marks = Marks(seat, attempt, live)
         self.live[attempt] = live
         try:
-            outcome = await self._dial(prepared, settings, tiff, attempt, identity, trunk, planned_at, live)
+            outcome = await self._line.call(plan, marks)
+        except Exception:  # the task's owner: the line promised not to raise, and nobody saw the call end
+            log.exception("call failed", extra={"event": "call.fault", "attempt": attempt, "fax": prepared.fax})
+            await marks.written()
+            await seat.persist(lambda conn: ledger.recover(conn, attempt, now=seat.clock()))
+            return
         finally:
             self.live.pop(attempt, None)
-        if outcome.worker_died:
-            self.killers[number] = self.killers.get(number, 0) + 1
-        await seat.persist(lambda conn: ledger.done(conn, attempt, outcome=outcome, fence=seat.fence, now=seat.clock()))
-        self._finished(trunk, outcome)
+        await marks.written()
+        ladder = [(at, way, frame.hex(), self._describe(frame)) for at, way, frame in outcome.frames]
+        await seat.persist(
+            lambda conn: ledger.done(conn, attempt, outcome=outcome, fence=seat.fence, now=seat.clock(), ladder=ladder)
+        )
+        self._finished(plan.trunk, outcome)
         log.info(
             "call ended",
             extra={
@@ -211,64 +249,48 @@ class Outbound:
             },
         )
 
-    async def _dial(
-        self,
-        prepared: ledger.Prepared,
-        settings: Effective,
-        tiff: StoredFile,
-        attempt: str,
-        identity: CallIdentity,
-        trunk: str,
-        planned_at: float,
-        live: Live,
-    ) -> Outcome:
-        seat, started = self._seat, self._seat.clock()
-        try:
-            descriptor = await seat.files.open_read(tiff)
-        except ObjectDamaged as exc:
-            return Outcome(Cause.DOCUMENT_DAMAGED, started_at=started, ended_at=seat.clock(), detail=str(exc))
-        try:
-            plan = CallPlan(
-                attempt=attempt,
-                identity=identity,
-                trunk=trunk,
-                number=prepared.number["e164"],
-                sub_address=prepared.number.get("sub", ""),
-                caller=settings["clip"],
-                station_id=settings["csid"],
-                documents=(CallDocument(prepared.fax, descriptor, prepared.pages, prepared.first, prepared.pages),),
-                ecm=settings["ecm"],
-                max_bit_rate=settings["max_bit_rate"],
-                fine=settings["resolution"] == "fine",
-                isolated=self.killers.get(prepared.number["e164"], 0) >= 2,
-                not_after=planned_at + INVITE_WITHIN,
-            )
-            return await self._line.call(plan, Marks(seat, attempt, live))
-        finally:
-            os.close(descriptor)
-
     async def watch_wishes(self) -> None:
         """End the calls whose fax its owner has cancelled."""
-        seat = self._seat
-        wake = seat.store.listen("wish")
+        wake = self._seat.store.listen(queue.WISH_TOPIC)
+        told: set[str] = set()
         while True:
-            await wake.wait()
+            missed = await self._obey(told)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), WISH_PAUSE if missed else None)
             wake.clear()
-            try:
-                for attempt in await seat.store.read(ledger.cancelled_calls):
-                    if attempt in self.live:
-                        await self._line.hangup(attempt)
-            except StoreError as exc:
-                log.warning("wishes not read", extra={"event": "store.away", "why": str(exc)})
+
+    async def _obey(self, told: set[str]) -> bool:
+        """Hang up what is to be cancelled. True when something is to be looked at again soon."""
+        try:
+            cancelled = await self._seat.store.read(ledger.cancelled_calls)
+        except StoreError as exc:
+            log.warning("wishes not read", extra={"event": "store.away", "why": str(exc)})
+            return True
+        told &= set(cancelled)
+        for attempt in cancelled:
+            if attempt in self.live and attempt not in told:
+                try:
+                    await self._line.hangup(attempt)
+                except FaxError as exc:
+                    log.warning("not hung up", extra={"event": "call.hangup", "attempt": attempt, "why": str(exc)})
+                else:
+                    told.add(attempt)
+        return not told.issuperset(cancelled)
 
 
 class Marks:
-    """The marks of one attempt, committed (implements `fax.ports.CallMarks`)."""
+    """The marks of one attempt, committed (implements `fax.ports.CallMarks`).
+
+    What the far end confirmed is written down even when its gate has given up waiting; `written` waits for that, so
+    that the result of the call never comes before a page of it.
+    """
 
     def __init__(self, seat: Seat, attempt: str, live: Live) -> None:
         self._seat = seat
         self._attempt = attempt
         self._live = live
+        self._confirming = asyncio.Lock()
+        self._pending: set[asyncio.Task[bool]] = set()
 
     async def answered(self, dialog: Mapping[str, object]) -> bool:
         """See the port."""
@@ -285,11 +307,23 @@ class Marks:
         )
 
     async def confirmed(self, fax: str, page: int) -> bool:
-        """See the port. What the far end confirmed is written down even when the gate has given up waiting."""
+        """See the port."""
+        task = asyncio.create_task(self._confirm(fax, page), name=f"confirmed {self._attempt} {page}")
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+        return await asyncio.shield(task)
+
+    async def _confirm(self, fax: str, page: int) -> bool:
         seat, now = self._seat, self._seat.clock()
-        return await seat.persist(
-            lambda conn: ledger.confirmed(conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now)
-        )
+        async with self._confirming:  # in the order of the pages, however long the store is away
+            return await seat.persist(
+                lambda conn: ledger.confirmed(conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now)
+            )
+
+    async def written(self) -> None:
+        """Wait until every confirmation is durable."""
+        while self._pending:
+            await asyncio.wait(set(self._pending))
 
     def progress(self, what: CallProgress) -> None:
         """See the port."""

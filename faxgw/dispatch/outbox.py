@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
+from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
 from faxgw.store import outbox
 from faxgw.store.reports import thumbnail_of
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 PLACES = 8
 """Deliveries at the same time."""
+TRY_SECONDS = outbox.LEASE - 60.0
+"""Seconds one try may last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class OutboxWorker:
         if adapter is None:
             result = DeliveryResult(False, detail=f"no way out for {parcel.kind}")
         else:
-            result = await adapter.deliver(await self._with_picture(item))
+            result = await self._attempt(adapter, item)
         now = seat.clock()
         if result.delivered:
             await seat.persist(
@@ -82,6 +86,16 @@ class OutboxWorker:
         )
         if dead:
             self._dead(parcel)
+
+    async def _attempt(self, adapter: Delivery, item: _Item) -> DeliveryResult:
+        """One try, over before its lease is: nobody else delivers the same item beside it."""
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                return await adapter.deliver(await self._with_picture(item))
+        except TimeoutError:
+            return DeliveryResult(False, detail=f"no result after {TRY_SECONDS:.0f} s")
+        except FaxError as exc:
+            return DeliveryResult(False, permanent=not exc.temporary, detail=str(exc))
 
     async def _with_picture(self, item: _Item) -> Parcel:
         """The parcel with page 1's picture, which the item's row does not carry."""

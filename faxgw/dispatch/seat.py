@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar  # Any: what units return
 
 from sqlalchemy import Connection
 
@@ -35,6 +35,7 @@ class Seat:
     """Wall clock, Unix seconds."""
     system: Mapping[str, object] = field(default_factory=dict)
     """Settings of the system level."""
+    _writing: set[asyncio.Task[Any]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def id(self, prefix: str) -> str:
         """A fresh prefixed id."""
@@ -45,7 +46,10 @@ class Seat:
 
         Shielded from cancellation: the wire cannot be taken back.
         """
-        return await asyncio.shield(asyncio.create_task(self._until_written(unit), name="persist"))
+        task = asyncio.create_task(self._until_written(unit), name="persist")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
 
     async def _until_written(self, unit: Callable[[Connection], T]) -> T:
         while True:

@@ -81,6 +81,8 @@ class Station(Generic[T]):
         if free <= 0 or self._stopping:
             return False
         items = await self._take(free)
+        if self._stopping:
+            return False  # what was leased meanwhile comes back with the next incarnation
         for item in items:
             task = asyncio.create_task(self._one(item), name=f"{self.name} {getattr(item, 'id', '')}")
             self._tasks.add(task)

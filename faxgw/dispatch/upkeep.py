@@ -6,14 +6,22 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Any  # rows
+
+from sqlalchemy import Row
 
 from faxgw.dispatch.seat import Seat
+from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import CallIdentity, Line
 from faxgw.store import ledger, messages, node, queue, sweep
 from faxgw.store.errors import FenceLost, StoreError
 
 log = logging.getLogger(__name__)
 
+END_SECONDS = 10.0
+"""Seconds spent on ending one call of an earlier incarnation."""
+ENDED_AT_ONCE = 50
+"""Such calls ended at the same time."""
 EXPIRY_EVERY = 10.0
 """Seconds between looks for faxes whose latest time has passed."""
 KEYS_EVERY = 3600.0
@@ -23,16 +31,34 @@ KEYS_EVERY = 3600.0
 async def recover(seat: Seat, line: Line) -> int:
     """Close every attempt of earlier incarnations by its marks, ending its call if it still stands.
 
-    Idempotent: a second run, or a kill in the middle, finds what is left. Returns how many there were.
+    Idempotent: a second run, or a kill in the middle, finds what is left. A call that cannot be ended is closed
+    nevertheless: its sender is told within 60 s (spine section 5). Returns how many there were.
     """
     strangers = await seat.store.read(lambda conn: ledger.open_strangers(conn, fence=seat.fence))
-    for row in strangers:
-        identity = CallIdentity(row.call_id, row.from_tag, row.branch, row.cseq)
-        await line.end_stranger(row.trunk, identity, row.number, row.dialog or {})
-        attempt = row.id
-        await seat.persist(partial(ledger.recover, attempt=attempt, now=seat.clock()))
-        log.warning("interrupted call closed", extra={"event": "attempt.recovered", "attempt": attempt})
+    places = asyncio.Semaphore(ENDED_AT_ONCE)
+
+    async def close(row: Row[Any]) -> None:
+        async with places:
+            await _end(line, row)
+        await seat.persist(partial(ledger.recover, attempt=row.id, now=seat.clock()))
+        log.warning("interrupted call closed", extra={"event": "attempt.recovered", "attempt": row.id})
+
+    async with asyncio.TaskGroup() as group:
+        for row in strangers:
+            group.create_task(close(row), name=f"recover {row.id}")
     return len(strangers)
+
+
+async def _end(line: Line, row: Row[Any]) -> None:
+    """CANCEL or BYE, as far as the line can."""
+    identity = CallIdentity(row.call_id, row.from_tag, row.branch, row.cseq)
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await line.end_stranger(row.trunk, identity, row.number, row.dialog or {})
+    except (TimeoutError, OSError, FaxError) as exc:
+        log.error(
+            "interrupted call not ended", extra={"event": "attempt.not_ended", "attempt": row.id, "why": str(exc)}
+        )
 
 
 async def sweep_files(seat: Seat) -> None:
@@ -69,8 +95,7 @@ async def keep_order(seat: Seat) -> None:
     while True:
         now = seat.clock()
         try:
-            expired = await seat.store.run(partial(queue.expire, now=now))
-            if expired:
+            while expired := await seat.store.run(partial(queue.expire, now=now)):
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
             if now >= forget_at:
                 forget_at = now + KEYS_EVERY

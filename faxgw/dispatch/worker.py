@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Sequence
 from typing import Any  # document descriptions are JSON
 
-from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
@@ -22,14 +21,14 @@ from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax import ids
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.errors import FaxError
-from faxgw.fax.number import parse_number, recipient_zone
+from faxgw.fax.number import FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
 from faxgw.formats.report_payload import refused_to_payload
 from faxgw.formats.status_mail import MAX_THUMBNAIL
 from faxgw.store import directory, messages, queue
-from faxgw.store.errors import ObjectDamaged
+from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind
 from faxgw.store.reports import item_id
 
@@ -89,6 +88,13 @@ class PageWorker:
     # ------------------------------------------------------------------------------------------------------ walk
 
     async def _walk(self, message: messages.LeasedMessage) -> None:
+        try:
+            await self._walk_leased(message)
+        except FaxError as exc:
+            log.warning("walk failed", extra={"event": "message.walk_failed", "job": message.id, "why": str(exc)})
+            await self._put_back(message, str(exc), uncounted=1 if _ours(exc) else 0)
+
+    async def _walk_leased(self, message: messages.LeasedMessage) -> None:
         seat = self._seat
         settings = await seat.store.read(
             lambda conn: directory.effective(conn, seat.system, message.customer, message.user)
@@ -96,21 +102,31 @@ class PageWorker:
         if message.tries > messages.MAX_TRIES:
             await self._refuse(message, settings, "The gateway could not process this mail.", our_fault=True)
             return
-        try:
-            walked = await self._walk_mail(message, settings)
-        except FaxError as exc:
-            log.warning("walk failed", extra={"event": "message.walk_failed", "job": message.id, "why": str(exc)})
-            now, why = seat.clock(), str(exc)
-            await seat.store.run(lambda conn: messages.put_back(conn, message.id, fence=seat.fence, now=now, why=why))
-            return
+        walked = await self._walk_mail(message, settings)
         if isinstance(walked, pages.Refused):
             await self._refuse(message, settings, walked.public, our_fault=False)
             return
+        documents: list[dict[str, Any]] = []
         try:
-            documents = [await self._keep(document) for document in walked.documents]
+            for document in walked.documents:
+                documents.append(await self._keep(document))
+        except FaxError:
+            await self._forget(documents)
+            raise
         finally:
             walked.close()
         await self._make_job(message, settings, documents)
+
+    async def _put_back(self, message: messages.LeasedMessage, why: str, *, uncounted: int) -> None:
+        seat, now = self._seat, self._seat.clock()
+        await seat.store.run(
+            lambda conn: messages.put_back(conn, message.id, fence=seat.fence, now=now, why=why, uncounted=uncounted)
+        )
+
+    async def _forget(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Remove objects that no row will name."""
+        for document in documents:
+            await self._seat.files.remove(document["key"])
 
     async def _walk_mail(self, message: messages.LeasedMessage, settings: Effective) -> pages.Walked | pages.Refused:
         try:
@@ -146,12 +162,11 @@ class PageWorker:
         self, message: messages.LeasedMessage, settings: Effective, documents: Sequence[dict[str, Any]]
     ) -> None:
         seat, now = self._seat, self._seat.clock()
-        plan = dial_plan(settings)
         faxes = []
         for person in message.recipients:
             if person.linked:
                 continue
-            number = parse_number(person.typed, plan, person.sub_address)
+            number = FaxNumber(person.typed, person.e164, "", NumberClass.ORDINARY, person.sub_address)
             facts = {
                 "typed": person.typed,
                 "e164": person.e164,
@@ -177,8 +192,10 @@ class PageWorker:
             priority=1 if settings["priority"] == "express" else 0,
         )
         made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
-        if made:
-            log.info("job accepted", extra={"event": "job.accepted", "job": job.id, "faxes": len(faxes)})
+        if not made:
+            await self._forget(documents)
+            return
+        log.info("job accepted", extra={"event": "job.accepted", "job": job.id, "faxes": len(faxes)})
 
     async def _refuse(
         self, message: messages.LeasedMessage, settings: Effective, reason: str, *, our_fault: bool
@@ -221,7 +238,9 @@ class PageWorker:
         try:
             rendered = await self._render_documents(job, settings)
             if isinstance(rendered, pages.Refused):
-                await self._failed(job, rendered.public, temporary=False)
+                empty = rendered.reason is pages.Reason.EMPTY
+                cause = Cause.NOTHING_TO_SEND if empty else Cause.RENDERING_FAILED
+                await self._failed(job, rendered.public, temporary=False, cause=cause)
                 return
             try:
                 if len(rendered.pages) > settings["max_pages"]:
@@ -236,7 +255,10 @@ class PageWorker:
             await self._failed(job, exc.public, temporary=False, cause=Cause.DOCUMENT_DAMAGED)
         except FaxError as exc:
             log.warning("rendering failed", extra={"event": "job.render_failed", "job": job.id, "why": str(exc)})
-            await self._failed(job, exc.public, temporary=exc.temporary)
+            if _ours(exc):
+                await self._later(job, exc.public)
+            else:
+                await self._failed(job, exc.public, temporary=exc.temporary)
 
     async def _render_documents(self, job: queue.LeasedJob, settings: Effective) -> pages.Rendered | pages.Refused:
         with contextlib.ExitStack() as opened:
@@ -287,6 +309,10 @@ class PageWorker:
             return
         log.info("pages ready", extra={"event": "job.ready", "job": job.id, "pages": len(rendered.pages)})
 
+    async def _later(self, job: queue.LeasedJob, why: str) -> None:
+        seat, now = self._seat, self._seat.clock()
+        await seat.store.run(lambda conn: queue.rendering_put_back(conn, job.id, fence=seat.fence, now=now, why=why))
+
     async def _failed(
         self, job: queue.LeasedJob, reason: str, *, temporary: bool, cause: Cause = Cause.RENDERING_FAILED
     ) -> None:
@@ -297,6 +323,11 @@ class PageWorker:
             )
         )
         log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
+
+
+def _ours(error: FaxError) -> bool:
+    """True when store or disk could not take part: says nothing about the document, so no try is counted."""
+    return isinstance(error, StoreError) and error.temporary
 
 
 def _picture(descriptor: int) -> bytes:
