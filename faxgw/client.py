@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # JSON answers
@@ -64,37 +65,44 @@ class Control:
 
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
-        params = [*((("number", n)) for n in numbers), *query.items()]
+        params = [*(("number", n) for n in numbers), *query.items()]
         return await self._json("POST", "/send", params, mail)
 
     async def _json(self, method: str, path: str, params: Any = None, body: bytes | None = None) -> Mapping[str, Any]:
+        return _read(await self._octets(method, path, params, body))
+
+    async def _octets(self, method: str, path: str, params: Any = None, body: bytes | None = None) -> bytes:
+        """One request.
+
+        Raises:
+            NotRunning: If nobody answers, or not in time.
+            Unwilling: If the gateway refuses, with its words.
+        """
         async with self._session() as session:
             try:
                 async with session.request(method, f"http://gateway{path}", params=params, data=body) as answer:
-                    content: Mapping[str, Any] = await answer.json()
+                    status, octets = answer.status, await answer.read()
             except aiohttp.ClientConnectorError as exc:
                 raise NotRunning(str(exc)) from exc
-            except aiohttp.ClientError as exc:
+            except (aiohttp.ClientError, TimeoutError) as exc:
                 raise NotRunning(str(exc), public="The gateway did not answer.") from exc
-        if answer.status >= 400:
-            raise Unwilling(public=str(content.get("error")))
-        return content
-
-    async def _octets(self, method: str, path: str) -> bytes:
-        async with self._session() as session:
-            try:
-                async with session.request(method, f"http://gateway{path}") as answer:
-                    octets = await answer.read()
-            except aiohttp.ClientConnectorError as exc:
-                raise NotRunning(str(exc)) from exc
-        if answer.status >= 400:
-            raise Unwilling(public=octets.decode(errors="replace"))
+        if status >= 400:
+            raise Unwilling(public=str(_read(octets).get("error", f"The gateway answered {status}.")))
         return octets
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(self._path), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
         )
+
+
+def _read(octets: bytes) -> Mapping[str, Any]:
+    """An answer of the gateway; empty when it is no JSON object (a fault on its side)."""
+    try:
+        found = json.loads(octets)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _path(ident: str) -> str:

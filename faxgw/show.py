@@ -75,7 +75,7 @@ def final(found: Mapping[str, Any]) -> bool | None:
     if found["job"] is None:
         return False if found["message"] and found["message"]["state"] == "refused" else None
     states = {fax["state"] for fax in found["faxes"]}
-    if not states <= {state.value for state in FINAL}:
+    if found["job"]["open"] or not states <= {state.value for state in FINAL}:
         return None
     return states == {"sent"}
 

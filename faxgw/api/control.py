@@ -6,6 +6,7 @@ interfaces stand beside this one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -16,7 +17,6 @@ from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
-from faxgw.fax import ids
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import Wish
 from faxgw.fax.ports import (
@@ -40,6 +40,8 @@ MAX_LISTED = 1000
 """Faxes in one answer at most."""
 MAX_UPLOAD = 100 * 1024 * 1024
 """Octets of one `faxgw send`."""
+MAX_LINE = 998
+"""Characters of a Message-ID or subject at most (RFC 5322 section 2.1.1)."""
 _CHUNK = 256 * 1024
 
 
@@ -113,7 +115,7 @@ class ControlServer:
         return web.json_response({**self._do.status(), "faxes": counts, "oldest_open": oldest})
 
     async def _list(self, request: web.Request) -> web.Response:
-        limit = min(int(request.query.get("limit", "50")), MAX_LISTED)
+        limit = max(1, min(int(request.query.get("limit", "50")), MAX_LISTED))
         final = request.query.get("all") == "1"
         rows = await self._do.store.read(lambda conn: queue.overview(conn, limit=limit, final=final))
         return web.json_response({"faxes": rows})
@@ -134,8 +136,8 @@ class ControlServer:
             raise web.HTTPNotFound(text=f"No pages were composed for {ident} yet.")
         newest = tiffs[-1]
         descriptor = await self._do.files.open_read(StoredFile(newest["key"], newest["sha256"], newest["size"]))
-        with os.fdopen(descriptor, "rb") as file:
-            return web.Response(body=file.read(), content_type="image/tiff", headers={"X-Attempt": newest["attempt"]})
+        body = await asyncio.to_thread(_content, descriptor)
+        return web.Response(body=body, content_type="image/tiff", headers={"X-Attempt": newest["attempt"]})
 
     async def _wish(self, request: web.Request) -> web.Response:
         ident, verb = request.match_info["ident"], request.match_info["verb"]
@@ -183,6 +185,8 @@ class ControlServer:
 
     async def _recipient(self, session: MailSession, principal: Principal, number: str) -> MailRecipient | Rejection:
         domain = await self._do.store.read(lambda conn: directory.a_domain_of(conn, principal.customer))
+        if not domain:
+            return Rejection(550, "5.7.1", f"Customer {principal.customer} has no fax domain.")
         return await self._do.submissions.recipient(session, principal, f"{number}@{domain}")
 
     async def _submit(
@@ -198,15 +202,21 @@ class ControlServer:
             sender=sender,
             recipients=recipients,
             file=stored,
-            message_id=request.query.get("message_id", "")[: ids.RANDOM_OCTETS * 8],
-            subject=request.query.get("subject", "")[:200],
+            message_id=request.query.get("message_id", "")[:MAX_LINE],
+            subject=request.query.get("subject", "")[:MAX_LINE],
             auto_submitted=False,
             received_at=self._do.clock(),
         )
         receipt = await self._do.submissions.submit_mail(mail)
         if isinstance(receipt, Rejection):
-            raise web.HTTPServiceUnavailable(text=receipt.text)
+            refused = web.HTTPServiceUnavailable if receipt.code < 500 else web.HTTPUnprocessableEntity
+            raise refused(text=receipt.text)
         return web.json_response({"message": receipt.message, "duplicate_of": receipt.duplicate_of}, status=202)
+
+
+def _content(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 @web.middleware
