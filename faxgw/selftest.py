@@ -65,9 +65,10 @@ async def _send_and_compare(gateway: rig.Rig, tell: Callable[[str], None]) -> di
     fax = found["faxes"][0]
     composed = await control.tiff(fax["id"])
     (mailed,) = await gateway.mailbox.wait_for(1)
-    received = await asyncio.to_thread(_received, gateway.received)
+    while not (received := await asyncio.to_thread(_received, gateway.received)) and fax["state"] == "sent":
+        await asyncio.sleep(LOOK_EVERY)
     identical = await asyncio.to_thread(_same_pixels, composed, received)
-    outcome = fax["attempts"][-1]["outcome"] if fax["attempts"] else {}
+    outcome = (fax["attempts"][-1]["outcome"] if fax["attempts"] else None) or {}
     told = str(mailed.message["Subject"])
     ok = fax["state"] == "sent" and fax["pages_confirmed"] == PAGES and identical and told.startswith("Delivered")
     tell(f"status mail: {told}")
@@ -95,7 +96,8 @@ async def _finished(control: Control, message: str, tell: Callable[[str], None])
         if line != last:
             tell(line)
             last = line
-        if found["faxes"] and found["job"]["finished_at"] is not None:
+        calls = [call for fax in found["faxes"] for call in fax["attempts"]]
+        if found["faxes"] and found["job"]["finished_at"] is not None and all(call["done_at"] for call in calls):
             return found
         await asyncio.sleep(LOOK_EVERY)
 

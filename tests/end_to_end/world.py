@@ -143,7 +143,7 @@ class Gateway:
 
     async def finished(self, message: str, within: float = 150.0) -> Mapping[str, Any]:
         """The message's job once it is finished."""
-        return await self.until(message, lambda f: f["job"] is not None and f["job"]["finished_at"], within)
+        return await self.until(message, _over, within)
 
     async def until(
         self, message: str, wanted: Callable[[Mapping[str, Any]], bool], within: float = 30.0
@@ -188,6 +188,12 @@ async def gateway_at(folder: Path, media: str = "31000-32999", simulator: Sequen
         yield gateway
     finally:
         await gateway.stop_world()
+
+
+def _over(found: Mapping[str, Any]) -> bool:
+    """The job is finished and none of its calls is still saying goodbye."""
+    calls = [call for fax in found["faxes"] for call in fax["attempts"]]
+    return found["job"] is not None and found["job"]["finished_at"] and all(call["done_at"] for call in calls)
 
 
 def pdf(pages: int = 2, lines: int = 25) -> bytes:
