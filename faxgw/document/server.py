@@ -26,6 +26,8 @@ from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Progress
 
+MAX_MESSAGES = 10_000
+"""Messages of one child; each page is one, and even unlimited pages would take longer than a job may."""
 # Signals by which a decoder ends that a document has broken.
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE, signal.SIGSYS}
 
@@ -45,6 +47,8 @@ class _Job:
     at: Progress | None = None
     """Where the child is."""
     answer: tuple[protocol.Message, tuple[int, ...]] | None = None
+    heard: int = 0
+    """Messages so far."""
     timed_out: bool = False
     cancelled: bool = False
 
@@ -128,6 +132,9 @@ class _Server:
 
     def _hear(self, job: _Job, frame: pipe.Frame) -> None:
         message = protocol.unpack(frame.payload)
+        job.heard += 1
+        if job.heard > MAX_MESSAGES:
+            raise protocol.BadMessage("too many messages")
         if message["type"] == "progress":
             _close(frame.descriptors)
             job.at = protocol.value(Progress, message.get("value"))
