@@ -163,8 +163,8 @@ class Sender:
         self._max = max_datagram
         self._mode = error_correction
         self._sequence = 0
-        keep = FEC_SPAN * FEC_ENTRIES if error_correction == "fec" else depth
-        self._previous: deque[bytes] = deque(maxlen=keep if error_correction != "none" else 0)
+        self._fields: deque[bytes] = deque(maxlen=depth if error_correction == "redundancy" else 0)
+        self._previous: deque[bytes] = deque(maxlen=FEC_SPAN * FEC_ENTRIES)
 
     def send(self, ifp: bytes) -> bytes:
         """The datagram for the next IFP packet. To repeat it, send the same octets again.
@@ -174,24 +174,27 @@ class Sender:
         """
         octets = self._build_parity(ifp) if self._mode == "fec" else self._build_redundancy(ifp)
         self._sequence = (self._sequence + 1) % _MODULO
-        self._previous.appendleft(ifp)
         return octets
 
     def _build_redundancy(self, ifp: bytes) -> bytes:
-        room = self._max - (2 + 2 + len(ifp) + 2)
+        """As `encode` would, but with the earlier packets kept as fields: this is the hot path of a sending call."""
+        field = _open_type(ifp)
+        room = self._max - len(field) - 4
         secondary: list[bytes] = []
-        for earlier in self._previous:
-            room -= len(earlier) + (1 if len(earlier) < 0x80 else 2)
+        for earlier in self._fields:
+            room -= len(earlier)
             if room < 0:
                 break
             secondary.append(earlier)
-        return encode(Datagram(self._sequence, ifp, tuple(secondary)))
+        self._fields.appendleft(field)
+        return b"".join((self._sequence.to_bytes(2, "big"), field, bytes((0, len(secondary))), *secondary))
 
     def _build_parity(self, ifp: bytes) -> bytes:
         entries = tuple(
             _exclusive_or([self._previous[back - 1] for back in self._covered(m) if back <= len(self._previous)])
             for m in range(FEC_ENTRIES)
         )
+        self._previous.appendleft(ifp)
         octets = encode(Datagram(self._sequence, ifp, (), Parity(FEC_SPAN, entries)))
         return octets if len(octets) <= self._max else encode(Datagram(self._sequence, ifp))
 

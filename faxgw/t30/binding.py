@@ -136,6 +136,7 @@ def string(pointer: Any) -> str:
     return "".join(c for c in raw.decode("latin-1") if c.isprintable())
 
 
+_SAMPLES: Final = ffi.typeof("int16_t[]")
 Samples = npt.NDArray[np.int16]
 """Linear audio at 8 kHz."""
 
@@ -143,7 +144,7 @@ Samples = npt.NDArray[np.int16]
 def pointer(samples: Samples) -> Any:
     """The samples as `int16_t *`, valid as long as the result lives. They must be contiguous."""
     octets: Any = samples  # numpy's buffer interface is unknown to the stubs of cffi for Python 3.11
-    return ffi.from_buffer("int16_t[]", octets)
+    return ffi.from_buffer(_SAMPLES, octets)
 
 
 def _mulaw_table() -> Samples:

@@ -519,21 +519,22 @@ class AudioTerminal(Terminal):
 
     def _hear(self) -> None:
         """20 ms into the modem: what came, and a fill-in (never silence) for what did not."""
-        while len(self._pending) < TICK_SAMPLES:
+        samples = self._pending
+        while len(samples) < TICK_SAMPLES:
             packet = self._jitter.get()
             if packet is None:
                 break
-            samples = binding.g711_decode(packet.payload, packet.payload_type)
-            self._pending = np.concatenate((self._pending, samples)) if len(self._pending) else samples
-        samples = np.ascontiguousarray(self._pending[:TICK_SAMPLES])
-        self._pending = self._pending[TICK_SAMPLES:]
-        if len(samples):
+            more = binding.g711_decode(packet.payload, packet.payload_type)
+            samples = np.concatenate((samples, more)) if len(samples) else more
+        self._pending = samples[TICK_SAMPLES:]
+        count = min(len(samples), TICK_SAMPLES)
+        if count:
             pointer = binding.pointer(samples)
             if not self.phase_b:
-                self._lib.modem_connect_tones_rx(self._tones, pointer, len(samples))
-            self._lib.fax_rx(self._state, pointer, len(samples))
-        if len(samples) < TICK_SAMPLES:
-            self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - len(samples))
+                self._lib.modem_connect_tones_rx(self._tones, pointer, count)
+            self._lib.fax_rx(self._state, pointer, count)
+        if count < TICK_SAMPLES:
+            self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - count)
         self._after()
 
     def on_tone(self, code: int) -> None:

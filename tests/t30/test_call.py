@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from faxgw.foip import rtp
 from faxgw.foip.control import (
     Ack,
     Cfr,
@@ -508,3 +509,45 @@ def test_a_packet_storm_of_the_library_ends_the_call(lines: Any, monkeypatch: py
     line.run(until=lambda: bool(line.sender.of(PhaseE)))
     assert (line.sender.result.code, line.sender.result.reason) == (-1, "budget")
     assert line.sender.result.statistics.pages_in_call == len(line.sender.of(Confirmed))
+
+
+@pytest.mark.parametrize("ecm", [True, False])
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_lost_confirmation_confirms_nothing_it_should_not(lines: Any, page: int, ecm: bool) -> None:
+    """Everything the receiver says for 2.5 s after page `page` is lost; T.30 repeats the question."""
+    line = lines([THREE], sender=replace(send_start(), ecm=ecm))
+
+    def lose(source: tuple[str, int], _octets: bytes) -> bool:
+        came = [at for at, message in line.receiver.times if isinstance(message, PageReceived) and message.page == page]
+        return bool(source[1] == 4 and came and line.now - came[0] < 2.5)
+
+    line.network.lose = lose
+    line.run()
+    confirmed = [c.page for c in line.sender.of(Confirmed)]
+    assert confirmed == list(range(1, len(confirmed) + 1))
+    assert received(line)[: len(confirmed)] == pixels(THREE)[: len(confirmed)]
+    assert len(received(line)) in (len(confirmed), len(confirmed) + 1)
+    if not ecm or page < 3:
+        assert len(confirmed) == 3
+
+
+@pytest.mark.parametrize("samples", [80, 240])
+def test_a_peer_with_another_packet_time_is_understood(lines: Any, samples: int) -> None:
+    """RFC 3551: 10 and 30 ms per packet instead of our 20."""
+    line = lines([THREE], t38=False)
+    buffer = bytearray()
+    repacked = rtp.Sender(rtp.PCMA, 5, 0, 0)
+
+    def repack(source: tuple[str, int], octets: bytes) -> bool:
+        if source[1] != 1:
+            return False
+        buffer.extend(rtp.decode(octets).payload)
+        while len(buffer) >= samples:
+            packet = repacked.send(bytes(buffer[:samples]))
+            line.network.sockets["192.0.2.1", 3].queue.append((packet, source))
+            del buffer[:samples]
+        return True
+
+    line.network.lose = repack
+    line.run()
+    assert received(line) == pixels(THREE)
