@@ -22,7 +22,7 @@ from faxgw.foip.call import (
 )
 from faxgw.foip.dialog import Dialog, DialogRecord
 from faxgw.foip.digest import Credentials, Random
-from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
+from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 from faxgw.foip.events import By, CallId, CallIdentity, Ended, Event
 from faxgw.foip.headers import NameAddr
 from faxgw.foip.message import KNOWN_METHODS, Headers, Request, Response, check, parse, response_to
@@ -86,6 +86,8 @@ class UserAgent:
             self._receive_request(message, source, now)
         except RemoteProtocolError as exc:
             self._refuse(message, source, exc.status)
+        except TooLarge:
+            pass  # the answer would not fit a datagram: this request is nobody we know
         self._forget_ended()
 
     def get_timer(self) -> float | None:
@@ -284,7 +286,7 @@ class UserAgent:
                 return  # went astray (RFC 3261 sections 8.1.3.3 and 18.1.2)
             if not self._stack.receive_response(response, now):
                 self._receive_stray(response, source, now)
-        except RemoteProtocolError:
+        except (RemoteProtocolError, TooLarge):
             return
         self._forget_ended()
 
@@ -418,8 +420,8 @@ class UserAgent:
         tag = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         try:
             self._stack.respond_stateless(request, source, _refusal(request, status, tag))
-        except LocalProtocolError:
-            return  # an answer too large to be sent
+        except TooLarge:
+            return
 
     # Book-keeping
 

@@ -149,8 +149,10 @@ class OutgoingCall(Session):
             return  # a repetition while our user commits
         try:
             dialog = Dialog.of_caller(invite, response, self._destination)
-        except RemoteProtocolError:
-            return  # cannot be talked to; the peer gives up by itself after 64·T1
+        except RemoteProtocolError as exc:  # cannot be talked to; the peer gives up by itself after 64·T1
+            if self.state in (CallState.CALLING, CallState.CANCELLING):
+                self._finish(Rejected(self.call, exc.status, "answer that makes no dialog", local=True))
+            return
         if self.state is CallState.CALLING:
             self.dialog = dialog
             self.local_sdp, self._offer = self._offer, None

@@ -18,6 +18,8 @@ from faxgw.foip.uri import DEFAULT_PORT, SipUri, is_ip_literal, parse_uri
 
 MAX_ROUTES = 20
 """Elements of a route set at most."""
+MAX_ROUTE_TEXT = 8192
+"""Characters of a route set at most: it goes into every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,6 @@ class Dialog:
 
 def _routes(values: Iterable[NameAddr]) -> tuple[str, ...]:
     routes = tuple(str(value) for value in values)
-    if len(routes) > MAX_ROUTES:
+    if len(routes) > MAX_ROUTES or sum(map(len, routes)) > MAX_ROUTE_TEXT:
         raise RemoteProtocolError("too many routes", 513)
     return routes

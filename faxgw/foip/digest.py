@@ -108,7 +108,7 @@ def digest_response(
     base = challenge.algorithm.removesuffix("-SESS")
 
     def h(text: str | bytes) -> str:
-        return _HASHES[base](text.encode() if isinstance(text, str) else text).hexdigest()
+        return _HASHES[base](text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text).hexdigest()
 
     qop = "auth" if "auth" in challenge.qop else "auth-int" if challenge.qop else ""
     a1 = h(f"{credentials.username}:{challenge.realm}:{credentials.password}")

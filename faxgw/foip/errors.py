@@ -23,3 +23,7 @@ class RemoteProtocolError(ProtocolError):
 
 class LocalProtocolError(ProtocolError):
     """We asked for something the protocol does not allow in the present state."""
+
+
+class TooLarge(LocalProtocolError):
+    """What we would have to send does not fit into one datagram."""

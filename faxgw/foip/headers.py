@@ -25,8 +25,9 @@ BRANCH_MAGIC = "z9hG4bK"
 
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
+_VALUE = r"[!#-+\-./0-9:=?-~]+"  # more than a token: base64 and addresses are in the field
 _TOKEN = re.compile(TOKEN)
-_PARAM = re.compile(rf"\s*;\s*(?P<name>{TOKEN})\s*(?:=\s*(?P<value>{_QUOTED}|[^\s;,\"<>]+)\s*)?", re.DOTALL)
+_PARAM = re.compile(rf"\s*;\s*(?P<name>{TOKEN})\s*(?:=\s*(?P<value>{_QUOTED}|{_VALUE})\s*)?", re.DOTALL)
 _NAME_ADDR = re.compile(
     rf"\s*(?P<display>{_QUOTED}|(?:{TOKEN}(?:\s+{TOKEN})*)?)\s*<(?P<uri>[^<>]*)>(?P<params>.*)", re.DOTALL
 )
@@ -46,8 +47,12 @@ def split_list(text: str) -> list[str]:
     """Split a comma-separated list, leaving commas in quotes and angle brackets alone (RFC 3261 section 7.3.1).
 
     Raises:
-        RemoteProtocolError: If a quote or a bracket is never closed, or an element is empty.
+        RemoteProtocolError: If an element is empty, or a quote or a bracket in a list is never closed.
     """
+    if "," not in text:
+        if not text.strip():
+            raise RemoteProtocolError("empty element in a list")
+        return [text.strip()]
     parts: list[str] = []
     start = 0
     depth = 0

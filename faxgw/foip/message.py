@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
+from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 from faxgw.foip.headers import CSeq, NameAddr, Via, is_token, split_list
 from faxgw.foip.uri import SipUri, Uri, parse_uri
 
@@ -103,6 +103,7 @@ _REQUIRED = ("via", "from", "to", "call-id", "cseq")
 
 _REQUEST_LINE = re.compile(r"(?P<method>[^\s]{1,128}) (?P<uri>.*) (?P<version>SIP/\d{1,3}\.\d{1,3})(?P<rest>\s*)")
 _STATUS_LINE = re.compile(r"(?P<version>SIP/\d{1,3}\.\d{1,3}) (?P<status>\d{1,20})(?: (?P<reason>.*))?", re.DOTALL)
+_CALL_ID = re.compile(r"[!-~]{1,1024}")
 _CONTENT_LENGTH = re.compile(r"\d{1,9}")
 _FORWARDS = re.compile(r"\d{1,9}")
 
@@ -259,7 +260,7 @@ class Message:
         """The message as it goes on the wire; Content-Length is ours.
 
         Raises:
-            LocalProtocolError: If a line break hides in a header field, or the message is too large.
+            LocalProtocolError: If a line break hides in a header field; TooLarge if it fits no datagram.
         """
         lines = [self.start_line()]
         lines += [f"{name}: {value}" for name, value in self.headers if name != "Content-Length"]
@@ -268,7 +269,7 @@ class Message:
             raise LocalProtocolError("line break in a header field")
         data = "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + self.body
         if len(data) > MAX_MESSAGE:
-            raise LocalProtocolError("message too large")
+            raise TooLarge("message too large")
         return data
 
 
@@ -432,7 +433,7 @@ def check(message: Request | Response) -> None:
     elif not 100 <= message.status <= 699:
         raise RemoteProtocolError("status out of range")
     _ = message.cseq, message.from_, message.to, message.vias, message.contacts, message.record_routes
-    if not message.call_id or any(char.isspace() for char in message.call_id):
+    if not _CALL_ID.fullmatch(message.call_id):
         raise RemoteProtocolError("malformed Call-ID")
 
 

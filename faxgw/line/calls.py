@@ -490,7 +490,7 @@ class OutgoingFaxCall:
 
     def _on_timer(self, name: str) -> None:
         if name == "ring":
-            self._tally.force(Cause.NO_ANSWER, f"not answered in {self._trunk.settings.ring_time} s")
+            self._tally.force(Cause.NO_ANSWER, f"not answered in {self._trunk.settings.ring_time}")
             self._end_sip()
         elif name == "t38":
             self._propose_t38()

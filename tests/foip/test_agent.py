@@ -861,3 +861,30 @@ def test_a_t38_offer_inside_multipart_is_found() -> None:
     wire.flush()
     assert incoming(wire).offer == AUDIO
     assert t38_line(4).is_t38
+
+
+def test_an_answer_that_makes_no_dialog_is_a_refusal() -> None:
+    """Routes without end: nobody could be talked to, and nobody waits for it."""
+    wire = Wire()
+    outgoing = dial(wire)
+    [(data, _)] = wire.caller.datagrams_to_send()
+    invite = parse(data)
+    assert isinstance(invite, Request)
+    answer = response_to(invite, 200, tag="t")
+    answer.headers.add("Record-Route", ", ".join(["<sip:p;lr>"] * 30))
+    wire.caller.receive_datagram(answer.to_bytes(), CALLEE, 0.5)
+    event = wire.caller.next_event()
+    assert isinstance(event, Rejected)
+    assert (event.call, event.status, event.local) == (outgoing, 513, True)
+    assert wire.caller.calls == 0
+
+
+def test_a_realm_of_any_octets_is_answered() -> None:
+    wire = Wire()
+    registrar = Registrar(401, "MD5")
+    dial(wire, credentials=Credentials("u", "p"))
+    [(data, _)] = wire.caller.datagrams_to_send()
+    challenge = registrar.challenge(data).replace(b'realm="r"', b'realm="r\xff\xe4"')
+    wire.caller.receive_datagram(challenge, CALLEE, 0.1)
+    _ack, (repeated, _destination) = wire.caller.datagrams_to_send()
+    assert b'realm="r\xff\xe4"' in repeated

@@ -114,7 +114,7 @@ def test_lists_are_split_outside_quotes_and_brackets() -> None:
         "<sip:z@example.com>",
         "q",
     ]
-    for text in ('"open', "<sip:a@b", "a,,b", "", "a,", '"a\\"'):
+    for text in ('"open, x', "<sip:a@b, c", "a,,b", "", "a,", " ", '"a\\", b'):
         with pytest.raises(RemoteProtocolError):
             split_list(text)
 
