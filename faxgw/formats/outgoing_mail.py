@@ -2,7 +2,8 @@
 
 The header block is written here and not by the `email` package: values are cleaned, encoded as a whole
 (RFC 2047) and never folded inside an identifier, so that no text of a stranger can become a header of ours.
-The body is an `EmailMessage`; a status mail gives `alternative_body`, a DSN (multipart/report) will give its own.
+The body is an `EmailMessage` (`build`: a status mail gives `alternative_body`), or octets that their maker reads back
+himself (`frame`: a DSN, which quotes a stranger's mail).
 The result is the same for the same arguments, boundary included: a retry sends the same octets again.
 
 RFC 5322 (format), RFC 2045 to 2047 (MIME), RFC 2387 (related), RFC 3834 (automatic mail), RFC 6532 (UTF-8 headers).
@@ -20,7 +21,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from email.message import EmailMessage, Message
+from email.message import EmailMessage, Message, MIMEPart
+from typing import Literal
 
 from faxgw.fax.errors import FaxError, Refused
 
@@ -100,6 +102,8 @@ class Letterhead:
     """Message-ID of the mail that is answered, as received; dropped when it is none."""
     extra: tuple[tuple[str, str], ...] = ()
     """More headers: name and ASCII tokens, folded at spaces."""
+    auto_submitted: Literal["auto-generated", "auto-replied"] = "auto-generated"
+    """`auto-replied`: the direct answer to one mail (RFC 3834 section 5)."""
 
 
 def one_line(text: str, limit: int) -> str:
@@ -181,9 +185,40 @@ def build(head: Letterhead, body: EmailMessage) -> bytes:
     Raises:
         MailDefect: If the octets, read back, are not the mail that was meant.
     """
+    octets = frame(head, body.as_bytes(policy=_CONTENT_POLICY), list(body))
+    _compare_parts(email.message_from_bytes(octets, policy=email.policy.SMTP), body)
+    return octets
+
+
+def frame(head: Letterhead, content: bytes, names: Sequence[str]) -> bytes:
+    """The octets of a mail whose content is there already; what is in its parts is the caller's to read back.
+
+    Args:
+        head: The header block.
+        content: Header fields of the content, an empty line, the body; lines ended by CRLF, 7 bit.
+        names: Names of those header fields.
+
+    Raises:
+        MailDefect: If the header block, read back, is not the one that was meant, or a line is not fit to be sent.
+    """
     headers = _headers(head)
-    octets = "".join(f"{name}: {value}\r\n" for name, value in headers).encode() + body.as_bytes(policy=_CONTENT_POLICY)
-    _verify(octets, head, [name for name, _ in headers], body)
+    octets = "".join(f"{name}: {value}\r\n" for name, value in headers).encode() + content
+    _verify(octets, head, [*(name for name, _ in headers), *names])
+    return octets
+
+
+def text_part(text: str) -> bytes:
+    """A text/plain part, header fields and all; quoted-printable.
+
+    Raises:
+        MailDefect: If the text cannot be encoded as it is (a bare CR, a last line without LF).
+    """
+    part = MIMEPart(policy=_CONTENT_POLICY)
+    part.set_content(text, charset="utf-8", cte="quoted-printable")
+    octets = part.as_bytes(policy=_CONTENT_POLICY)
+    found = email.message_from_bytes(octets, policy=email.policy.SMTP).get_content()
+    if found.replace("\r\n", "\n") != text:
+        raise MailDefect("text does not survive its encoding")
     return octets
 
 
@@ -212,7 +247,7 @@ def _headers(head: Letterhead) -> list[tuple[str, str]]:
     ]
     if answered := message_identifier(head.in_reply_to):
         headers += [("In-Reply-To", answered), ("References", answered)]
-    headers += [("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "All")]
+    headers += [("Auto-Submitted", head.auto_submitted), ("X-Auto-Response-Suppress", "All")]
     for name, value in head.extra:
         if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
             raise MailDefect(f"header {name!r}")
@@ -263,8 +298,8 @@ def _encoded_words(text: str) -> str:
 # ------------------------------------------------------------------------------------------------- reading back
 
 
-def _verify(octets: bytes, head: Letterhead, names: Iterable[str], body: EmailMessage) -> None:
-    """Read the mail back and compare it with what was meant."""
+def _verify(octets: bytes, head: Letterhead, names: Iterable[str]) -> None:
+    """Read the header block back and compare it with what was meant."""
     lines = octets.split(b"\r\n")
     if any(b"\r" in line or b"\n" in line for line in lines):
         raise MailDefect("bare CR or LF")
@@ -273,7 +308,7 @@ def _verify(octets: bytes, head: Letterhead, names: Iterable[str], body: EmailMe
     if not octets.isascii() and not (head.to.needs_smtputf8 or head.sender.needs_smtputf8):
         raise MailDefect("not 7 bit")
     parsed = email.message_from_bytes(octets, policy=email.policy.SMTP)
-    if list(parsed) != [*names, *body]:
+    if list(parsed) != [*names]:
         raise MailDefect("headers other than meant")
     if str(parsed["Subject"]) != shown_subject(head.subject):
         raise MailDefect("subject other than meant")
@@ -281,7 +316,6 @@ def _verify(octets: bytes, head: Letterhead, names: Iterable[str], body: EmailMe
     for name, box in (("From", head.sender), ("To", head.to)):
         if _addresses(block, name) != _addresses(f"{name}: {box.address}", name):
             raise MailDefect(f"{name} other than meant")
-    _compare_parts(parsed, body)
 
 
 def _addresses(block: str, name: str) -> list[tuple[str, str]]:

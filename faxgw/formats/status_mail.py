@@ -8,6 +8,9 @@ The templates stand in `templates/`; autoescape is on for HTML, and the sandbox 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import jinja2
 import jinja2.sandbox
@@ -70,7 +73,8 @@ def status_mail(
         Refused: If `to` or `sender` is no mail address, or the report has no fax.
         MailDefect: If the mail does not read back as it was meant.
     """
-    return _build(report, StatusWords(report), to, sender, message_id, date, organisation)
+    picture = _picture(report, message_id, mailbox(sender).domain)
+    return _build(status_letter(report, organisation), to, sender, message_id, date, organisation, picture)
 
 
 def refused_mail(
@@ -83,6 +87,53 @@ def refused_mail(
     organisation: str = "Fax gateway",
 ) -> bytes:
     """The mail about an accepted mail that became no fax. Arguments and errors are those of `status_mail`."""
+    return _build(refused_letter(report, organisation), to, sender, message_id, date, organisation, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a mail about a report says, whoever gets it."""
+
+    subject: str
+    zone: ZoneInfo
+    in_reply_to: str
+    marks: tuple[tuple[str, str], ...]
+    """X- headers."""
+    template: str
+    context: Mapping[str, object]
+
+    def text(self) -> str:
+        """The plain text, lines ended by LF."""
+        return _JINJA.get_template(f"{self.template}.txt.j2").render(self.context)
+
+    def html(self, content_id: str) -> str:
+        """The HTML; with a content id, its picture."""
+        return _JINJA.get_template(f"{self.template}.html.j2").render({**self.context, "content_id": content_id})
+
+
+def status_letter(report: JobReport, organisation: str) -> Letter:
+    """What the mail about a job says.
+
+    Raises:
+        Refused: If the report has no fax.
+    """
+    status = StatusWords(report)
+    return Letter(
+        subject=status.subject(),
+        zone=status.zone,
+        in_reply_to=report.in_reply_to,
+        marks=(
+            ("X-Fax-Job", _token(report.job)),
+            ("X-Fax-Id", " ".join(_token(f.fax) for f in report.faxes[:MAX_IDS])),
+            ("X-Fax-Result", status.lead().value.replace("_", "-")),
+        ),
+        template="status",
+        context=status.context(organisation, ""),
+    )
+
+
+def refused_letter(report: RefusedReport, organisation: str) -> Letter:
+    """What the mail about a mail that became no fax says."""
     words, zone = words_of(report.language), zone_named(report.time_zone)
     rows = [(words.reason, one_line(report.reason, MAX_REASON))]
     rows += [(words.your_mail, one_line(report.subject, MAX_SUBJECT))] if report.subject else []
@@ -101,45 +152,38 @@ def refused_mail(
         "identifiers": report.message,
         "footer": words.footer.format(organisation=one_line(organisation, MAX_NAME)),
     }
-    head = Letterhead(
-        sender=mailbox(sender, organisation),
-        to=mailbox(to),
+    return Letter(
         subject=with_part(words.subject_refused, report.subject),
-        message_id=message_id,
-        date=date,
         zone=zone,
         in_reply_to=report.in_reply_to,
-        extra=(("X-Fax-Id", _token(report.message)), ("X-Fax-Result", "refused")),
+        marks=(("X-Fax-Id", _token(report.message)), ("X-Fax-Result", "refused")),
+        template="refused",
+        context=context,
     )
-    text, html = (_JINJA.get_template(f"refused.{kind}.j2").render(context) for kind in ("txt", "html"))
-    return build(head, alternative_body(text, html, None, seed=message_id))
 
 
 def _build(
-    report: JobReport, status: StatusWords, to: str, sender: str, message_id: str, date: float, organisation: str
+    letter: Letter, to: str, sender: str, message_id: str, date: float, organisation: str, picture: Picture | None
 ) -> bytes:
-    box = mailbox(sender, organisation)
-    picture = None
-    if report.thumbnail.startswith(_PNG) and len(report.thumbnail) <= MAX_THUMBNAIL:
-        digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
-        picture = Picture(report.thumbnail, f"page1.{digest}@{box.domain}", "page1.png")
-    context = status.context(organisation, picture.content_id if picture else "")
     head = Letterhead(
-        sender=box,
+        sender=mailbox(sender, organisation),
         to=mailbox(to),
-        subject=status.subject(),
+        subject=letter.subject,
         message_id=message_id,
         date=date,
-        zone=status.zone,
-        in_reply_to=report.in_reply_to,
-        extra=(
-            ("X-Fax-Job", _token(report.job)),
-            ("X-Fax-Id", " ".join(_token(f.fax) for f in report.faxes[:MAX_IDS])),
-            ("X-Fax-Result", status.lead().value.replace("_", "-")),
-        ),
+        zone=letter.zone,
+        in_reply_to=letter.in_reply_to,
+        extra=letter.marks,
     )
-    text, html = (_JINJA.get_template(f"status.{kind}.j2").render(context) for kind in ("txt", "html"))
-    return build(head, alternative_body(text, html, picture, seed=message_id))
+    html = letter.html(picture.content_id if picture else "")
+    return build(head, alternative_body(letter.text(), html, picture, seed=message_id))
+
+
+def _picture(report: JobReport, message_id: str, domain: str) -> Picture | None:
+    if not report.thumbnail.startswith(_PNG) or len(report.thumbnail) > MAX_THUMBNAIL:
+        return None
+    digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
+    return Picture(report.thumbnail, f"page1.{digest}@{domain}", "page1.png")
 
 
 def _token(identifier: str) -> str:
