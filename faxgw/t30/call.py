@@ -208,6 +208,8 @@ class MediaCall:
         if self.ended or self._terminal is None:
             return
         self._read(now)
+        if self.ended:
+            return
         for octets, count in self._terminal.tick(now):
             for _ in range(count):
                 self._send(octets)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from faxgw.foip import rtp
 from faxgw.foip.control import (
@@ -551,3 +552,13 @@ def test_a_peer_with_another_packet_time_is_understood(lines: Any, samples: int)
     line.network.lose = repack
     line.run()
     assert received(line) == pixels(THREE)
+
+
+def test_a_page_of_several_ecm_blocks_arrives(lines: Any) -> None:
+    """More than 64 KiB coded: PPS-NULL between the blocks, one confirmation for the page."""
+    noise = Image.frombytes("1", (1728, 200), random.Random(1).randbytes(216 * 200))
+    document = tiff([noise, page_image(2)])
+    line = lines([document], sender=replace(send_start(), compressions=2)).run()
+    assert ">PPS-NULL" in line.sender.frames
+    assert received(line) == pixels(document)
+    assert [c.page for c in line.sender.of(Confirmed)] == [1, 2]
