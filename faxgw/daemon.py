@@ -33,6 +33,7 @@ from faxgw.fax.outcome import Outcome
 from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
+from faxgw.line.ladder import describe_frame
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Section, Settings
@@ -198,7 +199,7 @@ class Daemon:
 
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine) -> None:
         worker = PageWorker(seat, pages)
-        self._outbound = Outbound(seat, pages, line, self._count_call)
+        self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame)
         dispatcher = Dispatcher(seat, self._outbound, line, self._node.setups_per_second)
         mail = MailDelivery(self._relay)
         deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())

@@ -167,9 +167,16 @@ class Gateway:
                 await asyncio.sleep(0.25)
 
     def received_by(self, number: str) -> list[Mapping[str, Any]]:
-        """The simulator's records of calls to a number, oldest first."""
+        """The simulator's records of ended calls to a number, oldest first."""
         records = [json.loads(path.read_text()) for path in self.received.glob("*.json")]
         return sorted((r for r in records if r["number"].endswith(number)), key=lambda r: r["started"])
+
+    async def records(self, number: str, count: int = 1, within: float = 20.0) -> list[Mapping[str, Any]]:
+        """The simulator's records of a number, once there are so many."""
+        async with asyncio.timeout(within):
+            while len(found := self.received_by(number)) < count:
+                await asyncio.sleep(0.1)
+        return found
 
     def pages_received(self, record: Mapping[str, Any]) -> list[tuple[tuple[int, int], bytes]]:
         """The pages of a record, as pixels."""
@@ -230,7 +237,7 @@ def submit(port: int, mail: EmailMessage, to: Sequence[str], sender: str = ALICE
             assert code == 250, text
         code, text = client.data(mail.as_bytes())
     assert code == 250, text
-    return next(word for word in text.decode().split() if word.startswith("msg_"))
+    return next(word.rstrip(";.") for word in text.decode().split() if word.startswith("msg_"))
 
 
 def pages_of(tiff: bytes) -> list[tuple[tuple[int, int], bytes]]:
