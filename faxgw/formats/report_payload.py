@@ -16,8 +16,10 @@ from typing import Any, TypeVar  # Any: JSON values, checked by pydantic
 
 import pydantic
 
+from faxgw.fax.dsn import Dsn
 from faxgw.fax.errors import FaxError
 from faxgw.fax.report import JobReport, RefusedReport
+from faxgw.formats.dsn import Original
 from faxgw.formats.status_mail import MAX_THUMBNAIL
 
 VERSION = 1
@@ -26,6 +28,7 @@ VERSION = 1
 _T = TypeVar("_T")
 _JOB: pydantic.TypeAdapter[JobReport] = pydantic.TypeAdapter(JobReport)
 _REFUSED: pydantic.TypeAdapter[RefusedReport] = pydantic.TypeAdapter(RefusedReport)
+_DSN: pydantic.TypeAdapter[Dsn] = pydantic.TypeAdapter(Dsn)
 
 
 class PayloadDefect(FaxError):
@@ -68,6 +71,52 @@ def refused_from_payload(payload: Mapping[str, object]) -> RefusedReport:
         PayloadDefect: If it is none.
     """
     return _validated(_REFUSED, dict(_fields(payload, "refused")))
+
+
+def dsn_to_payload(report: JobReport | RefusedReport, dsn: Dsn) -> dict[str, object]:
+    """A DSN for the outbox: the report its text tells, and its fields. The mail it speaks of is added at delivery."""
+    told = report_to_payload(report) if isinstance(report, JobReport) else refused_to_payload(report)
+    return {**told, "dsn": _plain(dataclasses.asdict(dsn))}
+
+
+def told_from_payload(payload: Mapping[str, object]) -> JobReport | RefusedReport:
+    """The report that a DSN's text tells.
+
+    Raises:
+        PayloadDefect: If there is none.
+    """
+    return refused_from_payload(payload) if "refused" in payload else report_from_payload(payload)
+
+
+def dsn_from_payload(payload: Mapping[str, object]) -> Dsn:
+    """The fields of a DSN.
+
+    Raises:
+        PayloadDefect: If there are none.
+    """
+    return _validated(_DSN, dict(_fields(payload, "dsn")))
+
+
+def with_original(payload: Mapping[str, object], original: Original) -> dict[str, object]:
+    """A DSN's payload with the mail it speaks of, for the way from the spool to the delivery; never stored."""
+    octets = base64.b64encode(original.octets).decode("ascii")
+    return {**payload, "original": {"octets": octets, "complete": original.complete}}
+
+
+def original_from_payload(payload: Mapping[str, object]) -> Original | None:
+    """The mail that was added to a payload; None when the spool has it no more.
+
+    Raises:
+        PayloadDefect: If it is damaged.
+    """
+    if "original" not in payload:
+        return None
+    fields = _fields(payload, "original")
+    try:
+        octets = base64.b64decode(str(fields["octets"]), validate=True)
+    except (ValueError, KeyError) as exc:
+        raise PayloadDefect("original is no Base64") from exc
+    return Original(octets, fields.get("complete") is True)
 
 
 def _plain(value: Any) -> Any:
