@@ -8,6 +8,9 @@ import pytest
 from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.migrate import upgrade
+from tests.house import house, house_store
+
+__all__ = ["house", "house_store"]
 
 
 @pytest.fixture(scope="session")
