@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -160,9 +161,9 @@ async def machines() -> list[tuple[str, str]]:
     out, _err = await process.communicate()
     found = []
     for line in out.decode().splitlines():
-        suffix, _, text = line.removeprefix("…").partition(" ")
-        if suffix.isdigit():
-            found.append((NUMBERS + suffix, " ".join(text.split())))
+        if match := re.match(r"…(\d+)\s+(.*?)\s{2,}(.*)", line):
+            suffix, name, text = match.groups()
+            found.append((NUMBERS + suffix, f"{name}: {text}" if name not in text else text))
     return found
 
 
