@@ -1,7 +1,8 @@
 """What the inside expects of the outside: the Protocols that adapters implement or are given.
 
-Intake and the HTTP interfaces are given `Submissions`; the dispatcher is given a `Line`; the outbox is given
-`Delivery` adapters. `daemon.py` hands the objects over, so that siblings never import one another.
+Intake and the HTTP interfaces are given `Submissions`; the dispatcher is given a `Line`, and the line is given
+`InboundCalls`; the outbox is given `Delivery` adapters. `daemon.py` hands the objects over, so that siblings never
+import one another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from faxgw.fax.outcome import Outcome
+from faxgw.fax.reception import ReceivedPage
 
 # ------------------------------------------------------------------------------------------------- submissions
 
@@ -246,7 +248,86 @@ class Line(Protocol):
         ...
 
 
+# ------------------------------------------------------------------------------------------------------- inbound
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A call that somebody places to us, as its trunk tells it; bounded and printable."""
+
+    trunk: str
+    call_id: str
+    dialled: str
+    """The number dialled, from the field that the trunk's settings name."""
+    caller: str
+    """Caller's number as it came; empty when withheld."""
+    display: str
+    """Caller's name as it came."""
+    dialog: Mapping[str, object]
+    """What is needed to say BYE after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The call may be answered: its row is durable."""
+
+    reception: str
+    station_id: str
+    """CSI, at most 20 of `+0-9 space`."""
+    ecm: bool
+    max_bit_rate: int
+
+
+class InboundCalls(Protocol):
+    """What the line asks of the inside about calls to us (implemented by `dispatch.inbound`)."""
+
+    async def admit(self, ringing: Ringing) -> Admission | int:
+        """Decide over an INVITE: the reception's row is durable, or the SIP status that refuses the call.
+
+        404: no number of ours; 480: suspended, or nobody to deliver to; 503: no room, or the store is away.
+        """
+        ...
+
+    async def answered(self, reception: str) -> bool:
+        """The caller has acknowledged our 200 OK; durable when True, False ends the call."""
+        ...
+
+    async def page(self, reception: str, page: ReceivedPage, descriptor: int) -> bool:
+        """Keep a page; only True lets its MCF leave. The descriptor stays the line's."""
+        ...
+
+    def progress(self, reception: str, what: CallProgress) -> None:
+        """Something to show."""
+        ...
+
+    async def ended(self, reception: str, outcome: Outcome, *, acknowledged: int, farewell: bool) -> None:
+        """The call is over; every page was reported before.
+
+        Args:
+            reception: The reception.
+            outcome: What the call came to.
+            acknowledged: Pages whose release reached the call worker in time: their MCF may have left.
+            farewell: DCN came after the last confirmation: the sender knows.
+        """
+        ...
+
+
 # ---------------------------------------------------------------------------------------------------- delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """A stored document that goes with a parcel, opened and checked for one try."""
+
+    name: str
+    """File name for the receiver, ASCII."""
+    content_type: str
+    descriptor: int
+    """At its beginning; closed by whoever opened it, after the try."""
+    sha256: str
+    """Hexadecimal."""
+    size: int
+    """Octets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +337,15 @@ class Parcel:
     item: str
     """Outbox id; stable over retries, the receiver's idempotency key."""
     kind: str
-    """`status_mail`, later `dsn`, `push`, `delivery`."""
+    """`status_mail`, `refused_mail`, `received_mail`, later `dsn`, `push`, …"""
     target: str
     """Mail address, URL, …"""
     payload: Mapping[str, object]
     """What was decided when the item was written; JSON-able."""
     created_at: float
     tries: int
+    enclosures: tuple[Enclosure, ...] = ()
+    """The stored documents that the payload names."""
 
 
 @dataclass(frozen=True, slots=True)
