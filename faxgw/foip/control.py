@@ -213,6 +213,8 @@ class PageReceived:
     """Coding on the line: MH, MR or MMR."""
     last: bool
     """True when the page ended with EOP."""
+    document_end: bool = False
+    """True when the page ended with EOM: another document may follow in this call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,6 +378,7 @@ class MediaCall:
             bad_rows=event.bad_rows,
             encoding=event.encoding,
             last=event.last,
+            document_end=event.document_end,
         )
         self._put(message, descriptor)
 

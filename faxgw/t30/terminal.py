@@ -165,6 +165,8 @@ class Received:
     encoding: str
     last: bool
     """True when the page ended with EOP."""
+    document_end: bool = False
+    """True when the page ended with EOM: another document may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,7 @@ class Terminal(abc.ABC):
                 bad_rows=0 if stats.error_correcting_mode else stats.bad_rows,
                 encoding=_ENCODINGS.get(stats.encoding, ""),
                 last=code & 0xFE == t30_frames.EOP,
+                document_end=code & 0xFE == t30_frames.EOM,
             )
         )
 
