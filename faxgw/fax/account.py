@@ -7,6 +7,7 @@ Every setting is one row of `SETTINGS`; a level gives a plain mapping and is che
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,9 +134,15 @@ def _pauses(value: Any) -> tuple[int, ...]:
     return found
 
 
+@functools.cache
+def _zones() -> frozenset[str]:
+    """Every zone of this machine: walking their folder takes 7 ms, and each job's settings name one."""
+    return frozenset(available_timezones())
+
+
 def _zone(value: Any) -> str:
     try:
-        if not isinstance(value, str) or value not in available_timezones():
+        if not isinstance(value, str) or value not in _zones():
             raise ZoneInfoNotFoundError
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError) as exc:
