@@ -7,9 +7,11 @@ here knows tables. After `run` has returned, the unit's rows survive kill -9 and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
@@ -18,9 +20,9 @@ from sqlalchemy import make_url
 
 from faxgw.store.errors import SchemaMismatch, StoreDown, StoreError
 from faxgw.store.sqlite import SqliteEngine
-from faxgw.store.unit import Counters, Settled, Unit, Work, notify, unit_name
+from faxgw.store.unit import EVERY_TOPIC, Counters, Settled, Unit, Work, notify, unit_name
 
-__all__ = ["Engine", "Store", "Unit", "notify", "open_store"]
+__all__ = ["Engine", "Leadership", "Store", "Unit", "notify", "open_store"]
 
 T = TypeVar("T")
 
@@ -55,8 +57,50 @@ class Engine(Protocol):
     def waiting(self) -> int:
         """Return how many write units wait for their transaction."""
 
+    def lead(self, name: str, changed: Callable[[float], None]) -> Callable[[], None]:
+        """Stand for a leadership until the returned function is called (it blocks), or the engine closes.
+
+        Args:
+            name: Of the leadership; one node at a time has it.
+            changed: Told until when, monotonic seconds, this node leads without a further word; 0: not any more.
+                Called from any thread.
+        """
+
     def close(self) -> None:
         """Run what was handed in, then close; blocking."""
+
+
+class Leadership:
+    """Whether this node leads: between `Store.lead` and its end, on the loop."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """Of the leadership."""
+        self._until = 0.0
+        self._next = asyncio.Event()
+
+    @property
+    def held(self) -> bool:
+        """True while this node leads; asks the clock, so that a process that was frozen knows at once."""
+        return time.monotonic() < self._until
+
+    async def gained(self) -> None:
+        """Return when this node leads."""
+        while not self.held:
+            await self._next.wait()
+
+    async def lost(self) -> None:
+        """Return when this node does not lead, or not any more."""
+        while self.held:
+            left = None if self._until == math.inf else self._until - time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._next.wait(), left)
+
+    def set_until(self, until: float) -> None:
+        """Note until when this node leads, monotonic seconds; for Store only."""
+        self._until = until
+        done, self._next = self._next, asyncio.Event()
+        done.set()
 
 
 class Store:
@@ -115,13 +159,37 @@ class Store:
         return result
 
     def listen(self, topic: str) -> asyncio.Event:
-        """Return an event of the caller's own that is set after each commit that noted `topic`.
+        """Return an event of the caller's own that is set after each commit, on any node, that noted `topic`.
 
-        The caller clears it *before* it looks at the rows. It is forgotten when the caller drops it.
+        It is also set when commits of other nodes may have been missed. The caller clears it *before* it looks at
+        the rows. It is forgotten when the caller drops it.
         """
         event = asyncio.Event()
         self._listeners.setdefault(topic, WeakSet()).add(event)
         return event
+
+    @contextlib.asynccontextmanager
+    async def lead(self, name: str) -> AsyncIterator[Leadership]:
+        """Stand for a leadership; left, it is given up.
+
+        On SQLite there is one node, and it leads at once. On PostgreSQL another node leads within 10 s of the
+        leader's death. A leadership only spares work: what must not happen twice is decided in units.
+        """
+        loop = self._loop
+        if loop is None or self._closing:
+            raise StoreDown("the store is not open")
+        leadership = Leadership(name)
+
+        def changed(until: float) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody leads any more
+                loop.call_soon_threadsafe(leadership.set_until, until)
+
+        resign = self._engine.lead(name, changed)
+        try:
+            yield leadership
+        finally:
+            leadership.set_until(0.0)
+            await asyncio.shield(asyncio.to_thread(resign))
 
     async def close(self) -> None:
         """Take no more, finish what was handed in, close the database."""
@@ -147,7 +215,8 @@ class Store:
         for item in settled:
             _resolve(item)
         for topic in topics:
-            for event in list(self._listeners.get(topic, ())):
+            groups = self._listeners.values() if topic == EVERY_TOPIC else [self._listeners.get(topic, ())]
+            for event in [event for group in list(groups) for event in group]:
                 event.set()
 
     def _report_fatal(self, error: StoreError) -> None:
@@ -185,9 +254,10 @@ def open_store(url: str, on_fatal: Callable[[StoreError], None], on_full: Callab
     """Return a store, not yet started, for a SQLAlchemy database URL.
 
     Args:
-        url: `sqlite:////absolute/path`.
+        url: `sqlite:////absolute/path` or `postgresql://user:password@host/name`.
         on_fatal: See Store.
-        on_full: Called in the writer's thread when the disk is full; returns True if it made room (`Ballast.release`).
+        on_full: SQLite: called in the writer's thread when the disk is full; returns True if it made room
+            (`Ballast.release`). The disk of a PostgreSQL server is not ours.
 
     Raises:
         SchemaMismatch: If no engine of ours speaks to such a database.
@@ -195,4 +265,8 @@ def open_store(url: str, on_fatal: Callable[[StoreError], None], on_full: Callab
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return Store(SqliteEngine(Path(str(parsed.database)), on_full or (lambda: False)), on_fatal)
+    if parsed.get_backend_name() == "postgresql":
+        from faxgw.store.postgres import PostgresEngine  # its driver is loaded only where it is used
+
+        return Store(PostgresEngine(parsed), on_fatal)
     raise SchemaMismatch(f"no store engine for {parsed.render_as_string(hide_password=True)}")

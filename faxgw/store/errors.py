@@ -80,3 +80,12 @@ class SchemaMismatch(StoreError):
 
     default_temporary = False
     default_public = "The gateway's database does not fit this release."
+
+
+def fresh(error: Exception) -> Exception:
+    """Return a copy for one more caller: an exception raised twice collects both tracebacks."""
+    if not isinstance(error, StoreError):
+        return error
+    copy = type(error)(str(error))
+    copy.__cause__ = error
+    return copy

@@ -1,7 +1,8 @@
 """Brings a database's tables to this release: all revisions in one transaction, after a backup copy.
 
 The revisions (`migrations/versions/`) are explicit operations that run on every engine; `schema.py` is what they
-must add up to, which a test compares. There is no way down: the backup is the way back.
+must add up to, which a test compares. There is no way down: the backup is the way back. SQLite's copy is made here;
+PostgreSQL's is the operator's (docs/postgresql.md), and its nodes migrate one at a time, with no unit in between.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from sqlalchemy import Connection, event, exc, inspect, make_url
 
 from faxgw.store.durable import sync_folder
 from faxgw.store.errors import SchemaMismatch, StoreDown
+from faxgw.store.locks import LOCKS, MIGRATE_LOCK, WRITE_LOCK
 from faxgw.store.sqlite import open_database
 
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 """Folder of the revisions."""
+MIGRATE_WAIT_MS = 60_000
+"""PostgreSQL: how long a node waits for another one's migration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Migrated:
     after: str
     """Revision now."""
     backup: Path | None
-    """The copy made before; None if there was nothing to lose or nothing to do."""
+    """The copy made before; None if there was nothing to lose or nothing to do, and on PostgreSQL."""
 
 
 def head() -> str:
@@ -62,9 +66,10 @@ def current(url: str) -> str | None:
 
 
 def upgrade(url: str) -> Migrated:
-    """Bring a database to this release; blocking, and nobody else may use it meanwhile (`node.FolderLock`).
+    """Bring a database to this release; blocking.
 
-    On failure it is as it was.
+    On SQLite nobody else may use it meanwhile (`node.FolderLock`); on PostgreSQL locks see to that. On failure it is
+    as it was.
 
     Raises:
         SchemaMismatch: If it is not a database of faxgw, or of a later release, or its rows break a reference.
@@ -74,16 +79,40 @@ def upgrade(url: str) -> Migrated:
         before = _revision(conn)
         if before == head():
             return Migrated(before, before, None)
-        backup = _back_up(conn, before) if before is not None else None
-        with _references_unchecked(conn), conn.begin():
-            config = _config()
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
-            _check_references(conn)
+        if conn.dialect.name == "sqlite":
+            backup = _back_up(conn, before) if before is not None else None
+            with _references_unchecked(conn), conn.begin():
+                _run_revisions(conn)
+                _check_references(conn)
+        else:
+            backup = None
+            _run_revisions_alone(conn)
     log.info(
         "database migrated", extra={"event": "store.migrated", "before": before, "after": head(), "backup": backup}
     )
     return Migrated(before, head(), backup)
+
+
+def _run_revisions(conn: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+def _run_revisions_alone(conn: Connection) -> None:
+    """PostgreSQL: run the revisions between the units of all nodes; another node may have been first.
+
+    Raises:
+        SchemaMismatch: If a row breaks a reference.
+    """
+    try:
+        with conn.begin():
+            conn.exec_driver_sql(f"SET LOCAL lock_timeout = {MIGRATE_WAIT_MS}")
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCKS}, {MIGRATE_LOCK})")
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITE_LOCK})")
+            _run_revisions(conn)
+    except exc.IntegrityError as error:
+        raise SchemaMismatch(f"the migrated rows break a rule: {error.orig}") from error
 
 
 def draft(message: str) -> Path:
@@ -116,10 +145,15 @@ def _scripts() -> ScriptDirectory:
 @contextlib.contextmanager
 def _connect(url: str) -> Iterator[Connection]:
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+    if parsed.get_backend_name() == "postgresql":
+        from faxgw.store import session  # its driver is loaded only where it is used
+
+        database = session.open_database(parsed, isolation="READ COMMITTED")
+    elif parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        database = open_database(Path(str(parsed.database)), size=1)
+        event.listen(database, "begin", _begin)
+    else:
         raise SchemaMismatch(f"no migrations for {parsed.render_as_string(hide_password=True)}")
-    database = open_database(Path(str(parsed.database)), size=1)
-    event.listen(database, "begin", _begin)
     try:
         with database.connect() as conn:
             yield conn

@@ -3,19 +3,23 @@
 Spine section 9. An incarnation is one life of a node; its serial stands in the names of spool objects. A fence
 is drawn anew by each incarnation, higher than all before it, and stands in every attempt and reception: whoever
 holds an older one may change nothing more. On SQLite there is one daemon, the holder of the folder's lock: a new
-incarnation voids all earlier leases, and time alone ends none.
+incarnation voids all earlier leases, and time alone ends none. On PostgreSQL a new incarnation voids its own node's
+earlier ones, and any node voids (`expire`) the leases that have run out on the database's clock.
+
+Rows say under which fence they are worked on; they are free again when that fence is void (`voided`).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self  # Any: columns of either nullability
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Double, cast, extract, func, insert, or_, select, update
 
 from faxgw.store.durable import sync_folder
 from faxgw.store.errors import FenceLost, FolderLocked, StoreDown
@@ -40,19 +44,20 @@ class Lease:
     fence: int
     """Higher than every fence drawn before."""
     until: float
-    """When it ends without renewal, Unix seconds."""
+    """When it ends without renewal, Unix seconds; on PostgreSQL by the database's clock."""
 
 
 def register(conn: Connection, node: str, now: float) -> Lease:
-    """Unit of work: begin a new incarnation of `node`; earlier leases are void from its commit on.
+    """Unit of work: begin a new incarnation of `node`; its earlier leases are void from the commit on.
 
     Args:
         conn: The unit's connection.
         node: Name of the node.
-        now: Unix seconds.
+        now: Unix seconds; on PostgreSQL the database is asked instead.
     """
+    now = _clock(conn, now)
     known = {row.name: row for row in conn.execute(select(nodes).with_for_update())}
-    fence = max((row.fence for row in known.values()), default=0) + 1
+    fence = max((abs(row.fence) for row in known.values()), default=0) + 1
     incarnation = known[node].incarnation + 1 if node in known else 1
     values = {"incarnation": incarnation, "fence": fence, "lease_until": now + LEASE_S, "started_at": now}
     if node in known:
@@ -65,12 +70,12 @@ def register(conn: Connection, node: str, now: float) -> Lease:
 
 
 def renew(conn: Connection, lease: Lease, now: float) -> Lease:
-    """Unit of work: prolong a lease that still holds.
+    """Unit of work: prolong a lease that still holds, even one that ran out and was not voided yet.
 
     Raises:
-        FenceLost: If another incarnation took its place.
+        FenceLost: If another incarnation took its place, or another node voided it.
     """
-    until = now + LEASE_S
+    until = _clock(conn, now) + LEASE_S
     renewed = conn.execute(update(nodes).where(*_is_current(lease)).values(lease_until=until))
     if renewed.rowcount != 1:
         raise FenceLost(f"{lease.node} incarnation {lease.incarnation}")
@@ -81,10 +86,27 @@ def require(conn: Connection, lease: Lease) -> None:
     """Check, inside a unit that plans, marks or confirms, that the lease still holds.
 
     Raises:
-        FenceLost: If another incarnation took its place.
+        FenceLost: If another incarnation took its place, or another node voided it.
     """
     if conn.execute(select(nodes.c.name).where(*_is_current(lease))).first() is None:
         raise FenceLost(f"{lease.node} incarnation {lease.incarnation}")
+
+
+def expire(conn: Connection) -> Sequence[str]:
+    """Unit of work: void the leases that have run out on the database's clock; return their nodes.
+
+    Whoever voids them may then close what bears their fences. A voided fence stays, negative: none is drawn twice.
+    On SQLite there is no other node, hence nothing to do.
+    """
+    if conn.dialect.name == "sqlite":
+        return []
+    over = (nodes.c.fence > 0) & (nodes.c.lease_until < _clock(conn, 0.0))
+    return list(conn.execute(update(nodes).where(over).values(fence=-nodes.c.fence).returning(nodes.c.name)).scalars())
+
+
+def voided(fence: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a row's fence (NULL: never worked on) is no living incarnation's."""
+    return or_(fence.is_(None), fence.not_in(select(nodes.c.fence).where(nodes.c.fence > 0)))
 
 
 class FolderLock:
@@ -139,6 +161,14 @@ class FolderLock:
             sync_folder(folder)
         except OSError as error:
             raise StoreDown(f"{folder}: {error.strerror}") from error
+
+
+def _clock(conn: Connection, now: float) -> float:
+    """Return the time leases are measured by: `now` where there is one node, else the database's."""
+    if conn.dialect.name == "sqlite":
+        return now
+    seconds: float = conn.execute(select(cast(extract("epoch", func.clock_timestamp()), Double))).scalar_one()
+    return seconds
 
 
 def _is_current(lease: Lease) -> tuple[ColumnElement[bool], ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -44,6 +45,15 @@ nodes = Table(
     Column("lease_until", Float, nullable=False),
     Column("started_at", Float, nullable=False),
 )
+
+commits = Table(
+    "commits",
+    metadata,
+    Column("writer", String(32), primary_key=True),
+    Column("serial", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""PostgreSQL: the last transaction of each writer, asked when a COMMIT went without an answer (store/postgres.py)."""
 
 # ---------------------------------------------------------------------------------------------------- directory
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import sqlite3
@@ -27,7 +28,7 @@ from sqlalchemy import URL, Connection, QueuePool, create_engine, event, exc
 from sqlalchemy import Engine as Database
 
 from faxgw.store.durable import sync_folder
-from faxgw.store.errors import CommitUncertain, OutOfSpace, SchemaMismatch, StoreBusy, StoreDown, StoreError
+from faxgw.store.errors import CommitUncertain, OutOfSpace, SchemaMismatch, StoreBusy, StoreDown, StoreError, fresh
 from faxgw.store.unit import SLOW_UNIT_S, Counters, Settled, Work, noted_topics, unit_name
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,11 @@ class SqliteEngine:
     def waiting(self) -> int:
         """Return how many write units wait. See engine.Engine."""
         return self._queue.qsize() + len(self._waiting)
+
+    def lead(self, name: str, changed: Callable[[float], None]) -> Callable[[], None]:
+        """Lead at once and for good: there is no other node. See engine.Engine."""
+        changed(math.inf)
+        return lambda: changed(0.0)
 
     def close(self) -> None:
         """Run what was handed in, write the log back into the database, close. See engine.Engine."""
@@ -340,7 +346,7 @@ class SqliteEngine:
 
     def _refuse(self, batch: Iterable[Work], error: Exception) -> None:
         """Tell callers that nothing of theirs is committed (CommitUncertain: perhaps)."""
-        settled = [Settled(work, error=_fresh(error)) for work in batch]
+        settled = [Settled(work, error=fresh(error)) for work in batch]
         self.counters.out_of_space += isinstance(error, OutOfSpace) * len(settled)
         self._settle(settled, ())
 
@@ -365,7 +371,7 @@ class SqliteEngine:
     def _read(self, work: Work) -> None:
         try:
             if self._poison is not None:
-                raise _fresh(self._poison)
+                raise fresh(self._poison)
             with self._read_side.connect() as conn:
                 settled = Settled(work, work.unit(conn))
         except Exception as error:  # noqa: BLE001 - the unit's caller gets it
@@ -463,12 +469,3 @@ def _sqlite_errors(error: BaseException) -> Iterator[sqlite3.Error]:
         if isinstance(cause, sqlite3.Error):
             yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _fresh(error: Exception) -> Exception:
-    """Return a copy for one more caller: an exception raised twice collects both tracebacks."""
-    if not isinstance(error, StoreError):
-        return error
-    copy = type(error)(str(error))
-    copy.__cause__ = error
-    return copy

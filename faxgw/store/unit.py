@@ -28,6 +28,9 @@ LATENCY_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64)
 """Upper bounds of the batch size histogram, units per COMMIT."""
 
+EVERY_TOPIC = "*"
+"""Delivered by an engine that may have missed what other nodes noted: all listeners are woken."""
+
 _TOPICS = "faxgw.topics"
 
 
@@ -76,7 +79,7 @@ class Settled:
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts per bucket, not cumulated; one thread writes, any may read."""
+    """Counts per bucket, not cumulated; one thread at a time writes, any may read."""
 
     bounds: tuple[float, ...]
     """Inclusive upper bounds, rising."""
@@ -109,7 +112,7 @@ class Counters:
     commits: int = 0
     """COMMITs that succeeded."""
     busy: int = 0
-    """Times a transaction had to wait for another process and was tried again."""
+    """Times a transaction lost to another process or node and was tried again."""
     torn: int = 0
     """Batches that were rolled back as a whole and run again unit by unit."""
     out_of_space: int = 0

@@ -9,8 +9,9 @@ from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.migrate import upgrade
 from tests.house import house, house_store
+from tests.postgres import Server, postgres, postgres_template
 
-__all__ = ["house", "house_store"]
+__all__ = ["house", "house_store", "postgres", "postgres_template"]
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +31,33 @@ def database_path(tmp_path: Path, migrated: Path) -> Path:
 
 
 @pytest.fixture
+def postgres_url(postgres: Server, postgres_template: str) -> str:
+    """A migrated PostgreSQL database of this test's own."""
+    return postgres.url(postgres.create(postgres_template))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """URL of a migrated database of this test's own, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('database_path')}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
 def fatal() -> list[StoreError]:
     """What the store reported as the end of its database."""
     return []
 
 
 @pytest.fixture
-async def start_store(database_path: Path, fatal: list[StoreError]) -> AsyncIterator[Callable[..., Awaitable[Store]]]:
+async def start_store(database: str, fatal: list[StoreError]) -> AsyncIterator[Callable[..., Awaitable[Store]]]:
     """Starts stores on this test's database; they are closed at the end."""
     started: list[Store] = []
 
     async def start(on_full: Callable[[], bool] | None = None) -> Store:
-        store = open_store(f"sqlite:///{database_path}", fatal.append, on_full)
+        store = open_store(database, fatal.append, on_full)
         await store.start()
         started.append(store)
         return store

@@ -1,0 +1,178 @@
+"""A PostgreSQL server of the tests' own, from Debian's packages: on a socket, without a port, ended by its pid."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from faxgw.store.migrate import upgrade
+
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+"""Where Debian 12 has them; they are not in PATH."""
+USER = "faxgw"
+START_S = 30.0
+"""Seconds a start may take, crash recovery included."""
+SETTINGS = {
+    "listen_addresses": "",
+    "shared_buffers": "16MB",
+    "max_connections": "100",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "autovacuum": "off",
+    "log_min_messages": "warning",
+}
+
+
+class Server:
+    """One server with its data in a folder; databases are made for a test and dropped with the folder.
+
+    Args:
+        folder: Empty, with a path short enough for a socket (107 octets).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._serial = itertools.count(1)
+        # PostgreSQL refuses to run as root.
+        self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self._call("initdb", "-D", "data", "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / ".s.PGSQL.5432"
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@/{database}?host={self.folder}"
+
+    def start(self, **settings: str) -> None:
+        """Start it and wait until it takes connections."""
+        given = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(PROGRAMS / "postgres"), "-D", "data", f"--unix_socket_directories={self.folder}", *given],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **self._as_user(),
+            )
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                self.connect("postgres").close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None and time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
+            else:
+                return
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def stop(self) -> None:
+        """End it as an administrator would who cannot wait (immediate shutdown)."""
+        self._end(signal.SIGQUIT)
+
+    def kill(self) -> None:
+        """End it with all its processes, as the kernel would: nothing is written any more."""
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True)
+        self._end(signal.SIGKILL)
+        for pid in children.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop every process of the server, without a word to anybody."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(host=str(self.folder), dbname=database, user=USER, autocommit=True)
+
+    def create(self, template: str = "template0") -> str:
+        """Make a database; return its name."""
+        name = f"t{next(self._serial)}"
+        with self.connect("postgres") as conn:
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        return name
+
+    def _signal_all(self, number: int) -> None:
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True)
+        for pid in [self.pid, *map(int, children.stdout.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(START_S)
+            self._process = None
+
+    def _call(self, program: str, *arguments: str) -> None:
+        path = PROGRAMS / program
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: script/setup installs postgresql-15, or apt-get install it")
+        done = subprocess.run(
+            [str(path), *arguments], cwd=self.folder, capture_output=True, text=True, check=False, **self._as_user()
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _as_user(self) -> dict[str, object]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A running server, ended and removed afterwards."""
+    memory = Path("/dev/shm")  # no power is cut here: every commit is synced, and need not wait for a disk
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir=memory if os.access(memory, os.W_OK) else "/tmp"))
+    try:
+        made = Server(folder)
+        made.start(**settings)
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server of this test run."""
+    with server() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Server) -> str:
+    """Name of a migrated database, to be copied."""
+    name = postgres.create()
+    upgrade(postgres.url(name))
+    return name
