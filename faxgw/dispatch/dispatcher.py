@@ -93,7 +93,7 @@ class Dispatcher:
         self._line = line
         self._interval = 1.0 / setups_per_second
         self._next_setup = 0.0
-        self._in_hand: dict[str, str] = {}
+        self._in_hand: dict[str, Candidate] = {}
         self._rest_until: dict[str, float] = {}
         self._served: dict[Turn, int] = {}
         self._turns = itertools.count(1)
@@ -114,10 +114,25 @@ class Dispatcher:
             lambda conn: planning.candidates(conn, now=now, limit=ACTIVE_SET, per_customer=PER_CUSTOMER)
         )
         free = [c for c in waiting if c.fax not in self._in_hand and c.fax not in self._rest_until]
-        chosen = fair(free, self._in_hand.values(), self._served)[:limit]
+        chosen = self._with_channel(fair(free, [c.e164 for c in self._in_hand.values()], self._served))[:limit]
         for candidate in chosen:
-            self._in_hand[candidate.fax] = candidate.e164
+            self._in_hand[candidate.fax] = candidate
             self._remember(candidate)
+        return chosen
+
+    def _with_channel(self, order: Sequence[Candidate]) -> list[Candidate]:
+        """Those for which a channel is free; a fax of a trunk that does not exist passes, and is told so."""
+        channels = dict(self._line.trunks())
+        first = next(iter(channels), "")
+        for candidate in self._in_hand.values():
+            trunk = candidate.trunk or first
+            channels[trunk] = channels.get(trunk, 1) - 1
+        chosen = []
+        for candidate in order:
+            trunk = candidate.trunk or first
+            if channels.get(trunk, 1) > 0:
+                channels[trunk] = channels.get(trunk, 1) - 1
+                chosen.append(candidate)
         return chosen
 
     def _remember(self, candidate: Candidate) -> None:

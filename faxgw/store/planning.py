@@ -38,8 +38,8 @@ class Candidate:
     customer: str
     e164: str
     priority: int
-    until: float
-    accepted_at: float
+    trunk: str
+    """The trunk its account names; empty: the line's first."""
 
 
 def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -> Sequence[Candidate]:
@@ -72,13 +72,15 @@ def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -
     w = waiting.c
     order = (w.priority.desc(), w.turn, w.accepted_at, w.position)
     ranked = select(waiting, func.row_number().over(partition_by=w.customer, order_by=order).label("rank")).subquery()
+    trunk = t.jobs.c.settings["trunk"]["value"].as_string().label("trunk")
     rows = conn.execute(
-        select(ranked)
+        select(ranked, trunk)
+        .join(t.jobs, t.jobs.c.id == ranked.c.job)
         .where(ranked.c.rank <= per_customer)
         .order_by(ranked.c.priority.desc(), ranked.c.rank, ranked.c.accepted_at, ranked.c.position)
         .limit(limit)
     ).all()
-    return [Candidate(r.id, r.job, r.customer, r.e164, r.priority, r.until, r.accepted_at) for r in rows]
+    return [Candidate(r.id, r.job, r.customer, r.e164, r.priority, r.trunk or "") for r in rows]
 
 
 def next_candidate(conn: Connection, *, now: float) -> float | None:
