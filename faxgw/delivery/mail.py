@@ -1,10 +1,11 @@
-"""Ways out by mail: the outbox's status mails and refusals, handed to an SMTP relay (RFC 5321).
+"""Ways out by mail: the outbox's status mails, refusals and DSNs, handed to an SMTP relay (RFC 5321).
 
 One connection and one recipient per mail. A mail goes out at least once: when the reply to the final dot is lost it
 goes again, octet for octet the same, under the same Message-ID, so that the reader's side can tell. What is permanent
 is decided by the stage: only what the relay says of the recipient or of the content is; a relay that is down, that
 does not know us or whose certificate is wrong is the operator's to mend, and the mail waits.
-Status mails leave with the null return path, so that their bounces cannot come back as faxes (RFC 3834 section 3.3).
+Status mails leave with the null return path unless the settings name one, DSNs always (RFC 3461 section 6.1), so that
+their bounces cannot come back as faxes (RFC 3834 section 3.3).
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ from pydantic import Field, field_validator, model_validator
 
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import DeliveryResult, Parcel
+from faxgw.formats.dsn import dsn_mail
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
-from faxgw.formats.report_payload import refused_from_payload, report_from_payload
+from faxgw.formats.report_payload import (
+    dsn_from_payload,
+    original_from_payload,
+    refused_from_payload,
+    report_from_payload,
+    told_from_payload,
+)
 from faxgw.formats.status_mail import refused_mail, status_mail
 from faxgw.settings import Duration, Secret, Section
 
@@ -98,21 +106,25 @@ class Stage(StrEnum):
 
 
 class MailDelivery:
-    """Delivery adapter for `status_mail` and `refused_mail`; `Parcel.target` is the reader's address.
+    """Delivery adapter for `status_mail`, `refused_mail` and `dsn`; `Parcel.target` is the reader's address.
 
     Args:
         relay: Where the mails go.
+        reporting_mta: Name under which this gateway takes mail, for DSNs (RFC 3464 section 2.2.2); empty: the name
+            it gives the relay.
     """
 
-    kinds = ("status_mail", "refused_mail")
+    kinds = ("status_mail", "refused_mail", "dsn")
 
-    def __init__(self, relay: RelaySettings) -> None:
+    def __init__(self, relay: RelaySettings, reporting_mta: str = "") -> None:
         self._relay = relay
+        self._reporting_mta = reporting_mta or relay.ehlo
         self._sender = mailbox(relay.sender, relay.organisation)
         self._tls = _client_context(relay)
         self._builders: Mapping[str, Callable[[Parcel], bytes]] = {
             "status_mail": self._status_mail,
             "refused_mail": self._refused_mail,
+            "dsn": self._dsn,
         }
 
     async def deliver(self, parcel: Parcel) -> DeliveryResult:
@@ -127,7 +139,8 @@ class MailDelivery:
             log.error("mail not built", extra={"event": "mail_not_built", "item": parcel.item, "detail": str(exc)})
             permanent = isinstance(exc, FaxError) and not exc.temporary
             return DeliveryResult(False, permanent=permanent, detail=_short(f"not built: {exc}"))
-        result = await self._send(to, octets)
+        return_path = "" if parcel.kind == "dsn" else self._relay.return_path  # RFC 3461 section 6.1
+        result = await self._send(return_path, to, octets)
         event = "mail_delivered" if result.delivered else "mail_not_delivered"
         extra = {"event": event, "item": parcel.item, "permanent": result.permanent, "detail": result.detail}
         log.info("mail handed over" if result.delivered else "mail not handed over", extra=extra)
@@ -153,13 +166,26 @@ class MailDelivery:
             organisation=self._relay.organisation,
         )
 
+    def _dsn(self, parcel: Parcel) -> bytes:
+        return dsn_mail(
+            told_from_payload(parcel.payload),
+            dsn_from_payload(parcel.payload),
+            original_from_payload(parcel.payload),
+            to=parcel.target,
+            sender=self._sender.address,
+            reporting_mta=self._reporting_mta,
+            message_id=self.message_id(parcel),
+            date=parcel.created_at,
+            organisation=self._relay.organisation,
+        )
+
     def message_id(self, parcel: Parcel) -> str:
         """The Message-ID of every try of this parcel."""
         return f"<{parcel.item}@{self._sender.domain.strip('[]').replace(':', '.')}>"
 
     # ------------------------------------------------------------------------------------- the conversation
 
-    async def _send(self, to: Mailbox, octets: bytes) -> DeliveryResult:
+    async def _send(self, return_path: str, to: Mailbox, octets: bytes) -> DeliveryResult:
         client, stage = self._client(), Stage.CONNECT
         try:
             async with asyncio.timeout(self._relay.timeout):
@@ -169,7 +195,7 @@ class MailDelivery:
                 if utf8 and not client.supports_extension("smtputf8"):
                     return DeliveryResult(False, permanent=True, detail="the relay does not take such an address")
                 encoding = "utf-8" if utf8 else "ascii"
-                await client.mail(self._relay.return_path, options=_options(client, octets, utf8), encoding=encoding)
+                await client.mail(return_path, options=_options(client, octets, utf8), encoding=encoding)
                 stage = Stage.RCPT
                 await client.rcpt(to.address, encoding=encoding)
             stage = Stage.DATA

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,11 @@ from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
+from faxgw.formats.dsn import MAX_HEADER, MAX_MAIL, Original
+from faxgw.formats.report_payload import PayloadDefect, dsn_from_payload, with_original
 from faxgw.store import outbox
+from faxgw.store.envelope import original_of
+from faxgw.store.errors import ObjectDamaged
 from faxgw.store.reports import thumbnail_of
 
 log = logging.getLogger(__name__)
@@ -91,14 +96,43 @@ class OutboxWorker:
         """One try, over before its lease is: nobody else delivers the same item beside it."""
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                return await adapter.deliver(await self._with_picture(item))
+                return await adapter.deliver(await self._completed(item))
         except TimeoutError:
             return DeliveryResult(False, detail=f"no result after {TRY_SECONDS:.0f} s")
         except FaxError as exc:
             return DeliveryResult(False, permanent=not exc.temporary, detail=str(exc))
 
+    async def _completed(self, item: _Item) -> Parcel:
+        """The parcel with what the item's row does not carry."""
+        if item.parcel.kind == "dsn":
+            return await self._with_original(item.parcel)
+        return await self._with_picture(item)
+
+    async def _with_original(self, parcel: Parcel) -> Parcel:
+        """The parcel with the mail that its DSN speaks of, or its beginning; without, if the spool has lost it."""
+        seat = self._seat
+        try:
+            dsn = dsn_from_payload(parcel.payload)
+        except PayloadDefect:
+            return parcel  # the adapter says so
+        file = await seat.store.read(lambda conn: original_of(conn, dsn.message))
+        if file is None:
+            return parcel
+        try:
+            descriptor = await seat.files.open_read(file)
+        except ObjectDamaged as exc:
+            log.error("original lost", extra={"event": "outbox.original", "item": parcel.item, "why": str(exc)})
+            return parcel
+        whole = dsn.returns_all and file.size <= MAX_MAIL
+        try:
+            octets = await asyncio.to_thread(os.pread, descriptor, MAX_MAIL if whole else MAX_HEADER + 2, 0)
+        finally:
+            os.close(descriptor)
+        original = Original(octets, complete=len(octets) == file.size)
+        return replace(parcel, payload=with_original(parcel.payload, original))
+
     async def _with_picture(self, item: _Item) -> Parcel:
-        """The parcel with page 1's picture, which the item's row does not carry."""
+        """The parcel with page 1's picture."""
         job = item.job
         if job is None or item.parcel.kind != "status_mail":
             return item.parcel

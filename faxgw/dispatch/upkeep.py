@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import CallIdentity, Line
-from faxgw.store import ledger, messages, node, queue, sweep
+from faxgw.store import late, ledger, messages, node, queue, sweep
 from faxgw.store.errors import FenceLost, StoreError
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ ENDED_AT_ONCE = 50
 """Such calls ended at the same time."""
 EXPIRY_EVERY = 10.0
 """Seconds between looks for faxes whose latest time has passed."""
+LATE_EVERY = 60.0
+"""Seconds between looks for faxes that are late."""
 KEYS_EVERY = 3600.0
 """Seconds between removals of idempotency keys that are too old to matter."""
 
@@ -90,16 +92,27 @@ async def keep_lease(seat: Seat, lease: node.Lease, lost: Callable[[], None]) ->
 
 
 async def keep_order(seat: Seat) -> None:
-    """Expire faxes and forget old keys, for ever."""
-    forget_at = 0.0
+    """Expire faxes, tell of late ones and forget old keys, for ever."""
+    forget_at = late_at = 0.0
     while True:
         now = seat.clock()
         try:
             while expired := await seat.store.run(partial(queue.expire, now=now)):
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
+            if now >= late_at and not await _tell_late(seat, now):
+                late_at = now + LATE_EVERY
             if now >= forget_at:
                 forget_at = now + KEYS_EVERY
                 await seat.store.run(partial(messages.forget_old_keys, now=now))
         except StoreError as exc:
             log.error("upkeep failed", extra={"event": "upkeep.failed", "why": str(exc)})
         await asyncio.sleep(EXPIRY_EVERY)
+
+
+async def _tell_late(seat: Seat, now: float) -> int:
+    """Tell of some jobs that are late; how many."""
+    jobs = await seat.store.read(partial(late.late_jobs, now=now))
+    if jobs:
+        await seat.store.run(partial(late.tell, jobs=jobs, now=now))
+        log.info("late faxes told", extra={"event": "job.late", "jobs": len(jobs)})
+    return len(jobs)

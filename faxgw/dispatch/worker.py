@@ -20,14 +20,16 @@ from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax import ids
 from faxgw.fax.account import Effective, from_snapshot
+from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
 from faxgw.fax.number import FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
-from faxgw.formats.report_payload import refused_to_payload
+from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
 from faxgw.formats.status_mail import MAX_THUMBNAIL
-from faxgw.store import directory, messages, queue
+from faxgw.store import directory, messages, outbox, queue
+from faxgw.store.envelope import envelope_of
 from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind
 from faxgw.store.reports import item_id
@@ -212,10 +214,12 @@ class PageWorker:
             time_zone=settings["time_zone"],
             language=settings["language"],
         )
-        targets = {
-            item_id(message.id, "refused", target): target for target in report_targets(settings, message.sender)
-        }
-        payload = refused_to_payload(report)
+        envelope = await seat.store.read(lambda conn: envelope_of(conn, message.id))
+        assert envelope is not None  # its row is leased by us
+        telling = tell_refused(report, envelope, report_targets(settings, message.sender))
+        targets = {item_id(message.id, "refused", target): target for target in telling.status_to}
+        payload = refused_to_payload(telling.report or report)
+        dsn = _draft(telling)
         await seat.store.run(
             lambda conn: messages.refuse(
                 conn,
@@ -226,6 +230,7 @@ class PageWorker:
                 our_fault=our_fault,
                 targets=targets,
                 payload=payload,
+                dsn=dsn,
             )
         )
         level = logging.ERROR if our_fault else logging.INFO
@@ -328,6 +333,14 @@ class PageWorker:
 def _ours(error: FaxError) -> bool:
     """True when store or disk could not take part: says nothing about the document, so no try is counted."""
     return isinstance(error, StoreError) and error.temporary
+
+
+def _draft(telling: RefusedTelling) -> outbox.Draft | None:
+    """The DSN of a mail that could not be faxed, where one was asked for."""
+    if telling.dsn is None or telling.report is None:
+        return None
+    item = item_id(telling.dsn.message, "refused", "dsn", telling.dsn_to)
+    return outbox.Draft(item, "dsn", telling.dsn_to, dsn_to_payload(telling.report, telling.dsn))
 
 
 def _picture(descriptor: int) -> bytes:

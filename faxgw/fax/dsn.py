@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -305,7 +305,13 @@ class RefusedTelling:
 
 
 def tell_finished(
-    report: JobReport, envelope: Envelope | None, report_to: Sequence[str], *, success: bool, failure: bool
+    report: JobReport,
+    envelope: Envelope | None,
+    report_to: Sequence[str],
+    *,
+    success: bool,
+    failure: bool,
+    reported: Collection[str] = (),
 ) -> Telling:
     """A job is finished.
 
@@ -315,29 +321,33 @@ def tell_finished(
         report_to: Readers of status mails, by the settings.
         success: The settings want status mails when everything was sent.
         failure: The settings want them when something was not.
+        reported: Faxes whose end a DSN has told already: one per recipient and end.
     """
+
+    def news(found: FaxReport) -> News | None:
+        if found.fax in reported:
+            return None
+        return News.SENT if found.state is FaxState.SENT else News.NOT_SENT
 
     def wanted(told: Sequence[FaxReport]) -> bool:
         return success if all(f.state is FaxState.SENT for f in told) else failure
 
-    return _tell(report, envelope, report_to, _final_news, wanted)
+    return _tell(report, envelope, report_to, news, wanted)
 
 
 def tell_doubt(report: JobReport, envelope: Envelope | None, report_to: Sequence[str], fax: str) -> Telling:
     """A fax is in doubt and goes on by policy: its sender is told now (docs/spine.md section 5)."""
-
-    def news(found: FaxReport) -> News | None:
-        return News.DOUBT if found.fax == fax else None
-
-    def wanted(told: Sequence[FaxReport]) -> bool:
-        return any(f.fax == fax for f in told)
-
-    return _tell(report, envelope, report_to, news, wanted)
+    return _tell_one(report, envelope, report_to, fax, News.DOUBT)
 
 
-def tell_late(report: JobReport, envelope: Envelope) -> Telling:
+def tell_unknown(report: JobReport, envelope: Envelope | None, report_to: Sequence[str], fax: str) -> Telling:
+    """A fax ended unknown while others of its job go on: its sender is told now (docs/spine.md section 5)."""
+    return _tell_one(report, envelope, report_to, fax, News.NOT_SENT)
+
+
+def tell_late(report: JobReport, envelope: Envelope | None, faxes: Collection[str]) -> Telling:
     """Faxes of a job are not final DELAYED_AFTER their acceptance."""
-    return _tell(report, envelope, (), lambda f: None if f.state.final else News.LATE, lambda told: False)
+    return _tell(report, envelope, (), lambda f: News.LATE if f.fax in faxes else None, lambda told: False)
 
 
 def tell_refused(report: RefusedReport, envelope: Envelope, report_to: Sequence[str]) -> RefusedTelling:
@@ -355,6 +365,15 @@ def tell_refused(report: RefusedReport, envelope: Envelope, report_to: Sequence[
         return RefusedTelling(None, None, "", ())
     left = dataclasses.replace(report, recipients=tuple(r.typed for r in told))
     return RefusedTelling(left, dsn, to, _readers(report_to, to))
+
+
+def _tell_one(report: JobReport, envelope: Envelope | None, report_to: Sequence[str], fax: str, news: News) -> Telling:
+    """News of one fax, told whatever the settings say of ends."""
+
+    def news_of(found: FaxReport) -> News | None:
+        return news if found.fax == fax else None
+
+    return _tell(report, envelope, report_to, news_of, lambda told: any(f.fax == fax for f in told))
 
 
 def _tell(
@@ -377,10 +396,6 @@ def _tell(
     dsn, to = _dsn(envelope, tuple(entries)) if envelope else (None, "")
     readers = _readers(report_to, to) if wanted(told) else ()
     return Telling(dataclasses.replace(report, faxes=tuple(told)), dsn, to, readers)
-
-
-def _final_news(fax: FaxReport) -> News | None:
-    return News.SENT if fax.state is FaxState.SENT else News.NOT_SENT
 
 
 def _entry(fax: FaxReport, asked: EnvelopeRecipient, news: News, action: Action) -> DsnRecipient:

@@ -144,8 +144,28 @@ def exposed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int, 
     return True
 
 
-def confirmed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int, now: float) -> bool:
-    """`page` was confirmed; the n-th makes the fax sent, in this very transaction, else page + 1 is exposed."""
+def confirmed(
+    conn: Connection,
+    attempt: str,
+    *,
+    fax: str,
+    page: int,
+    fence: int,
+    now: float,
+    facts: Mapping[str, object] | None = None,
+) -> bool:
+    """`page` was confirmed; the n-th makes the fax sent, in this very transaction, else page + 1 is exposed.
+
+    Args:
+        conn: The unit's connection.
+        attempt: The attempt.
+        fax: The fax.
+        page: The page, from 1.
+        fence: Whose attempt it must be.
+        now: Unix seconds.
+        facts: What is known of the call (far-end ident, rate …): the report of a sent fax is written here, before the
+            call has said goodbye.
+    """
     if _open(conn, attempt, fence, "confirmed", now) is None:
         return False
     part = conn.execute(
@@ -157,6 +177,8 @@ def confirmed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int
     if page <= part.confirmed:
         return True
     row = fax_row(conn, fax)
+    seen = {**(facts or {}), "confirmed_at": now}
+    conn.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(outcome=seen))
     _set_page(conn, fax, part.number_index, page, PageState.CONFIRMED, attempt, now)
     conn.execute(
         update(t.attempt_faxes)
@@ -272,7 +294,7 @@ def _close_fax(
     else:
         _apply(conn, row, closing, tries, now)
         if closing.state is FaxState.UNKNOWN:
-            reports.unknown(conn, row.id, attempt.id, now)
+            reports.unknown(conn, row.id, now)
 
 
 def _settle_pages(conn: Connection, part: Row[Any], *, known: bool, doubtful: bool, now: float) -> None:

@@ -238,6 +238,7 @@ def refuse(
     our_fault: bool,
     targets: Mapping[str, str],
     payload: Mapping[str, object],
+    dsn: outbox.Draft | None = None,
 ) -> None:
     """The message cannot be faxed: its owner is told, its keys are free again.
 
@@ -250,6 +251,7 @@ def refuse(
         our_fault: True when the gateway failed, not the mail.
         targets: Outbox id → mail address.
         payload: What the mails say.
+        dsn: The DSN that its client asked for.
     """
     if not held_by(conn, message, fence):
         return
@@ -263,6 +265,10 @@ def refuse(
     note(conn, message, "message.refused", now=now, data={"reason": reason[:400], "our_fault": our_fault})
     for item, target in targets.items():
         outbox.put(conn, item, "refused_mail", target, customer=row.customer, payload=payload, now=now, message=message)
+    if dsn is not None:
+        outbox.put(
+            conn, dsn.id, dsn.kind, dsn.target, customer=row.customer, payload=dsn.payload, now=now, message=message
+        )
 
 
 def release_all(conn: Connection, *, fence: int) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
@@ -24,6 +25,16 @@ LEASE = 1800.0
 """Seconds a try may last; a relay may take 10 minutes for its reply to the final dot (RFC 5321 section 4.5.3.2.6)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An item before it is written."""
+
+    id: str
+    kind: str
+    target: str
+    payload: Mapping[str, object]
+
+
 def put(
     conn: Connection,
     item: str,
@@ -37,7 +48,7 @@ def put(
     message: str | None = None,
 ) -> None:
     """Write an item. The same id twice is one item (a unit may be run again)."""
-    if conn.execute(select(t.outbox.c.id).where(t.outbox.c.id == item)).first() is not None:
+    if written(conn, item):
         return
     conn.execute(
         insert(t.outbox).values(
@@ -55,6 +66,11 @@ def put(
     )
     note(conn, item, "outbox.due", now=now, job=job or message, data={"kind": kind})
     notify(conn, TOPIC)
+
+
+def written(conn: Connection, item: str) -> bool:
+    """True when the item was written, whatever has become of it."""
+    return conn.execute(select(t.outbox.c.id).where(t.outbox.c.id == item)).first() is not None
 
 
 def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[tuple[Parcel, str | None]]:

@@ -1,25 +1,27 @@
 """The reports of a job, built from its rows and put into the outbox by the transaction that finishes it.
 
 Whom they go to was fixed when the job was accepted (docs/spine.md section 1): never the null sender, never an
-address that was not authorised.
+address that was not authorised. What is a DSN and what a status mail is the law of `fax.dsn`.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any  # rows
 
 from sqlalchemy import Connection, Row, Select, func, select
 
 from faxgw.fax.account import from_snapshot
+from faxgw.fax.dsn import Envelope, Telling, tell_doubt, tell_finished, tell_late, tell_unknown
 from faxgw.fax.job import FaxState, PageState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.report import AttemptLine, FaxReport, JobReport
-from faxgw.formats.report_payload import report_to_payload
+from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
 from faxgw.store import outbox
 from faxgw.store import schema as t
+from faxgw.store.envelope import envelope_of
 
 _Faxes = Select[tuple[str]] | Sequence[str]
 """Ids of faxes, or the query that finds them."""
@@ -33,34 +35,73 @@ def item_id(*parts: str) -> str:
 
 
 def finished(conn: Connection, job: str, now: float) -> None:
-    """Write the status mails of a job that is finished."""
-    report = job_report(conn, job)
+    """Write the DSN and the status mails of a job that is finished."""
+    report, envelope, report_to = _asked(conn, job)
     settings = from_snapshot(conn.execute(select(t.jobs.c.settings).where(t.jobs.c.id == job)).scalar_one())
-    good = all(f.state is FaxState.SENT for f in report.faxes)
-    if not settings["report_success" if good else "report_failure"]:
-        return
-    _put(conn, report, "finished", now)
+    sender = envelope.sender if envelope else ""
+    reported = [
+        f.fax
+        for f in report.faxes
+        if f.state is FaxState.UNKNOWN and outbox.written(conn, item_id(job, f"unknown/{f.fax}", "dsn", sender))
+    ]
+    telling = tell_finished(
+        report,
+        envelope,
+        report_to,
+        success=settings["report_success"],
+        failure=settings["report_failure"],
+        reported=reported,
+    )
+    _put(conn, report, telling, "finished", now)
 
 
 def doubt(conn: Connection, fax: str, attempt: str, now: float) -> None:
     """Tell the sender now that a fax is in doubt while it goes on by policy (`remaining`, `marked`)."""
     job = conn.execute(select(t.faxes.c.job).where(t.faxes.c.id == fax)).scalar_one()
-    report = job_report(conn, job, in_doubt=fax)
-    _put(conn, report, f"doubt/{attempt}", now)
+    report, envelope, report_to = _asked(conn, job, in_doubt=fax)
+    _put(conn, report, tell_doubt(report, envelope, report_to, fax), f"doubt/{attempt}", now)
 
 
-def unknown(conn: Connection, fax: str, attempt: str, now: float) -> None:
+def unknown(conn: Connection, fax: str, now: float) -> None:
     """Tell the sender now that a fax ended unknown while others of its job go on (spine section 5: within 60 s)."""
     row = conn.execute(
         select(t.jobs.c.id, t.jobs.c.open).join(t.faxes, t.faxes.c.job == t.jobs.c.id).where(t.faxes.c.id == fax)
     ).one()
     if row.open:
-        _put(conn, job_report(conn, row.id), f"unknown/{attempt}", now)
+        report, envelope, report_to = _asked(conn, row.id)
+        _put(conn, report, tell_unknown(report, envelope, report_to, fax), f"unknown/{fax}", now)
 
 
-def _put(conn: Connection, report: JobReport, occasion: str, now: float) -> None:
-    payload = report_to_payload(report)
-    for address in conn.execute(select(t.jobs.c.report_to).where(t.jobs.c.id == report.job)).scalar_one():
+def late(conn: Connection, job: str, faxes: Collection[str], now: float) -> None:
+    """Tell the sender that faxes of a job are late, where a DSN was asked for that."""
+    report, envelope, _report_to = _asked(conn, job)
+    _put(conn, report, tell_late(report, envelope, faxes), "late", now)
+
+
+def _asked(conn: Connection, job: str, *, in_doubt: str = "") -> tuple[JobReport, Envelope | None, Sequence[str]]:
+    """What there is to tell of a job, what its client asked for, and who reads status mails."""
+    row = conn.execute(select(t.jobs.c.message, t.jobs.c.report_to).where(t.jobs.c.id == job)).one()
+    return job_report(conn, job, in_doubt=in_doubt), envelope_of(conn, row.message), row.report_to
+
+
+def _put(conn: Connection, report: JobReport, telling: Telling, occasion: str, now: float) -> None:
+    """Write what the law of DSNs has decided."""
+    if telling.report is None:
+        return
+    if telling.dsn is not None:
+        outbox.put(
+            conn,
+            item_id(report.job, occasion, "dsn", telling.dsn_to),
+            "dsn",
+            telling.dsn_to,
+            customer=report.customer,
+            payload=dsn_to_payload(telling.report, telling.dsn),
+            now=now,
+            job=report.job,
+            message=telling.dsn.message,
+        )
+    payload = report_to_payload(telling.report) if telling.status_to else {}
+    for address in telling.status_to:
         outbox.put(
             conn,
             item_id(report.job, occasion, address),
@@ -152,7 +193,7 @@ def _page_counts(conn: Connection, faxes: _Faxes) -> Mapping[str, tuple[int, int
 
 
 def attempt_lines(conn: Connection, fax: str) -> list[AttemptLine]:
-    """Every closed call of a fax, oldest first."""
+    """Every closed call of a fax, oldest first, and the one that has just confirmed its last page."""
     return _attempt_lines(conn, [fax])[fax]
 
 
@@ -168,10 +209,11 @@ def _attempt_lines(conn: Connection, faxes: _Faxes) -> Mapping[str, list[Attempt
             calls.outcome,
             parts.fax,
             parts.first_page,
+            parts.last_page,
             parts.confirmed,
         )
         .join(t.attempt_faxes, parts.attempt == calls.id)
-        .where(parts.fax.in_(faxes), calls.done_at.is_not(None))
+        .where(parts.fax.in_(faxes), calls.done_at.is_not(None) | (parts.confirmed == parts.last_page))
         .order_by(calls.planned_at, calls.id)
     ).all()
     lines: dict[str, list[AttemptLine]] = defaultdict(list)
@@ -182,8 +224,8 @@ def _attempt_lines(conn: Connection, faxes: _Faxes) -> Mapping[str, list[Attempt
                 number=row.number,
                 started_at=row.planned_at,
                 answered_at=row.answered_at,
-                ended_at=row.done_at,
-                cause=Cause(row.cause),
+                ended_at=row.done_at or outcome.get("confirmed_at", row.planned_at),
+                cause=Cause(row.cause) if row.done_at else Cause.OK,
                 pages_confirmed=max(0, row.confirmed - row.first_page + 1),
                 transport=outcome.get("transport", ""),
                 bit_rate=outcome.get("bit_rate", 0),

@@ -26,6 +26,7 @@ from faxgw.fax.dsn import (
     tell_finished,
     tell_late,
     tell_refused,
+    tell_unknown,
 )
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
@@ -108,7 +109,7 @@ def told_to_sender(news: News, notify: str) -> str:
     """What goes to the return path about one recipient, through the whole law."""
     if news is News.LATE:
         found, _ = SAMPLES["late"]
-        telling = tell_late(several(found), envelope(several(found), notify))
+        telling = tell_late(several(found), envelope(several(found), notify), [several(found).faxes[0].fax])
     elif news is News.DOUBT:
         report = several(AGAIN)
         telling = tell_doubt(report, envelope(report, notify), [ANN], report.faxes[0].fax)
@@ -308,11 +309,26 @@ def test_a_doubt_about_a_recipient_of_never_is_told_to_nobody() -> None:
 def test_late_is_said_of_open_faxes_to_the_return_path_alone() -> None:
     late, _ = SAMPLES["late"]
     report = several(late, DELIVERED, late, late)
-    telling = tell_late(report, envelope(report, "DELAY", "DELAY,SUCCESS", "SUCCESS", "NEVER"))
+    late_ones = [f.fax for f in report.faxes if not f.state.final]
+    telling = tell_late(report, envelope(report, "DELAY", "DELAY,SUCCESS", "SUCCESS", "NEVER"), late_ones)
     assert telling.dsn is not None
     assert [r.fax for r in telling.dsn.recipients] == [report.faxes[0].fax]
     assert telling.dsn.recipients[0].retry_until == T + 9000
     assert telling.status_to == ()
+
+
+def test_an_end_that_a_dsn_has_told_is_not_told_by_another() -> None:
+    """A fax that ends unknown is told at once; the others of its job when all have ended."""
+    report = several(UNKNOWN, BUSY)
+    env, first = envelope(report, "FAILURE", "FAILURE"), report.faxes[0].fax
+    at_once = tell_unknown(report, env, [ANN, DESK], first)
+    assert at_once.dsn is not None
+    assert [(r.fax, r.action, r.status) for r in at_once.dsn.recipients] == [(first, Action.FAILED, "5.4.0")]
+    assert at_once.status_to == (DESK,)
+    at_end = tell_finished(report, env, [ANN], success=True, failure=True, reported=[first])
+    assert at_end.dsn is not None
+    assert [r.fax for r in at_end.dsn.recipients] == [report.faxes[1].fax]
+    assert at_end.report == report
 
 
 def test_a_final_entry_names_its_last_call_and_no_retry() -> None:
