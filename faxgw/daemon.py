@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,7 +202,7 @@ class Daemon:
         worker = PageWorker(seat, pages)
         self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame)
         dispatcher = Dispatcher(seat, self._outbound, line, self._node.setups_per_second)
-        mail = MailDelivery(self._relay)
+        mail = MailDelivery(self._relay, self._smtp_settings.hostname or socket.gethostname())
         deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())
         self._stations = [dispatcher.calling, worker.rendering, worker.walking, deliveries.delivering]
         for station in self._stations:
@@ -219,7 +220,7 @@ class Daemon:
         self.web_address = await self.web.start()
         self._stack.push_async_callback(self.web.stop)
         counters = Counters(session=self._count_session)
-        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters)
+        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
         self.smtp_addresses = await self._smtp.start()
 
     # ------------------------------------------------------------------------------------------------------ stop
