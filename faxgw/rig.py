@@ -33,6 +33,8 @@ NUMBERS = "+331990000"
 France keeps the range for fiction."""
 FIRST_PAGES = NUMBERS + "00"
 """A number whose machine receives well."""
+CALLER = "+33199000099"
+"""The demo's own number."""
 READY_WITHIN = 20.0
 """Seconds the simulator may take to start."""
 STOP_WITHIN = 10.0
@@ -74,6 +76,7 @@ name = "simulator"
 host = "127.0.0.1"
 port = {sip}
 channels = 8
+caller = "{caller}"
 
 [settings.values]
 csid = "+33 1 99 00 00 00"
@@ -237,6 +240,7 @@ async def running(
             relay=mailbox.port,
             domain=DOMAIN,
             sip=simulator.port,
+            caller=CALLER,
             sender=SENDER,
             media="20000-29999",
             more="\n".join(f"{key} = {json.dumps(value)}" for key, value in (values or {}).items()),

@@ -93,16 +93,21 @@ def _pages(folder: Path, machines: Sequence[tuple[str, str]]) -> list[web.Abstra
         rows = "".join(
             f"<tr><td><code>{number}</code></td><td>{html.escape(text)}</td></tr>" for number, text in machines
         )
-        return web.Response(text=_FRONT.format(rows=rows), content_type="text/html")
+        return web.Response(text=_FRONT.format(rows=rows), content_type="text/html", headers=_PAGE)
 
     async def index(request: web.Request) -> web.StreamResponse:
         page = received / "index.html"
         if not await asyncio.to_thread(page.exists):
-            return web.Response(text="<p>Nothing was received yet.</p>", content_type="text/html")
-        return web.FileResponse(page)
+            return web.Response(text="<p>Nothing was received yet.</p>", content_type="text/html", headers=_PAGE)
+        return web.FileResponse(page, headers=_PAGE)
 
     return [web.get("/", front), web.get("/received/", index), web.static("/received", received)]
 
+
+_PAGE = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+}
+"""The demo's own pages have a style and pictures, and nothing else."""
 
 _FRONT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>faxgw demo</title>

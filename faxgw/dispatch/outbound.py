@@ -314,10 +314,19 @@ class Marks:
         return await asyncio.shield(task)
 
     async def _confirm(self, fax: str, page: int) -> bool:
-        seat, now = self._seat, self._seat.clock()
+        seat, now, seen = self._seat, self._seat.clock(), self._live.progress
+        facts = {
+            "remote_ident": seen.remote_ident,
+            "transport": seen.transport,
+            "bit_rate": seen.bit_rate,
+            "ecm": seen.ecm,
+            "encoding": seen.encoding,
+        }
         async with self._confirming:  # in the order of the pages, however long the store is away
             return await seat.persist(
-                lambda conn: ledger.confirmed(conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now)
+                lambda conn: ledger.confirmed(
+                    conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now, facts=facts
+                )
             )
 
     async def written(self) -> None:

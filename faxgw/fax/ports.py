@@ -202,6 +202,11 @@ class CallProgress:
     page: int = 0
     remote_ident: str = ""
     detail: str = ""
+    transport: str = ""
+    """`t38`, `g711` or empty while no fax is negotiated."""
+    bit_rate: int = 0
+    ecm: bool = False
+    encoding: str = ""
 
 
 class CallMarks(Protocol):

@@ -194,6 +194,8 @@ class Confirmed:
     call: int
     fax: str
     page: int
+    statistics: Statistics = field(default_factory=lambda: Statistics())
+    """What the engine has counted so far: rate, coding and ECM as negotiated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +342,6 @@ def _build(cls: type[Any], values: dict[str, Any]) -> Any:
         values["gate"] = Gate(values["gate"])
     elif cls is Heard:
         values["tone"] = Tone(values["tone"])
-    elif cls is PhaseE:
+    elif cls is PhaseE or cls is Confirmed:
         values["statistics"] = Statistics(**values["statistics"])
     return cls(**values)

@@ -389,6 +389,7 @@ class OutgoingFaxCall:
             case control.PhaseB():
                 self._on_phase_b(message)
             case control.Confirmed():
+                self._show_page(message)
                 self._commits.put_nowait(("confirmed", message.fax, message.page, {}))
             case control.Trace():
                 self._tally.add_frames(message.frames)
@@ -554,6 +555,20 @@ class OutgoingFaxCall:
         if self._sockets is not None:
             self._sockets.close()
             self._sockets = None
+
+    def _show_page(self, confirmed: control.Confirmed) -> None:
+        stats = confirmed.statistics
+        self._marks.progress(
+            CallProgress(
+                "page",
+                confirmed.page,
+                self._tally.remote_ident,
+                transport=stats.transport,
+                bit_rate=stats.bit_rate,
+                ecm=stats.ecm,
+                encoding=stats.encoding,
+            )
+        )
 
     def _show(self, phase: str, page: int = 0) -> None:
         self._marks.progress(CallProgress(phase, page, self._tally.remote_ident))

@@ -159,11 +159,17 @@ def _section(record: dict[str, Any]) -> str:
         f'<a href="{html.escape(page["tiff"])}"><img src="{html.escape(page["png"])}" alt="page"></a>'
         for page in record.get("pages", [])
     )
+    facts = [
+        f"{text('started')[:19].replace('T', ' ')} to {text('ended')[11:19]} UTC",
+        f"{text('transport')} {text('bit_rate')} bit/s {text('encoding')}" if record.get("bit_rate") else "",
+        text("remote_ident"),
+        f'<a href="{text("id")}.json">details</a>',
+    ]
+    count, kept = record.get("pages_confirmed", 0), len(record.get("pages", []))
     arrow = "→" if record.get("direction") == "in" else "placed →"
+    result = f"{text('result')}: {count} pages confirmed, {kept} kept" if text("result") else "no fax"
     return (
         f"<section><h2>{text('caller')} {arrow} {text('number')} · {text('behaviour')}</h2>"
-        f'<p class="{"ok" if good else "bad"}">{text("status")} {text("result")}: '
-        f"{record.get('pages_confirmed', 0)} page(s) confirmed, {len(record.get('pages', []))} kept</p>"
-        f"<p>{text('started')} – {text('ended')} · {text('transport')} {text('bit_rate')} bit/s {text('encoding')} "
-        f'· {text("remote_ident")} · <a href="{text("id")}.json">details</a></p>{pages}</section>'
+        f'<p class="{"ok" if good else "bad"}">{text("status")} {result}</p>'
+        f"<p>{' · '.join(fact for fact in facts if fact)}</p>{pages}</section>"
     )

@@ -352,7 +352,7 @@ class MediaCall:
             self.stop("limit", "more pages confirmed than there are", now)
             return
         fax, page = self._plan[event.count - 1]
-        self._put(Confirmed(self.number, fax, page))
+        self._put(Confirmed(self.number, fax, page, self.statistics()))
         if event.late:
             self.stop("guard", "an answer came too late to trust the next one", now)
         else:
