@@ -16,10 +16,10 @@ import traceback
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, protocol, render, sandbox
+from faxgw.document import compose, mail, protocol, received, render, sandbox
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.refusal import DocumentRefused
-from faxgw.document.types import ComposeOptions, Document, Progress, Refused, RenderOptions, WalkOptions
+from faxgw.document.types import ComposeOptions, Document, PdfOptions, Progress, Refused, RenderOptions, WalkOptions
 
 TEMPLATE_MEMORY = 512 * 1024 * 1024
 """Octets of address space allowed for the template where /proc does not tell; measured 140 MB."""
@@ -79,6 +79,8 @@ def _work(message: protocol.Message, descriptors: tuple[int, ...], answers: pipe
             )
         case "compose":
             result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options))
+        case "pdf":
+            result = received.make(descriptors[0], protocol.value(PdfOptions, options), limits)
         case other:
             raise protocol.BadMessage(f"unknown request {other}")
     results: list[int] = []

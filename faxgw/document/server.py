@@ -213,7 +213,7 @@ def _explain(job: _Job, status: int, usage: resource.struct_rusage) -> protocol.
     detail = f"child ended by signal {ended_by}, status {code}, after {cpu:.1f} s of CPU"
     name, page = _where(job)
     refused: DocumentRefused | None = None
-    if job.cancelled or job.what == "compose":
+    if job.cancelled or job.what in ("compose", "pdf"):
         pass
     elif ended_by == signal.SIGXCPU or (job.timed_out and cpu > job.seconds / 3) or cpu > job.limits.job_seconds:
         refused = refusal.too_slow(name, page)

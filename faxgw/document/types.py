@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from faxgw.document import limits
@@ -232,6 +233,58 @@ class Composed:
     """`page` is the page's number in the body."""
     resolution: Resolution
     thumbnail_fd: int | None = None
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        _close(self.fd, self.thumbnail_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class TiffPart:
+    """One page's TIFF file within a request's octets."""
+
+    offset: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class PdfOptions:
+    """How received pages become a PDF."""
+
+    parts: tuple[TiffPart, ...]
+    """The pages, in order."""
+    title: str
+    """Title of the document."""
+    created: datetime
+    """Its date, with a time zone."""
+    thumbnail_px: int = 0
+    """Width of a grey PNG of page 1, at most limits.MAX_THUMBNAIL; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PdfPage:
+    """One page of a PDF."""
+
+    width: int
+    """Pixels."""
+    rows: int
+    width_pt: float
+    """On paper, in points."""
+    height_pt: float
+    octets: int
+    """Of its coded picture."""
+    passed: bool
+    """True when the fax's own data went through; False when they were coded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PdfMade:
+    """A received fax as PDF, read back and compared."""
+
+    fd: int
+    pages: tuple[PdfPage, ...]
+    thumbnail_fd: int | None = None
+    """PNG of page 1, if asked for."""
 
     def close(self) -> None:
         """Close the descriptors."""
