@@ -110,8 +110,14 @@ class MediaLine:
         return self.media.lower() == "image" and self.proto.lower() == "udptl" and "t38" in formats and self.port > 0
 
     def payload_type(self, wanted: Sequence[int] = (PCMA, PCMU)) -> int | None:
-        """The first of our payload types that the line offers, None if none does."""
-        return next((number for number in wanted if str(number) in self.formats), None)
+        """The first payload type of the line that is one of ours, None if none is.
+
+        The order of the line counts, not ours: who sends to it uses the first format it lists (RFC 3264 section 7),
+        and an answer keeps the order of its offer (section 6.1). Asterisk 22 lists several in its answer and loses
+        modem signals that come in another than the first.
+        """
+        ours = {str(number): number for number in wanted}
+        return next((ours[name] for name in self.formats if name in ours), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Session descriptions: the field's spellings, answers that mirror, round trips."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -68,13 +69,20 @@ def test_an_offer_of_t38_is_what_the_rule_says() -> None:
     assert description.address_of(description.t38) == ("127.0.0.1", 30002)
 
 
+def test_the_first_payload_type_of_the_line_that_we_know_is_used() -> None:
+    """RFC 3264 section 7: the offerer sends in the first format of the answer, whatever it would have liked better."""
+    assert audio_line(40000, (PCMU, PCMA)).payload_type((PCMA, PCMU)) == PCMU
+    assert replace(audio_line(40000), formats=("9", "0", "8")).payload_type((PCMA, PCMU)) == PCMU
+    assert replace(audio_line(40000), formats=("9", "18")).payload_type() is None
+
+
 def test_a_media_level_address_wins() -> None:
     description = SessionDescription.parse(AUDIO)
     assert description.audio is not None
     assert description.address_of(description.audio) == ("192.0.2.7", 4000)
     assert description.origin.version == 9
-    assert description.audio.payload_type() == PCMA
-    assert description.audio.payload_type((PCMU,)) == PCMU
+    assert description.audio.payload_type() == PCMU
+    assert description.audio.payload_type((PCMA,)) == PCMA
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def test_an_answer_mirrors_the_offer_line_by_line() -> None:
     audio = answer_audio(offered, OURS, 30000)
     assert audio is not None and audio.audio is not None
     assert [(line.media, line.port, line.formats) for line in audio.media] == [
-        ("audio", 30000, ("8",)),
+        ("audio", 30000, ("0",)),
         ("image", 0, ("t38",)),
         ("video", 0, ("31",)),
     ]
