@@ -18,7 +18,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.store import reports
 from faxgw.store import schema as t
-from faxgw.store.journal import note, note_all
+from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
 from faxgw.store.unit import notify
 
@@ -48,6 +48,14 @@ HELD_BY_KILLS = "calls to this number ended our call worker several times"
 """Reason of a fax to a number that kills workers (spine section 5)."""
 HELD_BY_RESTORE = "restore"
 """Reason of a fax held because a backup was restored: it neither expires nor is reported (spine section 9)."""
+HELD_BEFORE_RESTORE = "fax.held_before"
+"""Event of a fax that something else held when the backup was made; it says what."""
+RESTORE = "restore"
+"""Entity of the events of restores."""
+RESTORE_BEGUN = "restore.begun"
+RESTORE_RELEASED = "restore.released"
+ALL_PAGES = 1_000
+"""More pages than a fax may have: the end of the marked range of a restored fax."""
 
 OPEN = tuple(state for state in FaxState if not state.final)
 """States that a fax leaves again."""
@@ -145,8 +153,38 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
         note(conn, job.message, "message.walked", now=now, job=job.id)
     note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
     note_all(conn, [fax.id for fax in job.faxes], "fax.accepted", now=now, job=job.id)
+    if job.message is not None:
+        _restrain(conn, job.message, job.faxes, now)
     notify(conn, RENDER_TOPIC)
     return True
+
+
+def restored(conn: Connection) -> Event | None:
+    """The event of the restore that waits for its release, if there is one (docs/spine.md section 9)."""
+    query = select(t.events).where(t.events.c.entity == RESTORE).order_by(t.events.c.serial.desc()).limit(1)
+    row = conn.execute(query).first()
+    if row is None or row.what != RESTORE_BEGUN:
+        return None
+    return Event(row.serial, row.at, row.entity, row.what, row.who, row.data)
+
+
+def _restrain(conn: Connection, message: str, faxes: Sequence[NewFax], now: float) -> None:
+    """Faxes of a mail that a restored backup brought: held like the others, and marked after the release."""
+    reason = conn.execute(select(t.messages.c.reason).where(t.messages.c.id == message)).scalar()
+    if reason != HELD_BY_RESTORE:
+        return
+    hold = restored(conn) is not None
+    for fax in faxes:
+        if hold:
+            move(conn, fax.id, FaxState.HELD, now=now, reason=HELD_BY_RESTORE)
+        else:
+            _mark_all(conn, fax.id)
+
+
+def _mark_all(conn: Connection, fax: str) -> None:
+    """Every page bears the mark, and this was the one repetition that may be in doubt."""
+    values = {"mark_from": 1, "mark_to": ALL_PAGES, "in_doubt_used": True}
+    conn.execute(update(t.faxes).where(t.faxes.c.id == fax).values(**values))
 
 
 def fax_row(conn: Connection, fax: str) -> Row[Any]:
@@ -420,10 +458,34 @@ def release(conn: Connection, fax: str, *, who: str, now: float) -> FaxState:
         conn.execute(update(t.faxes).where(t.faxes.c.id == fax).values(wish=Wish.NONE.value, wish_by=""))
         note(conn, fax, "fax.wish.withdrawn", now=now, who=who, job=row.job)
         return FaxState.CALLING
+    if row.reason == HELD_BY_RESTORE:
+        return _release_restored(conn, row, who, now)
     if row.reason == HELD_BY_KILLS:
         note(conn, row.e164, NUMBER_TRUSTED, now=now, who=who, job=row.job)
     to = FaxState.READY if row.pages else FaxState.ACCEPTED
     move(conn, fax, to, now=now, who=who)
+    return to
+
+
+def _release_restored(conn: Connection, row: Row[Any], who: str, now: float) -> FaxState:
+    """It goes on marked, for it may have been sent after the backup; what held it before holds it again."""
+    if row.wish == Wish.CANCEL:
+        move(conn, row.id, FaxState.CANCELLED, now=now, who=who, cause=Cause.CANCELLED)
+        return FaxState.CANCELLED
+    _mark_all(conn, row.id)
+    before = (
+        select(t.events.c.data)
+        .where(t.events.c.entity == row.id, t.events.c.what == HELD_BEFORE_RESTORE)
+        .order_by(t.events.c.serial.desc())
+        .limit(1)
+    )
+    held = conn.execute(before).scalar()
+    if held is not None:
+        conn.execute(update(t.faxes).where(t.faxes.c.id == row.id).values(reason=held["was"]))
+        note(conn, row.id, "fax.restore_released", now=now, who=who, job=row.job, data=held)
+        return FaxState.HELD
+    to = FaxState.READY if row.pages else FaxState.ACCEPTED
+    move(conn, row.id, to, now=now, who=who)
     return to
 
 
