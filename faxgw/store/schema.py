@@ -314,6 +314,69 @@ attempt_faxes = Table(
     Index(None, "fax"),
 )
 
+# ---------------------------------------------------------------------------------------------------- receptions
+
+receptions = Table(
+    "receptions",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("number", String(20), nullable=False),
+    Column("dialled", String(160), nullable=False),
+    Column("caller", String(160), nullable=False),
+    Column("display", String(200), nullable=False),
+    Column("ident", String(40), nullable=False, server_default=text("''")),
+    Column("trunk", String(64), nullable=False),
+    Column("call_id", String(200), nullable=False),
+    Column("dialog", JSON, nullable=False),
+    Column("node", String(64), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("answered_at", Float),
+    Column("ended_at", Float),
+    Column("pages", Integer, nullable=False, server_default=text("0")),
+    Column("page_end", String(4), nullable=False, server_default=text("''")),
+    Column("farewell", Boolean),
+    Column("cause", String(32), nullable=False, server_default=text("''")),
+    Column("outcome", JSON),
+    Column("trace", JSON),
+    Column("document_key", String(200), index=True),
+    Column("document_sha256", String(64)),
+    Column("document_size", Integer),
+    Column("thumbnail", LargeBinary),
+    Column("problem", String(400), nullable=False, server_default=text("''")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Column("finished_at", Float),
+    Index(None, "state", "not_before"),
+    Index(None, "customer", "started_at"),
+    Index(None, "started_at"),
+)
+
+reception_pages = Table(
+    "reception_pages",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("x_resolution", Integer, nullable=False),
+    Column("y_resolution", Integer, nullable=False),
+    Column("bad_rows", Integer, nullable=False),
+    Column("encoding", String(8), nullable=False),
+    Column("page_end", String(4), nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 # ------------------------------------------------------------------------------------------------ outbox, journal
 
 outbox = Table(
@@ -325,6 +388,7 @@ outbox = Table(
     Column("customer", String(64), nullable=False),
     Column("job", _ID),
     Column("message", _ID),
+    Column("reception", _ID),
     Column("payload", JSON, nullable=False),
     Column("state", String(8), nullable=False),
     Column("created_at", Float, nullable=False),
@@ -336,6 +400,7 @@ outbox = Table(
     Column("detail", Text, nullable=False, server_default=text("''")),
     Index(None, "state", "due_at"),
     Index(None, "job"),
+    Index(None, "reception"),
 )
 
 events = Table(
