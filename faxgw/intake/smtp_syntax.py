@@ -105,7 +105,8 @@ def parse_recipient(argument: str, *, smtputf8: bool) -> RecipientArgument:
     _require_known(parameters)
     if not path:
         raise SyntaxFault("501 5.1.3 A recipient is needed")
-    if notify not in ("", "NEVER") and not _NOTIFY.issuperset(notify.split(",")):
+    asked = notify.split(",")
+    if notify not in ("", "NEVER") and not (_NOTIFY.issuperset(asked) and len(asked) == len(set(asked))):
         raise SyntaxFault("501 5.5.4 NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY")
     if orcpt and (len(orcpt) > MAX_ORCPT or not _ORCPT.fullmatch(orcpt)):
         raise SyntaxFault("501 5.5.4 ORCPT is a type, a semicolon and an address")

@@ -95,6 +95,7 @@ def test_a_recipient_is_read(argument: str, expected: RecipientArgument) -> None
         ("TO:<1@f> NOTIFY=NEVER,SUCCESS", "501"),
         ("TO:<1@f> NOTIFY=", "501"),
         ("TO:<1@f> NOTIFY=MAYBE", "501"),
+        ("TO:<1@f> NOTIFY=SUCCESS,SUCCESS", "501"),
         ("TO:<1@f> ORCPT=noaddress", "501"),
         ("TO:<1@f> ORCPT=rfc822;" + "a" * 600, "501"),
         ("TO:<1@f> SIZE=1", "555"),
