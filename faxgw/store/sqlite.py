@@ -435,7 +435,11 @@ def open_database(path: Path, size: int) -> Database:
 
     @event.listens_for(database, "do_connect")
     def create_privately(*_: object) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        # A file that is there already is not opened: closing any descriptor of it would drop every lock that this
+        # process holds on it, and the next reader from outside would remove the log under us
+        # (https://www.sqlite.org/howtocorrupt.html section 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
     return database
 
