@@ -6,13 +6,17 @@ import contextlib
 import itertools
 import os
 import pwd
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any  # keyword arguments of subprocess
 
 import psycopg
 import pytest
@@ -141,10 +145,106 @@ class Server:
         )
         assert done.returncode == 0, done.stderr
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+
+class Proxy:
+    """Stands between a store and its server, and cuts a connection at a COMMIT.
+
+    Args:
+        folder: Where its socket lies; short.
+        server: What it stands before.
+    """
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self._folder = folder
+        self._server = server
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self.lose_commits = 0
+        """How many COMMITs of units are still kept from the server."""
+        self.lose_answers = 0
+        """How many answers to COMMITs of units are still kept from the store."""
+        self.refuse = False
+        """True: nobody gets through any more once something was lost."""
+        self.lost = threading.Event()
+        """Set when something was lost."""
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen(50)
+        self._spawn(self._accept)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@/{database}?host={self._folder}"
+
+    def cut_all(self) -> None:
+        """End every connection."""
+        with self._lock:
+            for end in self._open:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self.cut_all()
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.refuse and self.lost.is_set():
+                near.close()
+                continue
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(str(self._server.socket))
+            with self._lock:
+                self._open |= {near, far}
+            self._spawn(self._serve, near, far)
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        try:
+            for source in itertools.cycle((near, far)):
+                ready, _, _ = select.select([near, far], [], [])
+                if source in ready and not self._pass_on(source, near, far):
+                    return
+        except OSError:
+            return
+        finally:
+            with self._lock:
+                self._open -= {near, far}
+            near.close()
+            far.close()
+
+    def _pass_on(self, source: socket.socket, near: socket.socket, far: socket.socket) -> bool:
+        """Move what has come from one side; False when the connection is to end."""
+        data = source.recv(65536)
+        commit = source is near and b"INSERT INTO commits" in data and b"COMMIT" in data
+        if commit and self.lose_commits > 0:
+            self.lose_commits -= 1
+            self.lost.set()
+            return False
+        (far if source is near else near).sendall(data)
+        if commit and self.lose_answers > 0:
+            self.lose_answers -= 1
+            far.recv(65536)
+            self.lost.set()
+            return False
+        return bool(data)
 
 
 @contextlib.contextmanager

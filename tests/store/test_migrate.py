@@ -2,18 +2,21 @@
 
 import re
 import shutil
-import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from faxgw.store import migrate
 from faxgw.store.errors import SchemaMismatch, StoreDown
+from faxgw.store.locks import LOCKS, WRITE_LOCK
 from faxgw.store.schema import metadata
-from faxgw.store.sqlite import open_database
+from tests.postgres import Server
 
 REVISION = '''
 """For a test."""
@@ -31,23 +34,39 @@ def upgrade() -> None:
 AddRevision = Callable[[str], str]
 
 
-def url(path: Path) -> str:
-    return f"sqlite:///{path}"
+SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
-def rows(path: Path, statement: str) -> list[tuple[object, ...]]:
-    conn = sqlite3.connect(path)
-    try:
-        return conn.execute(statement).fetchall()
-    finally:
-        conn.close()
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    parsed = make_url(url)
+    driver = "postgresql+psycopg" if parsed.get_backend_name() == "postgresql" else "sqlite"
+    engine = create_engine(parsed.set(drivername=driver), poolclass=NullPool)
+    with engine.begin() as conn:
+        yield conn
 
 
-def write(path: Path, statement: str) -> None:
-    conn = sqlite3.connect(path)
-    with conn:
-        conn.execute(statement)
-    conn.close()
+def rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    with connected(url) as conn:
+        return [tuple(row) for row in conn.exec_driver_sql(statement)]
+
+
+def write(url: str, statement: str) -> None:
+    with connected(url) as conn:
+        conn.exec_driver_sql(statement)
+
+
+def file_of(url: str) -> Path:
+    return Path(str(make_url(url).database))
+
+
+@pytest.fixture
+def empty(database: str, postgres: Server, tmp_path: Path) -> str:
+    """URL of a database without tables, on the engine of `database`."""
+    if database.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    return postgres.url(postgres.create())
 
 
 NODE = "INSERT INTO nodes VALUES ('n1', 1, 1, 0, 0)"
@@ -69,115 +88,173 @@ def add_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddRevision
     return add
 
 
-def test_the_revisions_add_up_to_the_schema(tmp_path: Path) -> None:
-    migrate.upgrade(url(tmp_path / "new.db"))
-    database = open_database(tmp_path / "new.db", size=1)
-    with database.connect() as conn:
+def test_the_revisions_add_up_to_the_schema(database: str) -> None:
+    with connected(database) as conn:
         options = {"compare_type": True, "compare_server_default": True}
         assert compare_metadata(MigrationContext.configure(conn, opts=options), metadata) == []
-    database.dispose()
 
 
-def test_the_migrated_tables_are_those_the_schema_would_create(tmp_path: Path) -> None:
+def test_the_migrated_tables_are_those_the_schema_would_create(database: str, empty: str) -> None:
     """Alembic's comparison does not see checks, keys and partial indexes; the stored definitions do."""
-    migrate.upgrade(url(tmp_path / "migrated.db"))
-    database = open_database(tmp_path / "created.db", size=1)
-    metadata.create_all(database)
-    database.dispose()
-    assert definitions(tmp_path / "migrated.db") == definitions(tmp_path / "created.db")
+    with connected(empty) as conn:
+        metadata.create_all(conn)
+    assert definitions(database) == definitions(empty)
 
 
-def definitions(path: Path) -> dict[object, list[str]]:
-    """The stored definitions by name, their lines in one order, defaults without needless parentheses.
-
-    SQLite appends an added column to the last line.
-    """
-    found = rows(path, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%'")
-    tidy = {name: re.sub(r"DEFAULT \((.*?)\)", r"DEFAULT \1", str(sql)) for name, sql in found}
-    lines = {name: re.split(r"\n|, (?=\w+ [A-Z]+)", sql) for name, sql in tidy.items()}
-    return {name: sorted(line.strip(", \t") for line in split) for name, split in lines.items()}
-
-
-def test_an_empty_database_gets_all_and_no_copy(tmp_path: Path) -> None:
-    path = tmp_path / "new.db"
-    assert migrate.current(url(path)) is None
-    assert migrate.upgrade(url(path)) == migrate.Migrated(None, migrate.head(), None)
-    assert migrate.current(url(path)) == migrate.head()
-    assert migrate.upgrade(url(path)) == migrate.Migrated(migrate.head(), migrate.head(), None)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert not list(tmp_path.glob("*revision*"))
+def definitions(url: str) -> dict[object, list[str]]:
+    """The stored definitions by name, their parts in one order: SQLite appends a column that is added later."""
+    if url.startswith("sqlite"):
+        found = rows(url, "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%'")
+    else:
+        found = rows(
+            url,
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
+            "UNION ALL SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE connamespace = 'public'::regnamespace "
+            "UNION ALL SELECT table_name || '.' || column_name, concat_ws(' ', udt_name, character_maximum_length, "
+            "is_nullable, column_default) FROM information_schema.columns WHERE table_schema = 'public'",
+        )
+        found = [row for row in found if "alembic" not in str(row[0])]
+    assert len(found) > 30
+    return {name: sorted(clauses(str(definition))) for name, definition in found}
 
 
-def test_an_older_database_is_copied_first(database_path: Path, add_revision: AddRevision) -> None:
-    write(database_path, NODE)
+def clauses(definition: str) -> list[str]:
+    """A definition's parts: split at its commas outside parentheses, without needless parentheses and blanks."""
+    tidy = re.sub(r"DEFAULT \((.*?)\)", r"DEFAULT \1", " ".join(definition.split()))
+    head, _, body = tidy.removesuffix(")").partition("(")
+    return [head.strip(), *(part.strip() for part in re.split(r",(?![^(]*\))", body))]
+
+
+def test_an_empty_database_gets_all_and_no_copy(empty: str) -> None:
+    assert migrate.current(empty) is None
+    assert migrate.upgrade(empty) == migrate.Migrated(None, migrate.head(), None)
+    assert migrate.current(empty) == migrate.head()
+    assert migrate.upgrade(empty) == migrate.Migrated(migrate.head(), migrate.head(), None)
+
+
+@SQLITE
+def test_a_new_file_is_private_and_alone(empty: str) -> None:
+    migrate.upgrade(empty)
+    assert file_of(empty).stat().st_mode & 0o777 == 0o600
+    assert not list(file_of(empty).parent.glob("*revision*"))
+
+
+@SQLITE
+def test_an_older_database_is_copied_first(database: str, add_revision: AddRevision) -> None:
+    write(database, NODE)
     before = migrate.head()
     after = add_revision('op.execute("DELETE FROM nodes")')
-    result = migrate.upgrade(url(database_path))
+    result = migrate.upgrade(database)
     assert result.backup is not None and result == migrate.Migrated(before, after, result.backup)
-    assert rows(database_path, "SELECT name FROM nodes") == []
-    assert rows(result.backup, "SELECT name FROM nodes") == [("n1",)]
+    copy = f"sqlite:///{result.backup}"
+    assert rows(database, "SELECT name FROM nodes") == []
+    assert rows(copy, "SELECT name FROM nodes") == [("n1",)]
     assert result.backup.stat().st_mode & 0o777 == 0o600
-    assert migrate.current(url(result.backup)) == before
-    assert not list(database_path.parent.glob("*.part*"))
+    assert migrate.current(copy) == before
+    assert not list(result.backup.parent.glob("*.part*"))
 
 
-def test_a_failing_revision_changes_nothing(database_path: Path, add_revision: AddRevision) -> None:
+@POSTGRESQL
+def test_an_older_database_is_the_operators_to_copy(database: str, add_revision: AddRevision) -> None:
+    before = migrate.head()
+    after = add_revision('op.execute("DELETE FROM nodes")')
+    assert migrate.upgrade(database) == migrate.Migrated(before, after, None)
+
+
+@POSTGRESQL
+def test_nodes_that_migrate_at_once_migrate_once(empty: str) -> None:
+    results: list[migrate.Migrated] = []
+    threads = [threading.Thread(target=lambda: results.append(migrate.upgrade(empty))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [result.after for result in results] == [migrate.head()] * 4
+
+
+@POSTGRESQL
+def test_a_migration_waits_for_the_unit_that_runs(database: str, add_revision: AddRevision) -> None:
+    add_revision('op.execute("DELETE FROM nodes")')
+    with connected(database) as unit:
+        unit.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCKS}, {WRITE_LOCK})")
+        migration = threading.Thread(target=migrate.upgrade, args=(database,))
+        migration.start()
+        migration.join(0.5)
+        assert migration.is_alive()
+        unit.exec_driver_sql(NODE)
+    migration.join(60)
+    assert rows(database, "SELECT name FROM nodes") == []
+
+
+def test_a_failing_revision_changes_nothing(database: str, add_revision: AddRevision) -> None:
     before = migrate.head()
     add_revision('op.execute("DROP TABLE nodes")')
     add_revision('op.execute("SELECT nonsense")')
     with pytest.raises(StoreDown):
-        migrate.upgrade(url(database_path))
-    assert migrate.current(url(database_path)) == before
-    assert rows(database_path, "SELECT count(*) FROM nodes") == [(0,)]
+        migrate.upgrade(database)
+    assert migrate.current(database) == before
+    assert rows(database, "SELECT count(*) FROM nodes") == [(0,)]
 
 
-def test_a_table_others_refer_to_can_be_rebuilt(database_path: Path, add_revision: AddRevision) -> None:
+CUSTOMER = "INSERT INTO customers (id, name, state, settings) VALUES ('c1', 'C', 'active', '{}')"
+ITS_DOMAIN = "INSERT INTO domains (name, customer, settings) VALUES ('d.example', 'c1', '{}')"
+
+
+def test_a_table_others_refer_to_can_be_rebuilt(database: str, add_revision: AddRevision) -> None:
     """SQLite alters by copy; the references to the table stay and are checked afterwards."""
-    write(database_path, "INSERT INTO customers (id, name, state, settings) VALUES ('c1', 'C', 'active', '{}')")
-    write(database_path, "INSERT INTO domains (name, customer, settings) VALUES ('d.example', 'c1', '{}')")
+    write(database, CUSTOMER)
+    write(database, ITS_DOMAIN)
     add_revision("with op.batch_alter_table('customers') as batch: batch.alter_column('state', nullable=True)")
-    migrate.upgrade(url(database_path))
-    assert rows(database_path, "SELECT customer FROM domains") == [("c1",)]
+    migrate.upgrade(database)
+    assert rows(database, "SELECT customer FROM domains") == [("c1",)]
 
 
-def test_a_revision_that_breaks_a_reference_is_undone(database_path: Path, add_revision: AddRevision) -> None:
-    write(database_path, "INSERT INTO customers (id, name, state, settings) VALUES ('c1', 'C', 'active', '{}')")
-    write(database_path, "INSERT INTO domains (name, customer, settings) VALUES ('d.example', 'c1', '{}')")
+def test_a_revision_that_breaks_a_reference_is_undone(database: str, add_revision: AddRevision) -> None:
+    write(database, CUSTOMER)
+    write(database, ITS_DOMAIN)
     add_revision('op.execute("DELETE FROM customers")')
-    with pytest.raises(SchemaMismatch, match="domains refers to a missing row of customers"):
-        migrate.upgrade(url(database_path))
-    assert rows(database_path, "SELECT id FROM customers") == [("c1",)]
+    words = r"domains refers to a missing row of customers|fk_domains_customer"
+    with pytest.raises(SchemaMismatch, match=words):
+        migrate.upgrade(database)
+    assert rows(database, "SELECT id FROM customers") == [("c1",)]
 
 
-def test_a_database_of_a_later_release_is_refused(database_path: Path) -> None:
-    write(database_path, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_database_of_a_later_release_is_refused(database: str) -> None:
+    write(database, "UPDATE alembic_version SET version_num = '9999'")
     for action in (migrate.upgrade, migrate.current):
         with pytest.raises(SchemaMismatch, match="9999, of a later release") as caught:
-            action(url(database_path))
+            action(database)
         assert not caught.value.temporary
 
 
-def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "other.db", "CREATE TABLE songs (title TEXT)")
+def test_a_database_of_somebody_else_is_refused(empty: str) -> None:
+    write(empty, "CREATE TABLE songs (title TEXT)")
     with pytest.raises(SchemaMismatch, match="not of faxgw"):
-        migrate.upgrade(url(tmp_path / "other.db"))
-    assert rows(tmp_path / "other.db", "SELECT name FROM sqlite_master") == [("songs",)]
+        migrate.upgrade(empty)
+    assert rows(empty, "SELECT count(*) FROM songs") == [(0,)]
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(StoreDown):
-        migrate.upgrade(url(tmp_path / "other.db"))
+        migrate.upgrade(f"sqlite:///{tmp_path}/other.db")
 
 
-def test_a_database_without_an_engine_is_refused() -> None:
+def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreDown) as caught:
+        migrate.upgrade(f"postgresql://faxgw@/x?host={tmp_path}")
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "mysql://localhost/fax"])
+def test_a_database_without_an_engine_is_refused(url: str) -> None:
     with pytest.raises(SchemaMismatch):
-        migrate.upgrade("sqlite://")
+        migrate.upgrade(url)
 
 
-def test_a_draft_holds_what_the_schema_has_and_the_revisions_lack(
-    database_path: Path, add_revision: AddRevision
-) -> None:
+@SQLITE
+def test_a_draft_holds_what_the_schema_has_and_the_revisions_lack(database: str, add_revision: AddRevision) -> None:
     added = add_revision("op.drop_column('nodes', 'started_at')")
     text = migrate.draft("Put it back").read_text()
     assert "add_column(" in text and "started_at" in text
