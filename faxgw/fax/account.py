@@ -124,6 +124,10 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _address(value: Any) -> str:
+    return "" if value == "" else str(_addresses((value,))[0])
+
+
 def _pauses(value: Any) -> tuple[int, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ValueError("must be a list of seconds")
@@ -179,6 +183,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("report_success", True, _flag, "Mail the sender when a fax was sent"),
         Setting("report_failure", True, _flag, "Mail the sender when a fax was not sent"),
         Setting("report_addresses", (), _addresses, "Where status mails go; empty: to the sender"),
+        Setting("deliver_to", (), _addresses, "Mailboxes that get the faxes received; empty: the fallback mailbox"),
+        Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),
         Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),
         Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),

@@ -107,6 +107,30 @@ def _imcea(text: str) -> str:
     return re.sub(r"\+([0-9A-Fa-f]{2})", lambda m: chr(int(m.group(1), 16)), text.replace("_", "/"))
 
 
+def dialled_forms(text: str, country: str) -> tuple[str, ...]:
+    """The E.164 numbers that a caller's carrier may mean by a number dialled, likeliest first; empty for none.
+
+    Carriers write `+33…`, `0033…`, `33…` or the national form (docs/receiving.md).
+
+    Args:
+        text: As it came.
+        country: ISO 3166 region whose national form is meant.
+    """
+    digits = _SEPARATORS.sub("", text)
+    if len(digits) > MAX_TYPED or not re.fullmatch(r"\+?[0-9]+", digits, re.ASCII):
+        return ()
+    if digits.startswith("+"):
+        return (digits,) if len(digits) <= MAX_DIGITS + 1 else ()
+    forms = ["+" + digits[2:]] if digits.startswith("00") else ["+" + digits]
+    try:
+        national = phonenumbers.parse(digits, country)
+    except phonenumbers.NumberParseException:
+        national = None
+    if national is not None:
+        forms.append(phonenumbers.format_number(national, phonenumbers.PhoneNumberFormat.E164))
+    return tuple(dict.fromkeys(form for form in forms if 4 <= len(form) <= MAX_DIGITS + 1))
+
+
 def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber:
     """The number a sender meant.
 

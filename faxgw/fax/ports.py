@@ -321,6 +321,16 @@ class InboundCalls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EnclosedFile:
+    """A stored document that a parcel's payload names."""
+
+    name: str
+    """File name for the receiver, ASCII."""
+    content_type: str
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
 class Enclosure:
     """A stored document that goes with a parcel, opened and checked for one try."""
 

@@ -11,13 +11,15 @@ import base64
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar  # Any: JSON values, checked by pydantic
 
 import pydantic
 
 from faxgw.fax.dsn import Dsn
 from faxgw.fax.errors import FaxError
+from faxgw.fax.ports import EnclosedFile
+from faxgw.fax.reception import ReceivedReport
 from faxgw.fax.report import JobReport, RefusedReport
 from faxgw.formats.dsn import Original
 from faxgw.formats.status_mail import MAX_THUMBNAIL
@@ -29,6 +31,8 @@ _T = TypeVar("_T")
 _JOB: pydantic.TypeAdapter[JobReport] = pydantic.TypeAdapter(JobReport)
 _REFUSED: pydantic.TypeAdapter[RefusedReport] = pydantic.TypeAdapter(RefusedReport)
 _DSN: pydantic.TypeAdapter[Dsn] = pydantic.TypeAdapter(Dsn)
+_RECEIVED: pydantic.TypeAdapter[ReceivedReport] = pydantic.TypeAdapter(ReceivedReport)
+_ENCLOSED: pydantic.TypeAdapter[EnclosedFile] = pydantic.TypeAdapter(EnclosedFile)
 
 
 class PayloadDefect(FaxError):
@@ -71,6 +75,33 @@ def refused_from_payload(payload: Mapping[str, object]) -> RefusedReport:
         PayloadDefect: If it is none.
     """
     return _validated(_REFUSED, dict(_fields(payload, "refused")))
+
+
+def received_to_payload(report: ReceivedReport, enclosed: Sequence[EnclosedFile]) -> dict[str, object]:
+    """A received fax for the outbox: what is told of it, and the stored documents that go with it."""
+    files = [_plain(dataclasses.asdict(file)) for file in enclosed]
+    return {"version": VERSION, "received": _plain(report), "enclosed": files}
+
+
+def received_from_payload(payload: Mapping[str, object]) -> ReceivedReport:
+    """What is told of a received fax.
+
+    Raises:
+        PayloadDefect: If it is none.
+    """
+    return _validated(_RECEIVED, dict(_fields(payload, "received")))
+
+
+def enclosed_in(payload: Mapping[str, object]) -> tuple[EnclosedFile, ...]:
+    """The stored documents that a payload names; most have none.
+
+    Raises:
+        PayloadDefect: If they are none.
+    """
+    files = payload.get("enclosed", [])
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise PayloadDefect("no enclosed files")
+    return tuple(_validated(_ENCLOSED, file) for file in files)
 
 
 def dsn_to_payload(report: JobReport | RefusedReport, dsn: Dsn) -> dict[str, object]:

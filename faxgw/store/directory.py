@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
 from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve
 from faxgw.store import schema as t
@@ -30,6 +30,15 @@ class UserSeed:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberSeed:
+    """A fax number of a customer as the seed gives it."""
+
+    e164: str
+    profile: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerSeed:
     """A customer as the seed gives it."""
 
@@ -43,6 +52,19 @@ class CustomerSeed:
     profiles: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     users: tuple[UserSeed, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
+    numbers: tuple[NumberSeed, ...] = ()
+    """Numbers that faxes are received at."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberEntry:
+    """A number of the register."""
+
+    e164: str
+    customer: str
+    state: AccountState
+    """The stricter of the number's and its customer's."""
+    settings: Effective
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +118,8 @@ def seed(conn: Connection, customers: Sequence[CustomerSeed]) -> None:
             _sender(conn, "domain" if address.startswith("@") else "address", address.lower().lstrip("@"), c.id, None)
         for user in c.users:
             _seed_user(conn, c.id, user)
+        for number in c.numbers:
+            _seed_number(conn, c.id, number)
 
 
 def _seed_user(conn: Connection, customer: str, user: UserSeed) -> None:
@@ -113,6 +137,17 @@ def _seed_user(conn: Connection, customer: str, user: UserSeed) -> None:
     _upsert(conn, t.users, {"id": key}, values)
     for address in user.addresses:
         _sender(conn, "address", address.lower(), customer, key)
+
+
+def _seed_number(conn: Connection, customer: str, number: NumberSeed) -> None:
+    state = conn.execute(select(t.numbers.c.state).where(t.numbers.c.e164 == number.e164)).scalar()
+    values: dict[str, object] = {
+        "customer": customer,
+        "profile": f"{customer}/{number.profile}" if number.profile else None,
+        "settings": dict(number.settings),
+        "state": state or AccountState.ACTIVE.value,
+    }
+    _upsert(conn, t.numbers, {"e164": number.e164}, values)
 
 
 def _sender(conn: Connection, kind: str, value: str, customer: str, user: str | None) -> None:
@@ -192,6 +227,31 @@ def effective(conn: Connection, system: Mapping[str, object], customer: str, use
         levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
         levels.append((Origin(Level.USER, person["name"]), person["settings"]))
     return resolve(levels)
+
+
+def number(conn: Connection, system: Mapping[str, object], forms: Sequence[str]) -> NumberEntry | None:
+    """The number of the register that the first of some E.164 forms means; None when it is none of ours."""
+    for form in forms:
+        row = conn.execute(select(t.numbers).where(t.numbers.c.e164 == form)).mappings().first()
+        if row is not None:
+            return _number_entry(conn, system, row)
+    return None
+
+
+def _number_entry(conn: Connection, system: Mapping[str, object], row: RowMapping) -> NumberEntry:
+    customer = conn.execute(select(t.customers).where(t.customers.c.id == row["customer"])).mappings().one()
+    levels: list[tuple[Origin, Mapping[str, object]]] = [
+        (Origin(Level.SYSTEM), system),
+        (Origin(Level.CUSTOMER, customer["id"]), customer["settings"]),
+    ]
+    profile = conn.execute(
+        select(t.profiles).where(t.profiles.c.id == row["profile"], t.profiles.c.customer == customer["id"])
+    ).mappings()
+    levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
+    levels.append((Origin(Level.NUMBER, row["e164"]), row["settings"]))
+    strictness = list(AccountState)
+    state = max(AccountState(row["state"]), AccountState(customer["state"]), key=strictness.index)
+    return NumberEntry(row["e164"], customer["id"], state, resolve(levels))
 
 
 def passwords(conn: Connection) -> Mapping[str, str]:

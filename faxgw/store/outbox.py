@@ -46,6 +46,7 @@ def put(
     now: float,
     job: str | None = None,
     message: str | None = None,
+    reception: str | None = None,
 ) -> None:
     """Write an item. The same id twice is one item (a unit may be run again)."""
     if written(conn, item):
@@ -58,13 +59,14 @@ def put(
             customer=customer,
             job=job,
             message=message,
+            reception=reception,
             payload=dict(payload),
             state="due",
             created_at=now,
             due_at=now,
         )
     )
-    note(conn, item, "outbox.due", now=now, job=job or message, data={"kind": kind})
+    note(conn, item, "outbox.due", now=now, job=job or message or reception, data={"kind": kind})
     notify(conn, TOPIC)
 
 
@@ -89,10 +91,13 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[t
     return [(Parcel(r.id, r.kind, r.target, r.payload, r.created_at, r.tries + 1), r.job) for r in rows]
 
 
-def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None, str | None] | None:
-    found: Row[str, int, float, str | None, str | None] | None = conn.execute(
-        select(t.outbox.c.id, t.outbox.c.tries, t.outbox.c.created_at, t.outbox.c.job, t.outbox.c.message).where(
-            t.outbox.c.id == item, t.outbox.c.state == "leased", t.outbox.c.lease_fence == fence
+def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None] | None:
+    """(id, tries, created at, what it belongs to) of an item that is leased under this fence."""
+    columns = t.outbox.c
+    belongs = func.coalesce(columns.job, columns.message, columns.reception).label("belongs")
+    found: Row[str, int, float, str | None] | None = conn.execute(
+        select(columns.id, columns.tries, columns.created_at, belongs).where(
+            columns.id == item, columns.state == "leased", columns.lease_fence == fence
         )
     ).first()
     return found
@@ -104,7 +109,7 @@ def done(conn: Connection, item: str, *, fence: int, now: float, detail: str = "
     if row is None:
         return
     conn.execute(update(t.outbox).where(t.outbox.c.id == item).values(state="done", done_at=now, detail=detail[:2000]))
-    note(conn, item, "outbox.done", now=now, job=row.job or row.message, data={"detail": detail[:400]})
+    note(conn, item, "outbox.done", now=now, job=row.belongs, data={"detail": detail[:400]})
 
 
 def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bool, detail: str) -> bool:
@@ -124,7 +129,7 @@ def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bo
         item,
         "outbox.dead" if dead else "outbox.deferred",
         now=now,
-        job=row.job or row.message,
+        job=row.belongs,
         data={"detail": detail[:400]},
     )
     return dead

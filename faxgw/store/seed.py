@@ -9,20 +9,21 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any  # settings of an account: each key has its own type, checked by fax.account
+from typing import Any, Self  # Any: settings of an account: each key has its own type, checked by fax.account
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from sqlalchemy import Connection
 
 from faxgw.fax.account import check_settings
 from faxgw.settings import Secret, Section
 from faxgw.store import directory
-from faxgw.store.directory import CustomerSeed, UserSeed
+from faxgw.store.directory import CustomerSeed, NumberSeed, UserSeed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"[^\s@<>]{0,64}@[^\s@<>]{1,255}")
+_E164 = re.compile(r"\+[1-9][0-9]{3,14}")
 
 
 def _checked(value: object) -> dict[str, Any]:
@@ -67,8 +68,45 @@ class UserSection(Section):
         return value
 
 
+class NumberSection(Section):
+    """`[[customer.number]]`: a number that receives faxes."""
+
+    e164: str
+    """The number in international form, +33123456789; a fax to another number is refused with 404."""
+    deliver_to: tuple[str, ...] = ()
+    """Mailboxes that get its faxes; empty: as in `settings`, else the fallback mailbox."""
+    csid: str | None = None
+    """Identification shown to the sender's machine (CSI), at most 20 of + 0-9 and space; none: the number itself."""
+    profile: str | None = None
+    """Profile whose settings the number inherits."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of this number."""
+
+    _check_settings = field_validator("settings", mode="before")(_checked)
+
+    @field_validator("e164")
+    @classmethod
+    def _check_number(cls, value: str) -> str:
+        if not _E164.fullmatch(value):
+            raise ValueError("must be a number in international form, +33123456789")
+        return value
+
+    @model_validator(mode="after")
+    def _check_own(self) -> Self:
+        _checked({"deliver_to": list(self.deliver_to), "csid": self.csid or ""})
+        return self
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """The settings with those that have a key of their own."""
+        own: dict[str, Any] = {"csid": self.e164 if self.csid is None else self.csid}
+        if self.deliver_to:
+            own["deliver_to"] = list(self.deliver_to)
+        return {**own, **self.settings}
+
+
 class CustomerSection(Section):
-    """`[[customer]]`: who sends faxes over this gateway."""
+    """`[[customer]]`: who sends and receives faxes over this gateway."""
 
     id: str
     """Short name, unique, for ever."""
@@ -84,6 +122,8 @@ class CustomerSection(Section):
     """`[customer.profile.NAME]`: settings that users may inherit."""
     user: tuple[UserSection, ...] = ()
     """Users."""
+    number: tuple[NumberSection, ...] = ()
+    """Numbers that faxes are received at."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of this customer."""
 
@@ -136,6 +176,10 @@ def faults(customers: Sequence[CustomerSection]) -> list[str]:
                 found.append(f"customer {c.id}, user {user.name}: there is no profile {user.profile}")
             if (user.login is None) != (user.password is None):
                 found.append(f"customer {c.id}, user {user.name}: login and password go together")
+        for number in c.number:
+            names.append((f"number {number.e164}", c.id))
+            if number.profile and number.profile not in c.profile:
+                found.append(f"customer {c.id}, number {number.e164}: there is no profile {number.profile}")
         for name, owner in names:
             if name in seen:
                 found.append(f"{name} stands twice (customers {seen[name]} and {owner})")
@@ -154,8 +198,11 @@ def to_seed(customers: Sequence[CustomerSection]) -> tuple[list[CustomerSeed], d
             if secret and hashed is None:
                 clear[f"{c.id}/{u.name}"] = secret
             users.append(UserSeed(u.name, u.login, hashed, u.profile, u.addresses, u.settings))
+        numbers = tuple(NumberSeed(n.e164, n.profile, n.own_settings) for n in c.number)
         seeds.append(
-            CustomerSeed(c.id, c.name or c.id, c.domains, c.addresses, c.networks, c.profile, tuple(users), c.settings)
+            CustomerSeed(
+                c.id, c.name or c.id, c.domains, c.addresses, c.networks, c.profile, tuple(users), c.settings, numbers
+            )
         )
     return seeds, clear
 

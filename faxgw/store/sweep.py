@@ -10,9 +10,16 @@ from faxgw.store import schema as t
 
 
 def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
-    """Those of `keys` that a message, a job's documents or body, or an attempt names."""
+    """Those of `keys` that a message, a job's documents or body, an attempt, or a received fax names."""
     wanted = set(keys)
     found: set[str] = set()
-    for column in (t.messages.c.file_key, t.jobs.c.body_key, t.attempt_faxes.c.tiff_key, t.job_documents.c.key):
+    for column in (
+        t.messages.c.file_key,
+        t.jobs.c.body_key,
+        t.attempt_faxes.c.tiff_key,
+        t.job_documents.c.key,
+        t.reception_pages.c.key,
+        t.receptions.c.document_key,
+    ):
         found |= set(conn.execute(select(column).where(column.in_(wanted))).scalars())
     return found

@@ -3,7 +3,15 @@
 import pytest
 
 from faxgw.fax.errors import Refused
-from faxgw.fax.number import DialPlan, NumberClass, local_part_to_number, masked, parse_number, recipient_zone
+from faxgw.fax.number import (
+    DialPlan,
+    NumberClass,
+    dialled_forms,
+    local_part_to_number,
+    masked,
+    parse_number,
+    recipient_zone,
+)
 
 FRANCE = DialPlan(country="FR")
 
@@ -97,3 +105,23 @@ def test_the_vendor_form_and_the_log_form() -> None:
 def test_the_zone_of_a_recipient_is_known() -> None:
     assert recipient_zone(parse_number("+33199000001", FRANCE)) == "Europe/Paris"
     assert recipient_zone(parse_number("+442079460001", FRANCE)) == "Europe/London"
+
+
+@pytest.mark.parametrize(
+    "dialled, forms",
+    [
+        ("+33199000099", ("+33199000099",)),
+        ("+33 1 99 00 00 99", ("+33199000099",)),
+        ("0033199000099", ("+33199000099",)),
+        ("33199000099", ("+33199000099", "+33199000099")),
+        ("0199000099", ("+0199000099", "+33199000099")),
+        ("anonymous", ()),
+        ("", ()),
+        ("+", ()),
+        ("12", ("+3312",)),
+        ("+" + "9" * 16, ()),
+        ("9" * 200, ()),
+    ],
+)
+def test_a_number_dialled_is_read_as_carriers_write_it(dialled: str, forms: tuple[str, ...]) -> None:
+    assert dialled_forms(dialled, "FR") == tuple(dict.fromkeys(forms))
