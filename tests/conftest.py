@@ -43,3 +43,9 @@ def make_certificate(tmp_path: Path) -> MakeCertificate:
         return public, private
 
     return make
+
+
+@pytest.fixture(scope="session")
+def house_engine() -> str:
+    """On which engine a house keeps its rows; the tests of the store run on each."""
+    return "sqlite"

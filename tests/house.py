@@ -29,6 +29,7 @@ from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files, Kind
 from faxgw.store.migrate import upgrade
+from tests.postgres import Server
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -309,7 +310,9 @@ class House:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Path, Store, list[StoreError]]]:
+async def house_store(
+    request: pytest.FixtureRequest, house_engine: str
+) -> AsyncIterator[tuple[Path, Store, list[StoreError]]]:
     """One real store for all tests that share it: what a statement costs to compile is paid once.
 
     In memory where the machine has such, because here thousands of commits are synced and no power is cut.
@@ -318,8 +321,12 @@ async def house_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     failures: list[StoreError] = []
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
         folder = Path(name)
-        upgrade(f"sqlite:///{folder}/faxgw.db")
-        store = open_store(f"sqlite:///{folder}/faxgw.db", failures.append)
+        url = f"sqlite:///{folder}/faxgw.db"
+        if house_engine == "postgresql":
+            server: Server = request.getfixturevalue("postgres")
+            url = server.url(server.create())
+        upgrade(url)
+        store = open_store(url, failures.append)
         await store.start()
         yield folder, store, failures
         await store.close()

@@ -14,6 +14,13 @@ from tests.postgres import Server, postgres, postgres_template
 __all__ = ["house", "house_store", "postgres", "postgres_template"]
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def house_engine(request: pytest.FixtureRequest) -> str:
+    """The units of work are the same on each engine."""
+    engine: str = request.param
+    return engine
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file at the newest revision, to be copied."""
