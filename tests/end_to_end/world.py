@@ -84,7 +84,14 @@ addresses = ["{alice}"]
 class Gateway:
     """A gateway process and what surrounds it."""
 
-    def __init__(self, folder: Path, media: str = "31000-32999", simulator: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        media: str = "31000-32999",
+        simulator: Sequence[str] = (),
+        *,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.config = folder / "faxgw.toml"
         self.data = folder / "data"
@@ -97,13 +104,18 @@ class Gateway:
         self.smtp_port = 0
         self.http = ""
         self._media = media
+        self._changes = changes or {}
 
     async def start_world(self) -> None:
         (self.folder / "mail").mkdir(exist_ok=True)
         await self.mailbox.start()
         await self.simulator.start()
+        settings = SETTINGS
+        for old, new in self._changes.items():
+            assert old in settings
+            settings = settings.replace(old, new)
         self.config.write_text(
-            SETTINGS.format(
+            settings.format(
                 data=self.data,
                 relay=self.mailbox.port,
                 sip=self.simulator.port,
@@ -112,6 +124,8 @@ class Gateway:
                 media=self._media,
             )
         )
+
+        self.config.chmod(0o600)
 
     async def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -174,9 +188,10 @@ class Gateway:
     async def records(self, number: str, count: int = 1, within: float = 20.0) -> list[Mapping[str, Any]]:
         """The simulator's records of a number, once there are so many."""
         async with asyncio.timeout(within):
-            while len(found := self.received_by(number)) < count:
+            while True:
+                if len(found := self.received_by(number)) >= count:
+                    return found
                 await asyncio.sleep(0.1)
-        return found
 
     def pages_received(self, record: Mapping[str, Any]) -> list[tuple[tuple[int, int], bytes]]:
         """The pages of a record, as pixels."""
@@ -187,8 +202,15 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway_at(folder: Path, media: str = "31000-32999", simulator: Sequence[str] = ()) -> AsyncIterator[Gateway]:
-    gateway = Gateway(folder, media, simulator)
+async def gateway_at(
+    folder: Path,
+    media: str = "31000-32999",
+    simulator: Sequence[str] = (),
+    *,
+    changes: Mapping[str, str] | None = None,
+) -> AsyncIterator[Gateway]:
+    """A gateway that runs; `changes` replaces pieces of its settings file."""
+    gateway = Gateway(folder, media, simulator, changes=changes)
     try:
         await gateway.start_world()
         await gateway.start()
