@@ -65,8 +65,7 @@ async def _send_and_compare(gateway: rig.Rig, tell: Callable[[str], None]) -> di
     fax = found["faxes"][0]
     composed = await control.tiff(fax["id"])
     (mailed,) = await gateway.mailbox.wait_for(1)
-    while not (received := await asyncio.to_thread(_received, gateway.received)) and fax["state"] == "sent":
-        await asyncio.sleep(LOOK_EVERY)
+    received = await _pages_received(gateway.received) if fax["state"] == "sent" else []
     identical = await asyncio.to_thread(_same_pixels, composed, received)
     outcome = (fax["attempts"][-1]["outcome"] if fax["attempts"] else None) or {}
     told = str(mailed.message["Subject"])
@@ -85,6 +84,14 @@ async def _send_and_compare(gateway: rig.Rig, tell: Callable[[str], None]) -> di
     if not ok:
         result["why"] = f"state {fax['state']}, cause {fax['cause']}, pixel_identical {identical}, told {told!r}"
     return result
+
+
+async def _pages_received(folder: Path) -> list[bytes]:
+    """What the far machine wrote down, a moment after the call."""
+    while True:
+        if received := await asyncio.to_thread(_received, folder):
+            return received
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _finished(control: Control, message: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
