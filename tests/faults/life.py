@@ -1,0 +1,104 @@
+"""One life of a gateway under the scripted line, cut off with SIGKILL at a counted step. Run by worlds, not a test.
+
+A single-threaded process that has imported everything forks one life per line of its input (JSON: config, folder,
+fatal, variant, epoch); it answers with two lines, `{"pid": …}` and `{"status": …}`, the life's wait status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any  # the plan of a life is JSON
+
+import faxgw.daemon
+from faxgw import logs
+from faxgw.dispatch import gate
+from faxgw.settings import load
+from tests.faults.scripted import FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
+from tests.faults.steps import Steps
+from tests.faults.variants import VARIANTS
+
+
+async def live(plan: dict[str, Any], steps: Steps) -> None:
+    """Run the daemon between the doubles until it is told to stop."""
+    daemon_module: Any = faxgw.daemon
+    gate_module: Any = gate
+    folder, clock = Path(plan["folder"]), FastClock(plan["epoch"])
+    line = ScriptedLine(FarEnd(folder / "far-end", clock), steps)
+    mailbox = ScriptedMailbox(folder / "mailbox", steps)
+    daemon_module.SipLine = lambda *_, **__: line
+    daemon_module.PageClient = ScriptedPages
+    daemon_module.MailDelivery = lambda *_: mailbox
+    daemon_module.time = clock
+    gate_module.PasswordHasher = functools.partial(
+        gate_module.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
+    )
+    if plan["variant"]:
+        VARIANTS[plan["variant"]].apply(steps)
+    submit = gate.Gate.submit_mail
+
+    async def counted(self: gate.Gate, mail: Any) -> Any:
+        answer = await submit(self, mail)
+        steps.step("before 250")
+        return answer
+
+    gate_module.Gate.submit_mail = counted
+    settings = load(Path(plan["config"]), faxgw.daemon.SECTIONS, environ={})
+    assert not settings.faults, settings.faults
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    daemon = faxgw.daemon.Daemon(settings)
+    await daemon.start()
+    (folder / "up").write_text(str(daemon.smtp_port))
+    ends = [asyncio.create_task(stop.wait()), asyncio.create_task(daemon.failed.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    assert not daemon.failed.is_set()
+    await daemon.stop()
+
+
+def child(plan: dict[str, Any]) -> None:
+    """Be the life."""
+    folder = Path(plan["folder"])
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 2)
+    logs.configure(level="INFO", form="json")
+    steps = Steps(plan["fatal"], folder / "steps")
+    steps.rig()
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(live(plan, steps))
+    steps.save()
+
+
+def _say(**answer: int) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        plan = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child(plan)
+                status = 0
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+                raise
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        _say(pid=pid)
+        _say(status=os.waitpid(pid, 0)[1])
+
+
+if __name__ == "__main__":
+    main()

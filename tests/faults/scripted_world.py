@@ -1,0 +1,329 @@
+"""A world around the scripted line: the ledger's clients outside, one life of the gateway after the other inside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any  # JSON
+
+from faxgw.store.migrate import upgrade
+from tests.faults.checker import Evidence, Violation, check
+from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, fax_domain
+from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
+
+DRAIN = 60.0
+"""Real seconds within which everything is over, without a kill: 2,400 fast ones."""
+LOOK = 0.02
+"""Real seconds between looks whether all is over."""
+LOOKS = 5
+"""Looks in a row that find it so: a variant may have something up its sleeve."""
+AT_ONCE = 4
+"""Mails handed in at the same time."""
+
+SETTINGS = """
+[node]
+data = "{data}"
+ballast = "64KiB"
+grace = "20s"
+setups_per_second = 100
+
+[log]
+level = "INFO"
+format = "json"
+
+[[smtp.listeners]]
+listen = "127.0.0.1:{port}"
+
+[http]
+listen = "127.0.0.1:0"
+
+[relay]
+host = "127.0.0.1"
+port = 25
+tls = "none"
+sender = "fax@example.org"
+
+[sip]
+listen = "127.0.0.1:0"
+
+[[trunk]]
+name = "far-end"
+host = "127.0.0.1"
+channels = {channels}
+
+[settings.values]
+csid = "+33 1 99 00 00 99"
+busy_pauses = [1]
+no_answer_pauses = [1]
+no_carrier_pauses = [1]
+protocol_pauses = [1]
+max_dials = 5
+max_tries = 4
+"""
+CUSTOMER = """
+[[customer]]
+id = "{policy}"
+name = "{policy}"
+domains = ["{domain}"]
+addresses = ["{sender}"]
+settings = {{ in_doubt = "{policy}" }}
+"""
+
+
+class Zygote:
+    """The process that forks lives."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Zygote:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.life", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+    async def fork(self, plan: dict[str, object]) -> int:
+        """Begin a life; returns its process id."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write((json.dumps(plan) + "\n").encode())
+        return int((await self._answer())["pid"])
+
+    async def ended(self) -> int:
+        """Wait for the end of the life; returns its wait status."""
+        return int((await self._answer())["status"])
+
+    async def _answer(self) -> dict[str, int]:
+        assert self._process is not None and self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "the process that forks lives has died"
+        answer: dict[str, int] = json.loads(line)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a life ended."""
+
+    killed: bool
+    fatal: str
+    """Name of the step it died at; `random` where it was killed from outside; empty: an orderly stop."""
+    steps: int
+    """Steps it has had, where it could say so."""
+
+
+class ScriptedWorld:
+    """One world; its lives share a folder, a far end, a mailbox and the ledger.
+
+    Args:
+        folder: An empty folder, best in memory.
+        zygote: Forks the lives.
+        template: A database at the newest revision.
+        variant: A broken variant, or empty.
+    """
+
+    def __init__(self, folder: Path, zygote: Zygote, template: bytes, variant: str = "") -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.data.mkdir(mode=0o700)
+        (self.data / "faxgw.db").write_bytes(template)
+        self._zygote = zygote
+        self._variant = variant
+        self._epoch = time.time()
+        self._port = _free_port()
+        self._up = False
+        self._log = Log(folder / "ledger")
+        self.client = Client(self._log, lambda: self._port if self._up else 0, build_mail)
+        self.config = folder / "faxgw.toml"
+        text = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
+        for policy, sender in SENDERS.items():
+            text += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
+        self.config.write_text(text)
+
+    async def live(
+        self, *, fatal: int | str = 0, kill_after: float = 0.0, handed_in: asyncio.Task[None] | None = None
+    ) -> End:
+        """One life: until its fatal step, until it is killed from outside, or until everything is over.
+
+        Args:
+            fatal: The step to die at, see Steps; 0: none.
+            kill_after: Real seconds after which it is killed; 0: never.
+            handed_in: The clients; nothing is over before they are done.
+        """
+        for name in ("up", "steps"):
+            (self.folder / name).unlink(missing_ok=True)
+        plan = {"config": str(self.config), "folder": str(self.folder), "variant": self._variant, "epoch": self._epoch}
+        pid = await self._zygote.fork({**plan, "fatal": fatal})
+        ended = asyncio.create_task(self._zygote.ended())
+        self._up = True
+        killed_by_us = False
+        quiet = 0
+        try:
+            async with asyncio.timeout(kill_after or DRAIN):
+                while not ended.done() and quiet < LOOKS:
+                    await asyncio.wait({ended}, timeout=LOOK)
+                    up = (self.folder / "up").exists() and (handed_in is None or _is_done(handed_in))
+                    quiet = quiet + 1 if up and self.is_over() else 0
+                if quiet == LOOKS:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+                await asyncio.shield(ended)
+        except TimeoutError:
+            killed_by_us = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            assert kill_after, f"not over within {DRAIN} s: {self.rest()} {self.log_tail()}"
+        finally:
+            self._up = False
+            status = await ended
+        said: dict[str, Any] = json.loads(self._said() or '{"steps": 0, "fatal": ""}')
+        killed = os.WIFSIGNALED(status)
+        assert killed or status == 0, self.log_tail()
+        return End(killed, "random" if killed_by_us and not said["fatal"] else said["fatal"], said["steps"])
+
+    def _said(self) -> str:
+        path = self.folder / "steps"
+        return path.read_text() if path.exists() else ""
+
+    def hand_in(self, loads: Sequence[Load]) -> asyncio.Task[None]:
+        """Begin to hand loads in."""
+        return asyncio.create_task(self.client.hand_in_all(loads, AT_ONCE))
+
+    def rest(self) -> dict[str, int]:
+        """What is not over yet."""
+        queries = {
+            "messages": "SELECT count(*) FROM messages WHERE state = 'received'",
+            "jobs": "SELECT count(*) FROM jobs WHERE finished_at IS NULL",
+            "attempts": "SELECT count(*) FROM attempts WHERE done_at IS NULL",
+            "outbox": "SELECT count(*) FROM outbox WHERE state IN ('due', 'leased')",
+        }
+        with contextlib.closing(sqlite3.connect(self.data / "faxgw.db", timeout=10)) as conn:
+            return {name: conn.execute(query).fetchone()[0] for name, query in queries.items()}
+
+    def is_over(self) -> bool:
+        """Everything accepted is final, told, and no call is open."""
+        return not any(self.rest().values())
+
+    def check(self) -> list[Violation]:
+        """Measure the world against the invariants; it has to be over."""
+        return check(
+            Evidence(
+                ledger=Ledger.read(self.folder / "ledger"),
+                calls=far_calls(self.folder / "far-end"),
+                mails=sink_mails(self.folder / "mailbox"),
+                url=f"sqlite:///{self.data / 'faxgw.db'}",
+                data=self.data,
+            )
+        )
+
+    def log_tail(self) -> str:
+        path = self.folder / "log"
+        return path.read_text()[-4000:] if path.exists() else ""
+
+    def close(self) -> None:
+        self._log.close()
+        shutil.rmtree(self.folder)
+
+
+def template_database(folder: Path) -> bytes:
+    """A database at the newest revision."""
+    path = folder / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path.read_bytes()
+
+
+class Bench:
+    """Makes worlds, one after the other, from one zygote.
+
+    Args:
+        root: Where worlds live.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._zygote = Zygote()
+        self._template = b""
+        self._serial = 0
+
+    async def __aenter__(self) -> Bench:
+        self._template = await asyncio.to_thread(template_database, self._root)
+        await self._zygote.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._zygote.__aexit__(*_)
+
+    @contextlib.asynccontextmanager
+    async def world(self, variant: str = "") -> AsyncIterator[ScriptedWorld]:
+        """A fresh world; its folder is gone afterwards."""
+        self._serial += 1
+        folder = self._root / f"world-{self._serial}"
+        folder.mkdir()
+        world = ScriptedWorld(folder, self._zygote, self._template, variant)
+        try:
+            yield world
+        finally:
+            world.close()
+
+    async def run(
+        self, loads: Sequence[Load], fatal: Sequence[int | str], variant: str = ""
+    ) -> tuple[list[End], list[Violation]]:
+        """Lives that die at the steps named, one after the other, then one that sees everything through."""
+        async with self.world(variant) as world:
+            handed_in = world.hand_in(loads)
+            ends = []
+            try:
+                for step in (*fatal, 0):
+                    ends.append(await world.live(fatal=step, handed_in=handed_in))
+                    if not ends[-1].killed and handed_in.done():
+                        break
+            finally:
+                handed_in.cancel()
+                await asyncio.gather(handed_in, return_exceptions=True)
+            return ends, world.check()
+
+    async def run_random(
+        self, loads: Sequence[Load], kills: int, random_: random.Random, longest: float = 2.0, variant: str = ""
+    ) -> tuple[list[End], list[Violation]]:
+        """As many kills at random times under load, then a life that sees everything through."""
+        async with self.world(variant) as world:
+            handed_in = world.hand_in(loads)
+            ends = []
+            try:
+                for _ in range(kills):
+                    ends.append(await world.live(kill_after=random_.uniform(0.1, longest), handed_in=handed_in))
+                ends.append(await world.live(handed_in=handed_in))
+            finally:
+                handed_in.cancel()
+                await asyncio.gather(handed_in, return_exceptions=True)
+            return ends, world.check()
+
+
+def _is_done(task: asyncio.Task[None]) -> bool:
+    """Whether it has ended well; raises what it failed with."""
+    if task.done():
+        task.result()
+    return task.done()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
