@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from faxgw.fax.job import FaxState, MessageState
-from faxgw.fax.ports import MailSubmission, StoredFile
+from faxgw.fax.ports import MailRecipient, MailSubmission, StoredFile
 from faxgw.store import outbox
 from faxgw.store import schema as t
 from faxgw.store.journal import note
@@ -48,14 +48,9 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
     if conn.execute(select(t.messages.c.id).where(t.messages.c.id == mail.message)).first() is not None:
         return ""
     owner, now = owner_of(mail), mail.received_at
-    known: list[str] = []
-    keys: list[str] = []
-    for r in mail.recipients:
-        recipient = f"{r.number_e164}/{r.sub_address}"
-        customer = mail.principal.customer
-        key = recipient_key(customer, owner, mail.sender, mail.message_id, mail.file.sha256, recipient)
-        known.append(_still_good(conn, key, now) or (mail.message if key in keys else ""))
-        keys.append(key)
+    keys = [_key_of(mail, owner, r) for r in mail.recipients]
+    firsts = _still_good(conn, keys, now)
+    known = [firsts.get(key) or (mail.message if key in keys[:place] else "") for place, key in enumerate(keys)]
     if known and all(known):
         note(conn, known[0], "message.duplicate", now=now, who=owner, data={"size": mail.file.size})
         return known[0]
@@ -78,23 +73,29 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
             file_size=mail.file.size,
         )
     )
-    for position, (r, first, key) in enumerate(zip(mail.recipients, known, keys, strict=True), 1):
-        conn.execute(
-            insert(t.message_recipients).values(
-                message=mail.message,
-                position=position,
-                address=r.address,
-                number_typed=r.number_typed,
-                number_e164=r.number_e164,
-                sub_address=r.sub_address,
-                notify=r.notify,
-                orcpt=r.orcpt,
-                duplicate_of=first or None,
-            )
-        )
-        if not first:
-            conn.execute(delete(t.dedupe).where(t.dedupe.c.key == key))
-            conn.execute(insert(t.dedupe).values(key=key, message=mail.message, position=position, created_at=now))
+    people = [
+        {
+            "message": mail.message,
+            "position": position,
+            "address": r.address,
+            "number_typed": r.number_typed,
+            "number_e164": r.number_e164,
+            "sub_address": r.sub_address,
+            "notify": r.notify,
+            "orcpt": r.orcpt,
+            "duplicate_of": first or None,
+        }
+        for position, (r, first) in enumerate(zip(mail.recipients, known, strict=True), 1)
+    ]
+    new = [
+        {"key": key, "message": mail.message, "position": position, "created_at": now}
+        for position, (key, first) in enumerate(zip(keys, known, strict=True), 1)
+        if not first
+    ]
+    if people:
+        conn.execute(insert(t.message_recipients), people)
+        conn.execute(delete(t.dedupe).where(t.dedupe.c.key.in_([row["key"] for row in new])))
+        conn.execute(insert(t.dedupe), new)
     note(
         conn,
         mail.message,
@@ -107,19 +108,27 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
     return ""
 
 
-def _still_good(conn: Connection, key: str, now: float) -> str:
-    """The message under which this recipient was accepted, if that fax is alive or sent; else empty."""
-    row = conn.execute(select(t.dedupe).where(t.dedupe.c.key == key)).first()
-    if row is None or now - row.created_at > DUPLICATE_WINDOW:
-        return ""
-    where = (t.message_recipients.c.message == row.message) & (t.message_recipients.c.position == row.position)
-    fax = conn.execute(select(t.message_recipients.c.fax).where(where)).scalar()
-    if fax is None:
-        state = conn.execute(select(t.messages.c.state).where(t.messages.c.id == row.message)).scalar()
-        return "" if state == MessageState.REFUSED else str(row.message)
-    state = conn.execute(select(t.faxes.c.state).where(t.faxes.c.id == fax)).scalar()
+def _key_of(mail: MailSubmission, owner: str, recipient: MailRecipient) -> str:
+    number = f"{recipient.number_e164}/{recipient.sub_address}"
+    return recipient_key(mail.principal.customer, owner, mail.sender, mail.message_id, mail.file.sha256, number)
+
+
+def _still_good(conn: Connection, keys: Sequence[str], now: float) -> Mapping[str, str]:
+    """Key → the message under which this recipient was accepted, where that fax is alive or sent."""
+    people = t.message_recipients.c
+    rows = conn.execute(
+        select(t.dedupe.c.key, t.dedupe.c.message, t.messages.c.state, people.fax, t.faxes.c.state.label("fax_state"))
+        .join(t.messages, t.messages.c.id == t.dedupe.c.message)
+        .join(t.message_recipients, (people.message == t.dedupe.c.message) & (people.position == t.dedupe.c.position))
+        .outerjoin(t.faxes, t.faxes.c.id == people.fax)
+        .where(t.dedupe.c.key.in_(keys), t.dedupe.c.created_at >= now - DUPLICATE_WINDOW)
+    )
     bad = (FaxState.FAILED, FaxState.EXPIRED, FaxState.CANCELLED)
-    return "" if state in bad else str(row.message)
+    return {
+        row.key: row.message
+        for row in rows
+        if (row.fax_state not in bad if row.fax is not None else row.state != MessageState.REFUSED)
+    }
 
 
 @dataclass(frozen=True, slots=True)

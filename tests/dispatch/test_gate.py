@@ -1,0 +1,244 @@
+"""The one funnel: each refusal with its code and words, and the promise itself (docs/spine.md section 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import update
+
+from faxgw.dispatch import gate as module
+from faxgw.dispatch.gate import Gate
+from faxgw.fax.account import AccountState
+from faxgw.fax.ports import MailRecipient, MailSession, Principal, Receipt, Rejection
+from faxgw.store import schema as t
+from faxgw.store.errors import CommitUncertain, OutOfSpace, StoreBusy
+from faxgw.store.space import FreeSpace, Watermark
+from tests.house import ALICE, DOMAIN, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SESSION = MailSession("198.51.100.7", True, "", "submission")
+WHO = Principal("acme", "", "", ALICE, "address")
+SMALL = Watermark(1000, render_budget=0, percent=0)
+
+
+@pytest.fixture(scope="module")
+def cheap() -> PasswordHasher:
+    """A hasher with the least work, for tests that hash often."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture
+def gate(house: House, cheap: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    monkeypatch.setattr(module, "PasswordHasher", lambda: cheap)
+    return Gate(house.seat({"area_code": "1"}), SMALL)
+
+
+def refused(answer: object, code: int, enhanced: str, words: str) -> None:
+    assert isinstance(answer, Rejection), answer
+    assert (answer.code, answer.enhanced) == (code, enhanced)
+    assert words in answer.text
+
+
+# --------------------------------------------------------------------------------------------------------- logins
+
+
+async def with_password(house: House, cheap: PasswordHasher, **values: Any) -> None:
+    await house.change(update(t.users).values(password=cheap.hash("secret"), **values))
+
+
+async def test_a_login_is_checked_by_its_password(house: House, gate: Gate, cheap: PasswordHasher) -> None:
+    await with_password(house, cheap)
+    assert await gate.authenticate("bert", "secret", SESSION)
+    assert not await gate.authenticate("bert", "wrong", SESSION)
+    assert not await gate.authenticate("nobody", "secret", SESSION)
+
+
+@pytest.mark.parametrize("state, good", [("outbound_suspended", True), ("suspended", False), ("ended", False)])
+async def test_a_suspended_user_does_not_log_in(
+    house: House, gate: Gate, cheap: PasswordHasher, state: str, good: bool
+) -> None:
+    await with_password(house, cheap, state=state)
+    assert await gate.authenticate("bert", "secret", SESSION) == good
+
+
+async def test_an_unknown_login_costs_the_same_work(
+    house: House, gate: Gate, cheap: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_password(house, cheap)
+    verified: list[str] = []
+
+    def verify(digest: str, password: str) -> bool:
+        verified.append(digest)
+        return cheap.verify(digest, password)
+
+    monkeypatch.setattr(gate, "_verify", verify)
+    await gate.authenticate("bert", "secret", SESSION)
+    with pytest.raises(Exception, match="does not match"):
+        await gate.authenticate("nobody", "secret", SESSION)
+    assert len(verified) == 2 and verified[1].startswith("$argon2id$") and verified[0] != verified[1]
+
+
+async def test_a_password_is_never_logged(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    await gate.authenticate("nobody", "hunter2", SESSION)
+    assert "hunter2" not in caplog.text + str([r.__dict__ for r in caplog.records])
+
+
+# -------------------------------------------------------------------------------------------------------- senders
+
+
+async def test_who_somebody_is(gate: Gate) -> None:
+    """Spine section 1: the AUTH login, else the authorised envelope sender, else the network."""
+    login = replace(SESSION, login="bert")
+    assert await gate.sender(login, "any@example.com") == Principal(
+        "acme", "acme/bert", "bert", "any@example.com", "auth"
+    )
+    assert await gate.sender(SESSION, ALICE) == WHO
+    inside = replace(SESSION, peer="192.0.2.9")
+    assert await gate.sender(inside, "x@nowhere.test") == Principal("acme", "", "", "x@nowhere.test", "network")
+
+
+async def test_a_forbidden_sender_is_refused_with_the_reason(gate: Gate) -> None:
+    refused(await gate.sender(SESSION, "eve@evil.test"), 550, "5.7.1", "eve@evil.test is not authorised")
+    refused(await gate.sender(SESSION, ""), 550, "5.7.1", "automatic replies")
+    refused(await gate.sender(replace(SESSION, login="gone"), ALICE), 550, "5.7.1", "no longer known")
+    refused(await gate.sender(SESSION, "e\r\nve@evil.test"), 550, "5.7.1", "e??ve@evil.test")
+
+
+@pytest.mark.parametrize("state", ["outbound_suspended", "suspended", "ended"])
+async def test_a_suspended_customer_may_not_send(house: House, gate: Gate, state: str) -> None:
+    await house.change(update(t.customers).values(state=AccountState(state)))
+    refused(await gate.sender(SESSION, ALICE), 550, "5.7.1", "may not send faxes at present")
+    refused(await gate.recipient(SESSION, WHO, f"0188000001@{DOMAIN}"), 550, "5.7.1", "may not send faxes")
+    mail = await house.mail("+33188000001")
+    refused(await gate.submit_mail(mail), 550, "5.7.1", "may not send faxes")
+
+
+async def test_a_user_that_does_not_exist_may_not_send(gate: Gate) -> None:
+    ghost = replace(WHO, user="acme/ghost")
+    refused(await gate.recipient(SESSION, ghost, f"0188000001@{DOMAIN}"), 550, "5.7.1", "may not send faxes")
+
+
+# ----------------------------------------------------------------------------------------------------- recipients
+
+
+async def test_a_recipient_is_read_by_the_settings_in_force(gate: Gate) -> None:
+    answer = await gate.recipient(SESSION, WHO, f"FAX=01 99 00 00 01/T33S=12@{DOMAIN.upper()}")
+    assert isinstance(answer, MailRecipient)
+    assert (answer.number_e164, answer.sub_address, answer.customer) == ("+33199000001", "12", "acme")
+
+
+@pytest.mark.parametrize(
+    "address, enhanced, words",
+    [
+        ("0199000001@elsewhere.test", "5.7.1", "elsewhere.test is not a fax domain"),
+        ("0199000001", "5.7.1", "is not a fax domain"),
+        ("0199000001@fax.example.net", "5.7.1", "not authorised to send to fax.example.net"),
+        (f"@{DOMAIN}", "5.1.3", "no number"),
+        (f"alice@{DOMAIN}", "5.1.3", "not a telephone number"),
+        (f"+3319@{DOMAIN}", "5.1.3", "too short"),
+        (f"112@{DOMAIN}", "5.1.3", "Emergency numbers"),
+        (f"0899000000@{DOMAIN}", "5.1.3", "premium"),
+    ],
+)
+async def test_a_recipient_that_cannot_be_faxed_is_refused_with_the_reason(
+    gate: Gate, address: str, enhanced: str, words: str
+) -> None:
+    refused(await gate.recipient(SESSION, WHO, address), 550, enhanced, words)
+
+
+# ----------------------------------------------------------------------------------------------------------- room
+
+
+@pytest.mark.parametrize("free, octets, full", [(5000, 0, False), (5000, 4000, True), (10, 0, True)])
+async def test_below_the_watermark_nothing_is_accepted(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch, free: int, octets: int, full: bool
+) -> None:
+    async def space() -> FreeSpace:
+        return FreeSpace(free, 10_000, None)
+
+    monkeypatch.setattr(house.files, "free_space", space)
+    answer = await gate.room_for(octets)
+    if full:
+        refused(answer, 452, "4.3.1", "no storage space")
+    else:
+        assert answer is None
+
+
+# ---------------------------------------------------------------------------------------------------- the promise
+
+
+def lies(house: House, key: str) -> bool:
+    return (house.folder / key).exists()
+
+
+async def test_the_promise_is_one_transaction_and_the_file_stays(house: House, gate: Gate) -> None:
+    mail = await house.mail("+33188000001", "+33188000002")
+    assert await gate.submit_mail(mail) == Receipt(mail.message)
+    assert lies(house, mail.file.key)
+    assert await house.events(mail.message) == ["message.received"]
+
+
+async def test_a_duplicate_names_the_first_and_its_file_goes(house: House, gate: Gate) -> None:
+    first, again = await house.mail("+33188000001"), await house.mail("+33188000001")
+    await gate.submit_mail(first)
+    assert await gate.submit_mail(again) == Receipt(first.message, duplicate_of=first.message)
+    assert (lies(house, first.file.key), lies(house, again.file.key)) == (True, False)
+
+
+async def test_too_many_recipients_and_none_are_refused(house: House, gate: Gate) -> None:
+    await house.change(update(t.customers).values(settings={"max_recipients": 1}))
+    mail = await house.mail("+33188000001", "+33188000002")
+    refused(await gate.submit_mail(mail), 550, "5.5.3", "At most 1 recipients")
+    assert not lies(house, mail.file.key)
+    refused(await gate.submit_mail(await house.mail()), 554, "5.5.1", "no valid recipient")
+
+
+def failing(house: House, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    async def run(unit: Callable[..., Any]) -> Any:
+        raise error
+
+    monkeypatch.setattr(house.store, "run", run)
+
+
+async def test_an_uncertain_commit_is_451_and_the_file_stays(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spine section 5, step 4: the retry is linked, or the sweep finds no row."""
+    mail = await house.mail("+33188000001")
+    failing(house, monkeypatch, CommitUncertain("power"))
+    refused(await gate.submit_mail(mail), 451, "4.3.0", "try again")
+    assert lies(house, mail.file.key)
+
+
+@pytest.mark.parametrize("error, code", [(StoreBusy("lock"), 451), (OutOfSpace("full"), 452)])
+async def test_a_commit_that_did_not_happen_is_refused_for_now_and_the_file_goes(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    mail = await house.mail("+33188000001")
+    failing(house, monkeypatch, error)
+    answer = await gate.submit_mail(mail)
+    assert isinstance(answer, Rejection) and answer.code == code
+    assert not lies(house, mail.file.key)
+
+
+async def test_a_retry_after_an_uncertain_commit_that_was_durable_is_linked(house: House, gate: Gate) -> None:
+    lost = await house.mail("+33188000001")
+    await house.accept(lost)
+    retry = await house.mail("+33188000001")
+    assert await gate.submit_mail(retry) == Receipt(lost.message, duplicate_of=lost.message)
+
+
+async def test_the_promise_is_quick(house: House, gate: Gate) -> None:
+    """Spine section 5, step 4: the handler needs less than 1 s, even for the longest recipient list."""
+    await house.change(update(t.customers).values(settings={"max_recipients": 1000}))
+    mail = await house.mail(*(f"+331990{n:05}" for n in range(1000)))
+    started = time.process_time()
+    assert await gate.submit_mail(mail) == Receipt(mail.message)
+    assert time.process_time() - started < 0.5

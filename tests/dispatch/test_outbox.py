@@ -1,0 +1,150 @@
+"""The outbox at work: at least once, never by two at a time, and dead only when that is said (spine section 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+from sqlalchemy import select
+
+from faxgw.dispatch import outbox as module
+from faxgw.dispatch.outbox import OutboxWorker
+from faxgw.fax.errors import FaxError
+from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
+from faxgw.formats.report_payload import report_from_payload
+from faxgw.store import outbox
+from faxgw.store import schema as t
+from tests.dispatch.doubles import until
+from tests.house import ALICE, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Relay:
+    """A way out that answers what the test says; the last answer repeats."""
+
+    def __init__(self, *answers: DeliveryResult | Exception) -> None:
+        self.answers = list(answers)
+        self.parcels: list[Parcel] = []
+
+    async def deliver(self, parcel: Parcel) -> DeliveryResult:
+        self.parcels.append(parcel)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+GOOD = DeliveryResult(True, detail="250 taken")
+DOWN = DeliveryResult(False, detail="connection refused")
+NEVER = DeliveryResult(False, permanent=True, detail="550 no such mailbox")
+
+
+@contextlib.asynccontextmanager
+async def working(house: House, ways: Mapping[str, Delivery], dead: list[Parcel] | None = None) -> AsyncIterator[None]:
+    worker = OutboxWorker(house.seat(), ways, (dead if dead is not None else []).append)
+    running = asyncio.create_task(worker.delivering.run())
+    try:
+        yield
+    finally:
+        await worker.delivering.stop(1.0)
+        await running
+
+
+async def item(house: House, kind: str = "status_mail") -> None:
+    await house.do(outbox.put, "out_1", kind, ALICE, customer="acme", payload={"version": 1}, now=house.now)
+
+
+async def state(house: House) -> tuple[str, int, str]:
+    (row,) = await house.rows(select(t.outbox.c.state, t.outbox.c.tries, t.outbox.c.detail))
+    return row.state, row.tries, row.detail
+
+
+async def reached(house: House, wanted: str) -> None:
+    async def there() -> bool:
+        return (await state(house))[0] == wanted
+
+    await until(there)
+
+
+async def test_a_report_is_delivered_with_the_picture_of_its_first_page(house: House) -> None:
+    fax = await house.ready_fax()
+    await house.call(fax, Cause.OK, confirmed=2)
+    relay = Relay(GOOD)
+    async with working(house, {"status_mail": relay}):
+        await reached(house, "done")
+    (parcel,) = relay.parcels
+    assert (parcel.kind, parcel.target, parcel.tries) == ("status_mail", ALICE, 1)
+    assert report_from_payload(parcel.payload).thumbnail == b"PNG"
+
+
+async def test_a_relay_that_is_down_delays_and_loses_nothing(house: House) -> None:
+    """Issue 2, bad input: relay down."""
+    relay = Relay(DOWN, GOOD)
+    await item(house)
+    async with working(house, {"status_mail": relay}):
+        await until(lambda: len(relay.parcels) == 1)
+        await reached(house, "due")
+        assert await state(house) == ("due", 1, "connection refused")
+    house.clock.now += outbox.PAUSES[0]
+    async with working(house, {"status_mail": relay}):
+        await reached(house, "done")
+    assert [p.item for p in relay.parcels] == ["out_1", "out_1"]
+    assert relay.parcels[1].tries == 2
+
+
+@pytest.mark.parametrize("answer, later", [(NEVER, 0.0), (DOWN, outbox.LIFETIME + 1)])
+async def test_an_item_dies_by_a_permanent_answer_or_after_five_days_and_somebody_hears_of_it(
+    house: House, answer: DeliveryResult, later: float
+) -> None:
+    await item(house)
+    house.clock.now += later
+    dead: list[Parcel] = []
+    async with working(house, {"status_mail": Relay(answer)}, dead):
+        await reached(house, "dead")
+        await until(lambda: [p.item for p in dead] == ["out_1"])
+
+
+async def test_a_kind_without_a_way_out_waits(house: House) -> None:
+    await item(house, "pigeon")
+    async with working(house, {}):
+        await reached(house, "due")
+
+        async def tried() -> bool:
+            return (await state(house))[1] == 1
+
+        await until(tried)
+    assert (await state(house))[2] == "no way out for pigeon"
+
+
+@pytest.mark.parametrize("temporary, wanted", [(True, "due"), (False, "dead")])
+async def test_an_adapter_that_raises_is_a_failed_try(house: House, temporary: bool, wanted: str) -> None:
+    await item(house)
+    async with working(house, {"status_mail": Relay(FaxError("odd", temporary=temporary))}):
+
+        async def tried() -> bool:
+            return (await state(house))[:2] == (wanted, 1)
+
+        await until(tried)
+
+
+async def test_a_try_ends_before_its_lease(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise two would deliver the same item beside each other: a mail sent twice."""
+    assert module.TRY_SECONDS < outbox.LEASE
+    monkeypatch.setattr(module, "TRY_SECONDS", 0.02)
+
+    class Hangs:
+        async def deliver(self, parcel: Parcel) -> DeliveryResult:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    await item(house)
+    async with working(house, {"status_mail": Hangs()}):
+
+        async def tried() -> bool:
+            return (await state(house))[:2] == ("due", 1)
+
+        await until(tried)

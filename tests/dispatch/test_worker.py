@@ -1,0 +1,234 @@
+"""The page steps: a message becomes a job, a job gets its pages; bad input is decided at the right place."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select, update
+
+from faxgw.dispatch.worker import PageWorker, report_targets
+from faxgw.document import types as pages
+from faxgw.document.client import PageClient, PagesUnavailable
+from faxgw.fax.account import Level, Origin, resolve
+from faxgw.fax.job import FaxState
+from faxgw.formats.report_payload import refused_from_payload, report_from_payload
+from faxgw.store import messages, queue
+from faxgw.store import schema as t
+from faxgw.store.errors import OutOfSpace
+from tests.dispatch.doubles import Pages, document, rendered
+from tests.house import ALICE, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FAR, OTHER = "+33199000001", "+33199000002"
+ENCRYPTED = pages.Refused(pages.Reason.ENCRYPTED, "“a.pdf” is protected by a password.", "a.pdf")
+EMPTY = pages.Refused(pages.Reason.EMPTY, "The mail has nothing to fax.")
+
+
+class Worker:
+    """Takes steps of the stations by hand."""
+
+    def __init__(self, house: House, client: Pages) -> None:
+        self.page = PageWorker(house.seat(), cast(PageClient, client))
+
+    async def walk(self) -> int:
+        taken = await self.page._take_messages(10)
+        for message in taken:
+            await self.page._walk(message)
+        return len(taken)
+
+    async def render(self) -> int:
+        taken = await self.page._take_jobs(10)
+        for job in taken:
+            await self.page._render(job)
+        return len(taken)
+
+
+async def only(house: House, query: Any) -> Any:
+    (row,) = await house.rows(query)
+    return row
+
+
+async def test_a_mail_becomes_a_job_and_gets_its_pages(house: House) -> None:
+    mail = await house.mail(FAR, OTHER, content=b"Subject: hi\r\n\r\n")
+    await house.accept(mail)
+    client = Pages([pages.Walked((document("a.pdf", b"A"), document("b.pdf", b"B")))], [rendered(3)])
+    worker = Worker(house, client)
+    assert (await worker.walk(), await worker.render()) == (1, 1)
+    assert client.seen == [b"Subject: hi\r\n\r\n", b"A", b"B"]
+    job = await only(house, select(t.jobs))
+    assert (job.message, job.owner, job.report_to, job.pages, job.thumbnail) == (
+        mail.message, ALICE, [ALICE], 3, b"\x89PNG",
+    )  # fmt: skip
+    faxes = await house.rows(select(t.faxes).order_by(t.faxes.c.position))
+    assert [(f.state, f.e164, f.pages) for f in faxes] == [("ready", FAR, 3), ("ready", OTHER, 3)]
+    assert faxes[0].numbers[0]["zone"] == "Europe/Paris"
+    assert faxes[0].latest == mail.received_at + 24 * 3600
+    assert (await worker.walk(), await worker.render()) == (0, 0)
+
+
+@pytest.mark.parametrize("refusal", [EMPTY, ENCRYPTED])
+async def test_a_mail_that_cannot_be_faxed_is_refused_to_its_owner(house: House, refusal: pages.Refused) -> None:
+    mail = await house.mail(FAR)
+    await house.accept(mail)
+    await Worker(house, Pages([refusal])).walk()
+    item = await only(house, select(t.outbox))
+    report = refused_from_payload(item.payload)
+    assert (item.kind, item.target, report.reason, report.our_fault) == (
+        "refused_mail", ALICE, refusal.public, False,
+    )  # fmt: skip
+    assert await house.rows(select(t.jobs)) == []
+
+
+async def test_a_mail_that_kills_the_page_process_is_refused_as_our_fault_after_three_tries(house: House) -> None:
+    mail = await house.mail(FAR)
+    await house.accept(mail)
+    worker = Worker(house, Pages([PagesUnavailable("killed")] * 4))
+    for _ in range(3):
+        assert await worker.walk() == 1
+        assert await worker.walk() == 0
+        house.clock.now += messages.PAUSE
+    assert await worker.walk() == 1
+    report = refused_from_payload((await only(house, select(t.outbox))).payload)
+    assert report.our_fault
+    assert (house.folder / mail.file.key).exists(), "kept for the operator"
+
+
+async def test_a_full_disk_delays_a_mail_and_counts_no_try(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 2, bad input: disk full: nothing is lost."""
+    mail = await house.mail(FAR)
+    await house.accept(mail)
+    adopt, full = house.files.adopt_fd, [True] * 5
+
+    async def adopt_or_fail(*args: Any) -> Any:
+        if full.pop():
+            raise OutOfSpace("no space left")
+        return await adopt(*args)
+
+    monkeypatch.setattr(house.files, "adopt_fd", adopt_or_fail)
+    worker = Worker(house, Pages())
+    for _ in range(5):
+        await worker.walk()
+        house.clock.now += messages.PAUSE
+    assert (await only(house, select(t.messages))).state == "received"
+    full.append(False)
+    await worker.walk()
+    assert (await only(house, select(t.messages))).state == "walked"
+
+
+async def test_documents_of_a_walk_that_failed_do_not_stay(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.accept(await house.mail(FAR))
+    adopt, good = house.files.adopt_fd, [False, True]
+
+    async def adopt_one(*args: Any) -> Any:
+        if not good.pop():
+            raise OutOfSpace("no space left")
+        return await adopt(*args)
+
+    monkeypatch.setattr(house.files, "adopt_fd", adopt_one)
+    walked = pages.Walked((document("a.pdf"), document("b.pdf")))
+    await Worker(house, Pages([walked])).walk()
+    assert list(house.folder.glob("objects/*/*")) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(walked.documents[0].fd)
+
+
+async def test_a_damaged_mail_file_is_our_fault(house: House) -> None:
+    mail = await house.mail(FAR)
+    await house.accept(mail)
+    path = house.folder / mail.file.key
+    path.chmod(0o600)
+    path.write_bytes(b"rot")
+    worker = Worker(house, Pages())
+    for _ in range(4):
+        await worker.walk()
+        house.clock.now += messages.PAUSE
+    assert refused_from_payload((await only(house, select(t.outbox))).payload).our_fault
+
+
+async def test_a_number_closed_since_the_promise_does_not_stop_the_walk(house: House) -> None:
+    """What RCPT decided is decided: the promise names the number."""
+    await house.accept(await house.mail(FAR))
+    await house.change(update(t.customers).values(settings={"allowed_countries": ["DE"]}))
+    await Worker(house, Pages()).walk()
+    assert (await only(house, select(t.faxes))).e164 == FAR
+
+
+# ------------------------------------------------------------------------------------------------------ rendering
+
+
+@pytest.mark.parametrize("refusal, status", [(ENCRYPTED, "rendering_failed"), (EMPTY, "nothing_to_send")])
+async def test_a_document_that_cannot_be_faxed_fails_its_faxes_with_the_reason(
+    house: House, refusal: pages.Refused, status: str
+) -> None:
+    job, faxes = await house.job(FAR, OTHER, ready=False)
+    await Worker(house, Pages(renders=[refusal])).render()
+    for fax in faxes:
+        row = await house.fax(fax)
+        assert (row.state, row.cause, row.reason) == ("failed", status, refusal.public)
+    (item,) = await house.outbox(job)
+    assert report_from_payload(item.payload).faxes[0].reason == refusal.public
+
+
+async def test_a_fax_with_too_many_pages_is_refused_with_the_limit(house: House) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False, max_pages=2)
+    await Worker(house, Pages(renders=[rendered(3)])).render()
+    row = await house.fax(fax)
+    assert (row.state, row.reason) == ("failed", "The fax has 3 pages; at most 2 are allowed.")
+
+
+async def test_a_damaged_document_is_never_rendered(house: House) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False)
+    key = (await only(house, select(t.job_documents))).key
+    (house.folder / key).unlink()
+    await Worker(house, Pages()).render()
+    assert (await house.fax(fax)).cause == "document_damaged"
+
+
+async def test_rendering_that_fails_by_our_fault_is_tried_three_times(house: House) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False)
+    worker = Worker(house, Pages(renders=[PagesUnavailable("died")] * 3))
+    for _ in range(3):
+        assert await house.state(fax) == FaxState.ACCEPTED
+        await worker.render()
+        house.clock.now += queue.RENDER_PAUSE
+    assert await house.state(fax) == FaxState.FAILED
+
+
+async def test_a_full_disk_delays_the_pages_and_counts_no_try(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False)
+
+    async def full(*args: Any) -> Any:
+        raise OutOfSpace("no space left")
+
+    worker = Worker(house, Pages())
+    with monkeypatch.context() as patch:
+        patch.setattr(house.files, "adopt_fd", full)
+        for _ in range(5):
+            await worker.render()
+            assert await house.state(fax) == FaxState.ACCEPTED
+            house.clock.now += queue.RENDER_PAUSE
+    await worker.render()
+    assert await house.state(fax) == FaxState.READY
+
+
+async def test_pages_made_under_a_lost_lease_are_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False)
+    before = set(house.folder.glob("objects/*/*"))
+    worker = Worker(house, Pages())
+    (job,) = await worker.page._take_jobs(1)
+    await house.next_life()
+    await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=1)
+    await worker.page._render(job)
+    assert await house.state(fax) == FaxState.RENDERING
+    assert set(house.folder.glob("objects/*/*")) == before
+
+
+async def test_status_mails_go_to_the_settings_addresses_or_the_sender_but_never_to_nobody() -> None:
+    """Spine section 1: no backscatter."""
+    given = resolve([(Origin(Level.USER, "bert"), {"report_addresses": ["fax-team@example.org"]})])
+    assert report_targets(given, ALICE) == ("fax-team@example.org",)
+    assert report_targets(resolve([]), ALICE) == (ALICE,)
+    assert report_targets(resolve([]), "") == ()
