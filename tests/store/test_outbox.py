@@ -1,0 +1,95 @@
+"""The outbox: `due → leased → done | dead` (docs/spine.md section 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from faxgw.store import outbox
+from faxgw.store import schema as t
+from tests.house import ALICE, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def put(house: House, item: str = "out_1", payload: str = "a") -> None:
+    await house.do(outbox.put, item, "status_mail", ALICE, customer="acme", payload={"text": payload}, now=house.now)
+
+
+async def lease(house: House, limit: int = 10) -> Any:
+    return [parcel for parcel, _job in await house.do(outbox.lease, fence=house.fence, now=house.now, limit=limit)]
+
+
+async def state(house: House) -> list[str]:
+    return [row.state for row in await house.rows(select(t.outbox.c.state).order_by(t.outbox.c.id))]
+
+
+async def test_the_same_id_twice_is_one_item(house: House) -> None:
+    await put(house, payload="first")
+    await put(house, payload="second")
+    (parcel,) = await lease(house)
+    assert (parcel.item, parcel.kind, parcel.target, dict(parcel.payload), parcel.tries) == (
+        "out_1", "status_mail", ALICE, {"text": "first"}, 1,
+    )  # fmt: skip
+    assert await house.events("out_1") == ["outbox.due"]
+
+
+async def test_a_leased_item_comes_back_after_its_lease_or_with_the_next_life(house: House) -> None:
+    await put(house)
+    assert len(await lease(house)) == 1
+    assert await lease(house) == []
+    house.clock.now += outbox.LEASE + 1
+    assert [p.tries for p in await lease(house)] == [2]
+    await house.next_life()
+    assert [p.tries for p in await lease(house)] == [3]
+
+
+async def test_done_and_failed_count_only_under_the_lease(house: House) -> None:
+    await put(house)
+    await lease(house)
+    old = house.fence
+    await house.next_life()
+    await lease(house)
+    await house.do(outbox.done, "out_1", fence=old, now=house.now)
+    assert not await house.do(outbox.failed, "out_1", fence=old, now=house.now, permanent=True, detail="x")
+    assert await state(house) == ["leased"]
+    await house.do(outbox.done, "out_1", fence=house.fence, now=house.now, detail="250")
+    assert await state(house) == ["done"]
+    assert (await house.events("out_1"))[-1] == "outbox.done"
+
+
+async def test_pauses_grow_and_the_last_repeats(house: House) -> None:
+    await put(house)
+    waits = []
+    for _ in range(len(outbox.PAUSES) + 2):
+        assert len(await lease(house)) == 1
+        assert not await house.do(
+            outbox.failed, "out_1", fence=house.fence, now=house.now, permanent=False, detail="down"
+        )
+        due = await house.ask(outbox.next_due)
+        assert due is not None
+        waits.append(due - house.now)
+        house.clock.now = due
+    assert waits == [*outbox.PAUSES, outbox.PAUSES[-1], outbox.PAUSES[-1]]
+
+
+@pytest.mark.parametrize("permanent, age", [(True, 0.0), (False, outbox.LIFETIME + 1)])
+async def test_an_item_dies_for_good_or_of_age(house: House, permanent: bool, age: float) -> None:
+    await put(house)
+    house.clock.now += age
+    await lease(house)
+    assert await house.do(outbox.failed, "out_1", fence=house.fence, now=house.now, permanent=permanent, detail="550")
+    assert await state(house) == ["dead"]
+    assert (await house.ask(outbox.next_due), await house.ask(outbox.oldest_open)) == (None, None)
+    assert await lease(house) == []
+
+
+async def test_the_oldest_goes_first_and_is_known(house: House) -> None:
+    first = house.now
+    await put(house, "out_b")
+    house.clock.now += 1
+    await put(house, "out_a")
+    assert [p.item for p in await lease(house, 1)] == ["out_b"]
+    assert await house.ask(outbox.oldest_open) == first
