@@ -111,6 +111,10 @@ class Start:
     calling_party: bool = True
     """True when we placed the call (we send CNG, the other side CED and DIS)."""
     limits: Limits = field(default_factory=Limits)
+    sub_address: str = ""
+    """Sending: T.33 sub-address, at most 20 of `0-9 # *`. Sent as SUB if the far end's DIS says that it takes one."""
+    takes_sub_address: bool = False
+    """Receiving: say in DIS that a sub-address is taken; it comes with PhaseB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,11 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class PhaseB:
-    """Worker → daemon: DIS (we send) or DCS (we receive) was decoded. When sending: asks for the mark `exposed`."""
+    """Worker → daemon: DIS (we send) or DCS (we receive) was decoded.
+
+    When sending it asks for the mark `exposed`, unless `fax` is empty: then nothing will be sent in this call, and
+    PhaseE says why.
+    """
 
     call: int
     remote_ident: str
@@ -174,9 +182,11 @@ class PhaseB:
     frame: bytes
     """The DIS or DCS frame, octets as in `t30_frames` (least significant bit first on the line)."""
     fax: str = ""
-    """The fax whose first page is next; empty when receiving."""
+    """The fax whose first page is next; empty when receiving, or when none can be sent."""
     page: int = 0
     """That first page."""
+    sub_address: str = ""
+    """Receiving: the SUB that came, control characters removed; empty when sending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +252,8 @@ class PhaseE:
 
     call: int
     code: int
-    """spandsp's completion code, 0 to 61 (transport.md F.7); -1 when the worker itself ended the call."""
+    """spandsp's completion code, 0 to 61 (transport.md F.7); -1 when the worker itself ended the call (but for
+    `resolution`, which is 11 in any case)."""
     text: str
     """The code in words, or why the worker ended the call."""
     remote_ident: str
@@ -250,7 +261,8 @@ class PhaseE:
     reason: str = ""
     """`gate` (no acknowledgement in time), `limit` (a wall-clock bound), `guard` (late confirmation: resume in a
     new call), `budget` (packet storm), `late` (ticks too late), `hangup` (asked to; the code is the library's),
-    `page` (a received page could not be stored), `start` (the call could not begin), `fault` (our own fault);
+    `page` (a received page could not be stored), `start` (the call could not begin), `fault` (our own fault),
+    `resolution` (the far end takes standard resolution only and a page is finer: code 11, nothing was exposed);
     empty: the library ended it."""
 
 

@@ -142,6 +142,8 @@ class Capabilities:
     length: str
     t38: bool
     """Bit 123: internet-aware."""
+    sub_address: bool = False
+    """Bit 49: takes a SUB (DIS), one has been sent (DCS)."""
 
 
 def capabilities(frame: bytes) -> Capabilities | None:
@@ -162,6 +164,7 @@ def capabilities(frame: bytes) -> Capabilities | None:
         width=_WIDTHS.get(frame[5] & 3, "invalid width"),
         length=_LENGTHS.get(frame[5] >> 2 & 3, "invalid length"),
         t38=_bit(frame, 123),
+        sub_address=_bit(frame, 49),
     )
 
 

@@ -61,6 +61,9 @@ int fax_free(fax_state_t *s);
 
 int t30_set_tx_ident(t30_state_t *s, const char *id);
 const char *t30_get_rx_ident(t30_state_t *s);
+int t30_set_tx_sub_address(t30_state_t *s, const char *sub_address);
+const char *t30_get_rx_sub_address(t30_state_t *s);
+int t30_set_supported_t30_features(t30_state_t *s, int supported_t30_features);
 void t30_set_rx_file(t30_state_t *s, const char *file, int stop_page);
 void t30_set_tx_file(t30_state_t *s, const char *file, int start_page, int stop_page);
 int t30_set_rx_encoding(t30_state_t *s, int encoding);
@@ -96,6 +99,8 @@ SIZE_A4_LENGTH: Final = 0x20000
 SIZE_B4_LENGTH: Final = 0x40000
 SIZE_LETTER_LENGTH: Final = 0x80000
 SIZE_LEGAL_LENGTH: Final = 0x100000
+FEATURE_IDENTIFICATION: Final = 0x01
+FEATURE_SUB_ADDRESSING: Final = 0x10
 TONE_CNG: Final = 1
 TONE_ANS: Final = 2
 TONE_PREAMBLE: Final = 6

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from faxgw.foip import t30_frames
 from faxgw.foip.control import (
     Ack,
     Address,
@@ -45,6 +46,10 @@ MAX_DATAGRAMS: Final = 64
 """Datagrams read from a socket per tick; a flood beyond waits in the kernel and is dropped there."""
 LINGER: Final = 0.4
 """Seconds the engine still runs after the library ended the session, so that the last packets leave."""
+FINE_ROWS: Final = 5_000.0
+"""Rows per metre above which a page is finer than standard (3,850); fine has 7,700."""
+_BAD_RESOLUTION: Final = 11
+"""Completion code: the far end cannot receive at the resolution of the image."""
 _RECEIVE_SIZE: Final = 2048
 
 
@@ -135,6 +140,8 @@ class MediaCall:
         self._result: PhaseE | None = None
         self._linger_until = 0.0
         self._ident = ""
+        self._finest = 0.0
+        self._too_fine = False
         self._plan = [(d.fax, page) for d in start.documents for page in range(d.first, d.last + 1)]
         self._pages_done = 0
         self._terminal: Terminal | None = None
@@ -160,6 +167,7 @@ class MediaCall:
                     f"pages {document.first} to {document.last} of {document.pages_in_file}; the file has {pages}"
                 )
             ranges.append(PageRange(_file_name(file), document.first, document.last))
+            self._finest = max(self._finest, tiff.finest_rows(file, document.first, document.last))
         if not ranges:
             self._files.append(os.memfd_create("received", os.MFD_CLOEXEC))
         return Profile(
@@ -171,6 +179,8 @@ class MediaCall:
             modems=start.modems,
             compressions=start.compressions,
             resolutions=self._resolutions,
+            sub_address=terminal.check_sub_address(start.sub_address),
+            takes_sub_address=start.takes_sub_address,
         )
 
     @property
@@ -226,12 +236,12 @@ class MediaCall:
         out, self._out = self._out, []
         return out
 
-    def stop(self, reason: str, text: str, now: float) -> None:
-        """End the call on our own account: nothing more is confirmed or exposed. `reason` as in PhaseE."""
+    def stop(self, reason: str, text: str, now: float, code: int = -1) -> None:
+        """End the call on our own account: nothing more is confirmed or exposed. `reason` and `code` as in PhaseE."""
         if self._result is None and self._terminal is not None:
             self._terminal.terminate(now)
             self._look(now, conclude=False)
-            self._conclude(-1, text, reason, now)
+            self._conclude(code, text, reason, now)
             self.ended = True
 
     def close(self) -> None:
@@ -309,7 +319,8 @@ class MediaCall:
         if engine.over_budget:
             self.stop("budget", "packet storm in the fax engine", now)
         elif engine.completion is not None:
-            self._conclude(engine.completion, binding.completion_text(engine.completion), "", now)
+            reason = "resolution" if self._too_fine and engine.completion == _BAD_RESOLUTION else ""
+            self._conclude(engine.completion, binding.completion_text(engine.completion), reason, now)
 
     def _on_event(self, event: terminal.Event, now: float) -> None:
         if self._result is not None:
@@ -319,6 +330,8 @@ class MediaCall:
                 self._put(Heard(self.number, event.tone))
             case terminal.PhaseB():
                 self._on_phase_b(event, now)
+            case terminal.CfrHeld() if self._too_fine:
+                self.stop("resolution", "the far end takes standard resolution only", now, _BAD_RESOLUTION)
             case terminal.CfrHeld():
                 fax, page = self._next_page()
                 self._close_gate(Gate.EXPOSED, fax, page, now)
@@ -336,6 +349,12 @@ class MediaCall:
         self._progress = now
         self._ident = event.remote_ident
         if self._start.role is Role.RECEIVE:
+            self._put(PhaseB(self.number, event.remote_ident, event.frame, sub_address=event.sub_address))
+            return
+        offered = t30_frames.capabilities(event.frame)
+        fine = offered is None or "204x196" in offered.resolutions
+        self._too_fine = self._finest > FINE_ROWS and not fine
+        if self._too_fine:  # nothing is exposed: the library ends the session with DCN, or we do at CFR
             self._put(PhaseB(self.number, event.remote_ident, event.frame))
             return
         fax, page = self._next_page()

@@ -60,6 +60,7 @@ _ENCODINGS: Final = {1: "MH", 2: "MR", 3: "MMR"}
 _RX_G4: Final = 3
 """Received pages are written as G4."""
 _STATION_ID: Final = re.compile(r"[+0-9 ]{0,20}")
+_SUB_ADDRESS: Final = re.compile(r"[0-9#*]{0,20}")
 
 
 def check_station_id(ident: str) -> str:
@@ -71,6 +72,17 @@ def check_station_id(ident: str) -> str:
     if not _STATION_ID.fullmatch(ident):
         raise ValueError("a station identification is at most 20 of +, digits and spaces")
     return ident
+
+
+def check_sub_address(sub_address: str) -> str:
+    """The sub-address as T.30 allows it (section 5.3.6.2.13): at most 20 of `0-9 # *`.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    if not _SUB_ADDRESS.fullmatch(sub_address):
+        raise ValueError("a sub-address is at most 20 of digits, # and *")
+    return sub_address
 
 
 def modems_for_rate(modems: int, bit_rate: int) -> int:
@@ -111,6 +123,10 @@ class Profile:
     compressions: int = 14
     """Mask: MH 2, MR 4, MMR 8."""
     resolutions: int = RESOLUTIONS_ALL
+    sub_address: str = ""
+    """Sending: for SUB, if the far end takes it."""
+    takes_sub_address: bool = False
+    """Receiving: whether DIS says that we take one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,8 @@ class PhaseB:
     frame: bytes
     """The DIS or DCS, in the order of `t30_frames`."""
     remote_ident: str
+    sub_address: str
+    """The SUB that came, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +274,10 @@ class Terminal(abc.ABC):
         self._t30 = t30
         if lib.t30_set_tx_ident(t30, check_station_id(profile.station_id).encode("ascii")):
             raise LibraryFault("station identification refused")
+        if lib.t30_set_tx_sub_address(t30, check_sub_address(profile.sub_address).encode("ascii")):
+            raise LibraryFault("sub-address refused")
+        if profile.takes_sub_address:
+            lib.t30_set_supported_t30_features(t30, binding.FEATURE_IDENTIFICATION | binding.FEATURE_SUB_ADDRESSING)
         lib.t30_set_ecm_capability(t30, int(profile.ecm))
         lib.t30_set_supported_modems(t30, profile.modems)
         lib.t30_set_supported_compressions(t30, profile.compressions)
@@ -303,7 +325,9 @@ class Terminal(abc.ABC):
     def on_phase_b(self) -> None:
         """DIS or DCS decoded."""
         self.phase_b = True
-        self.events.append(PhaseB(self._negotiation, binding.string(self._lib.t30_get_rx_ident(self._t30))))
+        ident = binding.string(self._lib.t30_get_rx_ident(self._t30))
+        sub_address = binding.string(self._lib.t30_get_rx_sub_address(self._t30))
+        self.events.append(PhaseB(self._negotiation, ident, sub_address))
 
     def on_phase_d(self, code: int) -> None:
         """A page has ended; `code` is the command (receiving) or the answer (sending)."""

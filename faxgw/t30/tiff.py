@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 MAX_PAGES: Final = 10_000
@@ -24,8 +25,11 @@ _PHOTOMETRIC: Final = 262
 _FILL_ORDER: Final = 266
 _STRIP_OFFSETS: Final = 273
 _STRIP_COUNTS: Final = 279
+_Y_RESOLUTION: Final = 283
 _T4_OPTIONS: Final = 292
 _T6_OPTIONS: Final = 293
+_RESOLUTION_UNIT: Final = 296
+_UNITS_PER_METRE: Final = {2: 1 / 0.0254, 3: 100.0}
 _SHORT: Final = 3
 _LONG: Final = 4
 _RATIONAL: Final = 5
@@ -67,6 +71,25 @@ def count_pages(fd: int) -> int:
         PageFault: If it is no TIFF, or its chain of directories is broken.
     """
     return len(_offsets(fd))
+
+
+def finest_rows(fd: int, first: int, last: int) -> float:
+    """The highest vertical resolution among pages `first` to `last`, in rows per metre; 0 if none says.
+
+    Raises:
+        PageFault: If it is no TIFF, or its chain of directories is broken.
+    """
+    return max((_rows_per_metre(fd, offset) for offset in islice(_offsets(fd), first - 1, last)), default=0.0)
+
+
+def _rows_per_metre(fd: int, offset: int) -> float:
+    directory = _directory(fd, offset)
+    rational = os.pread(fd, 8, directory.value(_Y_RESOLUTION, 0))
+    unit = _UNITS_PER_METRE.get(directory.value(_RESOLUTION_UNIT, 2), 0.0)
+    if _Y_RESOLUTION not in directory.values or len(rational) != 8:
+        return 0.0
+    numerator, denominator = struct.unpack(f"{directory.order}II", rational)
+    return float(numerator / denominator * unit) if denominator else 0.0
 
 
 def cut_page(fd: int, number: int, rows: int, x_resolution: int, y_resolution: int) -> Page:

@@ -39,6 +39,8 @@ T38 = T38Media(("192.0.2.1", 4000), 300, "fec", 9600)
 MESSAGES: list[Message] = [
     Start(1, Role.SEND, ("192.0.2.1", 5), 8, None, "+49 1", (Document("FN1", 3, 2, 3),), limits=Limits(page=5.0)),
     Start(2, Role.RECEIVE, None, 0, T38, "", ecm=False, calling_party=False),
+    Start(3, Role.SEND, None, 8, None, "", (Document("FN1", 1, 1, 1),), sub_address="4711#"),
+    Start(4, Role.RECEIVE, None, 8, None, "", calling_party=False, takes_sub_address=True),
     Media(1, ("192.0.2.1", 6), 0),
     SwitchT38(1, T38),
     Ack(1, Gate.CONFIRMED, "FN1", 3),
@@ -46,6 +48,7 @@ MESSAGES: list[Message] = [
     Ping(9),
     Heard(1, Tone.V21),
     PhaseB(1, "+49 2", b"\xff\x13\x80", "FN1", 2),
+    PhaseB(1, "+49 2", b"\xff\x13\x83", sub_address="4711"),
     Cfr(1, "FN1"),
     Confirmed(1, "FN1", 2),
     PageReceived(1, 1, 2200, 1728, 8031, 7700, 0, "MMR", True),

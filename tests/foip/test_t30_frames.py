@@ -61,8 +61,15 @@ def test_a_dis_in_words() -> None:
         width="A4 wide",
         length="any length",
         t38=False,
+        sub_address=False,
     )
     assert describe(DIS) == ("DIS V.27ter, V.29, V.17, 204x98/204x196/204x391, MH/MR/MMR, ECM, A4 wide, any length")
+
+
+def test_a_dis_says_whether_a_sub_address_is_taken() -> None:
+    """T.30 Table 2, bit 49."""
+    takes = capabilities(DIS[:9] + bytes((DIS[9] | 1,)) + DIS[10:])
+    assert takes is not None and takes.sub_address
 
 
 def test_a_dcs_says_what_was_chosen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from faxgw.foip import rtp
 from faxgw.foip.control import (
@@ -32,6 +33,7 @@ from faxgw.foip.control import (
 from faxgw.t30 import terminal
 from faxgw.t30.call import MediaCall
 from tests.t30.conftest import (
+    FINE,
     STANDARD,
     Line,
     Network,
@@ -101,8 +103,49 @@ def test_standard_resolution_keeps_its_height(lines: Any) -> None:
 
 def test_a_page_finer_than_the_far_end_takes_is_refused_before_it_is_sent(lines: Any) -> None:
     line = lines([THREE], receiver_resolutions=terminal.RESOLUTIONS_STANDARD_ONLY).run()
-    assert line.sender.result.code == 11
+    assert (line.sender.result.code, line.sender.result.reason) == (11, "resolution")
     assert line.sender.of(Confirmed) == []
+    assert [(asked.fax, asked.remote_ident) for asked in line.sender.of(PhaseB)] == [("", "+49 40 2")]
+    assert line.sender.frames[-1] == ">DCN"
+
+
+def test_a_later_page_that_is_too_fine_keeps_the_first_one_from_being_sent(lines: Any) -> None:
+    """The call ends at CFR: a page must not arrive alone when the next one cannot follow in this call."""
+    out = io.BytesIO()
+    writer = TiffImagePlugin.AppendingTiffWriter(out, True)
+    for number, resolution in ((1, STANDARD), (2, FINE)):
+        page_image(number).save(writer, "TIFF", compression="group4", dpi=resolution)
+        writer.newFrame()
+    line = lines([out.getvalue()], receiver_resolutions=terminal.RESOLUTIONS_STANDARD_ONLY).run()
+    assert (line.sender.result.code, line.sender.result.reason) == (11, "resolution")
+    assert line.receiver.pages == []
+
+
+@pytest.mark.parametrize("t38", [True, False])
+def test_a_sub_address_reaches_a_far_end_that_takes_it(lines: Any, t38: bool) -> None:
+    """T.30 section 5.3.6.2.13: SUB, once DIS bit 49 has said that it is understood."""
+    sender = replace(send_start(), sub_address="4711#22")
+    line = lines(
+        [tiff([page_image(1)])], t38=t38, sender=sender, receiver=replace(receive_start(), takes_sub_address=True)
+    )
+    line.run()
+    assert [decided.sub_address for decided in line.receiver.of(PhaseB)] == ["4711#22"]
+    assert ">SUB" in line.sender.frames
+    assert "<SUB" in line.receiver.frames
+    assert len(line.receiver.pages) == 1
+
+
+def test_a_sub_address_is_kept_from_a_far_end_that_does_not_take_it(lines: Any) -> None:
+    line = lines([tiff([page_image(1)])], sender=replace(send_start(), sub_address="4711")).run()
+    assert ">SUB" not in line.sender.frames
+    assert [decided.sub_address for decided in line.receiver.of(PhaseB)] == [""]
+    assert len(line.receiver.pages) == 1
+
+
+@pytest.mark.parametrize("sub_address", ["12a", "1" * 21, "+49", "1 2"])
+def test_what_is_no_sub_address_is_refused(lines: Any, sub_address: str) -> None:
+    with pytest.raises(ValueError, match="sub-address"):
+        lines([THREE], sender=replace(send_start(), sub_address=sub_address))
 
 
 # G.711

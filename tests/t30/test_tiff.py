@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
-from faxgw.t30.tiff import PageFault, count_pages, cut_page
+from faxgw.t30.tiff import PageFault, count_pages, cut_page, finest_rows
 from tests.t30.conftest import memory_file, page_image, pixels, tiff
 
 IMAGES = [page_image(n) for n in (1, 2, 3)]
@@ -115,3 +115,28 @@ def test_damaged_files_are_cut_or_refused(at: int, damage: bytes) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def of_resolutions(*resolutions: tuple[float, float]) -> bytes:
+    out = io.BytesIO()
+    writer = TiffImagePlugin.AppendingTiffWriter(out, True)
+    for resolution in resolutions:
+        page_image(1).save(writer, "TIFF", compression="group4", dpi=resolution)
+        writer.newFrame()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("first", "last", "rows"), [(1, 1, 3858), (2, 2, 7717), (1, 3, 7717), (3, 3, 3858)])
+def test_the_finest_page_of_a_range_counts(opened: Callable[[bytes], int], first: int, last: int, rows: int) -> None:
+    file = opened(of_resolutions((204, 98), (204, 196), (204, 98)))
+    assert round(finest_rows(file, first, last)) == rows
+
+
+def test_a_page_that_does_not_say_its_resolution_is_not_taken_for_fine(opened: Callable[[bytes], int]) -> None:
+    octets = FILE.replace(struct.pack("<HHI", 283, 5, 1), struct.pack("<HHI", 284, 5, 1))
+    assert finest_rows(opened(octets), 1, 3) == 0.0
+
+
+def test_received_pages_say_their_resolution_in_centimetres(opened: Callable[[bytes], int]) -> None:
+    page = cut_page(opened(FILE), 3, 300, 8031, 7700)
+    assert finest_rows(opened(page.octets), 1, 1) == 7700.0
