@@ -417,3 +417,15 @@ async def test_of_a_large_mail_the_header_comes_back(round_: Round) -> None:
     *_, returned = mail.iter_parts()
     assert returned.get_content_type() == "text/rfc822-headers"
     assert str(returned.get_payload()).encode() == MAIL.partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
+async def test_a_linked_recipient_is_told_by_the_dsn_of_the_mail_that_made_its_fax(round_: Round) -> None:
+    """docs/spine.md section 5, 250, step 3: a known recipient is linked, not sent again."""
+    (first,) = await round_.faxes({ONE: ["NOTIFY=FAILURE"]}, "ENVID=first")
+    (second,) = await round_.faxes({ONE: ["NOTIFY=FAILURE"], TWO: ["NOTIFY=FAILURE"]}, "ENVID=second")
+    told = {}
+    for fax in (first, second):
+        await round_.house.wish(fax, Wish.CANCEL)
+        (mail,) = await round_.told()
+        told[fields(mail)[0]["Original-Envelope-Id"]] = [f["Final-Log-ID"] for f in fields(mail)[1:]]
+    assert told == {"first": [first], "second": [second]}
