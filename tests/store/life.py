@@ -1,7 +1,7 @@
 """One life of a daemon's store, cut off with SIGKILL at a counted step. Run by test_kill.py, not a test itself.
 
 A single-threaded process that has imported everything forks one life per line of its input
-(`variant step folder`) and answers with the life's wait status. In a life four clients hand in a mail each; a
+(`variant step folder url`) and answers with the life's wait status. In a life four clients hand in a mail each; a
 client that was answered writes it into a ledger of its own, which is synced.
 """
 
@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 from faxgw.fax.ports import StoredFile
 from faxgw.store.engine import Store, open_store
 from faxgw.store.files import BUFFER_BYTES, Files, Kind
+from faxgw.store.postgres import PostgresEngine
 from faxgw.store.sqlite import SqliteEngine
 
 MAILS = 4
@@ -96,9 +97,9 @@ def acknowledge(ledger: int, number: int, stored: StoredFile) -> None:
     _fsync(ledger)
 
 
-async def live(folder: Path, variant: str) -> None:
+async def live(folder: Path, variant: str, url: str) -> None:
     ledger = os.open(folder / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    store = open_store(f"sqlite:///{folder}/faxgw.db", print)
+    store = open_store(url, print)
     files = Files(folder, "n1", 1)
     await store.start()
     await files.start()
@@ -110,15 +111,16 @@ async def live(folder: Path, variant: str) -> None:
 
 def main() -> None:
     for line in sys.stdin:
-        variant, step, folder = line.strip().split("|")
+        variant, step, folder, url = line.strip().split("|")
         pid = os.fork()
         if pid == 0:
             steps = Steps(int(step))
             for owner, name in ((os, "write"), (os, "fsync"), (Path, "rename"), (Path, "unlink")):
                 steps.around(owner, name)
-            for name in ("_begin", "_run", "_commit", "_settle"):
-                steps.around(SqliteEngine, name)
-            asyncio.run(live(Path(folder), variant))
+            for engine in (SqliteEngine, PostgresEngine):
+                for name in ("_begin", "_run", "_commit", "_settle"):
+                    steps.around(engine, name)
+            asyncio.run(live(Path(folder), variant, url))
             os._exit(0)
         sys.stdout.write(f"{os.waitpid(pid, 0)[1]}\n")
         sys.stdout.flush()
