@@ -186,7 +186,7 @@ def build(head: Letterhead, body: EmailMessage) -> bytes:
         MailDefect: If the octets, read back, are not the mail that was meant.
     """
     octets = frame(head, body.as_bytes(policy=_CONTENT_POLICY), list(body))
-    _compare_parts(email.message_from_bytes(octets, policy=email.policy.SMTP), body)
+    compare_parts(email.message_from_bytes(octets, policy=email.policy.SMTP), body)
     return octets
 
 
@@ -323,7 +323,12 @@ def _addresses(block: str, name: str) -> list[tuple[str, str]]:
     return [(address.username, address.domain) for address in header.addresses]
 
 
-def _compare_parts(parsed: EmailMessage, body: EmailMessage) -> None:
+def compare_parts(parsed: EmailMessage, body: EmailMessage) -> None:
+    """Compare parts that were read back with those that were meant.
+
+    Raises:
+        MailDefect: If they differ, or one is empty.
+    """
     found, meant = list(parsed.walk()), list(body.walk())
     if len(found) != len(meant):
         raise MailDefect("parts other than meant")

@@ -123,8 +123,8 @@ def status_letter(report: JobReport, organisation: str) -> Letter:
         zone=status.zone,
         in_reply_to=report.in_reply_to,
         marks=(
-            ("X-Fax-Job", _token(report.job)),
-            ("X-Fax-Id", " ".join(_token(f.fax) for f in report.faxes[:MAX_IDS])),
+            ("X-Fax-Job", mark_token(report.job)),
+            ("X-Fax-Id", " ".join(mark_token(f.fax) for f in report.faxes[:MAX_IDS])),
             ("X-Fax-Result", status.lead().value.replace("_", "-")),
         ),
         template="status",
@@ -156,7 +156,7 @@ def refused_letter(report: RefusedReport, organisation: str) -> Letter:
         subject=with_part(words.subject_refused, report.subject),
         zone=zone,
         in_reply_to=report.in_reply_to,
-        marks=(("X-Fax-Id", _token(report.message)), ("X-Fax-Result", "refused")),
+        marks=(("X-Fax-Id", mark_token(report.message)), ("X-Fax-Result", "refused")),
         template="refused",
         context=context,
     )
@@ -186,6 +186,6 @@ def _picture(report: JobReport, message_id: str, domain: str) -> Picture | None:
     return Picture(report.thumbnail, f"page1.{digest}@{domain}", "page1.png")
 
 
-def _token(identifier: str) -> str:
+def mark_token(identifier: str) -> str:
     """An id of ours in a header: what is not `A-Za-z0-9_-` is dropped."""
     return "".join(c for c in identifier[:64] if c.isascii() and (c.isalnum() or c in "_-"))

@@ -1,0 +1,225 @@
+"""The mail that brings a received fax: text, HTML with page 1's picture, and the fax itself.
+
+Pure: report and documents go in, octets come out. Never a fax mail without its fax (users.md 35): the octets are
+read back, and each document in them is compared with the one that was meant, before anybody sends them.
+Strangers' words (identification, caller's name) are made one bounded printable line before they are used.
+"""
+
+from __future__ import annotations
+
+import base64
+import email
+import email.policy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+
+from faxgw.fax.reception import ReceivedReport, Why
+from faxgw.formats.outgoing_mail import (
+    Letterhead,
+    MailDefect,
+    Picture,
+    alternative_body,
+    compare_parts,
+    frame,
+    mailbox,
+    one_line,
+)
+from faxgw.formats.received_texts import RECEIVED_TEXTS, ReceivedTexts
+from faxgw.formats.status_mail import MAX_THUMBNAIL, Letter, mark_token
+from faxgw.formats.status_texts import Texts, zone_named
+from faxgw.formats.status_view import LOOKS, MAX_NAME, MAX_NUMBER, Verdict, international, label_width, words_of
+
+MAX_PAGES_NAMED = 20
+"""Unconfirmed pages named in a mail."""
+MAX_ADDRESS = 320
+"""Characters of a mail address (RFC 5321 section 4.5.3.1)."""
+_BEGINNINGS = {"application/pdf": b"%PDF-", "image/tiff": b"II*\0"}
+"""Content type → what a document of it begins with; nothing else is a fax."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_POLICY = email.policy.SMTP.clone(cte_type="7bit")
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A document of the fax."""
+
+    name: str
+    """File name, ASCII without quotes."""
+    content_type: str
+    """A key of what may be attached: application/pdf, image/tiff."""
+    octets: bytes
+
+
+def received_mail(
+    report: ReceivedReport,
+    attachments: Sequence[Attachment],
+    *,
+    thumbnail: bytes = b"",
+    to: str,
+    sender: str,
+    message_id: str,
+    date: float,
+    organisation: str = "Fax gateway",
+) -> bytes:
+    """The mail.
+
+    Args:
+        report: What to tell.
+        attachments: The fax; one at least.
+        thumbnail: PNG of page 1, or empty.
+        to: Mail address of the reader.
+        sender: The gateway's own address, shown in From.
+        message_id: `<…>`, the same on every retry.
+        date: Unix seconds, the same on every retry.
+        organisation: Display name of the sender.
+
+    Raises:
+        Refused: If `to` or `sender` is no mail address.
+        MailDefect: If there is no fax, or the mail does not read back as it was meant.
+    """
+    _check_documents(attachments)
+    letter = received_letter(report, organisation)
+    head = Letterhead(
+        sender=mailbox(sender, organisation),
+        to=mailbox(to),
+        subject=letter.subject,
+        message_id=message_id,
+        date=date,
+        zone=letter.zone,
+        extra=letter.marks,
+    )
+    picture = _picture(thumbnail, message_id, head.sender.domain)
+    body = alternative_body(letter.text(), letter.html(picture.content_id if picture else ""), picture, seed=message_id)
+    del body["MIME-Version"]  # it stands in the mail's own header
+    octets = frame(head, _mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
+    _verify(octets, body, attachments)
+    return octets
+
+
+def received_letter(report: ReceivedReport, organisation: str) -> Letter:
+    """What the mail says."""
+    words, zone = words_of(report.language), zone_named(report.time_zone)
+    texts = RECEIVED_TEXTS.get(report.language, RECEIVED_TEXTS["en"])
+    subject = texts.subject_complete if report.complete else texts.subject_partial
+    title = subject.format(
+        who=_who(report, texts), number=international(report.number), pages=words.count(words.pages, report.pages)
+    )
+    rows = _rows(report, words, texts)
+    context = {
+        "words": words,
+        "texts": texts,
+        "title": title,
+        "look": LOOKS[Verdict.DELIVERED if report.complete else Verdict.PARTLY],
+        "result": texts.complete if report.complete else texts.partial,
+        "sentences": _sentences(report, words, texts),
+        "reason": _reason(report, texts),
+        "rows": rows,
+        "width": label_width(words, rows),
+        "footer": words.footer.format(organisation=one_line(organisation, MAX_NAME)),
+    }
+    state = "complete" if report.complete else "partial"
+    marks = (("X-Fax-Id", mark_token(report.reception)), ("X-Fax-Result", state), ("X-Fax-Pages", str(report.pages)))
+    return Letter(title, zone, "", marks, "received", context)
+
+
+def _sentences(report: ReceivedReport, words: Texts, texts: ReceivedTexts) -> list[str]:
+    lead = texts.lead_complete if report.complete else texts.lead_partial
+    said = [words.count(lead, report.pages), texts.as_tiff if report.problem else texts.as_pdf]
+    said += [] if report.complete else [texts.partial_advice]
+    if report.unconfirmed:
+        named = ", ".join(str(page) for page in report.unconfirmed[:MAX_PAGES_NAMED])
+        said.append(texts.unconfirmed.format(pages=named))
+    if report.bad_rows:
+        said.append(texts.bad_rows.format(n=words.whole(report.bad_rows)))
+    return said
+
+
+def _reason(report: ReceivedReport, texts: ReceivedTexts) -> str:
+    """Why the fallback mailbox gets it; empty for the owner."""
+    match report.why:
+        case Why.NO_OWNER:
+            return texts.no_owner.format(number=international(report.number))
+        case Why.UNDELIVERABLE:
+            return texts.undeliverable.format(target=one_line(report.target, MAX_ADDRESS))
+        case Why.OWNER:
+            return ""
+
+
+def _rows(report: ReceivedReport, words: Texts, texts: ReceivedTexts) -> list[tuple[str, str]]:
+    rows = [
+        (texts.sender, one_line(report.ident, MAX_NUMBER)),
+        (texts.caller, international(report.caller) if report.caller else ""),
+        (texts.caller_name, one_line(report.display, MAX_NAME)),
+        (texts.number, international(report.number)),
+        (texts.received, words.moment(report.received_at, zone_named(report.time_zone))),
+        (texts.pages, words.whole(report.pages)),
+        (texts.quality, texts.fine if report.fine else texts.standard),
+        (texts.identifier, one_line(report.reception, MAX_NUMBER)),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def _who(report: ReceivedReport, texts: ReceivedTexts) -> str:
+    """The sender as its own machine names it, else the number it called from."""
+    ident = one_line(report.ident, MAX_NUMBER)
+    return ident or (international(report.caller) if report.caller else texts.unknown_caller)
+
+
+def _picture(png: bytes, message_id: str, domain: str) -> Picture | None:
+    if not png.startswith(_PNG) or len(png) > MAX_THUMBNAIL:
+        return None
+    digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
+    return Picture(png, f"page1.{digest}@{domain}", "page1.png")
+
+
+def _check_documents(attachments: Sequence[Attachment]) -> None:
+    """A fax mail has its fax.
+
+    Raises:
+        MailDefect: If it has none, or something that is none.
+    """
+    if not attachments:
+        raise MailDefect("a fax mail without its fax")
+    for document in attachments:
+        beginning = _BEGINNINGS.get(document.content_type)
+        if beginning is None or not document.octets.startswith(beginning):
+            raise MailDefect(f"{document.name} is no {document.content_type} of a fax")
+        if not document.name.isascii() or not document.name.isprintable() or '"' in document.name:
+            raise MailDefect("file name")
+
+
+def _mixed(body: EmailMessage, attachments: Sequence[Attachment], seed: str) -> bytes:
+    """multipart/mixed of the texts and the documents. `=_` occurs neither in quoted-printable nor in Base64."""
+    boundary = f"=_fax_{hashlib.sha256(seed.encode()).hexdigest()[:24]}".encode()
+    pieces = [b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="%s"\r\n\r\n' % boundary]
+    pieces += [b"--%s\r\n" % boundary, body.as_bytes(policy=_POLICY)]
+    for document in attachments:
+        pieces += [
+            b"\r\n--%s\r\n" % boundary,
+            f"Content-Type: {document.content_type}\r\n"
+            "Content-Transfer-Encoding: base64\r\n"
+            f'Content-Disposition: attachment;\r\n filename="{document.name}"\r\n\r\n'.encode(),
+            base64.encodebytes(document.octets).replace(b"\n", b"\r\n"),
+        ]
+    return b"".join([*pieces, b"\r\n--%s--\r\n" % boundary])
+
+
+def _verify(octets: bytes, body: EmailMessage, attachments: Sequence[Attachment]) -> None:
+    """Read the parts back: the texts as they were built, and each document octet for octet.
+
+    Raises:
+        MailDefect: If anything differs.
+    """
+    parsed = email.message_from_bytes(octets, policy=email.policy.SMTP)
+    parts = list(parsed.iter_parts()) if isinstance(parsed, EmailMessage) and parsed.is_multipart() else []
+    if parsed.defects or len(parts) != 1 + len(attachments):
+        raise MailDefect("parts of the fax mail other than meant")
+    if not isinstance(parts[0], EmailMessage):
+        raise MailDefect("texts of the fax mail other than meant")
+    compare_parts(parts[0], body)
+    for part, document in zip(parts[1:], attachments, strict=True):
+        good = part.get_content_type() == document.content_type and part.get_filename() == document.name
+        if part.defects or not good or part.get_payload(decode=True) != document.octets:
+            raise MailDefect(f"{document.name} did not survive its encoding")
