@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, not_, or_, select, update
 
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
@@ -491,12 +491,10 @@ def _release_restored(conn: Connection, row: Row[Any], who: str, now: float) -> 
 
 def expire(conn: Connection, *, now: float, limit: int = EXPIRED_AT_ONCE) -> int:
     """Faxes whose latest time has passed expire; returns how many. Calls in progress are left to their close."""
-    states = [state for state in OPEN if state not in (FaxState.CALLING, FaxState.HELD)]
-    may = or_(t.faxes.c.state.in_(states), and_(t.faxes.c.state == FaxState.HELD, t.faxes.c.reason != HELD_BY_RESTORE))
+    waits = and_(t.faxes.c.state == FaxState.HELD, t.faxes.c.reason == HELD_BY_RESTORE)
+    may = and_(t.faxes.c.state != FaxState.CALLING, not_(waits))  # no equality: the index of times is to be used
     rows = conn.execute(
-        select(t.faxes.c.id, t.faxes.c.cause)
-        .where(may, t.faxes.c.latest.is_not(None), t.faxes.c.latest < now)
-        .limit(limit)
+        select(t.faxes.c.id, t.faxes.c.cause).where(t.UNFINISHED, t.faxes.c.latest < now, may).limit(limit)
     ).all()
     for row in rows:
         move(conn, row.id, FaxState.EXPIRED, now=now, cause=Cause(row.cause) if row.cause else Cause.EXPIRED)

@@ -221,6 +221,12 @@ job_documents = Table(
     Column("size", Integer, nullable=False),
 )
 
+CALLABLE = text("coalesce(state, '') IN ('ready', 'waiting')")
+"""Faxes that may be called when their time has come. Written out, for a parameter would hide the partial indexes; and
+not as the bare column, for which SQLite without statistics takes the index that begins with it."""
+UNFINISHED = text("finished_at IS NULL")
+"""Faxes that are not final."""
+
 faxes = Table(
     "faxes",
     metadata,
@@ -252,6 +258,23 @@ faxes = Table(
     Index(None, "job", "position"),
     Index(None, "state", "priority", "until"),
     Index(None, "e164", "state"),
+    Index(
+        "ix_faxes_callable",
+        "customer",
+        "job",
+        "position",
+        "priority",
+        "until",
+        "earliest",
+        "latest",
+        "e164",
+        "state",
+        sqlite_where=CALLABLE,
+        postgresql_where=CALLABLE,
+    ),
+    Index("ix_faxes_callable_until", "until", "earliest", sqlite_where=CALLABLE, postgresql_where=CALLABLE),
+    Index("ix_faxes_callable_earliest", "earliest", "until", sqlite_where=CALLABLE, postgresql_where=CALLABLE),
+    Index("ix_faxes_open_latest", "latest", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
 
 page_ledger = Table(
