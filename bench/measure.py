@@ -20,6 +20,13 @@ END_WITHIN = 20.0
 """Seconds a process of ours may take to end after SIGTERM, before SIGKILL."""
 
 
+def workplace() -> Path:
+    """Where the benches put their files: on this checkout's disk, out of its sight."""
+    folder = Path(__file__).parent.parent / "var" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def say(text: str) -> None:
     """Progress, on standard error."""
     print(text, file=sys.stderr, flush=True)

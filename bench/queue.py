@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bench.measure import finish, median, percentile, say
+from bench.measure import finish, median, percentile, say, workplace
 from faxgw.fax import ids
 from faxgw.fax.account import resolve
 from faxgw.fax.outcome import Cause, Outcome
@@ -140,9 +140,7 @@ def plan(conn: Connection, attempt: str, prepared: Any, fence: int) -> Any:
 
 def new_job(message: str | None, customer: str, numbers: list[str], now: float) -> queue.NewJob:
     faxes = tuple(
-        queue.NewFax(
-            ids.fax_id(secrets.token_bytes(16)), place, ({"typed": n, "e164": n, "sub": "", "zone": "UTC"},)
-        )  # fmt: skip
+        queue.NewFax(ids.fax_id(secrets.token_bytes(16)), place, ({"typed": n, "e164": n, "sub": "", "zone": "UTC"},))
         for place, n in enumerate(numbers, 1)
     )
     return queue.NewJob(
@@ -269,7 +267,7 @@ async def main() -> None:
     options = parser.parse_args()
     jobs, rounds = (300, 1) if options.quick else (JOBS, 3)
     sizes = [(1_000, 1), (1_000, 100), (100_000, 1), (100_000, 100)][: 2 if options.quick else 4]
-    with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=workplace()) as name:
         folder = Path(name)
         walked = await throughput(folder, jobs, rounds)
         looks = {f"{n}x{c}": await look(folder, n, c, 5 if options.quick else 15) for n, c in sizes}
