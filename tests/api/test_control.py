@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
 from faxgw.api.control import MAX_UPLOAD, SOCKET, ControlServer, Operations
@@ -55,7 +56,9 @@ class Submissions:
 
 
 @pytest.fixture
-def submissions(house: House) -> Submissions:
+def submissions(house: House, monkeypatch: pytest.MonkeyPatch) -> Submissions:
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("faxgw.dispatch.gate.PasswordHasher", lambda: cheap)
     return Submissions(Gate(house.seat(), Watermark(1000, render_budget=0, percent=0)))
 
 

@@ -82,7 +82,9 @@ KILLS: Mapping[str, Any] = {
     "without": WISHES | PAGES | {"busy", "wrong number", "resume"},
 }
 SHORT: Mapping[str, Size] = {
-    **{f"kills, {policy.value}": Size(policy, **KILLS) for policy in InDoubt},
+    "kills, report": Size(InDoubt.REPORT, pages=1, **KILLS),
+    "kills, remaining": Size(InDoubt.REMAINING, pages=2, **KILLS),
+    "kills, marked": Size(InDoubt.MARKED, pages=1, **KILLS),
     "wishes": Size(InDoubt.REPORT, pages=1, max_dials=1, max_tries=1, without=frozenset({"lease lost"})),
 }
 LONG: Mapping[str, Size] = {
