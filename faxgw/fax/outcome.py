@@ -253,7 +253,9 @@ class Outcome:
     encoding: str = ""
     ecm_retries: int = 0
     resume: bool = False
-    """True when the call was ended by us only to go on in a new one (false-confirmation guard): no try is counted."""
+    """True when the call was ended by us only to go on in a new one: no try is counted. The false-confirmation guard
+    (go on with the next page), or a far end for standard resolution (cause NO_COMMON_MODE, `t30_code` 11, nothing
+    exposed: compose at standard and call again)."""
     worker_died: bool = False
     """True when the call worker crashed or was killed during the call."""
     frames: tuple[tuple[float, str, bytes], ...] = field(default=())

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallMarks, CallPlan, CallProgress
-from faxgw.foip import control
+from faxgw.foip import control, t30_frames
 from faxgw.foip.control import Gate, Tone
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.events import (
@@ -285,6 +285,7 @@ class OutgoingFaxCall:
             ),
             ecm=self._plan.ecm,
             modems=modems(self._plan.max_bit_rate),
+            sub_address=self._plan.sub_address,
         )
         descriptors = [sockets.rtp.fileno(), sockets.udptl.fileno(), *(d.descriptor for d in self._plan.documents)]
         self._started = True
@@ -409,8 +410,11 @@ class OutgoingFaxCall:
         self._tally.remote_ident = message.remote_ident
         self._timers.stop("t38")
         self._show("phase_b")
+        meaning = t30_frames.capabilities(message.frame)
+        if self._plan.sub_address and meaning is not None and not meaning.sub_address:
+            self._tally.details.append("the far end takes no sub-address: none was sent")
         wish = ("exposed", message.fax, message.page)
-        if wish not in self._asked:
+        if message.fax and wish not in self._asked:  # without a fax nothing of this call can be sent
             self._asked.add(wish)
             self._commits.put_nowait((*wish, {}))
 

@@ -19,6 +19,8 @@ _ANSWERS = CONFIRMATIONS | {RTN, PIN, PPR}
 """Answers to a post-page command; RNR is none, it only asks for patience."""
 _OUR_FAULT = frozenset({"gate", "late", "budget", "fault", "start", "page"})
 """Reasons of PhaseE that are the gateway's own doing."""
+_GO_ON = frozenset({"guard", "resolution"})
+"""Reasons of PhaseE after which another call goes on at once: with the next page, or at standard resolution."""
 
 Frames = Sequence[tuple[float, str, bytes]]
 
@@ -107,7 +109,7 @@ class Tally:
             ecm=statistics.ecm if statistics is not None else False,
             encoding=statistics.encoding if statistics is not None else "",
             ecm_retries=statistics.ecm_retries if statistics is not None else 0,
-            resume=end is not None and end.reason == "guard" and not self.complete,
+            resume=end is not None and end.reason in _GO_ON and not self.complete,
             worker_died=self.worker_died,
             frames=tuple(self.frames),
         )

@@ -362,6 +362,7 @@ class IncomingLeg(Leg):
             compressions=behaviour.compressions,
             calling_party=False,
             limits=limits,
+            takes_sub_address=True,
         )
         self._media = MediaCall(start, self._sockets.rtp, self._sockets.udptl, (), now, behaviour.resolutions)
 

@@ -14,6 +14,7 @@ from faxgw.pipe import BlockingPipe
 
 EOP = b"\xff\xc8\x2e"
 MCF = b"\xff\xc8\x8c"
+DIS = bytes.fromhex("ff138004eef8c4809180808018")  # takes no sub-address
 RTN = b"\xff\xc8\x4c"
 
 
@@ -58,7 +59,13 @@ class Fake:
 
     def phase_b(self, start: control.Start) -> None:
         document = start.documents[0]
-        self.send(control.PhaseB(start.call, "far end", b"\xff\xc8\x80", document.fax, document.first))
+        if self.script(start) == "toofine":
+            self.send(control.PhaseB(start.call, "far end", b"\xff\xc8\x80"))
+            self.end(start, 11, "resolution")
+        elif self.script(start) == "sub":
+            self.send(control.PhaseB(start.call, f"sub {start.sub_address}", DIS, document.fax, document.first))
+        else:
+            self.send(control.PhaseB(start.call, "far end", b"\xff\xc8\x80", document.fax, document.first))
 
     def react(self, start: control.Start, message: control.Message) -> None:
         document, script = start.documents[0], self.script(start)

@@ -37,8 +37,10 @@ EXPECTED: dict[str, tuple[Cause, int, str | None]] = {
     "20": (Cause.HUNG_UP_BEFORE_FAX, 0, None),
     "30": (Cause.REMOTE_HUNG_UP, 1, "t38"),
     "41": (Cause.OK, 2, "t38"),
+    "43": (Cause.NO_COMMON_MODE, 0, "t38"),
     "44": (Cause.OK, 2, "t38"),
 }
+SUB_ADDRESS = {"00": "4711#1"}
 
 
 async def place(line: SipLine, suffix: str, document: int) -> tuple[str, Outcome, Marks]:
@@ -48,6 +50,7 @@ async def place(line: SipLine, suffix: str, document: int) -> tuple[str, Outcome
         number=f"+331990000{suffix}",
         attempt=f"att_{suffix}",
         documents=(CallDocument(f"FN{suffix}", document, 2, 1, 2),),
+        sub_address=SUB_ADDRESS.get(suffix, ""),
     )
     return suffix, await line.call(made, marks), marks
 
@@ -89,6 +92,8 @@ async def test_the_machines_of_the_park_get_what_they_deserve(document: Path, tm
     assert seen == wanted, [(suffix, outcome.detail) for suffix, outcome, _marks in results]
     for suffix, outcome, marks in results:
         assert outcome.exposed == any(entry.startswith("exposed") for entry in marks.log), suffix
+        assert outcome.resume == (suffix == "43"), suffix  # it takes standard resolution: once more, at once
+    assert sub_addresses(tmp_path) == ['SUB "4711#1"']
     assert identical_pages(tmp_path, document) >= 10
 
 
@@ -97,3 +102,9 @@ def identical_pages(received: Path, document: Path) -> int:
     sent = pixels(document.read_bytes())
     files = [pixels(path.read_bytes()) for path in received.glob("*.tif*")]
     return sum(page in sent for file in files for page in file)
+
+
+def sub_addresses(received: Path) -> list[str]:
+    """The SUB frames that the machines got."""
+    records = [json.loads(path.read_text()) for path in received.glob("*.json")]
+    return [frame for record in records for _at, way, frame in record["trace"] if way == "<" and "SUB" in frame]

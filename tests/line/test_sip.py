@@ -97,6 +97,22 @@ async def test_a_call_nobody_takes_is_cancelled(line: SipLine, far: FarEnd) -> N
     assert far.log[-1] == "Ended"
 
 
+async def test_a_far_end_for_standard_resolution_gets_nothing_and_asks_for_another_call(line: SipLine) -> None:
+    """The dispatcher composes the pages at standard resolution and calls again at once (`resume`)."""
+    marks = Marks()
+    outcome = await dial(line, marks, "toofine")
+    assert (outcome.cause, outcome.t30_code, outcome.resume) == (Cause.NO_COMMON_MODE, 11, True)
+    assert (outcome.connected, outcome.exposed, outcome.doubtful) == (True, False, False)
+    assert outcome.remote_ident == "far end"
+    assert marks.log == ["answered"]
+
+
+async def test_the_sub_address_of_the_plan_goes_to_the_worker(line: SipLine) -> None:
+    outcome = await dial(line, script="sub", sub_address="4711")
+    assert outcome.remote_ident == "sub 4711"
+    assert "the far end takes no sub-address: none was sent" in outcome.detail
+
+
 async def test_the_owner_cancels_while_it_rings(line: SipLine, far: FarEnd) -> None:
     marks = Marks()
     call = asyncio.create_task(dial(line, marks, number="+180"))

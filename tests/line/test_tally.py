@@ -57,16 +57,19 @@ def test_a_page_is_in_doubt_between_its_command_and_the_answer(frames: list[tupl
         (connected(code=-1, reason="limit"), Cause.MEDIA_LOST),
         (connected(code=41), Cause.DOCUMENT_DAMAGED),
         (connected(code=6), Cause.TRAINING_FAILED),
+        (connected(code=11, reason="resolution"), Cause.NO_COMMON_MODE),
     ],
 )
 def test_the_cause_follows_the_facts(made: Tally, cause: Cause) -> None:
     assert made.outcome(120.0).cause is cause
 
 
-def test_only_the_guard_asks_for_another_call_without_counting() -> None:
+def test_only_guard_and_resolution_ask_for_another_call_without_counting() -> None:
     assert connected(code=-1, reason="guard").outcome(1.0).resume
     assert not connected(code=-1, reason="guard", confirmed=2).outcome(1.0).resume
     assert not connected().outcome(1.0).resume
+    assert connected(code=11, reason="resolution").outcome(1.0).resume
+    assert not connected(code=11).outcome(1.0).resume
 
 
 def test_what_we_did_ourselves_comes_before_what_it_led_to() -> None:
