@@ -1,4 +1,4 @@
-"""Ways out by mail: the outbox's status mails, refusals and DSNs, handed to an SMTP relay (RFC 5321).
+"""Ways out by mail: the outbox's status mails, refusals, DSNs and received faxes, handed to an SMTP relay (RFC 5321).
 
 One connection and one recipient per mail. A mail goes out at least once: when the reply to the final dot is lost it
 goes again, octet for octet the same, under the same Message-ID, so that the reader's side can tell. What is permanent
@@ -11,8 +11,12 @@ their bounces cannot come back as faxes (RFC 3834 section 3.3).
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
+import hashlib
 import ipaddress
 import logging
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -22,13 +26,15 @@ from typing import Literal, Self
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
-from faxgw.fax.errors import FaxError
-from faxgw.fax.ports import DeliveryResult, Parcel
+from faxgw.fax.errors import FaxError, Refused
+from faxgw.fax.ports import DeliveryResult, Enclosure, Parcel
 from faxgw.formats.dsn import dsn_mail
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
+from faxgw.formats.received_mail import Attachment, received_mail
 from faxgw.formats.report_payload import (
     dsn_from_payload,
     original_from_payload,
+    received_from_payload,
     refused_from_payload,
     report_from_payload,
     told_from_payload,
@@ -40,6 +46,10 @@ log = logging.getLogger(__name__)
 
 QUIT_SECONDS = 5.0
 """Seconds that a goodbye may take after the mail was taken."""
+MAX_ENCLOSED = 40 * 1024 * 1024
+"""Octets of the documents of one mail; a relay that takes more than 55 MB of Base64 is rare, a fax page has 50 kB."""
+LARGE = 2 * 1024 * 1024
+"""Octets of documents above which a mail is built and sent alone: it is in memory some four times while it is built."""
 MAX_DETAIL = 300
 """Characters of a relay's words in a result."""
 _ABOUT_US = frozenset({500, 502, 503, 504, 530, 534, 535, 538, 555})
@@ -106,7 +116,7 @@ class Stage(StrEnum):
 
 
 class MailDelivery:
-    """Delivery adapter for `status_mail`, `refused_mail` and `dsn`; `Parcel.target` is the reader's address.
+    """Delivery adapter for `status_mail`, `refused_mail`, `dsn` and `received_mail`; the target is a mail address.
 
     Args:
         relay: Where the mails go.
@@ -114,7 +124,7 @@ class MailDelivery:
             it gives the relay.
     """
 
-    kinds = ("status_mail", "refused_mail", "dsn")
+    kinds = ("status_mail", "refused_mail", "dsn", "received_mail")
 
     def __init__(self, relay: RelaySettings, reporting_mta: str = "") -> None:
         self._relay = relay
@@ -125,13 +135,20 @@ class MailDelivery:
             "status_mail": self._status_mail,
             "refused_mail": self._refused_mail,
             "dsn": self._dsn,
+            "received_mail": self._received_mail,
         }
+        self._large = asyncio.Lock()
 
     async def deliver(self, parcel: Parcel) -> DeliveryResult:
         """One try to hand the parcel's mail to the relay. Never raises for a failed delivery."""
         builder = self._builders.get(parcel.kind)
         if builder is None:
             return DeliveryResult(False, permanent=True, detail=f"no mail of kind {parcel.kind!r}")
+        large = sum(enclosure.size for enclosure in parcel.enclosures) > LARGE
+        async with self._large if large else contextlib.nullcontext():
+            return await self._build_and_send(parcel, builder)
+
+    async def _build_and_send(self, parcel: Parcel, builder: Callable[[Parcel], bytes]) -> DeliveryResult:
         try:
             to = mailbox(parcel.target)
             octets = await asyncio.to_thread(builder, parcel)
@@ -174,6 +191,20 @@ class MailDelivery:
             to=parcel.target,
             sender=self._sender.address,
             reporting_mta=self._reporting_mta,
+            message_id=self.message_id(parcel),
+            date=parcel.created_at,
+            organisation=self._relay.organisation,
+        )
+
+    def _received_mail(self, parcel: Parcel) -> bytes:
+        if sum(enclosure.size for enclosure in parcel.enclosures) > MAX_ENCLOSED:
+            raise Refused("too large for a mail", public="The fax is too large to be sent by mail.")
+        return received_mail(
+            received_from_payload(parcel.payload),
+            [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures],
+            thumbnail=base64.b64decode(str(parcel.payload.get("thumbnail", ""))),
+            to=parcel.target,
+            sender=self._sender.address,
             message_id=self.message_id(parcel),
             date=parcel.created_at,
             organisation=self._relay.organisation,
@@ -236,6 +267,14 @@ class MailDelivery:
                 await client.quit()
         except (OSError, aiosmtplib.SMTPException):
             log.debug("relay went away before QUIT")
+
+
+def _content(enclosure: Enclosure) -> bytes:
+    """The document, which is what was stored."""
+    octets = os.pread(enclosure.descriptor, enclosure.size, 0)
+    if len(octets) != enclosure.size or hashlib.sha256(octets).hexdigest() != enclosure.sha256:
+        raise FaxError(f"{enclosure.name} was not read as it was stored")
+    return octets
 
 
 def _client_context(relay: RelaySettings) -> ssl.SSLContext:

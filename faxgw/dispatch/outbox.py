@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
 
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
-from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
+from faxgw.fax.ports import Delivery, DeliveryResult, Enclosure, Parcel
 from faxgw.formats.dsn import MAX_HEADER, MAX_MAIL, Original
-from faxgw.formats.report_payload import PayloadDefect, dsn_from_payload, with_original
-from faxgw.store import outbox
+from faxgw.formats.report_payload import (
+    PayloadDefect,
+    dsn_from_payload,
+    enclosed_in,
+    received_from_payload,
+    with_original,
+)
+from faxgw.store import outbox, routing
 from faxgw.store.envelope import original_of
 from faxgw.store.errors import ObjectDamaged
 from faxgw.store.reports import thumbnail_of
@@ -74,16 +83,10 @@ class OutboxWorker:
             result = await self._attempt(adapter, item)
         now = seat.clock()
         if result.delivered:
-            await seat.persist(
-                lambda conn: outbox.done(conn, parcel.item, fence=seat.fence, now=now, detail=result.detail)
-            )
+            await seat.persist(lambda conn: self._done(conn, parcel.item, result, now))
             log.info("delivered", extra={"event": "outbox.done", "item": parcel.item, "kind": parcel.kind})
             return
-        dead = await seat.persist(
-            lambda conn: outbox.failed(
-                conn, parcel.item, fence=seat.fence, now=now, permanent=result.permanent, detail=result.detail
-            )
-        )
+        dead = await seat.persist(lambda conn: self._failed(conn, parcel.item, result, now))
         log.log(
             logging.ERROR if dead else logging.WARNING,
             "not delivered",
@@ -92,20 +95,51 @@ class OutboxWorker:
         if dead:
             self._dead(parcel)
 
+    def _done(self, conn: Connection, item: str, result: DeliveryResult, now: float) -> None:
+        outbox.done(conn, item, fence=self._seat.fence, now=now, detail=result.detail)
+        routing.settle(conn, item, now=now)
+
+    def _failed(self, conn: Connection, item: str, result: DeliveryResult, now: float) -> bool:
+        dead = outbox.failed(
+            conn, item, fence=self._seat.fence, now=now, permanent=result.permanent, detail=result.detail
+        )
+        routing.settle(conn, item, now=now)
+        return dead
+
     async def _attempt(self, adapter: Delivery, item: _Item) -> DeliveryResult:
         """One try, over before its lease is: nobody else delivers the same item beside it."""
         try:
-            async with asyncio.timeout(TRY_SECONDS):
-                return await adapter.deliver(await self._completed(item))
+            async with asyncio.timeout(TRY_SECONDS), self._enclosed(item.parcel) as parcel:
+                return await adapter.deliver(await self._completed(replace(item, parcel=parcel)))
         except TimeoutError:
             return DeliveryResult(False, detail=f"no result after {TRY_SECONDS:.0f} s")
         except FaxError as exc:
             return DeliveryResult(False, permanent=not exc.temporary, detail=str(exc))
 
+    @contextlib.asynccontextmanager
+    async def _enclosed(self, parcel: Parcel) -> AsyncIterator[Parcel]:
+        """The parcel with the stored documents that its payload names, opened, checked, and closed in the end.
+
+        Raises:
+            ObjectDamaged: If one is not what was stored: the item is dead, and somebody must look.
+        """
+        opened: list[Enclosure] = []
+        try:
+            for document in enclosed_in(parcel.payload):
+                descriptor = await self._seat.files.open_read(document.file)
+                file = document.file
+                opened.append(Enclosure(document.name, document.content_type, descriptor, file.sha256, file.size))
+            yield replace(parcel, enclosures=tuple(opened))
+        finally:
+            for enclosure in opened:
+                os.close(enclosure.descriptor)
+
     async def _completed(self, item: _Item) -> Parcel:
         """The parcel with what the item's row does not carry."""
         if item.parcel.kind == "dsn":
             return await self._with_original(item.parcel)
+        if item.parcel.kind == routing.KIND:
+            return await self._with_first_page(item.parcel)
         return await self._with_picture(item)
 
     async def _with_original(self, parcel: Parcel) -> Parcel:
@@ -130,6 +164,15 @@ class OutboxWorker:
             os.close(descriptor)
         original = Original(octets, complete=len(octets) == file.size)
         return replace(parcel, payload=with_original(parcel.payload, original))
+
+    async def _with_first_page(self, parcel: Parcel) -> Parcel:
+        """A received fax's parcel with page 1's picture."""
+        try:
+            reception = received_from_payload(parcel.payload).reception
+        except PayloadDefect:
+            return parcel  # the adapter says so
+        picture = await self._seat.store.read(lambda conn: routing.thumbnail_of(conn, reception))
+        return replace(parcel, payload={**parcel.payload, "thumbnail": base64.b64encode(picture).decode()})
 
     async def _with_picture(self, item: _Item) -> Parcel:
         """The parcel with page 1's picture."""

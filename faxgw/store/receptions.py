@@ -296,6 +296,12 @@ def _close(conn: Connection, row: Row[Any], now: float) -> ReceptionState:
     return to
 
 
+def abandon(conn: Connection, reception: str, *, now: float) -> None:
+    """The call was refused because nobody knew whether its row was committed: close it if it is there."""
+    if conn.execute(select(t.receptions.c.id).where(t.receptions.c.id == reception)).first() is not None:
+        recover(conn, reception, now=now)
+
+
 def open_strangers(conn: Connection) -> Sequence[Row[Any]]:
     """Receptions that nobody saw end: their node's incarnation is over."""
     going_on = t.receptions.c.state.in_([state.value for state in OPEN])
