@@ -76,7 +76,6 @@ async def test_no_state_loses_a_fax_or_doubles_a_page_silently(size: str, policy
 WISHES = frozenset({"cancel", "hold", "release", "expire"})
 PAGES = frozenset({"lease lost", "refused"})
 KILLS: Mapping[str, Any] = {
-    "pages": 2,
     "max_dials": 2,
     "max_tries": 2,
     "without": WISHES | PAGES | {"busy", "wrong number", "resume"},
