@@ -145,6 +145,7 @@ class Outbound:
                     ),
                     header=settings["header"],
                     marked=prepared.marked,
+                    resolution=pages.Resolution.STANDARD if prepared.coarse else None,
                 ),
             )
         finally:
@@ -188,7 +189,7 @@ class Outbound:
             documents=(CallDocument(prepared.fax, descriptor, prepared.pages, prepared.first, prepared.pages),),
             ecm=settings["ecm"],
             max_bit_rate=settings["max_bit_rate"],
-            fine=settings["resolution"] == "fine",
+            fine=settings["resolution"] == "fine" and not prepared.coarse,
             isolated=prepared.kills >= planning.ISOLATED_AFTER,
             not_after=asked_at + INVITE_WITHIN,
         )

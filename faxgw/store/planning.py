@@ -41,6 +41,8 @@ ISOLATED_AFTER = 2
 HELD_AFTER = 3
 """And before faxes to it are held: it ended its own worker too."""
 
+NO_RESOLUTION = 11
+"""T.30 completion code: the far end does not take the document's resolution."""
 DEPTH_FACTOR = 4
 """Faxes looked at for each that is wanted, where there are fewer jobs than faxes wanted."""
 
@@ -156,6 +158,8 @@ class Prepared:
     number_index: int
     kills: int
     """Call workers that this number has ended."""
+    coarse: bool
+    """The far end took no fine resolution: compose at standard (T.30 completion code 11 of an earlier call)."""
 
 
 def prepare(conn: Connection, fax: str) -> Prepared | None:
@@ -180,7 +184,18 @@ def prepare(conn: Connection, fax: str) -> Prepared | None:
         number=row.numbers[row.number_index],
         number_index=row.number_index,
         kills=_kills(conn, row.e164)[0],
+        coarse=_took_no_fine(conn, fax, row.number_index),
     )
+
+
+def _took_no_fine(conn: Connection, fax: str, index: int) -> bool:
+    """Whether an earlier call of this fax to this number ended because fine resolution is not taken there."""
+    query = (
+        select(t.attempts.c.outcome)
+        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
+        .where(t.attempt_faxes.c.fax == fax, t.attempt_faxes.c.number_index == index, t.attempts.c.done_at.is_not(None))
+    )
+    return any((outcome or {}).get("t30_code") == NO_RESOLUTION for outcome in conn.execute(query).scalars())
 
 
 def _kills(conn: Connection, number: str) -> tuple[int, bool]:

@@ -42,7 +42,7 @@ class Round:
         return found["faxes"][0], mail
 
 
-SUFFIXES = ("00", "01", "02", "10", "11", "12", "13", "30", "32", "41", "42", "51")
+SUFFIXES = ("00", "01", "02", "10", "11", "12", "13", "30", "32", "41", "42", "43", "51")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -118,6 +118,16 @@ async def test_a_hang_up_is_mended_by_a_second_call_from_page_2(calls: Round) ->
     assert str(mail["Subject"]).startswith("Delivered")
     records = await calls.gateway.records("51", 2)
     assert [len(r["pages"]) for r in records] == [1, 1]
+
+
+async def test_a_machine_for_standard_resolution_only_gets_standard_pages_in_a_second_call(calls: Round) -> None:
+    """The first call ends before anything is exposed; page k of n stays page k of n."""
+    fax, _mail = await calls.result("43")
+    assert (fax["state"], fax["pages_confirmed"], fax["dials"]) == ("sent", 2, 2)
+    record = (await calls.gateway.records("43", 2))[-1]
+    composed = pages_of(await calls.gateway.control.tiff(fax["id"]))
+    assert calls.gateway.pages_received(record) == composed
+    assert 1100 < composed[0][0][1] < 1250
 
 
 async def test_a_silent_last_page_is_never_called_delivered(calls: Round) -> None:
