@@ -61,6 +61,8 @@ def begin(conn: Connection, *, now: float, backup: Mapping[str, object]) -> int:
     conn.execute(
         insert(t.events).values(serial=serial, at=now, entity=RESTORE, what=RESTORE_BEGUN, who="operator", data=data)
     )
+    if conn.dialect.name != "sqlite":  # whose next serial is the highest and one
+        conn.execute(select(func.setval(func.pg_get_serial_sequence("events", "serial"), serial)))
     return epoch
 
 

@@ -429,7 +429,7 @@ outbox = Table(
 events = Table(
     "events",
     metadata,
-    Column("serial", Integer, primary_key=True, autoincrement=True),
+    Column("serial", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("entity", _ID, nullable=False),
     Column("job", _ID),
