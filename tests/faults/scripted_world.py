@@ -21,7 +21,7 @@ from typing import Any  # JSON
 
 from faxgw.store.migrate import upgrade
 from tests.faults.checker import Evidence, Violation, check
-from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, fax_domain
+from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, draw_loads, fax_domain
 from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
 
 DRAIN = 60.0
@@ -30,6 +30,10 @@ LOOK = 0.02
 """Real seconds between looks whether all is over."""
 LOOKS = 5
 """Looks in a row that find it so: a variant may have something up its sleeve."""
+LOADS_PER_LIFE = 4
+"""Mails that are handed in anew in each life that is killed at a random time."""
+KILLED_AFTER = (0.05, 1.5)
+"""Real seconds after its fork within which such a life is killed: it is up after some 0.2."""
 AT_ONCE = 4
 """Mails handed in at the same time."""
 
@@ -300,20 +304,29 @@ class Bench:
             return ends, world.check()
 
     async def run_random(
-        self, loads: Sequence[Load], kills: int, random_: random.Random, longest: float = 2.0, variant: str = ""
+        self, suffixes: Sequence[str], kills: int, random_: random.Random, variant: str = ""
     ) -> tuple[list[End], list[Violation]]:
-        """As many kills at random times under load, then a life that sees everything through."""
+        """So many lives killed at random times, fresh loads in each, then one that sees everything through."""
         async with self.world(variant) as world:
-            handed_in = world.hand_in(loads)
-            ends = []
+            ends: list[End] = []
+            clients: list[asyncio.Task[None]] = []
+            number = 1
             try:
                 for _ in range(kills):
-                    ends.append(await world.live(kill_after=random_.uniform(0.1, longest), handed_in=handed_in))
-                ends.append(await world.live(handed_in=handed_in))
+                    loads = draw_loads(random_, LOADS_PER_LIFE, suffixes, number)
+                    number += len(loads)
+                    clients.append(world.hand_in(loads))
+                    ends.append(await world.live(kill_after=random_.uniform(*KILLED_AFTER), handed_in=clients[-1]))
+                ends.append(await world.live(handed_in=asyncio.create_task(_all_of(clients))))
             finally:
-                handed_in.cancel()
-                await asyncio.gather(handed_in, return_exceptions=True)
+                for client in clients:
+                    client.cancel()
+                await asyncio.gather(*clients, return_exceptions=True)
             return ends, world.check()
+
+
+async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks)
 
 
 def _is_done(task: asyncio.Task[None]) -> bool:

@@ -13,20 +13,14 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.checker import Violation
-from tests.faults.ledger import Load, draw_loads
 from tests.faults.scripted import SUFFIXES
 from tests.faults.scripted_world import Bench
-from tests.faults.variants import VARIANTS
+from tests.faults.variants import LOADS, VARIANTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEED = 20
 """Of all random choices here; FAULTS_SEED in the environment takes another."""
-LOADS = (
-    Load(1, "remaining", 3, ("+33199000000", "+33199000150")),
-    Load(2, "report", 2, ("+33199000260",)),
-)
-"""A good machine, one that is busy twice, one that refuses the last page."""
 POINTS = 4
 """Points of the sweep that the short form tries."""
 
@@ -77,7 +71,7 @@ async def test_a_kill_at_a_physical_step_and_another_in_recovery_break_no_promis
 
 
 async def test_kills_at_random_times_under_load_break_no_promise(bench: Bench, random_: random.Random) -> None:
-    ends, violations = await bench.run_random(draw_loads(random_, 8, SUFFIXES), 3, random_)
+    ends, violations = await bench.run_random(SUFFIXES, 3, random_)
     assert not violations, f"{ends}\n{shown(violations)}"
 
 

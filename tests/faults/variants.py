@@ -24,6 +24,7 @@ from faxgw.fax.ports import CallIdentity, MailSubmission, Receipt
 from faxgw.store import ledger, reports
 from faxgw.store import schema as t
 from faxgw.store.planning import Prepared
+from tests.faults.ledger import Load
 from tests.faults.scripted import ScriptedLine
 from tests.faults.steps import Steps
 
@@ -167,6 +168,12 @@ class Variant:
     fatal: str
     """The step to die at so that it shows; empty: it shows without."""
 
+
+LOADS = (
+    Load(1, "remaining", 3, ("+33199000000", "+33199000150")),
+    Load(2, "report", 2, ("+33199000260",)),
+)
+"""A load that each variant does wrong: a good machine, one that is busy twice, one that refuses the last page."""
 
 VARIANTS: Mapping[str, Variant] = {
     "early 250": Variant(_early_250, frozenset({"I1"}), "commit after 250:1"),
