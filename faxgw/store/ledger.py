@@ -19,6 +19,7 @@ from faxgw.fax.retry import REDIAL_AFTER_CRASH, Again, Decision, RetryPolicy, St
 from faxgw.store import reports
 from faxgw.store import schema as t
 from faxgw.store.journal import note
+from faxgw.store.node import voided
 from faxgw.store.queue import CALL_TOPIC, HELD_BY_OPERATOR, NUMBER_KILLED, fax_row, move
 from faxgw.store.unit import notify
 
@@ -211,8 +212,9 @@ def done(conn: Connection, attempt: str, *, outcome: Outcome, fence: int, now: f
 
 
 def open_strangers(conn: Connection, *, fence: int) -> Sequence[Row[Any]]:
-    """Attempts of earlier incarnations that nobody saw end."""
-    return conn.execute(select(t.attempts).where(t.attempts.c.done_at.is_(None), t.attempts.c.fence < fence)).all()
+    """Attempts that nobody will see end: neither ours nor of another node that lives."""
+    theirs = t.attempts.c.fence
+    return conn.execute(select(t.attempts).where(t.attempts.c.done_at.is_(None), theirs != fence, voided(theirs))).all()
 
 
 def recover(conn: Connection, attempt: str, *, now: float) -> None:

@@ -13,6 +13,7 @@ from faxgw.fax.ports import MailRecipient, MailSubmission, StoredFile
 from faxgw.store import outbox
 from faxgw.store import schema as t
 from faxgw.store.journal import note
+from faxgw.store.node import voided
 from faxgw.store.unit import notify
 
 TOPIC = "messages"
@@ -161,8 +162,8 @@ class LeasedMessage:
 
 
 def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedMessage]:
-    """Lease messages to walk, oldest first; those of earlier fences and expired leases come back."""
-    free = or_(t.messages.c.lease_fence.is_(None), t.messages.c.lease_fence < fence, t.messages.c.lease_until < now)
+    """Lease messages to walk, oldest first; those of void fences and expired leases come back."""
+    free = or_(voided(t.messages.c.lease_fence), t.messages.c.lease_until < now)
     rows = conn.execute(
         select(t.messages)
         .where(t.messages.c.state == MessageState.RECEIVED, t.messages.c.not_before <= now, free)

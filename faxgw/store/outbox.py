@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from faxgw.fax.ports import Parcel
 from faxgw.store import schema as t
 from faxgw.store.journal import note
+from faxgw.store.node import voided
 from faxgw.store.unit import notify
 
 TOPIC = "outbox"
@@ -79,7 +80,7 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[t
     """Lease items that are due: (parcel, job). Items of earlier fences and of expired leases come back too."""
     due = or_(
         (t.outbox.c.state == "due") & (t.outbox.c.due_at <= now),
-        (t.outbox.c.state == "leased") & ((t.outbox.c.lease_until < now) | (t.outbox.c.lease_fence < fence)),
+        (t.outbox.c.state == "leased") & ((t.outbox.c.lease_until < now) | voided(t.outbox.c.lease_fence)),
     )
     rows = conn.execute(select(t.outbox).where(due).order_by(t.outbox.c.due_at).limit(limit)).all()
     for row in rows:

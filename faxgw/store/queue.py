@@ -20,6 +20,7 @@ from faxgw.store import reports
 from faxgw.store import schema as t
 from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
+from faxgw.store.node import voided
 from faxgw.store.unit import notify
 
 RENDER_TOPIC = "render"
@@ -284,7 +285,7 @@ def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> 
 
     A fax whose lease was lost goes back to accepted first. A job that was lost MAX_RENDER_TRIES times has failed.
     """
-    free = or_(t.jobs.c.lease_fence.is_(None), t.jobs.c.lease_fence < fence, t.jobs.c.lease_until < now)
+    free = or_(voided(t.jobs.c.lease_fence), t.jobs.c.lease_until < now)
     wanted = (
         select(t.jobs.c.id)
         .join(t.faxes, t.faxes.c.job == t.jobs.c.id)
