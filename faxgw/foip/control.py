@@ -29,11 +29,13 @@ class Role(enum.StrEnum):
 
 
 class Tone(enum.StrEnum):
-    """What the tone detectors heard in the audio."""
+    """What was heard in the audio before phase B; each at most once in a call."""
 
     CED = "ced"
     V21 = "v21"
     CNG = "cng"
+    VOICE = "voice"
+    """Speech, or something like it: no tone of a machine."""
 
 
 class Gate(enum.StrEnum):

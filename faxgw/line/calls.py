@@ -398,6 +398,7 @@ class OutgoingFaxCall:
                 self._on_phase_e(message)
 
     def _on_tone(self, tone: Tone) -> None:
+        self._tally.heard.add(tone)
         if self._proposed or self._t38 or self._tally.phase_b or not self._trunk.settings.t38:
             return
         if tone is Tone.V21:

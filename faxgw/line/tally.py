@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from faxgw.fax.outcome import Cause, Outcome, classify_sip, classify_t30
-from faxgw.foip.control import PhaseE
+from faxgw.foip.control import PhaseE, Tone
 from faxgw.foip.headers import Cause as ReasonValue
 from faxgw.foip.t30_frames import CONFIRMATIONS, MCF, PIN, POST_PAGE_COMMANDS, PPR, PPS, RTN, fcf
 
@@ -38,6 +38,8 @@ class Tally:
     confirmed: set[tuple[str, int]] = field(default_factory=set)
     """Fax and page of each durable confirmation."""
     phase_b: bool = False
+    heard: set[Tone] = field(default_factory=set)
+    """What was heard in the audio before phase B."""
     phase_e: PhaseE | None = None
     forced: Cause | None = None
     """Why we ended the call ourselves; the first reason counts."""
@@ -130,10 +132,12 @@ class Tally:
     def _fax_cause(self) -> Cause:
         end = self.phase_e
         last = self.doubtful and len(self.confirmed) == self.pages - 1
-        if end is None and self.remote_ended:
-            return classify_t30(-1, phase_b=self.phase_b, remote_ended=True, all_data_sent=last)
-        if end is None or end.reason in _OUR_FAULT:
+        if (end is None and not self.remote_ended) or (end is not None and end.reason in _OUR_FAULT):
             return Cause.LINE_FAULT
+        if not self.phase_b and Tone.VOICE in self.heard and self.heard.isdisjoint({Tone.CED, Tone.V21}):
+            return Cause.PERSON
+        if end is None:
+            return classify_t30(-1, phase_b=self.phase_b, remote_ended=True, all_data_sent=last)
         if self.phase_b and not last and self._last_answer() in (RTN, PIN):
             return Cause.BAD_LINES
         if end.reason == "guard":

@@ -38,7 +38,8 @@ from faxgw.foip.control import (
     Trace,
 )
 from faxgw.t30 import binding, terminal, tiff
-from faxgw.t30.terminal import AudioTerminal, PageRange, Profile, T38Terminal, Terminal
+from faxgw.t30.audio import AudioTerminal
+from faxgw.t30.terminal import PageRange, Profile, T38Terminal, Terminal
 
 MAX_DOCUMENT: Final = 256 * 1024 * 1024
 """Octets of one document to be sent."""

@@ -34,7 +34,7 @@ EXPECTED: dict[str, tuple[Cause, int, str | None]] = {
     "10": (Cause.BUSY, 0, None),
     "11": (Cause.NO_ANSWER, 0, None),
     "13": (Cause.WRONG_NUMBER, 0, None),
-    "20": (Cause.HUNG_UP_BEFORE_FAX, 0, None),
+    "20": (Cause.PERSON, 0, None),
     "30": (Cause.REMOTE_HUNG_UP, 1, "t38"),
     "41": (Cause.OK, 2, "t38"),
     "43": (Cause.NO_COMMON_MODE, 0, "t38"),

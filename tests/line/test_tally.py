@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faxgw.fax.outcome import Cause
-from faxgw.foip.control import PhaseE, Statistics
+from faxgw.foip.control import PhaseE, Statistics, Tone
 from faxgw.foip.headers import Cause as ReasonValue
 from faxgw.line import tally as module
 from faxgw.line.tally import Tally
@@ -62,6 +62,36 @@ def test_a_page_is_in_doubt_between_its_command_and_the_answer(frames: list[tupl
 )
 def test_the_cause_follows_the_facts(made: Tally, cause: Cause) -> None:
     assert made.outcome(120.0).cause is cause
+
+
+def silent_call(*heard: Tone, code: int = 49, reason: str = "hangup", remote_ended: bool = True) -> Tally:
+    """Answered, and no fax machine came."""
+    made = connected(code=code, reason=reason)
+    made.phase_b = made.exposed = False
+    made.heard, made.remote_ended = set(heard), remote_ended
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "cause"),
+    [
+        (silent_call(Tone.VOICE), Cause.PERSON),
+        (silent_call(Tone.VOICE, Tone.CNG, code=2, reason="", remote_ended=False), Cause.PERSON),
+        (silent_call(Tone.VOICE, Tone.CED), Cause.HUNG_UP_BEFORE_FAX),
+        (silent_call(Tone.VOICE, Tone.V21, code=2, reason="", remote_ended=False), Cause.NO_FAX_TONE),
+        (silent_call(), Cause.HUNG_UP_BEFORE_FAX),
+        (silent_call(code=2, reason="", remote_ended=False), Cause.NO_FAX_TONE),
+        (silent_call(Tone.VOICE, code=-1, reason="late", remote_ended=False), Cause.LINE_FAULT),
+    ],
+)
+def test_speech_and_no_tone_of_a_machine_is_a_person(made: Tally, cause: Cause) -> None:
+    assert made.outcome(120.0).cause is cause
+
+
+def test_speech_before_the_fax_machine_took_over_is_forgotten() -> None:
+    made = connected(code=6)
+    made.heard = {Tone.VOICE}
+    assert made.outcome(120.0).cause is Cause.TRAINING_FAILED
 
 
 def test_only_guard_and_resolution_ask_for_another_call_without_counting() -> None:

@@ -1,0 +1,123 @@
+"""A T.30 terminal over G.711: a fax modem, a jitter buffer, and ears for what else may be on the line."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any  # cffi objects have no types
+
+import numpy as np
+
+from faxgw.foip import rtp
+from faxgw.foip.control import Statistics, Tone
+from faxgw.foip.errors import RemoteProtocolError
+from faxgw.t30 import binding
+from faxgw.t30.binding import LibraryFault, ffi
+from faxgw.t30.callback import callback
+from faxgw.t30.speech import Speech
+from faxgw.t30.terminal import TICK_SAMPLES, Heard, Profile, Terminal
+
+
+class AudioTerminal(Terminal):
+    """A fax modem over G.711: RTP in, RTP out, one packet per tick; it listens for CED, V.21, CNG and speech."""
+
+    transport = "g711"
+
+    def __init__(self, profile: Profile, payload_type: int) -> None:
+        """Begin a session; `payload_type` is 0 (µ-law) or 8 (A-law)."""
+        super().__init__(profile)
+        self.garbage = 0
+        """Datagrams that could not be read."""
+        lib = self._lib
+        self._payload_type = payload_type
+        self._rtp = rtp.Sender(payload_type, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
+        self._jitter = rtp.JitterBuffer()
+        self._pending: binding.Samples = np.zeros(0, np.int16)
+        self._out: binding.Samples = np.zeros(TICK_SAMPLES, np.int16)
+        self._out_pointer: Any = binding.pointer(self._out)
+        self._heard: set[Tone] = set()
+        self._speech = Speech()
+        self._state = lib.fax_init(ffi.NULL, int(profile.calling_party))
+        if self._state == ffi.NULL:
+            raise LibraryFault("no audio terminal")
+        lib.fax_set_transmit_on_idle(self._state, 1)
+        tone = binding.TONE_CED_OR_PREAMBLE if profile.calling_party else binding.TONE_CNG
+        self._tones = lib.modem_connect_tones_rx_init(ffi.NULL, tone, _tone_handler, self._handle)
+        self._configure(lib.fax_get_t30_state(self._state))
+
+    def change_payload_type(self, payload_type: int) -> None:
+        """Send in another G.711 law from now on. Both are understood at any time."""
+        self._payload_type = payload_type
+        self._rtp.change_payload_type(payload_type)
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Queue one RTP packet; other payload types than G.711's are not for us."""
+        try:
+            packet = rtp.decode(datagram)
+        except RemoteProtocolError:
+            self.garbage += 1
+            return
+        if packet.payload_type in (rtp.PCMU, rtp.PCMA) and packet.payload:
+            self._jitter.put(packet)
+
+    def tick(self, now: float) -> list[tuple[bytes, int]]:
+        """Hear and speak 20 ms."""
+        self._now = now
+        self._hear()
+        spoken = 0
+        if not self.frozen:
+            spoken = self._lib.fax_tx(self._state, self._out_pointer, TICK_SAMPLES)
+            self._after()
+        self._out[spoken:] = 0
+        return [(self._rtp.send(binding.g711_encode(self._out, self._payload_type)), 1)]
+
+    def _hear(self) -> None:
+        """20 ms into the modem: what came, and a fill-in (never silence) for what did not."""
+        samples = self._pending
+        while len(samples) < TICK_SAMPLES:
+            packet = self._jitter.get()
+            if packet is None:
+                break
+            more = binding.g711_decode(packet.payload, packet.payload_type)
+            samples = np.concatenate((samples, more)) if len(samples) else more
+        self._pending = samples[TICK_SAMPLES:]
+        count = min(len(samples), TICK_SAMPLES)
+        if count:
+            pointer = binding.pointer(samples)
+            if not self.phase_b:
+                self._listen(samples[:count], pointer)
+            self._lib.fax_rx(self._state, pointer, count)
+        if count < TICK_SAMPLES:
+            self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - count)
+        self._after()
+
+    def _listen(self, samples: binding.Samples, pointer: Any) -> None:
+        """Before phase B: fax tones, and speech."""
+        self._lib.modem_connect_tones_rx(self._tones, pointer, len(samples))
+        if Tone.VOICE not in self._heard and len(samples) == TICK_SAMPLES and self._speech.hear(samples):
+            self._heard.add(Tone.VOICE)
+            self.events.append(Heard(Tone.VOICE))
+
+    def on_tone(self, code: int) -> None:
+        """The tone detector changed its mind; each tone is reported once."""
+        tone = {
+            binding.TONE_ANS: Tone.CED,
+            binding.TONE_PREAMBLE: Tone.V21,
+            binding.TONE_CNG: Tone.CNG,
+        }.get(code)
+        if tone is not None and tone not in self._heard:
+            self._heard.add(tone)
+            self.events.append(Heard(tone))
+
+    def statistics(self) -> Statistics:
+        """What has been counted so far."""
+        return self._fill(self._jitter.lost, 0)
+
+    def _free(self) -> None:
+        self._lib.modem_connect_tones_rx_free(self._tones)
+        self._lib.fax_release(self._state)
+        self._lib.fax_free(self._state)
+
+
+@callback("tone_handler_t")
+def _tone_handler(user_data: Any, code: int, _level: int, _delay: int) -> None:
+    ffi.from_handle(user_data).on_tone(code)
