@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 
 from faxgw.foip.call import (
     CSEQ_MARGIN,
@@ -50,10 +51,23 @@ MAX_REQUIRE = 32
 """Option tags listed in Unsupported at most."""
 
 
-class UserAgent:
-    """One listener's user agent, caller and called at once."""
+Screen = Callable[[Address], int | None]
+"""Looks at where an INVITE for a new call came from: None lets it pass, a status refuses it, 0 leaves it unanswered."""
 
-    def __init__(self, config: AgentConfig, random: Random = secrets.token_hex) -> None:
+
+class UserAgent:
+    """One listener's user agent, caller and called at once.
+
+    Args:
+        config: What it is called and where it is.
+        random: Hexadecimal digits of so many random octets.
+        screen: Asked before anything is kept of a call that somebody places; what it refuses is answered statelessly.
+    """
+
+    def __init__(
+        self, config: AgentConfig, random: Random = secrets.token_hex, screen: Screen = lambda source: None
+    ) -> None:
+        self._screen = screen
         self._stack = Stack(config, random)
         self._config = config
         self._calls: dict[CallId, OutgoingCall | IncomingCallLeg] = {}
@@ -192,6 +206,13 @@ class UserAgent:
         found.answer(sdp, now)
         self._ringing.pop(server_key(found.invite.request), None)
         self._stack.touch(found)
+
+    def dialog_of(self, call: CallId) -> DialogRecord:
+        """The dialog that our answer will make, to be committed before it: `bye_stranger` can end it later."""
+        found = self._incoming(call)
+        if found.dialog is None:
+            raise LocalProtocolError("no dialog")
+        return found.dialog.record()
 
     def reject(self, call: CallId, status: int, now: float, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Refuse a call; no event follows."""
@@ -365,6 +386,11 @@ class UserAgent:
         """Requests that begin something, inspected in the order of RFC 3261 section 8.2."""
         if request.method not in ("INVITE", "OPTIONS"):
             raise RemoteProtocolError("method", _method_status(request.method))
+        verdict = self._screen(source) if request.method == "INVITE" else None
+        if verdict is not None:
+            if verdict:
+                raise RemoteProtocolError("not a peer of ours", verdict)
+            return
         if self._stack.is_merged(request):
             raise RemoteProtocolError("came by two paths", 482)
         self._check_extensions(request, source, now)

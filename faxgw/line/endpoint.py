@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from faxgw.foip.agent import AgentConfig, UserAgent
+from faxgw.foip.agent import AgentConfig, Screen, UserAgent
 from faxgw.foip.events import CallId, Event, IncomingCall
 from faxgw.foip.transaction import Address
 from faxgw.line.workers import Inbox
@@ -34,6 +34,8 @@ class SipEndpoint(asyncio.DatagramProtocol):
         listener: Where to listen.
         public_address: Address for Via, Contact and SDP; empty: the listener's own.
         on_incoming: Told of calls that somebody places.
+        max_calls: Calls at once, both directions.
+        screen: Who may call at all.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
         public_address: str,
         on_incoming: Callable[[IncomingCall], None],
         max_calls: int = 1000,
+        screen: Screen = lambda source: None,
     ) -> None:
+        self._screen = screen
         self._listener = listener
         self._public_address = public_address
         self._on_incoming = on_incoming
@@ -73,7 +77,8 @@ class SipEndpoint(asyncio.DatagramProtocol):
             raise
         self._socket = sock
         address = self._public_address or host
-        self._agent = UserAgent(AgentConfig(address, sock.getsockname()[1], max_calls=self._max_calls))
+        config = AgentConfig(address, sock.getsockname()[1], max_calls=self._max_calls)
+        self._agent = UserAgent(config, screen=self._screen)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
 
     async def stop(self) -> None:

@@ -1,24 +1,28 @@
 """The SIP line: the built-in telephony adapter (implements `fax.ports.Line`).
 
-It owns one SIP listener and the call workers, and starts an `OutgoingFaxCall` for each plan. Calls that somebody
-places to us are refused as long as reception does not exist: 480 to a trunk, 404 to everybody else.
+It owns one SIP listener and the call workers, and starts an `OutgoingFaxCall` for each plan and an `IncomingFaxCall`
+for each call that a trunk brings us. Who is no trunk gets a 404 that costs us nothing, and only so often.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, InboundCalls
 from faxgw.foip import events
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
+from faxgw.foip.transaction import Address
 from faxgw.line.calls import OutgoingFaxCall
 from faxgw.line.endpoint import SipEndpoint
-from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
+from faxgw.line.incoming import IncomingFaxCall, dialled
+from faxgw.line.trunk import RESOLVED_FOR, SipSettings, Trunk, TrunkSettings
 from faxgw.line.workers import COMMAND, CallWorkers, NoWorker
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,12 @@ STOP_WITHIN = 6.0
 """Seconds calls may take to say goodbye when we stop."""
 MAX_SIP_CALLS = 1000
 """Calls at once on the listener, both directions."""
+STRANGERS_PER_SECOND = 10
+"""INVITEs of strangers that are answered; those beyond are dropped: their senders look for open gateways."""
+
+
+NOT_FOUND, UNAVAILABLE, BUSY = 404, 480, 486
+"""SIP statuses (RFC 3261 sections 21.4.5, 21.4.18 and 21.4.24)."""
 
 
 class LineNotStarted(FaxError):
@@ -51,8 +61,15 @@ class SipLine:
         self._settings = settings
         self._trunks = {entry.name: Trunk(entry) for entry in trunks}
         self._workers = CallWorkers(settings.calls_per_worker, worker_command)
-        self._endpoint = SipEndpoint(settings.listen, settings.public_address, self._refuse, MAX_SIP_CALLS)
+        self._endpoint = SipEndpoint(
+            settings.listen, settings.public_address, self._on_incoming, MAX_SIP_CALLS, self._screen
+        )
         self._calls: dict[str, OutgoingFaxCall] = {}
+        self._leaving: Counter[str] = Counter()
+        self._inbound: InboundCalls | None = None
+        self._arriving: dict[asyncio.Task[None], IncomingFaxCall] = {}
+        self._resolver: asyncio.Task[None] | None = None
+        self._strangers = (0.0, 0)
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -71,6 +88,7 @@ class SipLine:
             raise LineNotStarted(
                 f"SIP on {self._settings.listen}: {exc}", public=f"SIP on {self._settings.listen} cannot be started."
             ) from exc
+        self._resolver = asyncio.create_task(self._resolve_for_ever(), name="trunk addresses")
         log.info("line ready", extra={"event": "line.started", "port": self.port, "trunks": list(self._trunks)})
 
     async def stop(self) -> None:
@@ -78,11 +96,19 @@ class SipLine:
         self._stopping = True
         for call in list(self._calls.values()):
             call.hang_up(Cause.LINE_FAULT, "the gateway was stopped")
+        for arriving in list(self._arriving.values()):
+            arriving.hang_up(Cause.LINE_FAULT, "the gateway was stopped")
         try:
             async with asyncio.timeout(STOP_WITHIN):
                 await self._idle.wait()
+                while self._arriving:
+                    await asyncio.wait(self._arriving)
         except TimeoutError:
-            log.error("calls left behind", extra={"event": "line.stopped", "calls": len(self._calls)})
+            left = len(self._calls) + len(self._arriving)
+            log.error("calls left behind", extra={"event": "line.stopped", "calls": left})
+        for task in [*self._arriving, *([] if self._resolver is None else [self._resolver])]:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await self._workers.stop()
         await self._endpoint.stop()
 
@@ -102,8 +128,18 @@ class SipLine:
         return CallIdentity(drawn.call_id, drawn.from_tag, drawn.branch, drawn.cseq)
 
     def trunks(self) -> Mapping[str, int]:
-        """Names of the trunks and their channel limits, in order of preference."""
-        return {name: trunk.settings.channels for name, trunk in self._trunks.items()}
+        """Names of the trunks, in order of preference, and the channels that calls to us leave of them."""
+        return {name: trunk.settings.channels - self._arriving_on(name) for name, trunk in self._trunks.items()}
+
+    def take_calls(self, inbound: InboundCalls) -> None:
+        """Admit calls to us from now on; before, a trunk is told 480."""
+        self._inbound = inbound
+
+    async def drain(self, grace: float) -> None:
+        """Take no more calls to us, and wait at most `grace` seconds for those that are."""
+        self._inbound = None
+        if self._arriving:
+            await asyncio.wait(self._arriving, timeout=grace)
 
     async def call(self, plan: CallPlan, marks: CallMarks) -> Outcome:
         """Place the call and see it to its end. Never raises for a failed fax."""
@@ -117,11 +153,13 @@ class SipLine:
             plan, marks, trunk, self._endpoint, self._workers, settings.media_ports, float(settings.t38_wait)
         )
         self._calls[plan.attempt] = call
+        self._leaving[plan.trunk] += 1
         self._idle.clear()
         try:
             return await call.run()
         finally:
             del self._calls[plan.attempt]
+            self._leaving[plan.trunk] -= 1
             if not self._calls:
                 self._idle.set()
 
@@ -155,7 +193,67 @@ class SipLine:
             log.warning("earlier call not ended", extra={"event": "line.stranger", "why": str(exc)})
         self._endpoint.pump()
 
-    def _refuse(self, event: events.IncomingCall) -> None:
-        from_trunk = any(trunk.is_known_host(event.source[0]) for trunk in self._trunks.values())
-        log.info("call refused", extra={"event": "line.refused", "source": event.source[0], "trunk": from_trunk})
-        self._endpoint.agent.reject(event.call, 480 if from_trunk else 404, self._endpoint.now)
+    # Calls to us
+
+    def _screen(self, source: Address) -> int | None:
+        """Let trunks pass; strangers get a 404, STRANGERS_PER_SECOND of them (docs/receiving.md)."""
+        if self._trunk_at(source[0]) is not None:
+            return None
+        second, count = self._strangers
+        now = self._endpoint.now
+        if now - second >= 1.0:
+            if count > STRANGERS_PER_SECOND:
+                log.warning("strangers call", extra={"event": "line.strangers", "calls": count})
+            second, count = now, 0
+        self._strangers = (second, count + 1)
+        return NOT_FOUND if count < STRANGERS_PER_SECOND else 0
+
+    def _trunk_at(self, host: str) -> Trunk | None:
+        return next((trunk for trunk in self._trunks.values() if trunk.is_known_host(host)), None)
+
+    def _arriving_on(self, trunk: str) -> int:
+        return sum(1 for call in self._arriving.values() if call.trunk == trunk)
+
+    def _on_incoming(self, event: events.IncomingCall) -> None:
+        """A call of a trunk: start it, unless there is a reason not to."""
+        trunk = self._trunk_at(event.source[0])
+        status = NOT_FOUND if trunk is None else self._obstacle(trunk)
+        if trunk is None or status or self._inbound is None:
+            log.info("call refused", extra={"event": "line.refused", "source": event.source[0], "status": status})
+            self._endpoint.agent.reject(event.call, status or UNAVAILABLE, self._endpoint.now)
+            return
+        call = IncomingFaxCall(
+            event,
+            dialled(event, trunk.settings.dialled_from),
+            self._inbound,
+            trunk,
+            self._endpoint,
+            self._workers,
+            self._settings.media_ports,
+        )
+        task = asyncio.create_task(self._see_through(call), name=f"call to us {event.call}")
+        self._arriving[task] = call
+        task.add_done_callback(lambda done: self._arriving.pop(done, None))
+
+    def _obstacle(self, trunk: Trunk) -> int:
+        """The SIP status that refuses any call of this trunk now; 0: none."""
+        if self._inbound is None or self._stopping:
+            return UNAVAILABLE
+        arriving = self._arriving_on(trunk.name)
+        busy = arriving + self._leaving[trunk.name]
+        full = arriving >= trunk.inbound_channels or busy >= trunk.settings.channels
+        return BUSY if full else 0
+
+    async def _see_through(self, call: IncomingFaxCall) -> None:
+        try:
+            await call.run()
+        except Exception:  # the task's owner: no fault of one call ends the others
+            log.exception("call to us failed", extra={"event": "line.fault"})
+
+    async def _resolve_for_ever(self) -> None:
+        """Keep the trunks' addresses known: calls to us are told by them."""
+        while True:
+            for trunk in self._trunks.values():
+                with contextlib.suppress(OSError):
+                    await trunk.address()
+            await asyncio.sleep(RESOLVED_FOR + 1.0)

@@ -100,7 +100,7 @@ class SipSettings(Section):
 
 
 class TrunkSettings(Section):
-    """`[[trunk]]`: a carrier or PBX that takes our calls."""
+    """`[[trunk]]`: a carrier or PBX that takes our calls and brings us calls."""
 
     name: str = Field(min_length=1, max_length=64)
     """Short name, unique."""
@@ -126,6 +126,12 @@ class TrunkSettings(Section):
     """Use T.38; without it faxes go as tones in the audio."""
     ring_time: Duration = Duration(60.0)
     """How long a call may ring."""
+    peers: tuple[str, ...] = Field(default=(), examples=[["192.0.2.0/28"]])
+    """Addresses or networks that its calls to us come from, besides the addresses of `host`; others are refused."""
+    inbound_channels: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Calls to us at a time, at most; the caller gets "busy" beyond it. None: as many as `channels`."""
+    dialled_from: Literal["request_uri", "to", "diversion"] = "request_uri"
+    """Where its calls to us say the number dialled; `diversion` for calls forwarded by a PBX (RFC 5806)."""
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:
@@ -133,6 +139,8 @@ class TrunkSettings(Section):
             raise ValueError("login and password belong together")
         if not self.audio:
             raise ValueError("audio must name one coding at least")
+        for peer in self.peers:
+            ipaddress.ip_network(peer)
         return self
 
 
@@ -146,6 +154,14 @@ class Trunk:
             Credentials(settings.login, settings.password.reveal()) if settings.password is not None else None
         )
         self._resolved: tuple[float, Address] | None = None
+        self._peers = tuple(ipaddress.ip_network(peer) for peer in settings.peers)
+        self._hosts: frozenset[str] = frozenset({settings.host})
+
+    @property
+    def inbound_channels(self) -> int:
+        """Calls to us at a time, at most."""
+        own = self.settings.inbound_channels
+        return self.settings.channels if own is None else min(own, self.settings.channels)
 
     @property
     def payload_types(self) -> tuple[int, ...]:
@@ -181,11 +197,15 @@ class Trunk:
             found = await loop.getaddrinfo(self.settings.host, self.settings.port, type=socket.SOCK_DGRAM)
             host, port = found[0][4][:2]
             self._resolved = (now + RESOLVED_FOR, (str(host), int(port)))
+            self._hosts = frozenset({str(entry[4][0]) for entry in found})
         return self._resolved[1]
 
     def is_known_host(self, host: str) -> bool:
-        """Whether a packet from this address is the trunk's, as far as we have resolved it."""
-        return self._resolved is not None and self._resolved[1][0] == host
+        """Whether a packet from this address is the trunk's: one of its host's, as last resolved, or of its peers."""
+        if host in self._hosts:
+            return True
+        address = ipaddress.ip_address(host) if self._peers else None
+        return address is not None and any(address in network for network in self._peers)
 
     @property
     def _domain(self) -> str:

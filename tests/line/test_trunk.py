@@ -75,10 +75,23 @@ def test_media_ports_are_bound_in_pairs_until_there_are_none() -> None:
 
 
 async def test_a_host_is_resolved_and_remembered() -> None:
-    made = trunk(host="127.0.0.1", port=5070)
+    made = trunk(host="localhost", port=5070)
     assert not made.is_known_host("127.0.0.1")
-    assert await made.address() == ("127.0.0.1", 5070)
-    assert await made.address() == ("127.0.0.1", 5070)
-    assert made.is_known_host("127.0.0.1")
+    host, port = await made.address()
+    assert (host, port) == await made.address() and port == 5070
+    assert made.is_known_host(host)
+    assert not made.is_known_host("192.0.2.1")
     with pytest.raises(OSError):
         await trunk(host="no.such.host.invalid").address()
+
+
+async def test_peers_are_known_without_a_look_up() -> None:
+    made = trunk(host="198.51.100.1", port=5070, peers=("192.0.2.0/28", "2001:db8::1"))
+    assert all(made.is_known_host(host) for host in ("198.51.100.1", "192.0.2.5", "2001:db8::1"))
+    assert not any(made.is_known_host(host) for host in ("192.0.2.16", "2001:db8::2", "127.0.0.1"))
+
+
+def test_calls_to_us_have_their_share_of_the_channels() -> None:
+    assert trunk(channels=4).inbound_channels == 4
+    assert trunk(channels=4, inbound_channels=2).inbound_channels == 2
+    assert trunk(channels=4, inbound_channels=9).inbound_channels == 4
