@@ -22,7 +22,7 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, logs, show
+from faxgw import __version__, cli_store, logs, show
 from faxgw.client import Control, NotRunning
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
@@ -70,12 +70,20 @@ def main(context: click.Context, config: Path, data: Path | None) -> None:
 
 
 def _control(context: click.Context) -> Control:
+    return Control(_data(context))
+
+
+def _data(context: click.Context) -> Path:
+    """The data folder: --data, FAXGW_DATA, or the settings' own."""
     data = context.obj["data"] or os.environ.get("FAXGW_DATA")
     if data is None:
         from faxgw.daemon import NodeSettings
 
         data = _load(context.obj["config"]).one("node", NodeSettings).data
-    return Control(Path(data))
+    return Path(data)
+
+
+cli_store.register(main, _data)
 
 
 # ------------------------------------------------------------------------------------------------------- serving
@@ -290,11 +298,22 @@ def _wish(context: click.Context, ident: str, verb: str) -> None:
 
 
 @main.command()
-@click.argument("ident")
+@click.argument("ident", required=False)
+@click.option("--restored", is_flag=True, help="All faxes that a restored backup holds.")
 @click.pass_context
-def cancel(context: click.Context, ident: str) -> None:
+def cancel(context: click.Context, ident: str | None, restored: bool) -> None:
     """Cancel a fax, or all faxes of a job."""
-    _wish(context, ident, "cancel")
+    if _one_of(ident, restored):
+        _wish(context, str(ident), "cancel")
+    else:
+        click.echo(_run(cli_store.cancel_restored(_control(context))))
+
+
+def _one_of(ident: str | None, restored: bool) -> bool:
+    """Whether IDENT was given; it or --restored must be."""
+    if (ident is not None) == restored:
+        raise click.UsageError("Give either IDENT or --restored.")
+    return ident is not None
 
 
 @main.command()
@@ -306,8 +325,13 @@ def hold(context: click.Context, ident: str) -> None:
 
 
 @main.command()
-@click.argument("ident")
+@click.argument("ident", required=False)
+@click.option("--restored", is_flag=True, help="Everything that a restored backup holds.")
+@click.option("--reports/--no-reports", default=True, help="With --restored: send the reports that sleep, or none.")
 @click.pass_context
-def release(context: click.Context, ident: str) -> None:
+def release(context: click.Context, ident: str | None, restored: bool, reports: bool) -> None:
     """Let a held fax go on."""
-    _wish(context, ident, "release")
+    if _one_of(ident, restored):
+        _wish(context, str(ident), "release")
+    else:
+        click.echo(_run(cli_store.release_restored(_control(context), reports=reports)))

@@ -63,6 +63,10 @@ class Control:
         found: Mapping[str, str] = answer["faxes"]
         return found
 
+    async def restored(self, verb: str, who: str, **query: str) -> Mapping[str, Any]:
+        """Release or cancel what a restored backup holds."""
+        return await self._json("POST", f"/restored/{verb}", {"who": who, **query})
+
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]

@@ -17,6 +17,7 @@ from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
+from faxgw.api.restored import RestoredRoutes
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import Wish
 from faxgw.fax.ports import (
@@ -90,6 +91,7 @@ class ControlServer:
                 web.get("/tiff/{ident}", self._tiff),
                 web.post("/send", self._send),
                 web.post("/faxes/{ident}/{verb:cancel|hold|release}", self._wish),
+                *RestoredRoutes(self._do).routes(),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)

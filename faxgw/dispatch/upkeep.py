@@ -13,7 +13,7 @@ from sqlalchemy import Row
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import CallIdentity, Line
-from faxgw.store import late, ledger, messages, node, queue, sweep
+from faxgw.store import late, ledger, messages, node, queue, restore, sweep
 from faxgw.store.errors import FenceLost, StoreError
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ EXPIRY_EVERY = 10.0
 """Seconds between looks for faxes whose latest time has passed."""
 LATE_EVERY = 60.0
 """Seconds between looks for faxes that are late."""
+RESTORE_EVERY = 86_400.0
+"""Seconds between two alarms while a restored backup waits for its release (docs/spine.md section 2)."""
 KEYS_EVERY = 3600.0
 """Seconds between removals of idempotency keys that are too old to matter."""
 
@@ -64,7 +66,13 @@ async def _end(line: Line, row: Row[Any]) -> None:
 
 
 async def sweep_files(seat: Seat) -> None:
-    """Remove spool files of earlier incarnations that no row names: their 250 was never given."""
+    """Remove spool files of earlier incarnations that no row names: their 250 was never given.
+
+    Not while a restored backup waits for its release: files saved from the lost disk may lie there.
+    """
+    if await seat.store.read(queue.restored) is not None:
+        log.warning("no sweep before the release of a restore", extra={"event": "files.not_swept"})
+        return
 
     async def known(keys: Sequence[str]) -> Collection[str]:
         return await seat.store.read(lambda conn: sweep.known_keys(conn, keys))
@@ -93,7 +101,7 @@ async def keep_lease(seat: Seat, lease: node.Lease, lost: Callable[[], None]) ->
 
 async def keep_order(seat: Seat) -> None:
     """Expire faxes, tell of late ones and forget old keys, for ever."""
-    forget_at = late_at = 0.0
+    forget_at = late_at = restore_at = 0.0
     while True:
         now = seat.clock()
         try:
@@ -101,12 +109,25 @@ async def keep_order(seat: Seat) -> None:
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
             if now >= late_at and not await _tell_late(seat, now):
                 late_at = now + LATE_EVERY
+            if now >= restore_at:
+                restore_at = now + RESTORE_EVERY
+                await _tell_restored(seat)
             if now >= forget_at:
                 forget_at = now + KEYS_EVERY
                 await seat.store.run(partial(messages.forget_old_keys, now=now))
         except StoreError as exc:
             log.error("upkeep failed", extra={"event": "upkeep.failed", "why": str(exc)})
         await asyncio.sleep(EXPIRY_EVERY)
+
+
+async def _tell_restored(seat: Seat) -> None:
+    """Alarm while a restored backup waits: what it holds neither expires nor is reported."""
+    waiting = await seat.store.read(restore.pending)
+    if waiting is not None:
+        log.error(
+            "a restored backup waits for its release",
+            extra={"event": "restore.pending", "faxes": waiting.held, "reports": waiting.asleep},
+        )
 
 
 async def _tell_late(seat: Seat, now: float) -> int:

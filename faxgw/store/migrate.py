@@ -54,6 +54,11 @@ def head() -> str:
     return revision
 
 
+def known() -> frozenset[str]:
+    """Return every revision that this release can bring to its own."""
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
 def current(url: str) -> str | None:
     """Return a database's revision, None if it has no tables; a SQLite file is made if there is none.
 
@@ -173,7 +178,7 @@ def _revision(conn: Connection) -> str | None:
         foreign = revision is None and bool(inspect(conn).get_table_names())
     if foreign:
         raise SchemaMismatch("the database holds tables that are not of faxgw")
-    if revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}:
+    if revision is not None and revision not in known():
         raise SchemaMismatch(f"the database has revision {revision}, of a later release; this one needs {head()}")
     return revision
 

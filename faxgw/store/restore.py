@@ -140,6 +140,11 @@ def settle(conn: Connection, *, now: float) -> None:
     conn.execute(update(t.outbox).where(waiting).values(state=ASLEEP, lease_fence=None, lease_until=None))
 
 
+def unknown_faxes(conn: Connection) -> int:
+    """Faxes whose result is not known."""
+    return conn.execute(select(func.count()).where(t.faxes.c.state == FaxState.UNKNOWN)).scalar_one()
+
+
 # --------------------------------------------------------------------------------------------------------- release
 
 

@@ -142,6 +142,11 @@ class Gateway:
         self.smtp_port = int(status["smtp"][0].rpartition(":")[2])
         self.http = f"http://{status['http']}"
 
+    def move_to(self, data: Path) -> None:
+        """Talk to a gateway on another data folder, which the settings name by now."""
+        self.data = data
+        self.control = Control(data)
+
     async def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
