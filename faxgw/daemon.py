@@ -19,9 +19,10 @@ from pydantic import Field
 from faxgw import __version__, metrics
 from faxgw.api.control import ControlServer, Operations
 from faxgw.delivery.mail import MailDelivery, RelaySettings
-from faxgw.dispatch import upkeep
+from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.gate import Gate
+from faxgw.dispatch.inbound import Inbound
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.dispatch.seat import Seat
@@ -38,7 +39,7 @@ from faxgw.line.ladder import describe_frame
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Section, Settings
-from faxgw.store import ledger, migrate, node, outbox, queue, seed
+from faxgw.store import ledger, migrate, node, outbox, queue, routing, seed
 from faxgw.store.directory import passwords
 from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import StoreError
@@ -53,6 +54,8 @@ DATABASE = "faxgw.db"
 """Name of the SQLite database in the data folder."""
 SMTP_GRACE = 10.0
 """Seconds that mails already begun may take at an orderly stop."""
+STATION_GRACE = 30.0
+"""Seconds that conversions and deliveries may take at an orderly stop."""
 BALLAST = "ballast"
 """Name of the ballast file in the data folder."""
 
@@ -124,6 +127,7 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._stations: list[Station[Any]] = []
         self._outbound: Outbound | None = None
+        self._inbound: Inbound | None = None
         self._line: SipLine | None = None
         self._dead_letters = 0
         self._smtp: SmtpServer | None = None
@@ -161,9 +165,10 @@ class Daemon:
         self._stack.push_async_callback(line.stop)
         self._line = line
         await upkeep.recover(seat, line)
+        await inbound.recover(seat, line)
         await upkeep.sweep_files(seat)
-        self._build_dispatch(seat, pages, line)
         watermark = Watermark(int(self._smtp_settings.message_limit))
+        self._build_dispatch(seat, pages, line, watermark)
         gate = Gate(seat, watermark)
         await self._open_doors(seat, gate, data)
         self._tasks.append(asyncio.create_task(upkeep.keep_lease(seat, lease, self.failed.set), name="lease"))
@@ -198,13 +203,16 @@ class Daemon:
         log.critical("database failed", extra={"event": "store.fatal", "why": str(error)})
         self.failed.set()
 
-    def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine) -> None:
+    def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
         worker = PageWorker(seat, pages)
         self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame)
         dispatcher = Dispatcher(seat, self._outbound, line, self._node.setups_per_second)
         mail = MailDelivery(self._relay, self._smtp_settings.hostname or socket.gethostname())
         deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())
-        self._stations = [dispatcher.calling, worker.rendering, worker.walking, deliveries.delivering]
+        self._inbound = Inbound(seat, pages, watermark, self._count_reception, describe_frame)
+        self._stations = [
+            dispatcher.calling, worker.rendering, worker.walking, self._inbound.routing, deliveries.delivering
+        ]  # fmt: skip
         for station in self._stations:
             self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
         self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
@@ -222,6 +230,8 @@ class Daemon:
         counters = Counters(session=self._count_session)
         self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
         self.smtp_addresses = await self._smtp.start()
+        if self._line is not None and self._inbound is not None:
+            self._line.take_calls(self._inbound)
 
     # ------------------------------------------------------------------------------------------------------ stop
 
@@ -231,7 +241,9 @@ class Daemon:
         if self._smtp is not None:
             await self._smtp.stop(SMTP_GRACE)
         grace = float(self._node.grace)
-        await asyncio.gather(*(station.stop(grace if station.name == "call" else 30.0) for station in self._stations))
+        calling = [station.stop(grace) for station in self._stations if station.name == "call"]
+        await asyncio.gather(*calling, *([] if self._line is None else [self._line.drain(grace)]))
+        await asyncio.gather(*(station.stop(STATION_GRACE) for station in self._stations))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -249,6 +261,16 @@ class Daemon:
         if outcome.bit_rate:
             self.metrics.negotiated_rate.labels("out").observe(outcome.bit_rate)
 
+    def _count_reception(self, trunk: str, outcome: Outcome, pages: int) -> None:
+        transport = outcome.transport or "none"
+        self.metrics.calls.labels(trunk, "in", transport, outcome.cause.value).inc()
+        if outcome.answered_at is not None:
+            self.metrics.call_duration.labels("in").observe(outcome.duration)
+        if outcome.bit_rate:
+            self.metrics.negotiated_rate.labels("in").observe(outcome.bit_rate)
+        if pages:
+            self.metrics.pages.labels("in", "ecm" if outcome.ecm else "no_ecm").inc(pages)
+
     def _count_session(self, result: str) -> None:
         self.metrics.smtp_sessions.labels(result).inc()
 
@@ -261,19 +283,23 @@ class Daemon:
         self.metrics.jobs.clear()
         for state, number in counts.items():
             self.metrics.jobs.labels("out", state).set(number)
+        for state, number in (await store.read(routing.count_by_state)).items():
+            self.metrics.jobs.labels("in", state).set(number)
         for priority, at in (await store.read(lambda conn: ledger.oldest_callable(conn, now=now))).items():
             self.metrics.queue_oldest.labels(priority).set(now - at if at else 0.0)
         oldest = await store.read(outbox.oldest_open)
         self.metrics.delivery_oldest.set(now - oldest if oldest else 0.0)
         if self._line is not None and self._outbound is not None:
-            for trunk, limit in self._line.trunks().items():
-                used = sum(1 for call in self._outbound.live.values() if call.trunk == trunk)
+            arriving = self._inbound.live.values() if self._inbound is not None else ()
+            for trunk, limit in self._line.channels.items():
+                used = sum(1 for call in (*self._outbound.live.values(), *arriving) if call.trunk == trunk)
                 self.metrics.trunk_limit.labels(trunk).set(limit)
                 self.metrics.trunk_channels.labels(trunk).set(used)
 
     def status(self) -> Mapping[str, Any]:
         """What the operator sees first."""
         live = self._outbound.live.values() if self._outbound else ()
+        arriving = self._inbound.live.values() if self._inbound else ()
         return {
             "version": __version__,
             "node": self._node.name,
@@ -281,7 +307,8 @@ class Daemon:
             "data": str(self._node.data),
             "smtp": [f"{place.host}:{place.port}" for place in self.smtp_addresses],
             "http": str(self.web_address),
-            "trunks": dict(self._line.trunks()) if self._line else {},
+            "trunks": dict(self._line.channels) if self._line else {},
+            "sip_port": self._line.port if self._line else 0,
             "health": {name: {"ok": s.ok, "detail": s.detail} for name, s in self.health.check().items()},
             "calls": [
                 {
@@ -297,6 +324,20 @@ class Daemon:
                 }
                 for call in live
             ],
+            "receptions": [
+                {
+                    "reception": call.reception,
+                    "number": call.number,
+                    "caller": call.caller,
+                    "trunk": call.trunk,
+                    "started_at": call.started_at,
+                    "pages": call.pages,
+                    "phase": call.progress.phase,
+                    "page": call.progress.page,
+                    "remote_ident": call.progress.remote_ident,
+                }
+                for call in arriving
+            ],
         }
 
 
@@ -308,14 +349,30 @@ def cross_check(settings: Settings) -> list[str]:
     named = {
         value
         for c in settings.many("customer", CustomerSection)
-        for table in (c.settings, *c.profile.values(), *(u.settings for u in c.user))
+        for table in (c.settings, *c.profile.values(), *(u.settings for u in c.user), *(n.settings for n in c.number))
         if (value := table.get("trunk"))
     }
     found += [f"there is no trunk {name}, which an account names" for name in sorted(named - set(trunks))]
+    found += _unowned(settings)
     if not trunks:
         found.append("there is no [[trunk]]: nothing can be sent")
     if not settings.many("customer", CustomerSection):
         found.append("there is no [[customer]]: nobody may send")
+    return found
+
+
+def _unowned(settings: Settings) -> list[str]:
+    """Numbers whose faxes nobody would get: calls to them would be refused."""
+    values = settings.one("settings", AccountSection).values
+    found = []
+    for customer in settings.many("customer", CustomerSection):
+        for number in customer.number:
+            profile = customer.profile.get(number.profile or "", {})
+            levels = (values, customer.settings, profile, number.own_settings)
+            if not any(level.get(key) for level in levels for key in ("deliver_to", "fallback_mailbox")):
+                found.append(
+                    f"number {number.e164} has neither deliver_to nor a fallback_mailbox: nobody gets its faxes"
+                )
     return found
 
 

@@ -131,6 +131,11 @@ class SipLine:
         """Names of the trunks, in order of preference, and the channels that calls to us leave of them."""
         return {name: trunk.settings.channels - self._arriving_on(name) for name, trunk in self._trunks.items()}
 
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Names of the trunks and all their channels, in order of preference."""
+        return {name: trunk.settings.channels for name, trunk in self._trunks.items()}
+
     def take_calls(self, inbound: InboundCalls) -> None:
         """Admit calls to us from now on; before, a trunk is told 480."""
         self._inbound = inbound

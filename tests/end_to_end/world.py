@@ -103,6 +103,7 @@ class Gateway:
         self.process: asyncio.subprocess.Process | None = None
         self.smtp_port = 0
         self.http = ""
+        self.sip_port = 0
         self._media = media
         self._changes = changes or {}
 
@@ -141,6 +142,7 @@ class Gateway:
                 await asyncio.sleep(0.1)
         self.smtp_port = int(status["smtp"][0].rpartition(":")[2])
         self.http = f"http://{status['http']}"
+        self.sip_port = int(status["sip_port"])
 
     def move_to(self, data: Path) -> None:
         """Talk to a gateway on another data folder, which the settings name by now."""
