@@ -1,7 +1,7 @@
 """One life of a gateway under the scripted line, cut off with SIGKILL at a counted step. Run by worlds, not a test.
 
 A single-threaded process that has imported everything forks one life per line of its input (JSON: config, folder,
-fatal, variant, epoch); it answers with two lines, `{"pid": …}` and `{"status": …}`, the life's wait status.
+url, fatal, variant, epoch); it answers with two lines, `{"pid": …}` and `{"status": …}`, the life's wait status.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any  # the plan of a life is JSON
 
 import faxgw.daemon
 from faxgw import logs
 from faxgw.dispatch import gate
 from faxgw.settings import load
+from faxgw.store.engine import open_store
 from tests.faults.scripted import FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
 from tests.faults.steps import Steps
 from tests.faults.variants import VARIANTS
@@ -35,6 +37,8 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon_module.PageClient = ScriptedPages
     daemon_module.MailDelivery = lambda *_: mailbox
     daemon_module.time = clock
+    daemon_module.open_store = lambda _url, *rest: open_store(plan["url"], *rest)
+    daemon_module.migrate = SimpleNamespace(upgrade=lambda _url: "a template, already migrated")
     gate_module.PasswordHasher = functools.partial(
         gate_module.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
     )

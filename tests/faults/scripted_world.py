@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # JSON
 
+from sqlalchemy import text
+
 from faxgw.store.migrate import upgrade
-from tests.faults.checker import Evidence, Violation, check
+from tests.faults.checker import Evidence, Violation, check, reader
 from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, draw_loads, fax_domain
 from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
+from tests.postgres import Server
 
 DRAIN = 60.0
 """Real seconds within which everything is over, without a kill: 2,400 fast ones."""
@@ -139,15 +141,15 @@ class ScriptedWorld:
     Args:
         folder: An empty folder, best in memory.
         zygote: Forks the lives.
-        template: A database at the newest revision.
+        url: A database of its own at the newest revision.
         variant: A broken variant, or empty.
     """
 
-    def __init__(self, folder: Path, zygote: Zygote, template: bytes, variant: str = "") -> None:
+    def __init__(self, folder: Path, zygote: Zygote, url: str, variant: str = "") -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.data.mkdir(mode=0o700)
-        (self.data / "faxgw.db").write_bytes(template)
+        self.url = url
+        self._database = reader(url)
         self._zygote = zygote
         self._variant = variant
         self._epoch = time.time()
@@ -156,10 +158,10 @@ class ScriptedWorld:
         self._log = Log(folder / "ledger")
         self.client = Client(self._log, lambda: self._port if self._up else 0, build_mail)
         self.config = folder / "faxgw.toml"
-        text = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
+        settings = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
         for policy, sender in SENDERS.items():
-            text += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
-        self.config.write_text(text)
+            settings += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
+        self.config.write_text(settings)
 
     async def live(
         self, *, fatal: int | str = 0, kill_after: float = 0.0, handed_in: asyncio.Task[None] | None = None
@@ -173,8 +175,8 @@ class ScriptedWorld:
         """
         for name in ("up", "steps"):
             (self.folder / name).unlink(missing_ok=True)
-        plan = {"config": str(self.config), "folder": str(self.folder), "variant": self._variant, "epoch": self._epoch}
-        pid = await self._zygote.fork({**plan, "fatal": fatal})
+        places = {"config": str(self.config), "folder": str(self.folder), "url": self.url}
+        pid = await self._zygote.fork({**places, "variant": self._variant, "epoch": self._epoch, "fatal": fatal})
         ended = asyncio.create_task(self._zygote.ended())
         self._up = True
         killed_by_us = False
@@ -218,8 +220,8 @@ class ScriptedWorld:
             "attempts": "SELECT count(*) FROM attempts WHERE done_at IS NULL",
             "outbox": "SELECT count(*) FROM outbox WHERE state IN ('due', 'leased')",
         }
-        with contextlib.closing(sqlite3.connect(self.data / "faxgw.db", timeout=10)) as conn:
-            return {name: conn.execute(query).fetchone()[0] for name, query in queries.items()}
+        with self._database.connect() as conn:
+            return {name: conn.execute(text(query)).scalar_one() for name, query in queries.items()}
 
     def is_over(self) -> bool:
         """Everything accepted is final, told, and no call is open."""
@@ -232,7 +234,7 @@ class ScriptedWorld:
                 ledger=Ledger.read(self.folder / "ledger"),
                 calls=far_calls(self.folder / "far-end"),
                 mails=sink_mails(self.folder / "mailbox"),
-                url=f"sqlite:///{self.data / 'faxgw.db'}",
+                url=self.url,
                 data=self.data,
             )
         )
@@ -243,14 +245,8 @@ class ScriptedWorld:
 
     def close(self) -> None:
         self._log.close()
+        self._database.dispose()
         shutil.rmtree(self.folder)
-
-
-def template_database(folder: Path) -> bytes:
-    """A database at the newest revision."""
-    path = folder / "template.db"
-    upgrade(f"sqlite:///{path}")
-    return path.read_bytes()
 
 
 class Bench:
@@ -258,16 +254,23 @@ class Bench:
 
     Args:
         root: Where worlds live.
+        server: A PostgreSQL server; None: SQLite.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, server: Server | None = None) -> None:
         self._root = root
+        self._server = server
         self._zygote = Zygote()
-        self._template = b""
+        self._template = ""
         self._serial = 0
 
     async def __aenter__(self) -> Bench:
-        self._template = await asyncio.to_thread(template_database, self._root)
+        if self._server is None:
+            self._template = str(self._root / "template.db")
+            await asyncio.to_thread(upgrade, f"sqlite:///{self._template}")
+        else:
+            self._template = self._server.create()
+            await asyncio.to_thread(upgrade, self._server.url(self._template))
         await self._zygote.__aenter__()
         return self
 
@@ -279,12 +282,18 @@ class Bench:
         """A fresh world; its folder is gone afterwards."""
         self._serial += 1
         folder = self._root / f"world-{self._serial}"
-        folder.mkdir()
-        world = ScriptedWorld(folder, self._zygote, self._template, variant)
+        (folder / "data").mkdir(mode=0o700, parents=True)
+        world = ScriptedWorld(folder, self._zygote, self._database_in(folder / "data"), variant)
         try:
             yield world
         finally:
             world.close()
+
+    def _database_in(self, data: Path) -> str:
+        if self._server is not None:
+            return self._server.url(self._server.create(self._template))
+        shutil.copy(self._template, data / "faxgw.db")
+        return f"sqlite:///{data / 'faxgw.db'}"
 
     async def run(
         self, loads: Sequence[Load], fatal: Sequence[int | str], variant: str = ""

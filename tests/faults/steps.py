@@ -68,7 +68,8 @@ class Steps:
         setattr(owner, name, counted)
 
     def rig(self) -> None:
-        """Count the durable operations of this process: files and the SQLite database."""
+        """Count the durable operations of this process: files and the database."""
+        from faxgw.store.postgres import PostgresEngine
         from faxgw.store.sqlite import SqliteEngine
 
         self.around(os, "write", before=False)
@@ -76,3 +77,4 @@ class Steps:
         self.around(os, "rename")
         self.around(os, "unlink")
         self.around(SqliteEngine, "_commit")
+        self.around(PostgresEngine, "_commit")
