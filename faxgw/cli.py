@@ -268,6 +268,30 @@ def queue(context: click.Context, final: bool, limit: int, as_json: bool) -> Non
 
 
 @main.command()
+@click.option("--all", "everything", is_flag=True, help="Calls that brought no page, too.")
+@click.option("--limit", default=50, show_default=True, help="Lines at most.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.pass_context
+def inbox(context: click.Context, everything: bool, limit: int, as_json: bool) -> None:
+    """List received faxes, newest first."""
+    found = _run(_control(context).receptions(limit=limit, everything=everything))
+    click.echo(json.dumps(list(found), indent=2) if as_json else show.inbox(found, time.time()))
+
+
+@main.command()
+@click.argument("ident")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_context
+def fetch(context: click.Context, ident: str, file: Path) -> None:
+    """Write the PDF of the received fax IDENT to FILE (- for standard output)."""
+    octets = _run(_control(context).document(ident))
+    if str(file) == "-":
+        sys.stdout.buffer.write(octets)
+    else:
+        file.write_bytes(octets)
+
+
+@main.command()
 @click.pass_context
 def status(context: click.Context) -> None:
     """Show listeners, trunks, calls in progress and counts."""
@@ -279,7 +303,7 @@ def status(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_context
 def show_(context: click.Context, ident: str, as_json: bool) -> None:
-    """Show a fax, job or message with its attempts (IDENT: an id or its beginning)."""
+    """Show a fax, job or message with its attempts, or a received fax (IDENT: an id or its beginning)."""
     found = _run(_control(context).find(ident))
     click.echo(json.dumps(found, indent=2) if as_json else show.detail(found))
 

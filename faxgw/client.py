@@ -57,6 +57,16 @@ class Control:
         """The composed pages of a fax's newest attempt."""
         return await self._octets("GET", f"/tiff/{_path(ident)}")
 
+    async def receptions(self, *, limit: int, everything: bool) -> Sequence[Mapping[str, Any]]:
+        """Received faxes, newest first; with `everything` also calls that brought no page."""
+        answer = await self._json("GET", "/receptions", {"limit": str(limit), "all": "1" if everything else "0"})
+        found: Sequence[Mapping[str, Any]] = answer["receptions"]
+        return found
+
+    async def document(self, ident: str) -> bytes:
+        """The PDF of a received fax."""
+        return await self._octets("GET", f"/document/{_path(ident)}")
+
     async def wish(self, ident: str, verb: str, who: str) -> Mapping[str, str]:
         """Cancel, hold or release; fax → what became of it."""
         answer = await self._json("POST", f"/faxes/{_path(ident)}/{verb}", {"who": who})

@@ -48,6 +48,21 @@ def table(faxes: Sequence[Mapping[str, Any]], now: float) -> str:
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(7)), row[7]]).rstrip() for row in rows)
 
 
+def inbox(receptions: Sequence[Mapping[str, Any]], now: float) -> str:
+    """One line a received fax."""
+    if not receptions:
+        return "no received faxes"
+    rows = [("RECEIVED FAX", "STATE", "FROM", "TO", "PAGES", "AGE", "")]
+    for fax in receptions:
+        sender = fax["ident"] or fax["caller"] or "unknown"
+        notes = [_words(fax["cause"])] if fax["cause"] not in ("", Cause.OK.value) else []
+        notes += ["the sender may not know"] if fax["pages"] and fax["farewell"] is False else []
+        row = (fax["id"], fax["state"], sender, fax["number"], str(fax["pages"]), _age(now - fax["started_at"]))
+        rows.append((*row, " ".join(notes)))
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(6)), row[6]]).rstrip() for row in rows)
+
+
 def status(answer: Mapping[str, Any], now: float) -> str:
     """The gateway at a glance."""
     health = ", ".join(f"{name} {'ok' if s['ok'] else 'FAULT ' + s['detail']}" for name, s in answer["health"].items())
@@ -61,6 +76,7 @@ def status(answer: Mapping[str, Any], now: float) -> str:
         f"  faxes    {', '.join(f'{count} {state}' for state, count in answer['faxes'].items()) or 'none open'}",
     ]
     lines += [f"  call     {_call(call, now)}" for call in answer["calls"]]
+    lines += [f"  receives {_arriving(call, now)}" for call in answer["receptions"]]
     return "\n".join(lines)
 
 
@@ -68,6 +84,12 @@ def _call(call: Mapping[str, Any], now: float) -> str:
     page = f", page {call['page']} of {call['pages']}" if call["page"] else ""
     ident = f", {call['remote_ident']}" if call["remote_ident"] else ""
     return f"{call['number']} on {call['trunk']}: {call['phase']}{page}{ident}, {_age(now - call['started_at'])}"
+
+
+def _arriving(call: Mapping[str, Any], now: float) -> str:
+    sender = call["remote_ident"] or call["caller"] or "unknown"
+    age = _age(now - call["started_at"])
+    return f"{call['number']} on {call['trunk']} from {sender}: {call['phase']}, {call['pages']} pages kept, {age}"
 
 
 def final(found: Mapping[str, Any]) -> bool | None:
@@ -97,8 +119,8 @@ def progress(found: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], now: 
 
 
 def detail(found: Mapping[str, Any]) -> str:
-    """A fax, job or message for people."""
-    lines = []
+    """A fax, job, message or received fax for people."""
+    lines = _reception(found) if found.get("reception") else []
     if message := found["message"]:
         lines.append(f"message {message['id']}  {message['state']}, received {_when(message['received_at'])}")
         lines.append(f"  from {message['login'] or message['sender']}  subject {message['subject']!r}")
@@ -112,6 +134,31 @@ def detail(found: Mapping[str, Any]) -> str:
         lines += [f"  {fax['reason'] or _words(fax['cause'])}"] if fax["cause"] else []
         lines += [f"  {_attempt(a)}" for a in fax["attempts"]]
     return "\n".join(lines)
+
+
+def _reception(found: Mapping[str, Any]) -> list[str]:
+    fax = found["reception"]
+    outcome = fax["outcome"] or {}
+    lines = [f"received fax {fax['id']}  from {fax['ident'] or fax['caller'] or 'unknown'}: {fax['state'].upper()}"]
+    lines.append(
+        f"  to {fax['number']} on {fax['trunk']}, call from {_when(fax['started_at'])} to {_when(fax['ended_at'])}"
+    )
+    rate = f", {outcome['bit_rate']} bit/s" if outcome.get("bit_rate") else ""
+    lines.append(f"  {outcome.get('transport') or 'no media'}{rate}{' ECM' if outcome.get('ecm') else ''}")
+    lines += (
+        [f"  {_words(fax['cause'])} {outcome.get('detail', '')}".rstrip()] if fax["cause"] not in ("", "ok") else []
+    )
+    lines += ["  the last confirmation was not followed by a goodbye: the sender may not know"] * (
+        fax["farewell"] is False and fax["pages"] > 0
+    )
+    for page in found["pages"]:
+        noise = f", {page['bad_rows']} bad rows" if page["bad_rows"] else ""
+        doubt = "" if page["confirmed"] else ", not confirmed to the sender"
+        lines.append(f"  page {page['page']}: {page['width']} x {page['rows']}, {page['size']} octets{noise}{doubt}")
+    for item in found["deliveries"]:
+        told = f" ({item['detail']})" if item["detail"] else ""
+        lines.append(f"  to {item['target']}: {item['state']}, {item['tries']} tries{told}")
+    return lines
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:
@@ -132,6 +179,9 @@ def trace(found: Mapping[str, Any]) -> str:
     for event in found["events"]:
         data = " ".join(f"{k}={v}" for k, v in event["data"].items())
         lines.append(f"  {_when(event['at'])}  {event['entity'][:20]:20}  {event['what']:22} {event['who']}  {data}")
+    if found.get("reception"):
+        lines += ["", "call"]
+        lines += [f"  {at:8.3f}  {way}  {words}" for at, way, _octets, words in found["reception"]["trace"] or []]
     for fax in found["faxes"]:
         for attempt in fax["attempts"]:
             lines += ["", f"call {attempt['id']} to {attempt['number']} on {attempt['trunk']}"]

@@ -17,6 +17,7 @@ from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
+from faxgw.api.received import ReceivedFaxes
 from faxgw.api.restored import RestoredRoutes
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import Wish
@@ -90,6 +91,7 @@ class ControlServer:
                 web.get("/find/{ident}", self._find),
                 web.get("/tiff/{ident}", self._tiff),
                 web.post("/send", self._send),
+                *ReceivedFaxes(self._do.store, self._do.files).routes(),
                 web.post("/faxes/{ident}/{verb:cancel|hold|release}", self._wish),
                 *RestoredRoutes(self._do).routes(),
             ]

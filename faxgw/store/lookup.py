@@ -9,6 +9,7 @@ from typing import Any  # rows as plain JSON
 from sqlalchemy import Column, Connection, RowMapping, select
 
 from faxgw.fax.errors import Refused
+from faxgw.store import routing
 from faxgw.store import schema as t
 from faxgw.store.journal import of_entity
 from faxgw.store.reports import page_counts
@@ -20,7 +21,7 @@ MIN_BEGINNING = 6
 
 
 def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
-    """Everything known of a fax, job, message or attempt; None when there is no such thing.
+    """Everything known of a fax, job, message, attempt or received fax; None when there is no such thing.
 
     Args:
         conn: The unit's connection.
@@ -31,7 +32,9 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
     """
     job, message = _resolve(conn, ident)
     if job is None and message is None:
-        return None
+        reception = reception_id(conn, ident)
+        nothing: dict[str, Any] = {"message": None, "job": None, "faxes": []}
+        return None if reception is None else {**nothing, **routing.detail(conn, reception)}
     found: dict[str, Any] = {"message": message and _message(conn, message), "job": None, "faxes": [], "events": []}
     if job is not None:
         row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).mappings().one()
@@ -96,6 +99,15 @@ def _fax(conn: Connection, row: RowMapping) -> Mapping[str, Any]:
         .order_by(t.attempts.c.planned_at)
     ).mappings()
     return {**row, "pages_confirmed": confirmed, "doubtful_page": doubtful, "attempts": [dict(c) for c in calls]}
+
+
+def reception_id(conn: Connection, ident: str) -> str | None:
+    """The received fax that an id, or the beginning of one, means.
+
+    Raises:
+        Refused: If several do.
+    """
+    return _one(conn, t.receptions.c.id, ident.lower())
 
 
 def fax_ids(conn: Connection, ident: str) -> Sequence[str]:
