@@ -235,16 +235,17 @@ def test_the_far_end_refuses_t38() -> None:
 
 
 def test_we_are_called_and_switch_to_t38() -> None:
-    """The called side re-INVITEs with a CSeq of its own."""
+    """The called side re-INVITEs with a CSeq of its own, and is the first to say BYE."""
     replay = Replay(load("receiving-gateway-switches"))
-    assert replay.run()[:3] == ["IncomingCall", "Acknowledged", "ReofferAnswered"]
-    assert replay.compared[:5] == ["100 INVITE", "180 INVITE", "200 INVITE", "INVITE", "ACK"]
+    assert replay.run() == ["IncomingCall", "Acknowledged", "ReofferAnswered", "Ended"]
+    assert replay.compared == ["100 INVITE", "200 INVITE", "INVITE", "ACK", "BYE"]
+    assert [ended.by for ended in replay.of(Ended)] == [By.LOCAL]
 
 
 def test_we_are_called_and_the_far_end_switches_to_t38() -> None:
     replay = Replay(load("receiving-far-end-switches"))
-    assert replay.run()[:3] == ["IncomingCall", "Acknowledged", "Reoffered"]
-    assert replay.compared[:4] == ["100 INVITE", "180 INVITE", "200 INVITE", "200 INVITE"]
+    assert replay.run() == ["IncomingCall", "Acknowledged", "Reoffered", "Reoffered", "Ended"]
+    assert replay.compared == ["100 INVITE", "180 INVITE", "200 INVITE", "200 INVITE", "200 INVITE", "200 BYE"]
 
 
 @pytest.mark.parametrize(
