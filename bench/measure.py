@@ -55,6 +55,17 @@ def rss_of(pid: int) -> float:
         return 0.0
 
 
+def pss_of(pid: int) -> float:
+    """MB of memory of a process, what it shares with others divided among them; 0 when it is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1000
+    except OSError:
+        pass
+    return 0.0
+
+
 def descendants(pid: int) -> list[int]:
     """A process and everything beneath it."""
     found, todo = [], [pid]
