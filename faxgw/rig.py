@@ -34,7 +34,7 @@ France keeps the range for fiction."""
 FIRST_PAGES = NUMBERS + "00"
 """A number whose machine receives well."""
 CALLER = "+33199000099"
-"""The demo's own number."""
+"""The demo's own number: it calls from it and receives on it."""
 READY_WITHIN = 20.0
 """Seconds the simulator may take to start."""
 STOP_WITHIN = 10.0
@@ -68,7 +68,7 @@ sender = "fax@{domain}"
 organisation = "faxgw demo"
 
 [sip]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{listen}"
 media_ports = "{media}"
 
 [[trunk]]
@@ -89,6 +89,11 @@ id = "demo"
 name = "Demo"
 domains = ["{domain}"]
 addresses = ["{sender}", "@example.org"]
+
+[[customer.number]]
+e164 = "{caller}"
+deliver_to = ["{sender}"]
+csid = "+33 1 99 00 00 99"
 """
 
 
@@ -208,6 +213,7 @@ async def running(
     *,
     smtp: int = 0,
     http: int = 0,
+    sip: int = 0,
     level: str = "WARNING",
     values: Mapping[str, object] | None = None,
     simulator_options: Sequence[str] = (),
@@ -219,6 +225,7 @@ async def running(
         folder: Made if it does not exist.
         smtp: Port for mail; 0: a free one.
         http: Port for HTTP; 0: a free one.
+        sip: Port for SIP; 0: a free one.
         level: Log level of the gateway.
         values: Settings of the system level that differ.
         simulator_options: For the simulator's command line.
@@ -237,6 +244,7 @@ async def running(
             level=level,
             smtp=smtp,
             http=http,
+            listen=sip,
             relay=mailbox.port,
             domain=DOMAIN,
             sip=simulator.port,
