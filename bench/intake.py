@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import cpu_of, descendants, end, finish, median, percentile, pss_of, say, workplace
+from bench.measure import command_of, cpu_of, descendants, end, finish, median, percentile, pss_of, say, workplace
 
 MAILS = 5_000
 CONNECTIONS = 50
@@ -237,10 +237,10 @@ async def one(way: str, mails: int) -> dict[str, float]:
             found = await burst(process.pid, port, mails)
             kept = await asyncio.to_thread(count_files, folder / ("spool" if way == "faxgw" else "queue/hold"))
         finally:
-            master = folder / "queue" / "pid" / "master.pid"
-            if master.exists():  # `start-fg` leaves it behind when it is ended itself
-                os.kill(int(master.read_text()), signal.SIGTERM)
-                await asyncio.wait_for(process.wait(), 30)
+            for pid in descendants(process.pid):  # `postfix start-fg` would leave its master behind
+                if "sbin/master" in command_of(pid):
+                    os.kill(pid, signal.SIGTERM)
+                    await asyncio.wait_for(process.wait(), 30)
             await end(process)
     if kept < mails:
         raise SystemExit(f"{way}: {kept} of {mails} mails are on the disk")
