@@ -41,23 +41,35 @@ from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Section, Settings
 from faxgw.store import ledger, migrate, node, outbox, queue, routing, seed
 from faxgw.store.directory import passwords
-from faxgw.store.engine import Store, open_store
+from faxgw.store.engine import Leadership, Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files
+from faxgw.store.location import DatabaseSection
 from faxgw.store.seed import AccountSection, CustomerSection
 from faxgw.store.space import Ballast, Watermark
 from faxgw.webserver import Health, PartState, WebServer, WebSettings
 
 log = logging.getLogger(__name__)
 
-DATABASE = "faxgw.db"
-"""Name of the SQLite database in the data folder."""
 SMTP_GRACE = 10.0
 """Seconds that mails already begun may take at an orderly stop."""
 STATION_GRACE = 30.0
 """Seconds that conversions and deliveries may take at an orderly stop."""
 BALLAST = "ballast"
 """Name of the ballast file in the data folder."""
+
+
+ALONE = (
+    "The database is in use by another gateway ({}). Several gateways need a store of documents that they share, "
+    "which this release does not have."
+)
+"""Why a second node does not start: it would not find the first one's documents."""
+
+
+class StartFailed(FaxError):
+    """The gateway could not start; the text names the reason."""
+
+    default_temporary = False
 
 
 class NodeSettings(Section):
@@ -86,6 +98,7 @@ class PagesSection(Section):
 
 SECTIONS: Mapping[str, type[Section] | Many] = {
     "node": NodeSettings,
+    "database": DatabaseSection,
     "log": LogSettings,
     "smtp": SmtpSettings,
     "http": WebSettings,
@@ -108,6 +121,8 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         self._node = settings.one("node", NodeSettings)
+        self._database = settings.one("database", DatabaseSection)
+        self._lead: Leadership | None = None
         self._customers = settings.many("customer", CustomerSection)
         self._account = settings.one("settings", AccountSection)
         self._smtp_settings = settings.one("smtp", SmtpSettings)
@@ -178,7 +193,7 @@ class Daemon:
         log.info("gateway runs", extra={"event": "gateway.started", "version": __version__, "node": seat.node})
 
     async def _open_store(self, data: Path) -> tuple[Seat, node.Lease]:
-        url = f"sqlite:///{data / DATABASE}"
+        url = self._database.location(data)
         migrated = await asyncio.to_thread(migrate.upgrade, url)
         log.info("database ready", extra={"event": "store.migrated", "what": str(migrated)})
         ballast = Ballast(data / BALLAST, int(self._node.ballast))
@@ -187,7 +202,10 @@ class Daemon:
         self._stack.push_async_callback(store.close)
         await asyncio.to_thread(ballast.restore, int(self._smtp_settings.message_limit))
         name = self._node.name
+        if others := await store.run(lambda conn: node.living(conn, name)):
+            raise StartFailed(f"nodes {', '.join(others)} are alive", public=ALONE.format(", ".join(others)))
         lease = await store.run(lambda conn: node.register(conn, name, time.time()))
+        self._lead = await self._stack.enter_async_context(store.lead("dispatcher"))
         files = Files(data, name, lease.incarnation)
         await files.start()
         self._stack.push_async_callback(files.close)
@@ -206,7 +224,11 @@ class Daemon:
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
         worker = PageWorker(seat, pages)
         self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame)
-        dispatcher = Dispatcher(seat, self._outbound, line, self._node.setups_per_second)
+        lead = self._lead
+        dispatcher = Dispatcher(
+            seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held
+        )
+        self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
         mail = MailDelivery(self._relay, self._smtp_settings.hostname or socket.gethostname())
         deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())
         self._inbound = Inbound(seat, pages, watermark, self._count_reception, describe_frame)
@@ -232,6 +254,14 @@ class Daemon:
         self.smtp_addresses = await self._smtp.start()
         if self._line is not None and self._inbound is not None:
             self._line.take_calls(self._inbound)
+
+    async def _follow_lead(self, dispatcher: Dispatcher) -> None:
+        """Look at the waiting faxes at once whenever this node becomes the dispatcher of all nodes."""
+        lead = self._lead
+        while lead is not None:
+            await lead.gained()
+            dispatcher.calling.wake()
+            await lead.lost()
 
     # ------------------------------------------------------------------------------------------------------ stop
 
@@ -374,9 +404,3 @@ def _unowned(settings: Settings) -> list[str]:
                     f"number {number.e164} has neither deliver_to nor a fallback_mailbox: nobody gets its faxes"
                 )
     return found
-
-
-class StartFailed(FaxError):
-    """The gateway could not start; the text names the reason."""
-
-    default_temporary = False

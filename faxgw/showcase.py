@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
+from PIL import Image, ImageDraw
 
 from faxgw import logs, rig
 from faxgw.daemon import Daemon
@@ -18,7 +19,10 @@ from faxgw.demo import MailboxSink
 
 SMTP_PORT = 2525
 HTTP_PORT = 8025
+SIP_PORT = 5062
 """Ports that the demo likes to have; a free one is taken where they are in use."""
+SAMPLE = "sample.tif"
+"""A page to send to the gateway."""
 
 
 async def run_demo(folder: Path) -> int:
@@ -37,9 +41,11 @@ async def run_demo(folder: Path) -> int:
         daemon.web.mount(_pages(folder, machines))
 
     machines = await rig.machines()
-    smtp, http = _free(SMTP_PORT), _free(HTTP_PORT)
-    async with rig.running(folder, smtp=smtp, http=http, level="INFO", prepare=prepare) as gateway:
-        sys.stdout.write(screen(gateway.smtp_port, str(gateway.daemon.web_address), folder, machines))
+    smtp, http = _free(SMTP_PORT, socket.SOCK_STREAM), _free(HTTP_PORT, socket.SOCK_STREAM)
+    sip = _free(SIP_PORT, socket.SOCK_DGRAM)
+    async with rig.running(folder, smtp=smtp, http=http, sip=sip, level="INFO", prepare=prepare) as gateway:
+        await asyncio.to_thread(_draw_sample, folder / SAMPLE)
+        sys.stdout.write(screen(gateway.smtp_port, str(gateway.daemon.web_address), sip, folder, machines))
         sys.stdout.flush()
         waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.daemon.failed)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -49,19 +55,32 @@ async def run_demo(folder: Path) -> int:
         return 1 if gateway.daemon.failed.is_set() else 0
 
 
-def _free(port: int) -> int:
+def _draw_sample(path: Path) -> None:
+    page = Image.new("1", (1728, 1143), 1)
+    ImageDraw.Draw(page).text((120, 120), "A fax for you.", fill=0, font_size=90)
+    page.save(path, "TIFF", compression="group4", dpi=(204, 98))
+
+
+def _free(port: int, kind: socket.SocketKind) -> int:
     """The port, or 0 where somebody has it."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET, kind) as probe:
         try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
         except OSError:
             return 0
     return port
 
 
-def screen(smtp: int, http: str, folder: Path, machines: Sequence[tuple[str, str]]) -> str:
+def screen(smtp: int, http: str, sip: int, folder: Path, machines: Sequence[tuple[str, str]]) -> str:
     """What a newcomer reads."""
+    machine = f"--call sip:{rig.CALLER}@127.0.0.1:{sip} --file {folder / SAMPLE} --received {folder / 'calls'}"
+    called = f"""
+Receive one: a simulated machine calls {rig.CALLER}; the fax comes as a PDF to the mailbox.
+
+    .venv/bin/faxgw simulator {machine}
+"""
     numbers = "\n".join(f"    {number}  {text}" for number, text in machines)
     return f"""
 faxgw runs. Everything is on this machine; nothing leaves it.
@@ -78,6 +97,7 @@ See what happens:
     http://{http}/           what the far end received, and your status mails
     .venv/bin/faxgw --data {folder / "data"} queue --all
 
+{called if sip else ""}
 Other numbers to try (each is a fax machine with a habit):
 
 {numbers}

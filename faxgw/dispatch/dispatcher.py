@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from faxgw.dispatch.outbound import Outbound
@@ -83,11 +83,18 @@ class Dispatcher:
         outbound: Carries out one call.
         line: For its trunks and their channels.
         setups_per_second: Pace of new calls.
+        leads: Whether this node is the dispatcher of all nodes now; it calls only while it is.
     """
 
     def __init__(
-        self, seat: Seat, outbound: Outbound, line: Line, setups_per_second: float = SETUPS_PER_SECOND
+        self,
+        seat: Seat,
+        outbound: Outbound,
+        line: Line,
+        setups_per_second: float = SETUPS_PER_SECOND,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._leads = leads
         self._seat = seat
         self._outbound = outbound
         self._line = line
@@ -108,6 +115,8 @@ class Dispatcher:
         )
 
     async def _take(self, limit: int) -> Sequence[Candidate]:
+        if not self._leads():
+            return ()
         now = self._seat.clock()
         self._rest_until = {fax: until for fax, until in self._rest_until.items() if until > now}
         waiting = await self._seat.store.read(

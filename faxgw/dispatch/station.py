@@ -55,6 +55,10 @@ class Station(Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
+    def wake(self) -> None:
+        """Look again now."""
+        self._wake.set()
+
     @property
     def busy(self) -> int:
         """Items in work."""

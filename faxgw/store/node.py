@@ -104,6 +104,12 @@ def expire(conn: Connection) -> Sequence[str]:
     return list(conn.execute(update(nodes).where(over).values(fence=-nodes.c.fence).returning(nodes.c.name)).scalars())
 
 
+def living(conn: Connection, node: str) -> Sequence[str]:
+    """Unit of work: void leases that have run out; return the other nodes whose leases hold."""
+    expire(conn)
+    return list(conn.execute(select(nodes.c.name).where(nodes.c.fence > 0, nodes.c.name != node)).scalars())
+
+
 def voided(fence: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that a row's fence (NULL: never worked on) is no living incarnation's."""
     return or_(fence.is_(None), fence.not_in(select(nodes.c.fence).where(nodes.c.fence > 0)))
