@@ -26,12 +26,14 @@ from tests.faults.ledger import Load, draw_loads
 from tests.faults.real_world import SUFFIXES as REAL_SUFFIXES
 from tests.faults.real_world import real_world
 from tests.faults.scripted import SUFFIXES
-from tests.faults.scripted_world import Bench
-from tests.faults.variants import LOADS, VARIANTS
+from tests.faults.scripted_world import LOADS_PER_LIFE, Bench
+from tests.faults.variants import CALLERS, LOADS, VARIANTS
 from tests.postgres import server as postgres_server
 
 KILLS_PER_WORLD = 10
 """Kills before a world is drained and checked."""
+CALLERS_PER_LIFE = 3
+"""Calls to us in each life with the scripted line."""
 REAL_LOADS_PER_WORLD = 12
 REAL_LONGEST = 25.0
 """Seconds after its start in which a real gateway is killed: a call takes 20 to 40."""
@@ -80,9 +82,13 @@ class LongForm:
     Args:
         random_: Of all choices.
         root: Where worlds live.
+        direction: `out`, `in` or `both`.
     """
 
-    def __init__(self, random_: random.Random, root: Path) -> None:
+    def __init__(self, random_: random.Random, root: Path, direction: str) -> None:
+        self._loads = 0 if direction == "in" else LOADS_PER_LIFE
+        self._swept = () if direction == "in" else SWEPT
+        self._callers = 0 if direction == "out" else CALLERS_PER_LIFE
         self.tally = Tally()
         self._random = random_
         self.root = root
@@ -91,7 +97,9 @@ class LongForm:
         """Kills at random times under load."""
         while self.tally.points["random"] < kills:
             count = min(KILLS_PER_WORLD, kills - self.tally.points["random"])
-            ends, violations = await bench.run_random(SUFFIXES, count, self._random)
+            ends, violations = await bench.run_random(
+                SUFFIXES, count, self._random, loads=self._loads, callers=self._callers
+            )
             killed = sum(end.killed for end in ends)
             self.tally.kills += killed
             self.tally.points["random"] += killed
@@ -101,7 +109,7 @@ class LongForm:
         """Death at every counted step (or every so many-th), until a life sees everything through."""
         step, through = 1, False
         while not through:
-            ends, violations = await bench.run(SWEPT, (step,))
+            ends, violations = await bench.run(self._swept, (step,), callers=self._callers)
             through = not ends[0].killed
             self.tally.kills += sum(end.killed for end in ends)
             self.tally.points.update(end.fatal for end in ends if end.killed)
@@ -113,7 +121,7 @@ class LongForm:
         """A second and a third death while recovery is at work."""
         for number in range(count):
             steps = (self._random.randint(60, 400), *(self._random.randint(1, RECOVERY_STEPS) for _ in range(2)))
-            ends, violations = await bench.run(SWEPT, steps)
+            ends, violations = await bench.run(self._swept, steps, callers=self._callers)
             self.tally.kills += sum(end.killed for end in ends)
             self.tally.points.update(f"{end.fatal} in recovery" for end in ends[1:] if end.killed)
             self.tally.add(f"recovery {number + 1}, steps {steps}", violations)
@@ -121,7 +129,7 @@ class LongForm:
     async def variants(self, bench: Bench) -> None:
         """Every broken variant has to be caught."""
         for name, variant in VARIANTS.items():
-            ends, violations = await bench.run(LOADS, (variant.fatal,) if variant.fatal else (), name)
+            ends, violations = await bench.run(LOADS, (variant.fatal,) if variant.fatal else (), name, CALLERS)
             caught = [violation for violation in violations if violation.rule in variant.rules]
             if caught and (ends[0].killed or not variant.fatal):
                 self.tally.variants[name] = str(caught[0])
@@ -175,7 +183,7 @@ def main() -> int:
     started = time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as root:
-        form = LongForm(random.Random(options.seed), Path(root))
+        form = LongForm(random.Random(options.seed), Path(root), options.direction)
         asyncio.run(_run(form, options))
     tally = form.tally
     result: Mapping[str, object] = {
@@ -231,7 +239,12 @@ def _parser() -> argparse.ArgumentParser:
         default="sqlite",
         help="postgresql: with the scripted line; a server of Debian's packages is started",
     )
-    parser.add_argument("--direction", choices=["out"], default="out")
+    parser.add_argument(
+        "--direction",
+        choices=["out", "in", "both"],
+        default="both",
+        help="which way faxes go in random kills and in the sweep",
+    )
     parser.add_argument("--sweep", type=int, default=0, metavar="STRIDE",
                         help="scripted: die at every counted step (1), or every so many-th")  # fmt: skip
     parser.add_argument("--recoveries", type=int, default=0, help="scripted: so many double kills during recovery")

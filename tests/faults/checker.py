@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,8 +106,8 @@ class Evidence:
     data: Path
     """The gateway's data folder."""
     confirmed_to_callers: Sequence[InboundPage] = ()
-    delivered_pages: Iterable[str] = ()
-    """SHA-256 of the pixels of every received page that was delivered or is retained."""
+    delivered_faxes: Sequence[Sequence[str]] = ()
+    """SHA-256 of each page of each received fax that was delivered, in order."""
     matched_by_time: bool = False
     """The far end notes no Call-ID: its calls are found by number and time."""
 
@@ -134,6 +134,7 @@ class _Book:
     attempts: dict[str, Row[Any]] = field(default_factory=dict)
     parts: list[Row[Any]] = field(default_factory=list)
     outbox: list[Row[Any]] = field(default_factory=list)
+    receptions: list[Row[Any]] = field(default_factory=list)
     events: list[Row[Any]] = field(default_factory=list)
     objects: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Key → SHA-256 and size of every object that a row names."""
@@ -161,7 +162,7 @@ def check(evidence: Evidence) -> list[Violation]:
         *_sightings(evidence, book),
         *_calls(evidence, book),
         *_doubts(evidence, book),
-        *_inbound(evidence),
+        *_inbound(evidence, book),
         *_sound(evidence.url),
         *_objects(evidence, book),
         *_claims(evidence, book),
@@ -178,11 +179,12 @@ def _read(conn: Connection) -> _Book:
     book.faxes = {row.id: row for row in conn.execute(select(t.faxes))}
     book.attempts = {row.id: row for row in conn.execute(select(t.attempts))}
     book.parts = list(conn.execute(select(t.attempt_faxes)))
+    book.receptions = list(conn.execute(select(t.receptions)))
     book.outbox = list(conn.execute(select(t.outbox)))
     book.events = list(conn.execute(select(t.events).order_by(t.events.c.serial)))
     for table in t.metadata.sorted_tables:
         names = set(table.c.keys())
-        for prefix in ("", "file_", "body_", "tiff_"):
+        for prefix in ("", "file_", "body_", "tiff_", "document_"):
             columns = [f"{prefix}{part}" for part in ("key", "sha256", "size")]
             if names.issuperset(columns):
                 key, sha256, size = (table.c[name] for name in columns)
@@ -293,11 +295,23 @@ def _doubts(evidence: Evidence, book: _Book) -> Iterator[Violation]:
 # ------------------------------------------------------------------------------------------------------------- I4
 
 
-def _inbound(evidence: Evidence) -> Iterator[Violation]:
-    kept = set(evidence.delivered_pages)
+def _inbound(evidence: Evidence, book: _Book) -> Iterator[Violation]:
+    pages = {page.sha256: page for page in evidence.confirmed_to_callers}
+    kept = {sha256 for fax in evidence.delivered_faxes for sha256 in fax}
     for page in evidence.confirmed_to_callers:
         if page.sha256 not in kept:
             yield Violation("I4", f"page {page.page} of call {page.call} was confirmed and is gone")
+    for number, fax in enumerate(evidence.delivered_faxes, 1):
+        known = [pages[sha256] for sha256 in fax if sha256 in pages]
+        if len({page.call for page in known}) > 1 or [page.page for page in known] != list(range(1, len(known) + 1)):
+            yield Violation("I4", f"delivered fax {number} holds {[(page.call, page.page) for page in known]}")
+        if len(fax) > len(known) + 1:  # one page may be kept whose MCF was lost with us
+            yield Violation("I4", f"delivered fax {number} has {len(fax)} pages; {len(known)} were confirmed")
+    for reception in book.receptions:
+        if reception.state not in ("delivered", "empty"):
+            yield Violation("I4", f"reception {reception.id} is {reception.state} after the drain")
+        if reception.state == "empty" and reception.pages:
+            yield Violation("I4", f"reception {reception.id} is empty with {reception.pages} pages")
 
 
 # ------------------------------------------------------------------------------------------------------- I5 and I6

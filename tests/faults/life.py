@@ -1,7 +1,8 @@
 """One life of a gateway under the scripted line, cut off with SIGKILL at a counted step. Run by worlds, not a test.
 
 A single-threaded process that has imported everything forks one life per line of its input (JSON: config, folder,
-url, fatal, variant, epoch); it answers with two lines, `{"pid": …}` and `{"status": …}`, the life's wait status.
+url, fatal, variant, epoch, callers, seed); it answers with two lines, `{"pid": …}` and `{"status": …}`, the
+life's wait status.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any  # the plan of a life is JSON
 
 import faxgw.daemon
 from faxgw import logs
-from faxgw.dispatch import gate
+from faxgw.dispatch import gate, inbound
 from faxgw.settings import load
 from faxgw.store.engine import open_store
-from tests.faults.scripted import FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
+from tests.faults.scripted import SPEED, FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
+from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
 from tests.faults.variants import VARIANTS
 
@@ -31,14 +33,17 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon_module: Any = faxgw.daemon
     gate_module: Any = gate
     folder, clock = Path(plan["folder"]), FastClock(plan["epoch"])
-    line = ScriptedLine(FarEnd(folder / "far-end", clock), steps)
-    mailbox = ScriptedMailbox(folder / "mailbox", steps)
+    callers = Callers(folder / "callers", steps, plan["callers"], plan["seed"])
+    line = ScriptedLine(FarEnd(folder / "far-end", clock), steps, callers)
+    mailbox = ScriptedMailbox(folder / "mailbox", folder / "received", steps)
     daemon_module.SipLine = lambda *_, **__: line
     daemon_module.PageClient = ScriptedPages
     daemon_module.MailDelivery = lambda *_: mailbox
     daemon_module.time = clock
     daemon_module.open_store = lambda _url, *rest: open_store(plan["url"], *rest)
     daemon_module.migrate = SimpleNamespace(upgrade=lambda _url: "a template, already migrated")
+    for name in ("BUDGET", "ADMIT_WITHIN"):  # real seconds: the machine is no faster than usual
+        setattr(inbound, name, getattr(inbound, name) * SPEED)
     gate_module.PasswordHasher = functools.partial(
         gate_module.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
     )
@@ -59,12 +64,20 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon = faxgw.daemon.Daemon(settings)
     await daemon.start()
     (folder / "up").write_text(str(daemon.smtp_port))
+    called = asyncio.create_task(_note_calls(callers, folder / "called"))
     ends = [asyncio.create_task(stop.wait()), asyncio.create_task(daemon.failed.wait())]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for end in ends:
         end.cancel()
     assert not daemon.failed.is_set()
     await daemon.stop()
+    await called
+
+
+async def _note_calls(callers: Callers, path: Path) -> None:
+    """Say when the last call to us of this life is over."""
+    await callers.over()
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def child(plan: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import secrets
 import selectors
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -28,11 +28,12 @@ from typing import Any  # the selector's and the daemon's arguments, JSON
 from faxgw.delivery.mail import MailDelivery
 from faxgw.document import types as pages
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, DeliveryResult, Parcel
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, DeliveryResult, InboundCalls, Parcel
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
 from faxgw.formats.status_mail import refused_letter, status_letter
 from tests.faults.checker import FarCall, Sighting, SinkMail
 from tests.faults.ledger import Load, Log, load_of, mail_of, read_log
+from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
 
 SPEED = 40.0
@@ -143,16 +144,21 @@ def far_calls(path: Path) -> list[FarCall]:
 
 
 class ScriptedLine:
-    """The Line port towards `FarEnd`.
+    """The Line port towards `FarEnd`, and calls to us from `Callers`.
 
     Args:
         far: The far end.
         steps: Where physical steps are counted.
+        callers: Who calls us.
     """
 
-    def __init__(self, far: FarEnd, steps: Steps) -> None:
+    port = 0
+
+    def __init__(self, far: FarEnd, steps: Steps, callers: Callers) -> None:
         self.far = far
         self.steps = steps
+        self.callers = callers
+        self.channels = self.trunks()
         self._hung_up: dict[str, asyncio.Event] = {}
 
     async def start(self) -> None:
@@ -168,6 +174,12 @@ class ScriptedLine:
 
     def trunks(self) -> Mapping[str, int]:
         return {"far-end": CHANNELS}
+
+    def take_calls(self, inbound: InboundCalls) -> None:
+        self.callers.begin(inbound)
+
+    async def drain(self, grace: float) -> None:
+        await self.callers.drain(grace)
 
     async def hangup(self, attempt: str) -> None:
         if attempt in self._hung_up:
@@ -285,6 +297,10 @@ class ScriptedPages:
         composed = json.dumps({**body, "marked": list(options.marked)}).encode()
         return pages.Composed(_memory(composed), (), pages.Resolution.FINE)
 
+    async def pdf(self, descriptors: Sequence[int], *_: object, **__: object) -> pages.PdfMade:
+        contents = [os.pread(fd, 65536, 0).hex() for fd in descriptors]
+        return pages.PdfMade(_memory(json.dumps(contents).encode()), ())
+
 
 def _memory(content: bytes) -> int:
     fd = os.memfd_create("scripted")
@@ -297,17 +313,26 @@ class ScriptedMailbox:
     """A relay that never fails and keeps what it took.
 
     Args:
-        path: Its log.
+        path: Its log of reports.
+        received: Its log of received faxes.
         steps: Where deliveries are counted.
     """
 
     kinds = MailDelivery.kinds
 
-    def __init__(self, path: Path, steps: Steps) -> None:
+    def __init__(self, path: Path, received: Path, steps: Steps) -> None:
         self._log = Log(path)
+        self._received = Log(received)
         self._steps = steps
 
     async def deliver(self, parcel: Parcel) -> DeliveryResult:
+        if parcel.kind == "received_mail":
+            (enclosed,) = parcel.enclosures
+            contents = json.loads(os.pread(enclosed.descriptor, enclosed.size, 0))
+            self._steps.step("before delivery of a fax")
+            self._received.write(item=parcel.item, to=parcel.target, pages=contents)
+            self._steps.step("after delivery of a fax")
+            return DeliveryResult(True)
         if parcel.kind == "refused_mail":
             letter = refused_letter(refused_from_payload(parcel.payload), "Fax")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from faxgw.store.migrate import upgrade
 from tests.faults.checker import Evidence, Violation, check, reader
 from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, draw_loads, fax_domain
 from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
+from tests.faults.scripted_callers import OUR_NUMBER, OWNER, confirmed_pages, delivered_faxes
 from tests.postgres import Server
 
 DRAIN = 60.0
@@ -86,6 +88,11 @@ name = "{policy}"
 domains = ["{domain}"]
 addresses = ["{sender}"]
 settings = {{ in_doubt = "{policy}" }}
+"""
+NUMBER = """
+[[customer.number]]
+e164 = "{number}"
+deliver_to = ["{owner}"]
 """
 
 
@@ -155,16 +162,23 @@ class ScriptedWorld:
         self._epoch = time.time()
         self._port = _free_port()
         self._up = False
+        self._lives = 0
         self._log = Log(folder / "ledger")
         self.client = Client(self._log, lambda: self._port if self._up else 0, build_mail)
         self.config = folder / "faxgw.toml"
         settings = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
         for policy, sender in SENDERS.items():
             settings += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
+        settings += NUMBER.format(number=OUR_NUMBER, owner=OWNER)
         self.config.write_text(settings)
 
     async def live(
-        self, *, fatal: int | str = 0, kill_after: float = 0.0, handed_in: asyncio.Task[None] | None = None
+        self,
+        *,
+        fatal: int | str = 0,
+        kill_after: float = 0.0,
+        handed_in: asyncio.Task[None] | None = None,
+        callers: int = 0,
     ) -> End:
         """One life: until its fatal step, until it is killed from outside, or until everything is over.
 
@@ -172,11 +186,14 @@ class ScriptedWorld:
             fatal: The step to die at, see Steps; 0: none.
             kill_after: Real seconds after which it is killed; 0: never.
             handed_in: The clients; nothing is over before they are done.
+            callers: Calls to us in this life.
         """
-        for name in ("up", "steps"):
+        for name in ("up", "called", "steps"):
             (self.folder / name).unlink(missing_ok=True)
         places = {"config": str(self.config), "folder": str(self.folder), "url": self.url}
-        pid = await self._zygote.fork({**places, "variant": self._variant, "epoch": self._epoch, "fatal": fatal})
+        told = {"variant": self._variant, "epoch": self._epoch, "fatal": fatal}
+        self._lives += 1
+        pid = await self._zygote.fork({**places, **told, "callers": callers, "seed": self._lives})
         ended = asyncio.create_task(self._zygote.ended())
         self._up = True
         killed_by_us = False
@@ -185,7 +202,7 @@ class ScriptedWorld:
             async with asyncio.timeout(kill_after or DRAIN):
                 while not ended.done() and quiet < LOOKS:
                     await asyncio.wait({ended}, timeout=LOOK)
-                    up = (self.folder / "up").exists() and (handed_in is None or _is_done(handed_in))
+                    up = (self.folder / "called").exists() and (handed_in is None or _is_done(handed_in))
                     quiet = quiet + 1 if up and self.is_over() else 0
                 if quiet == LOOKS:
                     with contextlib.suppress(ProcessLookupError):
@@ -219,6 +236,7 @@ class ScriptedWorld:
             "jobs": "SELECT count(*) FROM jobs WHERE finished_at IS NULL",
             "attempts": "SELECT count(*) FROM attempts WHERE done_at IS NULL",
             "outbox": "SELECT count(*) FROM outbox WHERE state IN ('due', 'leased')",
+            "receptions": "SELECT count(*) FROM receptions WHERE finished_at IS NULL",
         }
         with self._database.connect() as conn:
             return {name: conn.execute(text(query)).scalar_one() for name, query in queries.items()}
@@ -236,6 +254,11 @@ class ScriptedWorld:
                 mails=sink_mails(self.folder / "mailbox"),
                 url=self.url,
                 data=self.data,
+                confirmed_to_callers=confirmed_pages(self.folder / "callers"),
+                delivered_faxes=[
+                    [hashlib.sha256(page).hexdigest() for page in fax]
+                    for fax in delivered_faxes(self.folder / "received")
+                ],
             )
         )
 
@@ -296,15 +319,23 @@ class Bench:
         return f"sqlite:///{data / 'faxgw.db'}"
 
     async def run(
-        self, loads: Sequence[Load], fatal: Sequence[int | str], variant: str = ""
+        self, loads: Sequence[Load], fatal: Sequence[int | str], variant: str = "", callers: int = 0
     ) -> tuple[list[End], list[Violation]]:
-        """Lives that die at the steps named, one after the other, then one that sees everything through."""
+        """Lives that die at the steps named, one after the other, then one that sees everything through.
+
+        Args:
+            loads: What is handed in.
+            fatal: Where lives die.
+            variant: A broken variant, or empty.
+            callers: Calls to us in the first life.
+        """
         async with self.world(variant) as world:
             handed_in = world.hand_in(loads)
-            ends = []
+            ends: list[End] = []
             try:
                 for step in (*fatal, 0):
-                    ends.append(await world.live(fatal=step, handed_in=handed_in))
+                    now = 0 if ends else callers
+                    ends.append(await world.live(fatal=step, handed_in=handed_in, callers=now))
                     if not ends[-1].killed and handed_in.done():
                         break
             finally:
@@ -313,7 +344,14 @@ class Bench:
             return ends, world.check()
 
     async def run_random(
-        self, suffixes: Sequence[str], kills: int, random_: random.Random, variant: str = ""
+        self,
+        suffixes: Sequence[str],
+        kills: int,
+        random_: random.Random,
+        variant: str = "",
+        *,
+        loads: int = LOADS_PER_LIFE,
+        callers: int = 0,
     ) -> tuple[list[End], list[Violation]]:
         """So many lives killed at random times, fresh loads in each, then one that sees everything through."""
         async with self.world(variant) as world:
@@ -322,10 +360,10 @@ class Bench:
             number = 1
             try:
                 for _ in range(kills):
-                    loads = draw_loads(random_, LOADS_PER_LIFE, suffixes, number)
-                    number += len(loads)
-                    clients.append(world.hand_in(loads))
-                    ends.append(await world.live(kill_after=random_.uniform(*KILLED_AFTER), handed_in=clients[-1]))
+                    clients.append(world.hand_in(draw_loads(random_, loads, suffixes, number)))
+                    number += loads
+                    after = random_.uniform(*KILLED_AFTER)
+                    ends.append(await world.live(kill_after=after, handed_in=clients[-1], callers=callers))
                 ends.append(await world.live(handed_in=asyncio.create_task(_all_of(clients))))
             finally:
                 for client in clients:

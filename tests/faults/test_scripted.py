@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.faults.checker import Violation
 from tests.faults.scripted import SUFFIXES
 from tests.faults.scripted_world import Bench
-from tests.faults.variants import LOADS, VARIANTS
+from tests.faults.variants import CALLERS, LOADS, VARIANTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,40 +45,40 @@ def shown(violations: list[Violation]) -> str:
 
 
 async def test_nothing_is_wrong_where_nobody_dies(bench: Bench) -> None:
-    ends, violations = await bench.run(LOADS, ())
+    ends, violations = await bench.run(LOADS, (), callers=CALLERS)
     assert not violations, shown(violations)
     assert [end.killed for end in ends] == [False]
 
 
 async def test_a_kill_at_counted_steps_breaks_no_promise(bench: Bench, random_: random.Random) -> None:
     """One step of each stretch of a life; the long form dies at every one."""
-    (end,), _ = await bench.run(LOADS, ())
+    (end,), _ = await bench.run(LOADS, (), callers=CALLERS)
     stretch = end.steps // POINTS
     for point in range(POINTS):
         step = point * stretch + random_.randint(1, stretch)
-        ends, violations = await bench.run(LOADS, (step,))
+        ends, violations = await bench.run(LOADS, (step,), callers=CALLERS)
         assert not violations, f"dead at step {step} ({ends[0].fatal}):\n{shown(violations)}"
 
 
-@pytest.mark.parametrize("step", ["after INVITE:1", "after data:2", "after MCF:1"])
+@pytest.mark.parametrize("step", ["after INVITE:1", "after data:2", "after MCF:1", "after MCF of ours:2"])
 async def test_a_kill_at_a_physical_step_and_another_in_recovery_break_no_promise(
     bench: Bench, random_: random.Random, step: str
 ) -> None:
     second = random_.randint(1, 40)
-    ends, violations = await bench.run(LOADS, (step, second, "after ending a stranger:1"))
+    ends, violations = await bench.run(LOADS, (step, second, "after ending a stranger:1"), callers=CALLERS)
     assert ends[0].killed and ends[0].fatal == step.partition(":")[0]
     assert not violations, f"second kill at step {second} ({ends[1].fatal}):\n{shown(violations)}"
 
 
 async def test_kills_at_random_times_under_load_break_no_promise(bench: Bench, random_: random.Random) -> None:
-    ends, violations = await bench.run_random(SUFFIXES, 3, random_)
+    ends, violations = await bench.run_random(SUFFIXES, 3, random_, callers=CALLERS)
     assert not violations, f"{ends}\n{shown(violations)}"
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 async def test_a_broken_variant_is_caught(bench: Bench, name: str) -> None:
     variant = VARIANTS[name]
-    ends, violations = await bench.run(LOADS, (variant.fatal,) if variant.fatal else (), name)
+    ends, violations = await bench.run(LOADS, (variant.fatal,) if variant.fatal else (), name, CALLERS)
     assert not variant.fatal or ends[0].killed
     assert variant.rules & {violation.rule for violation in violations}, shown(violations)
 

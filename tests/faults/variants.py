@@ -7,6 +7,7 @@ the product has no switch for them.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,11 +17,13 @@ from typing import Any  # functions that are replaced
 from sqlalchemy import Connection, update
 
 from faxgw.dispatch.gate import Gate
+from faxgw.dispatch.inbound import Inbound
 from faxgw.dispatch.outbound import Marks, Outbound
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.job import PageState
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import CallIdentity, MailSubmission, Receipt
+from faxgw.fax.reception import ReceivedPage
 from faxgw.store import ledger, reports
 from faxgw.store import schema as t
 from faxgw.store.planning import Prepared
@@ -157,6 +160,17 @@ def _report_after_commit(steps: Steps) -> None:
     Seat.persist = persist  # type: ignore[method-assign]
 
 
+def _early_mcf(steps: Steps) -> None:
+    """The MCF leaves while its page is still being written."""
+    honest = Inbound.page
+
+    async def page(self: Inbound, reception: str, facts: ReceivedPage, descriptor: int) -> bool:
+        _soon(honest(self, reception, facts, os.dup(descriptor)), 0.5)
+        return True
+
+    Inbound.page = page  # type: ignore[assignment, method-assign]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One mistake."""
@@ -174,6 +188,8 @@ LOADS = (
     Load(2, "report", 2, ("+33199000260",)),
 )
 """A load that each variant does wrong: a good machine, one that is busy twice, one that refuses the last page."""
+CALLERS = 3
+"""Calls to us beside it."""
 
 VARIANTS: Mapping[str, Variant] = {
     "early 250": Variant(_early_250, frozenset({"I1"}), "commit after 250:1"),
@@ -182,6 +198,7 @@ VARIANTS: Mapping[str, Variant] = {
     "late confirmation": Variant(_late_confirmation, frozenset({"I2", "T"}), "after MCF:3"),
     "sent by result code": Variant(_sent_by_result_code, frozenset({"T"}), ""),
     "redial after exposure": Variant(_redial_after_exposure, frozenset({"I2", "T"}), "after MCF:1"),
+    "MCF before its page": Variant(_early_mcf, frozenset({"I4"}), "after MCF of ours:1"),
     "report after commit": Variant(_report_after_commit, frozenset({"T"}), "report left behind:1"),
 }
 """By name."""
