@@ -32,6 +32,7 @@ from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Outcome
+from faxgw.fax.ports import Parcel
 from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
@@ -222,15 +223,16 @@ class Daemon:
         self.failed.set()
 
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
-        worker = PageWorker(seat, pages)
-        self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame)
+        worker = PageWorker(seat, pages, self._count_rendering)
+        self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame, self._count_page)
         lead = self._lead
         dispatcher = Dispatcher(
             seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held
         )
         self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
         mail = MailDelivery(self._relay, self._smtp_settings.hostname or socket.gethostname())
-        deliveries = OutboxWorker(seat, dict.fromkeys(mail.kinds, mail), lambda parcel: self._count_dead())
+        ways = dict.fromkeys(mail.kinds, mail)
+        deliveries = OutboxWorker(seat, ways, lambda parcel: self._count_dead(), self._count_delivery)
         self._inbound = Inbound(seat, pages, watermark, self._count_reception, describe_frame)
         self._stations = [
             dispatcher.calling, worker.rendering, worker.walking, self._inbound.routing, deliveries.delivering
@@ -290,6 +292,17 @@ class Daemon:
             self.metrics.answer_duration.labels(trunk).observe(max(0.0, outcome.answered_at - outcome.started_at))
         if outcome.bit_rate:
             self.metrics.negotiated_rate.labels("out").observe(outcome.bit_rate)
+        self.metrics.ecm_retries.labels("out").inc(outcome.ecm_retries)
+
+    def _count_page(self, ecm: bool, seconds: float) -> None:
+        self.metrics.pages.labels("out", "ecm" if ecm else "no_ecm").inc()
+        self.metrics.page_duration.labels("out").observe(seconds)
+
+    def _count_rendering(self, kind: str, seconds: float) -> None:
+        self.metrics.render_duration.labels(kind).observe(seconds)
+
+    def _count_delivery(self, parcel: Parcel, seconds: float) -> None:
+        self.metrics.delivery_latency.labels(parcel.kind).observe(seconds)
 
     def _count_reception(self, trunk: str, outcome: Outcome, pages: int) -> None:
         transport = outcome.transport or "none"
@@ -298,6 +311,7 @@ class Daemon:
             self.metrics.call_duration.labels("in").observe(outcome.duration)
         if outcome.bit_rate:
             self.metrics.negotiated_rate.labels("in").observe(outcome.bit_rate)
+        self.metrics.ecm_retries.labels("in").inc(outcome.ecm_retries)
         if pages:
             self.metrics.pages.labels("in", "ecm" if outcome.ecm else "no_ecm").inc(pages)
 

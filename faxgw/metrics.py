@@ -94,9 +94,12 @@ class Metrics:
             buckets=_RATES,
             registry=registry,
         )
+        self.ecm_retries = Counter(
+            "faxgw_ecm_retries", "Parts of pages sent again by error correction", ["direction"], registry=registry
+        )
         self.render_duration = Histogram(
             "faxgw_render_seconds",
-            "Document to fax pages",
+            "Documents of a fax to its pages",
             ["format"],
             buckets=_RENDER_SECONDS,
             registry=registry,

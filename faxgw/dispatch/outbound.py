@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +43,8 @@ WISH_PAUSE = 1.0
 """Seconds before a wish is looked at again that could not be obeyed yet."""
 
 Finished = Callable[[str, Outcome], None]
+PageConfirmed = Callable[[bool, float], None]
+"""Told of each confirmed page: with error correction, and the seconds since it was exposed."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Outbound:
         line: The telephony adapter.
         finished: Told of every outcome (metrics).
         describe: A T.30 frame in words, for the trace.
+        page_confirmed: Told of every confirmed page (metrics).
     """
 
     def __init__(
@@ -76,12 +80,14 @@ class Outbound:
         line: Line,
         finished: Finished = lambda trunk, outcome: None,
         describe: Callable[[bytes], str] = bytes.hex,
+        page_confirmed: PageConfirmed = lambda ecm, seconds: None,
     ) -> None:
         self._seat = seat
         self._client = client
         self._line = line
         self._finished = finished
         self._describe = describe
+        self._page_confirmed = page_confirmed
         self.live: dict[str, Live] = {}
         """Calls in progress by attempt."""
 
@@ -220,7 +226,7 @@ class Outbound:
             prepared.pages,
             CallProgress("planned"),
         )
-        marks = Marks(seat, attempt, live)
+        marks = Marks(seat, attempt, live, self._page_confirmed)
         self.live[attempt] = live
         try:
             outcome = await self._line.call(plan, marks)
@@ -286,10 +292,14 @@ class Marks:
     that the result of the call never comes before a page of it.
     """
 
-    def __init__(self, seat: Seat, attempt: str, live: Live) -> None:
+    def __init__(
+        self, seat: Seat, attempt: str, live: Live, page_confirmed: PageConfirmed = lambda ecm, seconds: None
+    ) -> None:
         self._seat = seat
         self._attempt = attempt
         self._live = live
+        self._page_confirmed = page_confirmed
+        self._page_began = 0.0
         self._confirming = asyncio.Lock()
         self._pending: set[asyncio.Task[bool]] = set()
 
@@ -303,6 +313,7 @@ class Marks:
     async def exposed(self, fax: str, page: int) -> bool:
         """See the port."""
         seat, now = self._seat, self._seat.clock()
+        self._page_began = time.monotonic()
         return await self._mark(
             lambda conn: ledger.exposed(conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now)
         )

@@ -51,14 +51,20 @@ class OutboxWorker:
         seat: The node.
         deliveries: Ways out by parcel kind.
         dead: Told of every item that is given up (alarm).
+        delivered: Told of every item delivered, and of its age in seconds (metrics).
     """
 
     def __init__(
-        self, seat: Seat, deliveries: Mapping[str, Delivery], dead: Callable[[Parcel], None] = lambda parcel: None
+        self,
+        seat: Seat,
+        deliveries: Mapping[str, Delivery],
+        dead: Callable[[Parcel], None] = lambda parcel: None,
+        delivered: Callable[[Parcel, float], None] = lambda parcel, seconds: None,
     ) -> None:
         self._seat = seat
         self._deliveries = deliveries
         self._dead = dead
+        self._delivered = delivered
         self.delivering: Station[_Item] = Station(
             "deliver",
             places=PLACES,
@@ -84,6 +90,7 @@ class OutboxWorker:
         now = seat.clock()
         if result.delivered:
             await seat.persist(lambda conn: self._done(conn, parcel.item, result, now))
+            self._delivered(parcel, max(0.0, now - parcel.created_at))
             log.info("delivered", extra={"event": "outbox.done", "item": parcel.item, "kind": parcel.kind})
             return
         dead = await seat.persist(lambda conn: self._failed(conn, parcel.item, result, now))

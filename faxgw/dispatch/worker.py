@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any  # document descriptions are JSON
 
 from faxgw.dispatch.seat import Seat
@@ -50,10 +51,14 @@ class PageWorker:
     Args:
         seat: The node.
         client: The page processes.
+        made: Told of every job rendered: the kind of its document, `several` for more, and the seconds (metrics).
     """
 
-    def __init__(self, seat: Seat, client: PageClient) -> None:
+    def __init__(
+        self, seat: Seat, client: PageClient, made: Callable[[str, float], None] = lambda kind, seconds: None
+    ) -> None:
         self._seat = seat
+        self._made = made
         self._client = client
         self.walking: Station[messages.LeasedMessage] = Station(
             "walk",
@@ -241,7 +246,10 @@ class PageWorker:
     async def _render(self, job: queue.LeasedJob) -> None:
         settings = from_snapshot(job.settings)
         try:
+            begun = time.monotonic()
             rendered = await self._render_documents(job, settings)
+            kinds = {str(document["kind"] or "unknown") for document in job.documents}
+            self._made(kinds.pop() if len(kinds) == 1 else "several", time.monotonic() - begun)
             if isinstance(rendered, pages.Refused):
                 empty = rendered.reason is pages.Reason.EMPTY
                 cause = Cause.NOTHING_TO_SEND if empty else Cause.RENDERING_FAILED

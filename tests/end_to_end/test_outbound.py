@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.world import DOMAIN, Gateway, gateway_at, mail_with, pages_of, pdf, submit
 
@@ -173,6 +174,21 @@ async def test_health_and_metrics_answer(calls: Round) -> None:
     metrics = await asyncio.to_thread(_get, f"{calls.gateway.http}/metrics")
     assert 'faxgw_calls_total{cause="ok",direction="out",transport="t38",trunk="far-end"}' in metrics
     assert "+33" not in metrics
+
+
+async def test_every_metric_that_is_exported_is_filled(calls: Round) -> None:
+    """What a gateway that has only sent so far cannot have, it does not show."""
+    await calls.result("01")
+    await calls.result("10")
+    text = await asyncio.to_thread(_get, f"{calls.gateway.http}/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    empty = {name for name, family in families.items() if not family.samples}
+    assert not empty
+    pages = sum(s.value for s in families["faxgw_pages"].samples if s.labels["direction"] == "out")
+    timed = sum(s.value for s in families["faxgw_page_seconds"].samples if s.name.endswith("_count"))
+    assert pages == timed >= 4
+    assert any(s.labels["format"] == "pdf" for s in families["faxgw_render_seconds"].samples)
+    assert any(s.labels["route"] == "status_mail" for s in families["faxgw_delivery_latency_seconds"].samples)
 
 
 async def test_no_number_and_no_content_is_in_the_log(calls: Round) -> None:
