@@ -16,7 +16,7 @@ import traceback
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, protocol, received, render, sandbox
+from faxgw.document import compose, mail, protocol, received, render, sandbox, seccomp
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import ComposeOptions, Document, PdfOptions, Progress, Refused, RenderOptions, WalkOptions
@@ -101,7 +101,7 @@ def _refuse(answers: pipe.BlockingPipe, refused: Refused) -> None:
 
 
 def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int) -> None:
-    """Descriptors, signals and limits of a child."""
+    """Descriptors, signals, limits and system calls of a child."""
     sandbox.prctl_child()
     if os.getppid() != parent:
         os._exit(1)  # the server died before the death signal was asked for
@@ -119,6 +119,7 @@ def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int)
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_CORE, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (min(limits.page_cpu, seconds), seconds))
+    seccomp.load(seccomp.child_program())
 
 
 def _limit(what: int, value: int) -> None:

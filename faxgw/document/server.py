@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, protocol, refusal, sandbox
+from faxgw.document import child, fonts, protocol, refusal, sandbox, seccomp
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Progress
@@ -54,7 +54,7 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Server:
+class PageServer:
     """The daemon's pipe and the jobs under way."""
 
     daemon: pipe.Pipe
@@ -246,7 +246,21 @@ def _close(descriptors: tuple[int, ...]) -> None:
 
 
 async def _main(sock: socket.socket) -> None:
-    await _Server(pipe.Pipe(sock)).serve()
+    await PageServer(pipe.Pipe(sock)).serve()
+
+
+def preload() -> None:
+    """Load what every child needs, once.
+
+    Raises:
+        NoFont: If a font is missing.
+        NoSeccomp: If there is no libseccomp.
+    """
+    fonts.check()
+    Image.init()
+    seccomp.child_program()
+    gc.collect()
+    gc.freeze()
 
 
 def main() -> int:
@@ -258,10 +272,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sock = socket.socket(fileno=arguments.fd)
     sock.set_inheritable(False)
-    fonts.check()
-    Image.init()
-    gc.collect()
-    gc.freeze()
+    preload()
     asyncio.run(_main(sock))
     return 0
 
