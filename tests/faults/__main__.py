@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faxgw.store.migrate import upgrade
 from tests.faults.checker import Violation
 from tests.faults.daemon_under_test import STRIKES
 from tests.faults.ledger import Load, draw_loads
@@ -28,6 +29,7 @@ from tests.faults.real_world import real_world
 from tests.faults.scripted import SUFFIXES
 from tests.faults.scripted_world import LOADS_PER_LIFE, Bench
 from tests.faults.variants import CALLERS, LOADS, VARIANTS
+from tests.postgres import Server
 from tests.postgres import server as postgres_server
 
 KILLS_PER_WORLD = 10
@@ -35,6 +37,9 @@ KILLS_PER_WORLD = 10
 CALLERS_PER_LIFE = 3
 """Calls to us in each life with the scripted line."""
 REAL_LOADS_PER_WORLD = 12
+REAL_CALLERS_PER_WORLD = 8
+FIRST_CALLER = 100_001
+"""Watermark of the first fax that is sent to us; above those of all loads."""
 REAL_LONGEST = 25.0
 """Seconds after its start in which a real gateway is killed: a call takes 20 to 40."""
 SWEPT = (
@@ -137,12 +142,20 @@ class LongForm:
             else:
                 self.tally.missed.append(name)
 
-    async def real_kills(self, kills: int) -> None:
+    async def real_kills(self, kills: int, server: Server | None) -> None:
         """SIGKILL for the whole real gateway at random times under load."""
+        template = server.create() if server is not None else ""
+        if server is not None:
+            await asyncio.to_thread(upgrade, server.url(template))
         for number in range(-(-kills // KILLS_PER_WORLD)):
             count = min(KILLS_PER_WORLD, kills - number * KILLS_PER_WORLD)
-            async with real_world(self.root / f"real-{number}") as world:
-                handed_in = world.hand_in(draw_loads(self._random, REAL_LOADS_PER_WORLD, REAL_SUFFIXES))
+            url = server.url(server.create(template)) if server is not None else ""
+            async with real_world(self.root / f"real-{number}", url=url) as world:
+                outgoing = REAL_LOADS_PER_WORLD if self._loads else 0
+                handed_in = world.hand_in(draw_loads(self._random, outgoing, REAL_SUFFIXES))
+                if self._callers:
+                    calls = draw_loads(self._random, REAL_CALLERS_PER_WORLD, REAL_SUFFIXES, FIRST_CALLER)
+                    world.call_us(calls, count * REAL_LONGEST / 2)
                 for _ in range(count):
                     after = self._random.uniform(0.2, REAL_LONGEST)
                     starting = asyncio.create_task(world.start())
@@ -176,10 +189,7 @@ class LongForm:
 
 
 def main() -> int:
-    parser = _parser()
-    options = parser.parse_args()
-    if options.line == "real" and options.database != "sqlite":
-        parser.error("the real gateway has SQLite alone as yet")
+    options = _parser().parse_args()
     started = time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as root:
@@ -207,12 +217,6 @@ def main() -> int:
 
 
 async def _run(form: LongForm, options: argparse.Namespace) -> None:
-    if options.line == "real":
-        if options.kills:
-            await form.real_kills(options.kills)
-        if options.strikes:
-            await form.strikes()
-        return
     parts: list[tuple[bool, Callable[[Bench], Awaitable[None]]]] = [
         (options.kills > 0, lambda bench: form.scripted_kills(bench, options.kills)),
         (options.sweep > 0, lambda bench: form.sweep(bench, options.sweep)),
@@ -221,6 +225,12 @@ async def _run(form: LongForm, options: argparse.Namespace) -> None:
     ]
     async with contextlib.AsyncExitStack() as stack:
         server = stack.enter_context(postgres_server()) if options.database == "postgresql" else None
+        if options.line == "real":
+            if options.kills:
+                await form.real_kills(options.kills, server)
+            if options.strikes:
+                await form.strikes()
+            return
         bench = await stack.enter_async_context(Bench(form.root, server))
         for wanted, part in parts:
             if wanted:
@@ -237,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
         "--database",
         choices=["sqlite", "postgresql"],
         default="sqlite",
-        help="postgresql: with the scripted line; a server of Debian's packages is started",
+        help="postgresql: a server of Debian's packages is started",
     )
     parser.add_argument(
         "--direction",

@@ -1,7 +1,7 @@
 """One life of a gateway under the scripted line, cut off with SIGKILL at a counted step. Run by worlds, not a test.
 
 A single-threaded process that has imported everything forks one life per line of its input (JSON: config, folder,
-url, fatal, variant, epoch, callers, seed); it answers with two lines, `{"pid": …}` and `{"status": …}`, the
+fatal, variant, epoch, callers, seed); it answers with two lines, `{"pid": …}` and `{"status": …}`, the
 life's wait status.
 """
 
@@ -14,14 +14,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any  # the plan of a life is JSON
 
 import faxgw.daemon
 from faxgw import logs
 from faxgw.dispatch import gate, inbound
 from faxgw.settings import load
-from faxgw.store.engine import open_store
+from faxgw.store import leader
 from tests.faults.scripted import SPEED, FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
 from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
@@ -40,10 +39,9 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon_module.PageClient = ScriptedPages
     daemon_module.MailDelivery = lambda *_: mailbox
     daemon_module.time = clock
-    daemon_module.open_store = lambda _url, *rest: open_store(plan["url"], *rest)
-    daemon_module.migrate = SimpleNamespace(upgrade=lambda _url: "a template, already migrated")
     for name in ("BUDGET", "ADMIT_WITHIN"):  # real seconds: the machine is no faster than usual
         setattr(inbound, name, getattr(inbound, name) * SPEED)
+    leader.BEAT_S /= SPEED  # in a thread, which has no fast loop
     gate_module.PasswordHasher = functools.partial(
         gate_module.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
     )

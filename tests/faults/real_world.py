@@ -8,7 +8,6 @@ import json
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,14 +16,18 @@ from pathlib import Path
 from typing import Any  # records and status are JSON
 
 import psutil
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from faxgw.client import Control
 from faxgw.demo import MailboxSink
 from faxgw.fax.errors import FaxError
 from faxgw.rig import Simulator
 from tests.faults import watermark
-from tests.faults.checker import Evidence, FarCall, Sighting, SinkMail, Violation, check
+from tests.faults.checker import Evidence, FarCall, Sighting, SinkMail, Violation, check, reader
 from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, fax_domain, load_of, mail_of
+from tests.faults.scripted_callers import OUR_NUMBER, OWNER, confirmed_pages
+from tests.faults.scripted_world import CUSTOMER, NUMBER
 
 READY = 60.0
 """Seconds until a gateway answers."""
@@ -79,14 +82,6 @@ protocol_pauses = [1]
 max_dials = 4
 max_tries = 3
 """
-CUSTOMER = """
-[[customer]]
-id = "{policy}"
-name = "{policy}"
-domains = ["{domain}"]
-addresses = ["{sender}"]
-settings = {{ in_doubt = "{policy}" }}
-"""
 
 
 class RealWorld:
@@ -94,21 +89,27 @@ class RealWorld:
 
     Args:
         folder: An empty folder.
+        url: A migrated database; empty: SQLite in the data folder.
         media: Media ports of the gateway.
         calls_per_worker: 1 gives each call a worker of its own.
     """
 
-    def __init__(self, folder: Path, media: str = "33000-34999", calls_per_worker: int = 32) -> None:
+    def __init__(self, folder: Path, url: str = "", media: str = "33000-34999", calls_per_worker: int = 32) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.received = folder / "received"
         self.received.mkdir(parents=True)
+        self._url = url
+        self._database = reader(url or f"sqlite:///{self.data / 'faxgw.db'}")
+        self._own_sip = _free_port(socket.SOCK_DGRAM)
+        self._callers: list[asyncio.Task[None]] = []
         self.mailbox = MailboxSink(folder / "mail")
         self.simulator = Simulator(self.received, ["--pace", "0.5"])
         self.control = Control(self.data)
         self.process: asyncio.subprocess.Process | None = None
         self.up = False
         self._log = Log(folder / "ledger")
+        self._callers_log = Log(folder / "caller-log")
         self._smtp = _free_port(socket.SOCK_STREAM)
         self._media = media
         self._calls_per_worker = calls_per_worker
@@ -118,19 +119,21 @@ class RealWorld:
         """Start what surrounds the gateway."""
         await self.mailbox.start()
         await self.simulator.start()
-        text = SETTINGS.format(
+        settings = SETTINGS.format(
             data=self.data,
             smtp=self._smtp,
             relay=self.mailbox.port,
-            own_sip=_free_port(socket.SOCK_DGRAM),
+            own_sip=self._own_sip,
             far_sip=self.simulator.port,
             media=self._media,
             channels=CHANNELS,
             calls_per_worker=self._calls_per_worker,
         )
         for policy, sender in SENDERS.items():
-            text += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
-        (self.folder / "faxgw.toml").write_text(text)
+            settings += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
+        settings += f'[database]\nurl = "{self._url}"\n' if self._url else ""
+        settings += NUMBER.format(number=OUR_NUMBER, owner=OWNER)
+        (self.folder / "faxgw.toml").write_text(settings)
 
     async def start(self, **hooks: object) -> None:
         """Start a gateway, with hooks for daemon_under_test, and wait until it answers."""
@@ -183,23 +186,27 @@ class RealWorld:
         """Stop everything and remove the folder."""
         if self.process is not None and self.process.returncode is None:
             await self.kill()
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
         await self.simulator.stop()
         await self.mailbox.stop()
+        self._database.dispose()
         self._log.close()
+        self._callers_log.close()
         shutil.rmtree(self.folder)
 
     # ------------------------------------------------------------------------------------------------ looking
 
-    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the gateway's database; none before it has tables."""
-        path = self.data / "faxgw.db"
-        if not path.exists():
+        if not self._url and not (self.data / "faxgw.db").exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as conn:
-            try:
-                return conn.execute(query, values).fetchall()
-            except sqlite3.OperationalError:
-                return []
+        try:
+            with self._database.connect() as conn:
+                return [tuple(row) for row in conn.execute(text(query))]
+        except DBAPIError:
+            return []
 
     async def until(self, query: str, within: float = 60.0) -> None:
         """Wait until a query finds something."""
@@ -216,13 +223,14 @@ class RealWorld:
             "jobs": "SELECT count(*) FROM jobs WHERE finished_at IS NULL",
             "attempts": "SELECT count(*) FROM attempts WHERE done_at IS NULL",
             "outbox": "SELECT count(*) FROM outbox WHERE state IN ('due', 'leased')",
+            "receptions": "SELECT count(*) FROM receptions WHERE finished_at IS NULL",
         }
         return {name: found[0][0] if (found := self.ask(query)) else -1 for name, query in queries.items()}
 
     async def drain(self, handed_in: asyncio.Task[None]) -> None:
         """Wait until everything accepted is final and told, and the far end's calls are over."""
         async with asyncio.timeout(DRAIN):
-            await handed_in
+            await asyncio.gather(handed_in, *self._callers)
             while any(rest := self.rest().values()):
                 assert self.process is not None
                 assert self.process.returncode is None, f"{rest} {self.log_tail()}"
@@ -233,6 +241,49 @@ class RealWorld:
             await asyncio.sleep(0.25)
             if time.monotonic() > until:
                 break  # a call that it was told to forget before it began
+
+    # ---------------------------------------------------------------------------------------------- calls to us
+
+    def call_us(self, loads: Sequence[Load], within: float) -> None:
+        """Let machines of the simulator call our number, spread over so many seconds; each calls once."""
+        for place, load in enumerate(loads):
+            self._callers.append(asyncio.create_task(self._call_us(load, within * place / len(loads))))
+
+    async def _call_us(self, load: Load, wait: float) -> None:
+        await asyncio.sleep(wait)
+        document = watermark.document(load.number, load.pages)
+        folder = self.folder / "callers" / str(load.number)
+        await asyncio.to_thread(_keep, folder / "fax.tif", document)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "faxgw.simulator",
+            "--received", str(folder),
+            "--call", f"sip:{OUR_NUMBER}@127.0.0.1:{self._own_sip}",
+            "--file", str(folder / "fax.tif"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            out, _none = await process.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        hashes = watermark.pixel_hashes(document)
+        for page in range(1, json.loads(out)["pages_confirmed"] + 1):
+            self._callers_log.write(what="mcf", caller=str(load.number), page=page, sha256=hashes[page - 1])
+
+    def delivered_faxes(self) -> list[list[str]]:
+        """The pages of each fax that our mailbox was given; a fax delivered twice under one Message-ID is one."""
+        found = {}
+        for stored in self.mailbox.mails():
+            mail = stored.message
+            if str(mail["Delivered-To"]) == OWNER:
+                (part,) = [part for part in mail.iter_attachments() if part.get_content_type() == "application/pdf"]
+                content = part.get_content()
+                assert isinstance(content, bytes)
+                found[str(mail["Message-ID"])] = watermark.pixel_hashes(content)
+        return list(found.values())
+
+    # --------------------------------------------------------------------------------------------------- evidence
 
     def records(self) -> list[dict[str, Any]]:
         """The simulator's records of ended calls."""
@@ -255,6 +306,8 @@ class RealWorld:
         found = []
         for stored in self.mailbox.mails():
             mail = stored.message
+            if str(mail["Delivered-To"]) == OWNER:
+                continue
             found.append(
                 SinkMail(
                     str(mail["Message-ID"]),
@@ -273,8 +326,10 @@ class RealWorld:
                 ledger=Ledger.read(self.folder / "ledger"),
                 calls=self.far_calls(),
                 mails=self.sink_mails(),
-                url=f"sqlite:///{self.data / 'faxgw.db'}",
+                url=self._url or f"sqlite:///{self.data / 'faxgw.db'}",
                 data=self.data,
+                confirmed_to_callers=confirmed_pages(self.folder / "caller-log"),
+                delivered_faxes=self.delivered_faxes(),
                 matched_by_time=True,
             )
         )
@@ -285,6 +340,11 @@ class RealWorld:
 
     def log_tail(self) -> str:
         return (self.folder / "log").read_text()[-4000:]
+
+
+def _keep(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
 
 
 def _mail(load: Load) -> bytes:

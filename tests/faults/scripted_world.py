@@ -169,6 +169,7 @@ class ScriptedWorld:
         settings = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
         for policy, sender in SENDERS.items():
             settings += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
+        settings += "" if url.startswith("sqlite") else f'[database]\nurl = "{url}"\n'
         settings += NUMBER.format(number=OUR_NUMBER, owner=OWNER)
         self.config.write_text(settings)
 
@@ -190,7 +191,7 @@ class ScriptedWorld:
         """
         for name in ("up", "called", "steps"):
             (self.folder / name).unlink(missing_ok=True)
-        places = {"config": str(self.config), "folder": str(self.folder), "url": self.url}
+        places = {"config": str(self.config), "folder": str(self.folder)}
         told = {"variant": self._variant, "epoch": self._epoch, "fatal": fatal}
         self._lives += 1
         pid = await self._zygote.fork({**places, **told, "callers": callers, "seed": self._lives})

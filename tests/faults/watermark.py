@@ -6,6 +6,7 @@ through rendering pixel for pixel; CRC-32 tells a damaged one from a good one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageSequence
+from pypdf import PdfReader
 
 from faxgw.document.header import LINE_ROWS, MARK_ROWS, band
 
@@ -58,6 +60,16 @@ def read(tiff: bytes) -> list[Watermark | None]:
     """The watermark of each page; None where there is none, or a damaged one."""
     with Image.open(io.BytesIO(tiff)) as image:
         return [_read_page(page) for page in ImageSequence.Iterator(image)]
+
+
+def pixel_hashes(document: bytes) -> list[str]:
+    """SHA-256 of the pixels of each page of a TIFF or a PDF."""
+    if document.startswith(b"%PDF"):
+        images = [page.images[0].image for page in PdfReader(io.BytesIO(document)).pages]
+    else:
+        with Image.open(io.BytesIO(document)) as opened:
+            images = [page.copy() for page in ImageSequence.Iterator(opened)]
+    return [hashlib.sha256(np.asarray(image.convert("1"), bool).tobytes()).hexdigest() for image in images if image]
 
 
 def _bits(load: int, page: int) -> Sequence[bool]:
