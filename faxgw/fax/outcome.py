@@ -242,6 +242,8 @@ class Outcome:
     ended_at: float = 0.0
     sip_status: int | None = None
     q850: int | None = None
+    retry_after: float | None = None
+    """Seconds that the refusal asked us to wait (RFC 3261 section 20.33)."""
     t30_code: int | None = None
     detail: str = ""
     """For the operator: what exactly happened."""

@@ -2,7 +2,8 @@
 
 A pure function of what happened. Ceilings: dials ≤ 12, tries after connect ≤ 3 by default; busy, no answer, no
 carrier and protocol error have pauses of their own; a wrong number is never dialled again; a number that a person
-answered gets at most one more dial, not within 30 minutes and only between 8 and 20 o'clock there.
+answered gets at most one more dial, not within 30 minutes and only between 8 and 20 o'clock there. No pause is shorter
+than the far side's Retry-After.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ BUSY_PAUSES = (60, 120, 180, 300, 300, 600, 600, 900, 900, 1800, 1800)
 NO_ANSWER_PAUSES = (300, 600, 900, 1800, 1800, 3600)
 NO_CARRIER_PAUSES = (30, 60, 120, 300, 600, 900, 1800)
 PROTOCOL_PAUSES = (60, 180, 300)
+MAX_RETRY_AFTER = 3600.0
+"""Seconds for which the far side's Retry-After is respected at most; some name days."""
 RESUME_PAUSE = 5.0
 """Seconds before a call goes on that we ended ourselves to keep confirmations apart."""
 
@@ -143,7 +146,8 @@ def decide(
         return Again(now + 1.0, number + 1, outcome.cause) if number + 1 < numbers else Stop(outcome.cause)
     pauses = policy.pauses(kind)
     seen = sum(1 for cause in tally.causes if cause.facts.retry is kind)
-    at = now + pauses[min(max(seen, 1), len(pauses)) - 1]
+    asked = min(outcome.retry_after or 0.0, MAX_RETRY_AFTER)
+    at = now + max(pauses[min(max(seen, 1), len(pauses)) - 1], asked)
     return Again(_daytime(at, zone) if kind is Retry.NOFAX else at, number, outcome.cause)
 
 

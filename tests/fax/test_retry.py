@@ -8,6 +8,7 @@ import pytest
 from faxgw.fax.outcome import Cause, Outcome, Retry
 from faxgw.fax.retry import (
     MAX_DIALS,
+    MAX_RETRY_AFTER,
     MAX_TRIES,
     NOFAX_DIALS,
     NOFAX_PAUSE,
@@ -32,10 +33,25 @@ def law(
     zone: str = "UTC",
     now: float = NOON,
     resume: bool = False,
+    retry_after: float | None = None,
 ) -> Decision:
-    return decide(
-        Outcome(cause, resume=resume), tally, policy=RetryPolicy(), numbers=numbers, number=number, zone=zone, now=now
-    )
+    outcome = Outcome(cause, resume=resume, retry_after=retry_after)
+    return decide(outcome, tally, policy=RetryPolicy(), numbers=numbers, number=number, zone=zone, now=now)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [(None, 30), (0.0, 30), (10.0, 30), (90.0, 90), (86_400.0, MAX_RETRY_AFTER)],
+)
+def test_no_dial_comes_before_the_retry_after_of_the_far_side(asked: float | None, wait: float) -> None:
+    """RFC 3261 section 20.33, bounded: a carrier that names a day does not stop a fax for one."""
+    tally = Tally(1, 0, (Cause.CARRIER_FAULT,))
+    assert law(Cause.CARRIER_FAULT, tally, retry_after=asked) == Again(NOON + wait, 0, Cause.CARRIER_FAULT)
+
+
+def test_an_alternative_number_does_not_wait_for_the_first_ones_retry_after() -> None:
+    tally = Tally(1, 0, (Cause.WRONG_NUMBER,))
+    assert law(Cause.WRONG_NUMBER, tally, numbers=2, retry_after=600.0) == Again(NOON + 1.0, 1, Cause.WRONG_NUMBER)
 
 
 def test_busy_has_growing_pauses_of_its_own() -> None:
