@@ -83,7 +83,14 @@ def _data(context: click.Context) -> Path:
     return Path(data)
 
 
-cli_store.register(main, _data)
+def _database(context: click.Context) -> str:
+    """URL of the database."""
+    from faxgw.store.location import DatabaseSection
+
+    return _load(context.obj["config"]).one("database", DatabaseSection).location(_data(context))
+
+
+cli_store.register(main, _data, _database)
 
 
 # ------------------------------------------------------------------------------------------------------- serving

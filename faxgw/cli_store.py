@@ -25,12 +25,15 @@ DAMAGED_SHOWN = 20
 """Damaged objects that are named."""
 
 
-def register(main: click.Group, data_of: Callable[[click.Context], Path]) -> None:
+def register(
+    main: click.Group, data_of: Callable[[click.Context], Path], url_of: Callable[[click.Context], str]
+) -> None:
     """Add the commands to the group.
 
     Args:
         main: The group.
         data_of: The data folder that a call is about.
+        url_of: The URL of its database.
     """
 
     @main.command()
@@ -43,7 +46,7 @@ def register(main: click.Group, data_of: Callable[[click.Context], Path]) -> Non
         The gateway does so by itself when it starts; this shows what it would do, or does it beforehand. A copy of the
         database is left beside it.
         """
-        result = _tried(lambda: _migrate(data_of(context), dry_run))
+        result = _tried(lambda: _migrate(data_of(context), url_of(context), dry_run))
         click.echo(json.dumps(result) if as_json else _told(result))
 
     @main.command()
@@ -57,6 +60,8 @@ def register(main: click.Group, data_of: Callable[[click.Context], Path]) -> Non
         """
         from faxgw.store import backup as backups
 
+        if not url_of(context).startswith("sqlite:"):
+            raise click.ClickException("Back PostgreSQL up by its own tools, then copy the folders spool and objects.")
         manifest = _tried(lambda: backups.make(data_of(context), target.absolute(), time.time(), _Shown()))
         if as_json:
             click.echo(json.dumps({"target": str(target), **asdict(manifest)}))
@@ -113,14 +118,13 @@ def _tried(work: Callable[[], T]) -> T:
         raise click.ClickException(exc.public) from exc
 
 
-def _migrate(data: Path, dry_run: bool) -> dict[str, Any]:
+def _migrate(data: Path, url: str, dry_run: bool) -> dict[str, Any]:
     """Look, and migrate unless told not to; Any: JSON."""
     from faxgw.store import migrate as migrations
     from faxgw.store.archive import DATABASE
     from faxgw.store.node import FolderLock
 
-    url = f"sqlite:///{data / DATABASE}"
-    if not (data / DATABASE).exists():
+    if url.startswith("sqlite:") and not (data / DATABASE).exists():
         raise FaxError(f"no database in {data}", public=f"There is no database in {data}.")
     with FolderLock(data):
         before = migrations.current(url)
