@@ -1,8 +1,9 @@
 """The daemon's side of the page processes: all of `document` that the daemon sees.
 
 `PageClient` keeps one page server (`document.server`) running in its sandbox and sends it requests over a Unix socket
-pair; documents and results are descriptors (docs/spine.md section 8). It never opens a document itself; of a result
-it checks the frame of the TIFF file with `document.tiff`, which parses nothing but our own layout.
+pair, or is connected to a page service (`document.service`) that the service manager shuts off. Documents and results
+are descriptors (docs/spine.md section 8). It never opens a document itself; of a result it checks the frame of the
+TIFF file with `document.tiff`, which parses nothing but our own layout.
 
 Three answers to a request: a result; `Refused`, a value, when the document is at fault and no further try can help;
 an exception, `PagesUnavailable` (temporary) or `PagesDamaged`, when it is us.
@@ -19,6 +20,7 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from faxgw import pipe
@@ -45,6 +47,8 @@ START_SECONDS = 30.0
 """Seconds until a started server must say that it is ready; it needs about 0.5."""
 GRACE_SECONDS = 10.0
 """Seconds beyond a request's own limit (kept by the server) until the server itself is taken for hung."""
+CONNECT_SECONDS = 5.0
+"""Seconds until a page service must take the connection."""
 STOP_SECONDS = 2.0
 """Seconds a server may take to end after its pipe was closed."""
 MAX_PAUSE = 30.0
@@ -100,10 +104,10 @@ class PageClient:
         return self._server.pid if self._server is not None else None
 
     async def start(self) -> None:
-        """Start the page server.
+        """Start the page server, or connect to the page service.
 
         Raises:
-            PagesUnavailable: If it does not start, or no sandbox can be had and none was not allowed.
+            PagesUnavailable: If it does not start or answer, or no sandbox can be had and none was not allowed.
         """
         await self._running()
 
@@ -260,6 +264,10 @@ class PageClient:
             return self._server
 
     async def _start_server(self) -> _Server:
+        if self.settings.socket is not None:
+            server = await _Server.connect(self.settings.socket)
+            log.info("page service connected", extra={"event": "page_service_connected"})
+            return server
         if self._plan is None:
             try:
                 self._plan = await asyncio.to_thread(sandbox.choose, self.settings.sandbox)
@@ -273,9 +281,9 @@ class PageClient:
 
 
 class _Server:
-    """One running page server: its process, its pipe, and the requests it has not answered."""
+    """One running page server: its process if it is ours, its pipe, and the requests it has not answered."""
 
-    def __init__(self, process: Process, channel: pipe.Pipe) -> None:
+    def __init__(self, process: Process | None, channel: pipe.Pipe) -> None:
         self._process = process
         self._pipe = channel
         self._next = 0
@@ -284,14 +292,14 @@ class _Server:
         self._progress: dict[int, Callable[[Progress], None]] = {}
         self._tasks = (
             asyncio.create_task(self._read(), name="page-server-answers"),
-            asyncio.create_task(self._read_errors(), name="page-server-errors"),
+            asyncio.create_task(self._read_errors(process), name="page-server-errors"),
         )
         self.alive = True
 
     @property
-    def pid(self) -> int:
-        """Process id of the outermost process (the sandbox's launcher)."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Process id of the outermost process (the sandbox's launcher); None when it is not ours."""
+        return self._process.pid if self._process is not None else None
 
     @classmethod
     async def start(cls, plan: sandbox.Plan) -> _Server:
@@ -313,16 +321,36 @@ class _Server:
         finally:
             theirs.close()
         server = cls(process, pipe.Pipe(_nonblocking(ours)))
+        await server._until_ready()
+        return server
+
+    @classmethod
+    async def connect(cls, path: Path) -> _Server:
+        """Connect to a page service and wait until it is ready."""
+        sock = _nonblocking(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+        except (OSError, TimeoutError) as exc:
+            sock.close()
+            raise PagesUnavailable(f"the page service cannot be reached: {exc}") from exc
+        except BaseException:
+            sock.close()
+            raise
+        server = cls(None, pipe.Pipe(sock))
+        await server._until_ready()
+        return server
+
+    async def _until_ready(self) -> None:
         try:
             async with asyncio.timeout(START_SECONDS):
-                await asyncio.shield(server._ready)
+                await asyncio.shield(self._ready)
         except TimeoutError as exc:
-            await server.close()
+            await self.close()
             raise PagesUnavailable("the page server did not become ready") from exc
         except BaseException:
-            await server.close()
+            await self.close()
             raise
-        return server
 
     async def request(
         self,
@@ -356,15 +384,16 @@ class _Server:
             self._progress.pop(number, None)
 
     async def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does; of a service, the connection and with it our requests."""
         self.alive = False
         self._pipe.close()
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
+        if self._process is not None:
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                self._kill()
                 await self._process.wait()
-        except TimeoutError:
-            self._kill()
-            await self._process.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -380,6 +409,9 @@ class _Server:
 
     def _kill(self) -> None:
         self.alive = False
+        if self._process is None:
+            self._pipe.close()
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -415,8 +447,8 @@ class _Server:
                 else:
                     answer.set_result(frame)
 
-    async def _read_errors(self) -> None:
-        stream = self._process.stderr
+    async def _read_errors(self, process: Process | None) -> None:
+        stream = process.stderr if process is not None else None
         if stream is None:
             return
         while chunk := await stream.read(4096):

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from faxgw.document import limits
 from faxgw.fax.header import HeaderContext
@@ -311,6 +312,8 @@ class PageSettings:
     children: int = 2
     """Documents converted at the same time; compositions have as many places of their own."""
     limits: limits.Limits = field(default_factory=limits.Limits)
+    socket: Path | None = None
+    """Where a page service of its own listens (`faxgw pages`); None: the daemon starts a server in `sandbox`."""
 
 
 def _close(*descriptors: int | None) -> None:
