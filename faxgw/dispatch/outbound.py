@@ -334,12 +334,17 @@ class Marks:
             "ecm": seen.ecm,
             "encoding": seen.encoding,
         }
+        at = time.monotonic()
         async with self._confirming:  # in the order of the pages, however long the store is away
-            return await seat.persist(
+            durable = await seat.persist(
                 lambda conn: ledger.confirmed(
                     conn, self._attempt, fax=fax, page=page, fence=seat.fence, now=now, facts=facts
                 )
             )
+            if durable:
+                self._page_confirmed(seen.ecm, at - self._page_began)
+            self._page_began = at
+            return durable
 
     async def written(self) -> None:
         """Wait until every confirmation is durable."""
