@@ -62,7 +62,7 @@ class Arrival:
     def acknowledged(self) -> int:
         """Pages whose MCF may have left; not the one whose release came after the worker's patience."""
         if self.phase_e is not None and self.phase_e.reason == "gate":
-            return min(self.released, self.announced - 1)
+            return max(0, min(self.released, self.announced - 1))
         return self.released
 
     @property
