@@ -108,7 +108,7 @@ class Caller:
 
     def invite(
         self,
-        sdp: SessionDescription | None = AUDIO,
+        sdp: SessionDescription = AUDIO,
         number: str = "0199000099",
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
