@@ -37,6 +37,8 @@ FAR_END_WITHIN = 60.0
 """Seconds in which the far end's last calls end by themselves."""
 SUFFIXES = ("00", "00", "01", "10", "41", "43", "50", "51")
 """Machines of the load, as `faxgw simulator --list` shows them; those that take minutes are left out."""
+CALLER_GIVES_UP = 150.0
+"""Seconds after which a caller is taken away that neither got through nor was refused."""
 CHANNELS = 6
 """Calls at the same time; two cores carry them in real time."""
 
@@ -263,7 +265,10 @@ class RealWorld:
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            out, _none = await process.communicate()
+            async with asyncio.timeout(CALLER_GIVES_UP):
+                out, _none = await process.communicate()
+        except TimeoutError:
+            return  # we died between its 180 Ringing and our 200 OK: a caller ends that by itself (RFC 3261 timer C)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -118,7 +118,9 @@ def page_content(caller: str, page: int) -> bytes:
 
 def confirmed_pages(path: Path) -> list[InboundPage]:
     """Every page that got its MCF."""
-    return [InboundPage(line["caller"], line["page"], line["sha256"]) for line in read_log(path)]
+    return [
+        InboundPage(line["caller"], line["page"], line["sha256"]) for line in read_log(path) if line["what"] == "mcf"
+    ]
 
 
 def delivered_faxes(path: Path) -> list[Sequence[bytes]]:
