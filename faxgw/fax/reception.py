@@ -148,6 +148,8 @@ class ReceivedReport:
     why: Why = Why.OWNER
     target: str = ""
     """UNDELIVERABLE: the address that was given up."""
+    again_of: str = ""
+    """An earlier reception from the same sender, whose arrival the sender may not know: this may be the same fax."""
     problem: str = ""
     """`tiff` when the pages go as TIFF files because no PDF could be made; else empty."""
     time_zone: str = "UTC"

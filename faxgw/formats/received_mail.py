@@ -133,6 +133,8 @@ def _sentences(report: ReceivedReport, words: Texts, texts: ReceivedTexts) -> li
         said.append(texts.unconfirmed.format(pages=named))
     if report.bad_rows:
         said.append(texts.bad_rows.format(n=words.whole(report.bad_rows)))
+    if report.again_of:
+        said.append(texts.again.format(fax=one_line(report.again_of, MAX_NUMBER)))
     return said
 
 

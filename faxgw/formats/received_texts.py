@@ -24,6 +24,7 @@ class ReceivedTexts:
     as_tiff: str
     unconfirmed: str
     bad_rows: str
+    again: str
     no_owner: str
     undeliverable: str
     sender: str
@@ -55,6 +56,7 @@ ENGLISH = ReceivedTexts(
     as_tiff="No PDF could be made of it; the pages are attached as TIFF files, as they came.",
     unconfirmed="Not known to the sender as arrived, and perhaps sent again: page {pages}.",
     bad_rows="Noise on the line has damaged {n} rows.",
+    again="It may be the same as the fax {fax}, of whose arrival the sender was perhaps not told.",
     no_owner="You get this fax because the number {number} has no mailbox of its own.",
     undeliverable="You get this fax because it could not be delivered to {target}.",
     sender="Sender's identification",
@@ -86,6 +88,7 @@ FRENCH = ReceivedTexts(
     as_tiff="Aucun PDF n'a pu en être fait ; les pages sont jointes en fichiers TIFF, telles qu'elles sont arrivées.",
     unconfirmed="Page dont l'expéditeur ignore l'arrivée et qu'il renverra peut-être : {pages}.",
     bad_rows="Des parasites sur la ligne ont abîmé {n} lignes.",
+    again="C'est peut-être le même que le fax {fax}, dont l'expéditeur ignore peut-être l'arrivée.",
     no_owner="Vous recevez ce fax parce que le numéro {number} n'a pas de boîte aux lettres.",
     undeliverable="Vous recevez ce fax parce qu'il n'a pas pu être remis à {target}.",
     sender="Identifiant de l'expéditeur",
@@ -117,6 +120,7 @@ GERMAN = ReceivedTexts(
     as_tiff="Es ließ sich kein PDF daraus machen; die Seiten hängen als TIFF-Dateien an, wie sie ankamen.",
     unconfirmed="Dem Absender nicht als angekommen bekannt und vielleicht noch einmal gesendet: Seite {pages}.",
     bad_rows="Störungen auf der Leitung haben {n} Zeilen beschädigt.",
+    again="Es ist vielleicht dasselbe wie das Fax {fax}, von dessen Ankunft der Absender vielleicht nicht erfuhr.",
     no_owner="Sie bekommen dieses Fax, weil die Nummer {number} kein eigenes Postfach hat.",
     undeliverable="Sie bekommen dieses Fax, weil es {target} nicht zugestellt werden konnte.",
     sender="Kennung des Absenders",

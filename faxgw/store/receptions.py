@@ -312,6 +312,6 @@ def recover(conn: Connection, reception: str, *, now: float) -> ReceptionState:
     """Close a reception that nobody saw end by its pages. Idempotent."""
     row = row_of(conn, reception)
     if ReceptionState(row.state).open:
-        conn.execute(update(t.receptions).where(t.receptions.c.id == reception).values(ended_at=now))
+        conn.execute(update(t.receptions).where(t.receptions.c.id == reception).values(ended_at=now, farewell=False))
         note(conn, reception, "reception.interrupted", now=now, data={"pages": row.pages})
     return _close(conn, row, now)

@@ -33,6 +33,8 @@ MAX_TRIES = 3
 """Tries to make a document; after them the pages go as they are (spine section 4)."""
 FINE_FROM = 7_000
 """Pixels per metre down the page from which a page is fine: 204 × 196 has 7,700, standard 3,850."""
+AGAIN_WITHIN = 86_400.0
+"""Seconds in which a sender who was not told of the arrival comes again; its machine gives up much sooner."""
 MAX_LISTED = 1_000
 """Receptions in one answer at most."""
 
@@ -182,9 +184,31 @@ def _report(conn: Connection, row: Row[Any], settings: Effective) -> ReceivedRep
         unconfirmed=tuple(page.page for page in pages if not page.confirmed),
         fine=all(page.y_resolution >= FINE_FROM for page in pages),
         bad_rows=sum(page.bad_rows for page in pages),
+        again_of=_again_of(conn, row),
         time_zone=settings["time_zone"],
         language=settings["language"],
     )
+
+
+def _again_of(conn: Connection, row: Row[Any]) -> str:
+    """The last reception at this number from the same sender that the sender may not know to have arrived.
+
+    The same identification, or the same caller's number, within AGAIN_WITHIN. A flag, never a reason to drop anything.
+    """
+    columns = t.receptions.c
+    sender = [column == value for column, value in ((columns.ident, row.ident), (columns.caller, row.caller)) if value]
+    if not sender:
+        return ""
+    query = select(columns.id).where(
+        columns.customer == row.customer,
+        columns.number == row.number,
+        columns.id != row.id,
+        columns.pages > 0,
+        columns.farewell.is_not(True),
+        columns.started_at.between(row.started_at - AGAIN_WITHIN, row.started_at),
+        or_(*sender),
+    )
+    return conn.execute(query.order_by(columns.started_at.desc()).limit(1)).scalar() or ""
 
 
 def settle(conn: Connection, item: str, *, now: float) -> str | None:

@@ -98,6 +98,11 @@ def test_an_incomplete_fax_says_so_first() -> None:
     assert mail["X-Fax-Result"] == "partial"
 
 
+def test_a_fax_that_may_have_come_before_says_so() -> None:
+    """Spine section 4: the second copy is flagged, not dropped."""
+    assert "may be the same as the fax rcv_2" in text_of(built(replace(REPORT, again_of="rcv_2")))
+
+
 @pytest.mark.parametrize(
     "why, target, words",
     [

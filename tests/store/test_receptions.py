@@ -369,6 +369,22 @@ async def test_routing_writes_one_item_for_each_mailbox(house: House) -> None:
     assert await house.ask(routing.thumbnail_of, reception) == b"PNG"
 
 
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_second_copy_is_flagged_when_the_sender_may_not_know_of_the_first(house: House, told: bool) -> None:
+    """Spine section 4: our last MCF was not followed by DCN."""
+    first = await receiving(house)
+    await keep(house, first, 1, PageEnd.EOP)
+    await end(house, first, 1, farewell=told)
+    await route(house, first)
+    assert received_from_payload((await items(house, first))[0].payload).again_of == ""
+    house.clock.now += 600
+    second = await receiving(house)
+    await keep(house, second, 1, PageEnd.EOP)
+    await route(house, second)
+    report = received_from_payload((await items(house, second))[0].payload)
+    assert report.again_of == ("" if told else first)
+
+
 async def test_a_number_without_an_owner_goes_to_the_fallback_mailbox(house: House) -> None:
     reception = await receiving(house, to=[])
     await keep(house, reception, 1, PageEnd.EOP)
