@@ -31,6 +31,7 @@ from faxgw.dispatch.worker import PageWorker
 from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox
 from faxgw.fax.errors import FaxError
+from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Parcel
 from faxgw.intake.smtp import Bound, SmtpServer
@@ -95,6 +96,12 @@ class PagesSection(Section):
     """`auto`, `bubblewrap`, `unshare`; `none` only where nothing else works."""
     children: Annotated[int, Field(ge=1, le=64)] = 2
     """Documents converted at the same time."""
+    socket: Path | None = Field(default=None, examples=["/run/faxgw/pages.sock"])
+    """Socket of a page service (`faxgw pages`) that is confined by itself; none: the gateway starts its own."""
+
+    def client_settings(self) -> PageSettings:
+        """What the client of the page processes wants to know."""
+        return PageSettings(self.sandbox, self.children, socket=self.socket)
 
 
 SECTIONS: Mapping[str, type[Section] | Many] = {
@@ -173,7 +180,7 @@ class Daemon:
         lock = await asyncio.to_thread(node.FolderLock, data)
         self._stack.callback(lock.release)
         seat, lease = await self._open_store(data)
-        pages = PageClient(PageSettings(sandbox=self._pages_settings.sandbox, children=self._pages_settings.children))
+        pages = PageClient(self._pages_settings.client_settings())
         self._stack.push_async_callback(pages.close)
         await pages.start()
         line = SipLine(self._sip, self._trunks)
@@ -325,8 +332,8 @@ class Daemon:
         now = time.time()
         counts = await store.read(queue.count_by_state)
         self.metrics.jobs.clear()
-        for state, number in counts.items():
-            self.metrics.jobs.labels("out", state).set(number)
+        for state in set(FaxState) - FINAL:
+            self.metrics.jobs.labels("out", state.value).set(counts.get(state.value, 0))
         for state, number in (await store.read(routing.count_by_state)).items():
             self.metrics.jobs.labels("in", state).set(number)
         for priority, at in (await store.read(lambda conn: ledger.oldest_callable(conn, now=now))).items():

@@ -11,6 +11,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine only
+settings.load_profile("untimed")
 
 MakeCertificate = Callable[[], tuple[Path, Path]]
 """Writes a self-signed certificate for localhost and its key, as PEM files, the key private."""

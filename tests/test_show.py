@@ -66,6 +66,7 @@ def test_the_status_shows_calls_and_faults() -> None:
                 {"number": "+331", "trunk": "t1", "phase": "page", "page": 2, "pages": 3, "remote_ident": "X",
                  "started_at": NOW - 5}
             ],
+            "receptions": [],
         },
         NOW,
     )  # fmt: skip
