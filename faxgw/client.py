@@ -53,6 +53,12 @@ class Control:
         """Everything known of a fax, job or message."""
         return await self._json("GET", f"/find/{_path(ident)}")
 
+    async def settings(self, account: str) -> Mapping[str, Mapping[str, Any]]:
+        """The settings in force for a customer or customer/user: key → value and origin."""
+        answer = await self._json("GET", "/settings", {"account": account})
+        found: Mapping[str, Mapping[str, Any]] = answer["settings"]
+        return found
+
     async def tiff(self, ident: str) -> bytes:
         """The composed pages of a fax's newest attempt."""
         return await self._octets("GET", f"/tiff/{_path(ident)}")

@@ -253,7 +253,9 @@ class Daemon:
         )
 
     async def _open_doors(self, seat: Seat, gate: Gate, data: Path) -> None:
-        control = ControlServer(data, Operations(seat.store, seat.files, gate, seat, time.time, self.status))
+        control = ControlServer(
+            data, Operations(seat.store, seat.files, gate, seat, time.time, self.status, seat.system)
+        )
         await control.start()
         self._stack.push_async_callback(control.stop)
         self.web_address = await self.web.start()
@@ -332,8 +334,8 @@ class Daemon:
         now = time.time()
         counts = await store.read(queue.count_by_state)
         self.metrics.jobs.clear()
-        for state in set(FaxState) - FINAL:
-            self.metrics.jobs.labels("out", state.value).set(counts.get(state.value, 0))
+        for open_state in set(FaxState) - FINAL:
+            self.metrics.jobs.labels("out", open_state.value).set(counts.get(open_state.value, 0))
         for state, number in (await store.read(routing.count_by_state)).items():
             self.metrics.jobs.labels("in", state).set(number)
         for priority, at in (await store.read(lambda conn: ledger.oldest_callable(conn, now=now))).items():

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol  # JSON values
 
@@ -66,6 +66,8 @@ class Operations:
     clock: Callable[[], float]
     status: Callable[[], Mapping[str, Any]]
     """The daemon's own view: listeners, trunks, live calls."""
+    system: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the system level."""
 
 
 class ControlServer:
@@ -89,6 +91,7 @@ class ControlServer:
                 web.get("/status", self._status),
                 web.get("/faxes", self._list),
                 web.get("/find/{ident}", self._find),
+                web.get("/settings", self._settings),
                 web.get("/tiff/{ident}", self._tiff),
                 web.post("/send", self._send),
                 *ReceivedFaxes(self._do.store, self._do.files).routes(),
@@ -130,6 +133,19 @@ class ControlServer:
         if found is None:
             raise web.HTTPNotFound(text=f"There is no fax, job or message {ident}.")
         return web.json_response(found)
+
+    async def _settings(self, request: web.Request) -> web.Response:
+        """The settings in force for `account` (a customer, or customer/user), each with its origin."""
+        account = request.query.get("account", "")
+        customer, _, user = account.partition("/")
+        known = await self._do.store.read(lambda conn: directory.exists(conn, customer, user))
+        if not known:
+            raise web.HTTPNotFound(text=f"There is no account {account}.")
+        in_force = await self._do.store.read(
+            lambda conn: directory.effective(conn, self._do.system, customer, account if user else "")
+        )
+        shown = {key: {"value": value, "origin": str(in_force.origins[key])} for key, value in in_force.values.items()}
+        return web.json_response({"account": account, "settings": shown})
 
     async def _tiff(self, request: web.Request) -> web.StreamResponse:
         """The composed pages of a fax's newest attempt."""

@@ -265,6 +265,14 @@ def set_password(conn: Connection, user: str, digest: str) -> None:
     conn.execute(update(t.users).where(t.users.c.id == user).values(password=digest))
 
 
+def exists(conn: Connection, customer: str, user: str) -> bool:
+    """Whether there is such a customer and, unless empty, such a user of it (by its short name)."""
+    if user:
+        where = (t.users.c.customer == customer) & (t.users.c.name == user)
+        return conn.execute(select(t.users.c.id).where(where)).first() is not None
+    return conn.execute(select(t.customers.c.id).where(t.customers.c.id == customer)).first() is not None
+
+
 def customers(conn: Connection) -> Sequence[str]:
     """Ids of all customers, in the order of their names."""
     return list(conn.execute(select(t.customers.c.id).order_by(t.customers.c.id)).scalars())

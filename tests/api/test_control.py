@@ -223,3 +223,17 @@ async def test_the_pages_of_the_newest_attempt_are_given_whole(house: House, con
 async def test_nobody_on_the_socket_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match=r"control\.sock"):
         await Control(tmp_path).status()
+
+
+async def test_every_setting_in_force_is_shown_with_its_origin(control: Control, house: House) -> None:
+    """Features B1: the effective value and where it comes from."""
+    await house.store.run(
+        lambda conn: conn.execute(
+            update(t.customers).where(t.customers.c.id == "acme").values(settings={"csid": "+33 7"})
+        )
+    )
+    shown = await control.settings("acme")
+    assert shown["csid"] == {"value": "+33 7", "origin": "customer acme"}
+    assert shown["resolution"]["origin"] == "default"
+    with pytest.raises(Unwilling, match="no account"):
+        await control.settings("nobody")
