@@ -59,6 +59,10 @@ class Control:
         found: Mapping[str, Mapping[str, Any]] = answer["settings"]
         return found
 
+    async def confirm_clock(self, who: str) -> None:
+        """The clock is right: expiry and purge go on."""
+        await self._json("POST", "/clock", {"who": who})
+
     async def tiff(self, ident: str) -> bytes:
         """The composed pages of a fax's newest attempt."""
         return await self._octets("GET", f"/tiff/{_path(ident)}")

@@ -20,6 +20,7 @@ from faxgw import __version__, metrics
 from faxgw.api.control import ControlServer, Operations
 from faxgw.delivery.mail import MailDelivery, RelaySettings
 from faxgw.dispatch import inbound, upkeep
+from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Inbound
@@ -187,15 +188,19 @@ class Daemon:
         await line.start()
         self._stack.push_async_callback(line.stop)
         self._line = line
+        clock = ClockWatch(seat)
+        await clock.look_at_journal()
+        self.health.add("clock", lambda: PartState(clock.trusted, "" if clock.trusted else "the clock has jumped"))
         await upkeep.recover(seat, line)
         await inbound.recover(seat, line)
         await upkeep.sweep_files(seat)
         watermark = Watermark(int(self._smtp_settings.message_limit))
         self._build_dispatch(seat, pages, line, watermark)
         gate = Gate(seat, watermark)
-        await self._open_doors(seat, gate, data)
+        await self._open_doors(seat, gate, data, clock)
+        self._tasks.append(asyncio.create_task(clock.watch(), name="clock"))
         self._tasks.append(asyncio.create_task(upkeep.keep_lease(seat, lease, self.failed.set), name="lease"))
-        self._tasks.append(asyncio.create_task(upkeep.keep_order(seat), name="upkeep"))
+        self._tasks.append(asyncio.create_task(upkeep.keep_order(seat, lambda: clock.trusted), name="upkeep"))
         lag = metrics.sample_event_loop_lag(self.metrics)
         self._tasks.append(asyncio.create_task(lag, name="loop lag"))
         log.info("gateway runs", extra={"event": "gateway.started", "version": __version__, "node": seat.node})
@@ -252,10 +257,11 @@ class Daemon:
             "delivery", lambda: PartState(self._dead_letters == 0, "reports were given up" * (self._dead_letters > 0))
         )
 
-    async def _open_doors(self, seat: Seat, gate: Gate, data: Path) -> None:
-        control = ControlServer(
-            data, Operations(seat.store, seat.files, gate, seat, time.time, self.status, seat.system)
+    async def _open_doors(self, seat: Seat, gate: Gate, data: Path, clock: ClockWatch) -> None:
+        operations = Operations(
+            seat.store, seat.files, gate, seat, time.time, self.status, seat.system, confirm_clock=clock.confirm
         )
+        control = ControlServer(data, operations)
         await control.start()
         self._stack.push_async_callback(control.stop)
         self.web_address = await self.web.start()

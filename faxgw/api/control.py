@@ -68,6 +68,8 @@ class Operations:
     """The daemon's own view: listeners, trunks, live calls."""
     system: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the system level."""
+    confirm_clock: Callable[[str], None] = lambda who: None
+    """Takes an operator's word that the clock is right."""
 
 
 class ControlServer:
@@ -92,6 +94,7 @@ class ControlServer:
                 web.get("/faxes", self._list),
                 web.get("/find/{ident}", self._find),
                 web.get("/settings", self._settings),
+                web.post("/clock", self._confirm_clock),
                 web.get("/tiff/{ident}", self._tiff),
                 web.post("/send", self._send),
                 *ReceivedFaxes(self._do.store, self._do.files).routes(),
@@ -133,6 +136,10 @@ class ControlServer:
         if found is None:
             raise web.HTTPNotFound(text=f"There is no fax, job or message {ident}.")
         return web.json_response(found)
+
+    async def _confirm_clock(self, request: web.Request) -> web.Response:
+        self._do.confirm_clock(request.query.get("who", "operator"))
+        return web.json_response({})
 
     async def _settings(self, request: web.Request) -> web.Response:
         """The settings in force for `account` (a customer, or customer/user), each with its origin."""

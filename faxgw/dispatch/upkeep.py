@@ -99,20 +99,25 @@ async def keep_lease(seat: Seat, lease: node.Lease, lost: Callable[[], None]) ->
             log.error("lease not renewed", extra={"event": "node.lease", "why": str(exc)})
 
 
-async def keep_order(seat: Seat) -> None:
-    """Expire faxes, tell of late ones and forget old keys, for ever."""
+async def keep_order(seat: Seat, clock_is_right: Callable[[], bool] = lambda: True) -> None:
+    """Expire faxes, tell of late ones and forget old keys, for ever.
+
+    Args:
+        seat: The node.
+        clock_is_right: While it is not, nothing expires and nothing is purged (docs/spine.md section 9).
+    """
     forget_at = late_at = restore_at = 0.0
     while True:
         now = seat.clock()
         try:
-            while expired := await seat.store.run(partial(queue.expire, now=now)):
+            while clock_is_right() and (expired := await seat.store.run(partial(queue.expire, now=now))):
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
-            if now >= late_at and not await _tell_late(seat, now):
+            if now >= late_at and clock_is_right() and not await _tell_late(seat, now):
                 late_at = now + LATE_EVERY
             if now >= restore_at:
                 restore_at = now + RESTORE_EVERY
                 await _tell_restored(seat)
-            if now >= forget_at:
+            if now >= forget_at and clock_is_right():
                 forget_at = now + KEYS_EVERY
                 await seat.store.run(partial(messages.forget_old_keys, now=now))
         except StoreError as exc:

@@ -58,3 +58,8 @@ def of_entity(conn: Connection, entity: str) -> Sequence[Event]:
         .limit(MAX_EVENTS_SHOWN)
     ).mappings()
     return [Event(r["serial"], r["at"], r["entity"], r["what"], r["who"], r["data"]) for r in rows][::-1]
+
+
+def newest(conn: Connection) -> float | None:
+    """When the newest entry was made, Unix seconds."""
+    return conn.execute(select(t.events.c.at).order_by(t.events.c.serial.desc()).limit(1)).scalar()

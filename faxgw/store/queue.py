@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, and_, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, insert, not_, or_, select, update
 
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
@@ -534,3 +534,33 @@ def rendering_waits(conn: Connection) -> bool:
     where = (t.faxes.c.state == FaxState.ACCEPTED) & t.jobs.c.body_key.is_(None)
     query = select(t.jobs.c.id).join(t.faxes, t.faxes.c.job == t.jobs.c.id).where(where).limit(1)
     return conn.execute(query).first() is not None
+
+
+def move_times(conn: Connection, *, jump: str, by: float, now: float) -> None:
+    """The clock has jumped: what waits for a time goes on waiting as long as before (spine section 9).
+
+    Args:
+        conn: The unit's connection.
+        jump: Id of this jump: run again, the unit finds it and is done.
+        by: Seconds that the clock jumped, negative for back.
+        now: Unix seconds after the jump.
+    """
+    if conn.execute(select(t.events.c.serial).where(t.events.c.entity == jump)).first() is not None:
+        return
+    faxes, items, mails, jobs = t.faxes.c, t.outbox.c, t.messages.c, t.jobs.c
+    conn.execute(
+        update(t.faxes)
+        .where(faxes.state == FaxState.WAITING, faxes.until > 0)
+        .values(until=case((faxes.until + by > 0, faxes.until + by), else_=0.0))
+    )
+    conn.execute(update(t.outbox).where(items.state == "due").values(due_at=items.due_at + by))
+    conn.execute(
+        update(t.messages)
+        .where(mails.state == MessageState.RECEIVED, mails.not_before > 0)
+        .values(not_before=mails.not_before + by)
+    )
+    conn.execute(
+        update(t.jobs).where(jobs.body_key.is_(None), jobs.not_before > 0).values(not_before=jobs.not_before + by)
+    )
+    note(conn, jump, "clock.jumped", now=now, data={"seconds": round(by)})
+    notify(conn, CALL_TOPIC)
