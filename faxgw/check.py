@@ -18,6 +18,7 @@ from faxgw.client import Control, NotRunning
 from faxgw.daemon import SECTIONS, NodeSettings, PagesSection, cross_check
 from faxgw.delivery.mail import RelaySettings
 from faxgw.document import sandbox
+from faxgw.document.client import PageClient
 from faxgw.fax.errors import FaxError
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.trunk import SipSettings, TrunkSettings
@@ -86,7 +87,7 @@ async def _surroundings(settings: Settings) -> list[Finding]:
     smtp = settings.one("smtp", SmtpSettings)
     running = await _is_running(node.data)
     looks: list[Awaitable[Finding]] = [
-        asyncio.to_thread(_sandbox, settings.one("pages", PagesSection)),
+        _pages(settings.one("pages", PagesSection)),
         asyncio.to_thread(_data_folder, node.data),
         asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
         _relay(settings.one("relay", RelaySettings)),
@@ -109,9 +110,18 @@ async def _is_running(data: Path) -> bool:
     return True
 
 
-def _sandbox(pages: PagesSection) -> Finding:
-    probe = sandbox.probe(pages.sandbox)
-    return Finding("page sandbox", probe.ok, probe.detail)
+async def _pages(pages: PagesSection) -> Finding:
+    if pages.socket is None:
+        probe = await asyncio.to_thread(sandbox.probe, pages.sandbox)
+        return Finding("page sandbox", probe.ok, probe.detail)
+    client = PageClient(pages.client_settings())
+    try:
+        await client.start()
+    except FaxError as exc:
+        return Finding("page service", False, str(exc))
+    finally:
+        await client.close()
+    return Finding("page service", True, f"{pages.socket} answers")
 
 
 def _data_folder(data: Path) -> Finding:

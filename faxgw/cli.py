@@ -162,11 +162,12 @@ def check(context: click.Context, as_json: bool) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep everything in this folder.")
-def selftest(as_json: bool, keep: Path | None) -> None:
+@click.option("--pages-socket", type=click.Path(path_type=Path), help="Use the page service that listens there.")
+def selftest(as_json: bool, keep: Path | None, pages_socket: Path | None) -> None:
     """Send a fax to itself: SMTP, pages, SIP and T.38 for real, compared pixel by pixel."""
     from faxgw.selftest import run_selftest
 
-    result = _run(run_selftest(keep.resolve() if keep else None, say=None if as_json else click.echo))
+    result = _run(run_selftest(keep.resolve() if keep else None, None if as_json else click.echo, pages_socket))
     click.echo(json.dumps(result) if as_json else "passed" if result["ok"] else f"FAILED: {result['why']}")
     sys.exit(0 if result["ok"] else 1)
 
@@ -176,6 +177,13 @@ def selftest(as_json: bool, keep: Path | None) -> None:
 def simulator(arguments: Sequence[str]) -> None:
     """Run the park of simulated fax machines (its own --help lists the numbers)."""
     os.execv(sys.executable, [sys.executable, "-m", "faxgw.simulator", *arguments])
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def pages(arguments: Sequence[str]) -> None:
+    """Run the page processes as a service of their own (--listen PATH, or a socket of the service manager)."""
+    os.execv(sys.executable, [sys.executable, "-P", "-B", "-m", "faxgw.document.service", *arguments])
 
 
 @main.command()
@@ -189,9 +197,14 @@ def password() -> None:
 
 @main.command()
 @click.option("--keys", is_flag=True, help="List the account settings instead (customer, profile, user).")
+@click.option("--account", default="", help="Show what is in force for a CUSTOMER or CUSTOMER/USER instead.")
 @click.pass_context
-def settings(context: click.Context, keys: bool) -> None:
+def settings(context: click.Context, keys: bool, account: str) -> None:
     """Show every setting in force and where it comes from; secrets are masked."""
+    if account:
+        for key, found in _run(_control(context).settings(account)).items():
+            click.echo(f"{key:22} {found['value']!r:40} {found['origin']}")
+        return
     if keys:
         for setting in SETTINGS.values():
             click.echo(f"{setting.key:22} {setting.default!r:28} {setting.doc}")
@@ -366,3 +379,11 @@ def release(context: click.Context, ident: str | None, restored: bool, reports: 
         _wish(context, str(ident), "release")
     else:
         click.echo(_run(cli_store.release_restored(_control(context), reports=reports)))
+
+
+@main.command()
+@click.pass_context
+def clock(context: click.Context) -> None:
+    """Say that the machine's clock is right after a jump: expiry and purge go on."""
+    _run(_control(context).confirm_clock(getpass.getuser()))
+    click.echo("noted")

@@ -78,6 +78,9 @@ port = {sip}
 channels = 8
 caller = "{caller}"
 
+[pages]
+{pages}
+
 [settings.values]
 csid = "+33 1 99 00 00 00"
 time_zone = "Europe/Paris"
@@ -217,6 +220,7 @@ async def running(
     level: str = "WARNING",
     values: Mapping[str, object] | None = None,
     simulator_options: Sequence[str] = (),
+    pages: Path | None = None,
     prepare: Callable[[Daemon, MailboxSink], None] = lambda daemon, mailbox: None,
 ) -> AsyncIterator[Rig]:
     """Start everything; stop it outside-in.
@@ -229,6 +233,7 @@ async def running(
         level: Log level of the gateway.
         values: Settings of the system level that differ.
         simulator_options: For the simulator's command line.
+        pages: Socket of a page service; None: the gateway starts its own.
         prepare: Called before the gateway starts (to mount pages).
     """
     await asyncio.to_thread(_make_folders, folder)
@@ -251,6 +256,7 @@ async def running(
             caller=CALLER,
             sender=SENDER,
             media="20000-29999",
+            pages=f"socket = {json.dumps(str(pages))}" if pages is not None else "",
             more="\n".join(f"{key} = {json.dumps(value)}" for key, value in (values or {}).items()),
         )
         config = folder / "faxgw.toml"

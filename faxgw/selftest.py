@@ -31,12 +31,15 @@ LOOK_EVERY = 0.25
 """Seconds between looks at the fax's state."""
 
 
-async def run_selftest(keep: Path | None, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+async def run_selftest(
+    keep: Path | None, say: Callable[[str], None] | None = None, pages: Path | None = None
+) -> dict[str, Any]:
     """Run it.
 
     Args:
         keep: Folder to leave everything in; None: a temporary one.
         say: Told what is going on, a line each.
+        pages: Socket of a page service; None: the gateway starts its own page processes.
 
     Returns:
         `ok`, `pages`, `pixel_identical`, `seconds`, and what was seen; `why` when it is not ok.
@@ -46,7 +49,7 @@ async def run_selftest(keep: Path | None, say: Callable[[str], None] | None = No
     with tempfile.TemporaryDirectory(prefix="faxgw-selftest-") as temporary:
         folder = keep or Path(temporary)
         try:
-            async with asyncio.timeout(DEADLINE), rig.running(folder) as gateway:
+            async with asyncio.timeout(DEADLINE), rig.running(folder, pages=pages) as gateway:
                 tell(f"gateway runs: smtp port {gateway.smtp_port}")
                 result = await _send_and_compare(gateway, tell)
         except TimeoutError:
