@@ -28,7 +28,7 @@ from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
 from tests.faults.scripted_callers import OUR_NUMBER, OWNER, confirmed_pages, delivered_faxes
 from tests.postgres import Server
 
-DRAIN = 60.0
+DRAIN = 180.0
 """Real seconds within which everything is over, without a kill: 2,400 fast ones."""
 LOOK = 0.02
 """Real seconds between looks whether all is over."""
