@@ -30,8 +30,9 @@ from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallDocument, CallPlan, CallProgress
 from faxgw.foip import control
 from faxgw.line import workers
+from faxgw.line.ports import PortRange
 from faxgw.line.sip import SipLine
-from faxgw.line.trunk import PortRange, SipSettings, TrunkSettings
+from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener
 
 CALLS = 50

@@ -260,6 +260,8 @@ class Outcome:
     exposed: compose at standard and call again)."""
     worker_died: bool = False
     """True when the call worker crashed or was killed during the call."""
+    sub_address: str = ""
+    """Of a call to us: the sub-address that the sender gave (ITU-T T.33)."""
     frames: tuple[tuple[float, str, bytes], ...] = field(default=())
     """The T.30 ladder: seconds since answer, `>` or `<`, the frame."""
 

@@ -6,6 +6,7 @@ All it decides is where an event goes: to the inbox of its call, or, for a call 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -23,6 +24,10 @@ _IP_RECVERR = 11
 """IP_RECVERR of ip(7): ICMP errors come back to an unconnected socket; the socket module does not name it."""
 _MSG_ERRQUEUE = 0x2000
 """recvmsg(2)."""
+_LASTING = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EAFNOSUPPORT}
+)
+"""Errors of sendto(2) that a repetition does not heal, as ENOBUFS does."""
 _MAX_ERRORS = 64
 """ICMP errors read at a time."""
 
@@ -56,6 +61,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._inboxes: dict[CallId, Inbox] = {}
         self._pumping = False
+        self._sending: Address | None = None
         self._agent: UserAgent | None = None
 
     async def start(self) -> None:
@@ -65,7 +71,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
             OSError: If the address cannot be bound.
         """
         host = self._listener.host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = self.family
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
@@ -106,6 +112,11 @@ class SipEndpoint(asyncio.DatagramProtocol):
         return self._listener.host
 
     @property
+    def family(self) -> socket.AddressFamily:
+        """The address family of the listener, which is that of the media too."""
+        return socket.AF_INET6 if ":" in self._listener.host else socket.AF_INET
+
+    @property
     def media_address(self) -> str:
         """The address that goes into SDP."""
         return self._public_address or self._listener.host
@@ -142,7 +153,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
                     self._hand_out(event)
         finally:
             self._pumping = False
-        self._arm()
+            self._arm()
 
     # asyncio's side
 
@@ -156,8 +167,11 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self.pump()
 
     def error_received(self, exc: Exception) -> None:
-        """An ICMP error came: read for which destinations, and let their requests fail at once."""
-        for destination in self._failed_destinations():
+        """A destination cannot be reached, by ICMP or because the system sends nothing there: its requests fail now."""
+        failed = self._failed_destinations()
+        if not failed and self._sending is not None and _is_lasting(exc):
+            failed = {self._sending}
+        for destination in failed:
             log.info("SIP destination unreachable", extra={"event": "sip.unreachable", "why": str(exc)})
             self.agent.handle_transport_error(destination, self.now)
         self.pump()
@@ -177,7 +191,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
         datagrams = self.agent.datagrams_to_send()
         for data, destination in datagrams:
             if self._transport is not None and not self._transport.is_closing():
+                self._sending = destination
                 self._transport.sendto(data, destination)
+                self._sending = None
         return bool(datagrams)
 
     def _hand_out(self, event: Event) -> None:
@@ -199,3 +215,8 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self._timer = None
         self.agent.handle_timer(self.now)
         self.pump()
+
+
+def _is_lasting(exc: Exception) -> bool:
+    """Whether the system will send nothing to that destination: no route, forbidden, another address family."""
+    return isinstance(exc, socket.gaierror) or (isinstance(exc, OSError) and exc.errno in _LASTING)

@@ -19,9 +19,9 @@ from faxgw.foip import events
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.transaction import Address
-from faxgw.line.calls import OutgoingFaxCall
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.incoming import IncomingFaxCall, dialled
+from faxgw.line.outgoing import OutgoingFaxCall
 from faxgw.line.trunk import RESOLVED_FOR, SipSettings, Trunk, TrunkSettings
 from faxgw.line.workers import COMMAND, CallWorkers, NoWorker
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 STOP_WITHIN = 6.0
 """Seconds calls may take to say goodbye when we stop."""
+LAST_WORDS_WITHIN = 2.0
+"""Seconds a call to us may take to write down its end then; recovery closes it otherwise."""
 MAX_SIP_CALLS = 1000
 """Calls at once on the listener, both directions."""
 STRANGERS_PER_SECOND = 10
@@ -106,11 +108,17 @@ class SipLine:
         except TimeoutError:
             left = len(self._calls) + len(self._arriving)
             log.error("calls left behind", extra={"event": "line.stopped", "calls": left})
-        for task in [*self._arriving, *([] if self._resolver is None else [self._resolver])]:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._give_up([*self._arriving, *([] if self._resolver is None else [self._resolver])])
         await self._workers.stop()
         await self._endpoint.stop()
+
+    async def _give_up(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Cancel tasks; those that still write down their call's end have LAST_WORDS_WITHIN for it."""
+        for _ in range(2):
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=LAST_WORDS_WITHIN)
 
     @property
     def port(self) -> int:
@@ -188,7 +196,7 @@ class SipLine:
                 agent.cancel_stranger(
                     drawn,
                     known.target(number),
-                    await known.address(),
+                    await known.address(self._endpoint.family),
                     from_=known.from_(""),
                     to=known.to(number),
                     with_credentials=known.credentials is not None,
@@ -260,5 +268,5 @@ class SipLine:
         while True:
             for trunk in self._trunks.values():
                 with contextlib.suppress(OSError):
-                    await trunk.address()
+                    await trunk.address(self._endpoint.family)
             await asyncio.sleep(RESOLVED_FOR + 1.0)

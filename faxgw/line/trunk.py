@@ -1,4 +1,4 @@
-"""Settings of the SIP line and what they mean for one call: addresses, number formats, media ports.
+"""Settings of the SIP line and what they mean for one call: addresses and number formats.
 
 `[sip]` is this machine's side, each `[[trunk]]` a carrier or PBX. A trunk's host is resolved when a call starts;
 registration, TCP, TLS and DNS SRV are not known here yet.
@@ -8,72 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import random
-import re
 import socket
 import time
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, model_validator
 
-from faxgw.fax.errors import FaxError
 from faxgw.foip.digest import Credentials
 from faxgw.foip.transaction import Address
 from faxgw.foip.uri import sip_uri
+from faxgw.line.ports import PortRange
 from faxgw.settings import Duration, Listener, Secret, Section
 
 RESOLVED_FOR = 60.0
 """Seconds for which an address of a trunk's host is used again."""
-BIND_TRIES = 50
-"""Pairs of ports tried before we say that there is none free."""
-RECEIVE_BUFFER = 256 * 1024
-"""Octets of a media socket's receive buffer: some seconds of either medium while a worker is busy."""
-
-_RANGE = re.compile(r"(\d{4,5})-(\d{4,5})")
-
-
-class NoMediaPorts(FaxError):
-    """No pair of UDP ports is free."""
-
-    default_public = "The fax gateway has no free line at the moment."
-
-
-@dataclass(frozen=True, slots=True)
-class PortRange:
-    """UDP ports for media, both ends included: `20000-29999`."""
-
-    first: int
-    """First port, at least 1024."""
-    last: int
-    """Last port, at most 65535."""
-
-    @classmethod
-    def parse(cls, text: object) -> Self:
-        """Read `first-last`.
-
-        Raises:
-            ValueError: If it is not of that form, or has no room for ten calls.
-        """
-        if isinstance(text, cls):
-            return text
-        found = _RANGE.fullmatch(text) if isinstance(text, str) else None
-        if found is None:
-            raise ValueError('must be "first-last", such as "20000-29999"')
-        ports = cls(int(found[1]), int(found[2]))
-        if ports.first < 1024 or ports.last > 65535 or ports.last - ports.first < 39:
-            raise ValueError("must lie between 1024 and 65535 and hold 40 ports at least")
-        return ports
-
-    def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # Any: pydantic
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+RESOLVE_WITHIN = 1.5
+"""Seconds a call waits for the look-up of its trunk's host: an INVITE leaves within 2 s of its commit or not at all."""
 
 
 class SipSettings(Section):
@@ -153,7 +103,9 @@ class Trunk:
         self.credentials = (
             Credentials(settings.login, settings.password.reveal()) if settings.password is not None else None
         )
-        self._resolved: tuple[float, Address] | None = None
+        self._found: tuple[Address, ...] = ()
+        self._fresh_until = 0.0
+        self._look_up: asyncio.Task[None] | None = None
         self._peers = tuple(ipaddress.ip_network(peer) for peer in settings.peers)
         self._hosts: frozenset[str] = frozenset({settings.host})
 
@@ -185,20 +137,39 @@ class Trunk:
             return f"<{sip_uri(self.settings.login, self._domain)}>"
         return '"Anonymous" <sip:anonymous@anonymous.invalid>'
 
-    async def address(self) -> Address:
-        """Where its SIP server is.
+    async def address(self, family: socket.AddressFamily = socket.AF_INET) -> Address:
+        """Where its SIP server is; the last known address while its name cannot be resolved (RFC 8767).
+
+        Args:
+            family: That of our listener: a socket reaches no address of another one.
 
         Raises:
-            OSError: If its name cannot be resolved.
+            OSError: If its name cannot be resolved within RESOLVE_WITHIN, or has no address of that family.
         """
-        now = time.monotonic()
-        if self._resolved is None or self._resolved[0] < now:
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(self.settings.host, self.settings.port, type=socket.SOCK_DGRAM)
-            host, port = found[0][4][:2]
-            self._resolved = (now + RESOLVED_FOR, (str(host), int(port)))
-            self._hosts = frozenset({str(entry[4][0]) for entry in found})
-        return self._resolved[1]
+        if time.monotonic() >= self._fresh_until:
+            if self._look_up is None or self._look_up.done():  # one at a time: each blocks a thread while DNS is silent
+                self._look_up = asyncio.create_task(self._resolve(), name=f"address of {self.name}")
+                self._look_up.add_done_callback(_retrieve)
+            try:
+                async with asyncio.timeout(RESOLVE_WITHIN):
+                    await asyncio.shield(self._look_up)
+            except OSError:  # TimeoutError among them
+                if not self._found:
+                    raise
+        found = [address for address in self._found if (":" in address[0]) == (family == socket.AF_INET6)]
+        if not found:
+            raise OSError(f"{self.settings.host} has no {family.name} address")
+        return found[0]
+
+    async def _resolve(self) -> None:
+        host, port = self.settings.host, self.settings.port
+        try:
+            entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except UnicodeError as exc:  # no host name at all, such as `a..b`
+            raise OSError(f"{host}: {exc}") from exc
+        self._found = tuple((str(entry[4][0]), int(entry[4][1])) for entry in entries)
+        self._hosts = frozenset(address for address, _port in self._found)
+        self._fresh_until = time.monotonic() + RESOLVED_FOR
 
     def is_known_host(self, host: str) -> bool:
         """Whether a packet from this address is the trunk's: one of its host's, as last resolved, or of its peers."""
@@ -217,59 +188,7 @@ class Trunk:
         return {"plus": "+", "digits": "", "zeros": "00"}[self.settings.number_format] + number[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class MediaSockets:
-    """The two bound UDP sockets of a call; whoever holds them closes them."""
-
-    rtp: socket.socket
-    """For audio, on an even port."""
-    udptl: socket.socket
-    """For T.38, two ports above: the port between is the peer's to send RTCP to."""
-
-    @property
-    def rtp_port(self) -> int:
-        """Port for audio."""
-        return int(self.rtp.getsockname()[1])
-
-    @property
-    def udptl_port(self) -> int:
-        """Port for T.38."""
-        return int(self.udptl.getsockname()[1])
-
-    def close(self) -> None:
-        """Close both."""
-        self.rtp.close()
-        self.udptl.close()
-
-
-def bind_media(host: str, ports: PortRange) -> MediaSockets:
-    """Bind the sockets of a call before anything is offered (docs/transport.md D.3 rule 8).
-
-    Raises:
-        NoMediaPorts: If none of BIND_TRIES random places in the range is free.
-    """
-    places = (ports.last - ports.first + 1) // 4
-    for _ in range(BIND_TRIES):
-        port = ports.first + ports.first % 2 + 4 * random.randrange(places)
-        rtp = _bind(host, port)
-        if rtp is None:
-            continue
-        udptl = _bind(host, port + 2)
-        if udptl is not None:
-            return MediaSockets(rtp, udptl)
-        rtp.close()
-    raise NoMediaPorts(f"no free media ports in {ports}")
-
-
-def _bind(host: str, port: int) -> socket.socket | None:
-    if port > 65535:
-        return None
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        return None
-    return sock
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take a look-up's exception: who waited has had it, and nobody need wait."""
+    if not task.cancelled():
+        task.exception()

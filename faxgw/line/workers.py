@@ -77,8 +77,8 @@ class Place:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker still runs."""
-        return not self._worker.gone
+        """Whether the worker still runs and is not being killed."""
+        return not self._worker.dying
 
     def send(self, message: control.Message, descriptors: Sequence[int] = ()) -> None:
         """Send a control message; lost when the worker is gone: WorkerGone is on its way then."""
@@ -102,6 +102,7 @@ class CallWorkers:
         self._command = tuple(command)
         self._workers: list[_Worker] = []
         self._numbers = count(1)
+        self._choosing = asyncio.Lock()
         self._stopping = False
 
     async def start(self) -> None:
@@ -120,10 +121,11 @@ class CallWorkers:
         """
         if self._stopping:
             raise NoWorker("the line is stopping")
-        worker = None if isolated else self._roomiest()
-        if worker is None:
-            worker = await self._spawn(isolated=isolated)
-        return worker.take(next(self._numbers), inbox)
+        if isolated:
+            return (await self._spawn(isolated=True)).take(next(self._numbers), inbox)
+        async with self._choosing:  # calls that come together share the worker that the first of them starts
+            worker = self._roomiest() or await self._spawn(isolated=False)
+            return worker.take(next(self._numbers), inbox)
 
     async def stop(self) -> None:
         """End all workers; those that do not end by themselves are killed."""
@@ -150,6 +152,12 @@ class CallWorkers:
         except OSError as exc:
             self._forget(worker)
             raise NoWorker(f"call worker not started: {exc}") from exc
+        except BaseException:  # we were cancelled: it is nobody's
+            self._forget(worker)
+            raise
+        if self._stopping:
+            await worker.stop()
+            raise NoWorker("the line is stopping")
         return worker
 
     def _forget(self, worker: _Worker) -> None:
@@ -182,8 +190,13 @@ class _Worker:
 
     @property
     def accepts(self) -> bool:
-        """Whether it takes calls: alive, not told to stop, and not another call's own."""
-        return not self.gone and not self._stopped and not self._why and not self._isolated
+        """Whether it takes calls: started, alive, not told to stop, and not another call's own."""
+        return self._pipe is not None and not self.dying and not self._stopped and not self._isolated
+
+    @property
+    def dying(self) -> bool:
+        """Whether it is gone, or will be in a moment."""
+        return self.gone or self._why != ""
 
     async def start(self) -> None:
         ours, theirs = pair()
@@ -262,6 +275,9 @@ class _Worker:
                 self._on_frame(frame)
         except (PipeClosed, LocalProtocolError) as exc:
             self._kill(f"talks nonsense: {exc}")
+        except Exception:  # the task's owner: its calls must hear of its end in any case
+            log.exception("call worker not understood", extra={"event": "worker.fault", "pid": self.pid})
+            self._kill("talks nonsense")
         if process.returncode is None:
             await self._wait_or_kill(process)
         self.gone = True
@@ -312,15 +328,16 @@ class _Worker:
                 log.info("call worker says", extra={"event": "worker.stderr", "pid": self.pid, "text": text})
 
     def _on_frame(self, frame: Frame) -> None:
-        message = control.decode(frame.payload)
+        place: Place | None = None
+        try:
+            message = control.decode(frame.payload)
+            place = self._places.get(getattr(message, "call", -1))
+        finally:
+            if place is None:
+                _close(frame.descriptors)
         self._last_pong = asyncio.get_running_loop().time()
         self._answered = True
-        if isinstance(message, control.Pong):
-            return
-        place = self._places.get(getattr(message, "call", -1))
-        if place is None:
-            _close(frame.descriptors)
-        else:
+        if place is not None:
             place.inbox.put_nowait(Received(message, frame.descriptors))
 
     def _tell_all(self) -> None:

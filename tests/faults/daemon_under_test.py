@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any  # what is wrapped
 
-from faxgw.line.calls import OutgoingFaxCall
+from faxgw.line.outgoing import OutgoingFaxCall
 from tests.faults.steps import Steps
 
 STRIKES = ("planned", "answered", "exposed", "confirmed", "closing")
@@ -27,16 +27,16 @@ def strike_workers(strikes: dict[str, tuple[str, int]]) -> None:
     def strike(call: Any, mark: str) -> None:
         number = call._plan.number
         if number in strikes and strikes[number][0] == mark:
-            os.kill(call._place._worker.pid, strikes.pop(number)[1])
+            os.kill(call._media.place._worker.pid, strikes.pop(number)[1])
 
-    begin = OutgoingFaxCall._begin
+    dial = OutgoingFaxCall._dial
 
-    async def begun(self: OutgoingFaxCall) -> bool:
-        left = await begin(self)
+    async def dialled(self: OutgoingFaxCall) -> bool:
+        left = await dial(self)
         strike(self, "planned")
         return left
 
-    OutgoingFaxCall._begin = begun  # type: ignore[method-assign]
+    OutgoingFaxCall._dial = dialled  # type: ignore[method-assign]
     _after("_start_media", lambda call, _: strike(call, "answered"))
     _after("_on_marked", lambda call, arguments: strike(call, arguments[0].kind))
     _after("_on_phase_e", lambda call, _: strike(call, "closing"))

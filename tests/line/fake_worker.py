@@ -14,6 +14,8 @@ from faxgw.pipe import BlockingPipe
 
 EOP = b"\xff\xc8\x2e"
 MCF = b"\xff\xc8\x8c"
+DCN = b"\xff\xc8\xfa"
+DCS = bytes.fromhex("ffc8820046f8")
 DIS = bytes.fromhex("ff138004eef8c4809180808018")  # takes no sub-address
 RTN = b"\xff\xc8\x4c"
 
@@ -55,9 +57,15 @@ class Fake:
             self.phase_b(start)
 
     def script(self, start: control.Start) -> str:
-        return start.documents[0].fax.partition("-")[0]
+        return start.documents[0].fax.partition("-")[0] if start.documents else start.station_id
 
     def phase_b(self, start: control.Start) -> None:
+        if not start.documents:
+            sub = "4711" if start.takes_sub_address else ""
+            self.send(control.PhaseB(start.call, "sender", DCS, sub_address=sub))
+            if self.script(start) != "idle":
+                self.page(start, 1)
+            return
         document = start.documents[0]
         if self.script(start) == "toofine":
             self.send(control.PhaseB(start.call, "far end", b"\xff\xc8\x80"))
@@ -67,7 +75,30 @@ class Fake:
         else:
             self.send(control.PhaseB(start.call, "far end", b"\xff\xc8\x80", document.fax, document.first))
 
+    def page(self, start: control.Start, page: int) -> None:
+        """Hand over one of two pages."""
+        descriptor = os.memfd_create("page")
+        message = control.PageReceived(start.call, page, 1100, 1728, 8031, 3850, 0, "MMR", page == 2)
+        self._pipe.send(control.encode(message), [descriptor])
+        os.close(descriptor)
+
+    def receive(self, start: control.Start, message: control.Message) -> None:
+        """What a call to us does with a message."""
+        if isinstance(message, control.Hangup):
+            self.end(start, 49, "hangup")
+        elif isinstance(message, control.Ack) and message.page == 1:
+            self.send(control.Trace(start.call, ((1.0, ">", MCF),)))
+            self.page(start, 2)
+        elif isinstance(message, control.Ack):
+            self.send(control.Trace(start.call, ((2.0, ">", MCF), (3.0, "<", DCN))))
+            self.end(start, 0)
+        elif isinstance(message, control.SwitchT38):
+            self._t38[start.call] = True
+
     def react(self, start: control.Start, message: control.Message) -> None:
+        if not start.documents:
+            self.receive(start, message)
+            return
         document, script = start.documents[0], self.script(start)
         if isinstance(message, control.SwitchT38):
             self._t38[start.call] = True
@@ -75,6 +106,8 @@ class Fake:
         elif isinstance(message, control.Media) and script == "ced":
             self.phase_b(start)
         elif isinstance(message, control.Hangup):
+            if script == "lastword":
+                self.send(control.Confirmed(start.call, document.fax, document.last))
             self.end(start, 49, "hangup")
         elif isinstance(message, control.Ack) and message.gate is Gate.EXPOSED:
             if script == "crashlater":
@@ -95,7 +128,7 @@ class Fake:
         elif script == "rtn" and page == document.last:
             self.send(control.Trace(start.call, ((page + 0.5, "<", RTN),)))
             self.end(start, 0)
-        elif script == "hold" and page == document.last:
+        elif script in ("hold", "lastword") and page == document.last:
             pass
         else:
             self.send(control.Trace(start.call, ((page + 0.5, "<", MCF),)))

@@ -17,7 +17,7 @@ from faxgw.foip.events import (
     Reoffered,
     ReofferRefused,
 )
-from faxgw.foip.sdp import Origin, SessionDescription, answer_audio, answer_t38, audio_line, offer, t38_line
+from faxgw.foip.sdp import Origin, SessionDescription, answer, answer_audio, answer_t38, audio_line, offer, t38_line
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.settings import Listener
 
@@ -37,6 +37,8 @@ class FarEnd:
         self.after_ack: Callable[[CallId], None] = lambda call: None
         """Done when the ACK has come."""
         self.refuse_t38 = False
+        self.empty_t38 = False
+        """T.38 is accepted, with its line at port 0."""
         self.audio_codec: tuple[int, ...] = (8, 0)
         self.early_bye = False
         self.may_answer = asyncio.Event()
@@ -69,6 +71,8 @@ class FarEnd:
             agent.reject(event.call, 486, now, (("Reason", "Q.850;cause=17"),))
         elif number == "404":
             agent.reject(event.call, 404, now)
+        elif number == "503":
+            agent.reject(event.call, 503, now, (("Retry-After", "120 (overload)"),))
         elif number == "180":
             agent.ring(event.call, now)
         else:
@@ -103,6 +107,8 @@ class FarEnd:
                 self._origin = self._origin.next()
                 if event.offer.t38 is None:
                     made = answer_audio(event.offer, self._origin, RTP_PORT)
+                elif self.empty_t38:
+                    made = answer(event.offer, self._origin, {})
                 else:
                     made = None if self.refuse_t38 else answer_t38(event.offer, self._origin, UDPTL_PORT)
                 if made is None:

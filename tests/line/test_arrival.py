@@ -82,7 +82,11 @@ def test_a_farewell_is_a_dcn_after_the_last_confirmation(frames: list[tuple[str,
 
 def test_the_outcome_tells_how_it_was() -> None:
     made = arrival(
-        announced=1, released=1, whole=True, ident="+49 89", phase_e=end(bit_rate=14400, ecm=True, encoding="MMR")
+        announced=1,
+        released=1,
+        whole=True,
+        remote_ident="+49 89",
+        phase_e=end(bit_rate=14400, ecm=True, encoding="MMR"),
     )
     made.add_causes([ReasonValue("SIP", 200), ReasonValue("Q.850", 16)])
     outcome = made.outcome(20.0)

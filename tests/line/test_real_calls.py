@@ -15,8 +15,9 @@ import pytest
 
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallDocument
+from faxgw.line.ports import PortRange
 from faxgw.line.sip import SipLine
-from faxgw.line.trunk import PortRange, SipSettings, TrunkSettings
+from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener
 from tests.line.far_end import Marks, plan
 from tests.t30.conftest import page_image, pixels, tiff

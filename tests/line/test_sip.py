@@ -13,8 +13,9 @@ import pytest
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallPlan
 from faxgw.foip.events import By, CallId
+from faxgw.line.ports import PortRange
 from faxgw.line.sip import LineNotStarted, SipLine
-from faxgw.line.trunk import PortRange, SipSettings, TrunkSettings
+from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener
 from tests.foip.wire import AUDIO
 from tests.line.far_end import FarEnd, Marks, plan, until

@@ -7,7 +7,7 @@ import pytest
 from faxgw.fax.outcome import Cause
 from faxgw.foip.control import PhaseE, Statistics, Tone
 from faxgw.foip.headers import Cause as ReasonValue
-from faxgw.line import tally as module
+from faxgw.line import facts as module
 from faxgw.line.tally import Tally
 
 EOP, MPS, PPS_EOP, PPS_NULL = b"\xff\xc8\x2e", b"\xff\xc8\x4e", b"\xff\xc8\xbe\x2e\x00", b"\xff\xc8\xbe\x00\x00"
@@ -17,7 +17,7 @@ MCF, RTN, PPR, RNR, DCN = b"\xff\xc8\x8c", b"\xff\xc8\x4c", b"\xff\xc8\xbc", b"\
 def connected(
     *frames: tuple[str, bytes], confirmed: int = 0, pages: int = 2, code: int = 49, reason: str = ""
 ) -> Tally:
-    made = Tally(pages, 100.0)
+    made = Tally(100.0, pages=pages)
     made.answered_at = 110.0
     made.phase_b = made.exposed = True
     made.confirmed = {("FN1", number) for number in range(1, confirmed + 1)}
@@ -113,7 +113,7 @@ def test_what_we_did_ourselves_comes_before_what_it_led_to() -> None:
 
 
 def test_a_call_that_was_not_answered_is_named_by_its_status() -> None:
-    made = Tally(1, 0.0)
+    made = Tally(0.0, pages=1)
     made.sip_status = 480
     assert made.outcome(1.0).cause is Cause.NO_ANSWER
     made.add_causes([ReasonValue("SIP", 480), ReasonValue("Q.850", 17)])
@@ -123,7 +123,7 @@ def test_a_call_that_was_not_answered_is_named_by_its_status() -> None:
 
 def test_the_ladder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_FRAMES", 3)
-    made = Tally(1, 0.0)
+    made = Tally(0.0, pages=1)
     for _ in range(3):
         made.add_frames([(0.0, ">", EOP)] * 2)
     assert len(made.frames) == 3

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 from pydantic import ValidationError
 
-from faxgw.line.trunk import NoMediaPorts, PortRange, SipSettings, Trunk, TrunkSettings, bind_media
+from faxgw.line import trunk as module
+from faxgw.line.ports import NoMediaPorts, PortRange, bind_media
+from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.settings import Listener, Secret
 
 
@@ -67,11 +72,89 @@ def test_media_ports_are_bound_in_pairs_until_there_are_none() -> None:
                 assert exc.temporary
                 break
         assert 1 <= len(bound) <= 10
+        assert all(is_taken(port) or is_taken(port + 2) for port in range(22000, 22040, 4))
         assert all(media.rtp_port % 2 == 0 and media.udptl_port == media.rtp_port + 2 for media in bound)
         assert len({media.rtp_port for media in bound}) == len(bound)
     finally:
         for media in bound:
             media.close()
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def test_without_descriptors_there_are_no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", fail)
+    with pytest.raises(NoMediaPorts):
+        bind_media("127.0.0.1", PortRange(22000, 22039))
+
+
+class Names:
+    """Answers look-ups with `addresses`, or an error when there are none; waits for `may_answer`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+        self.addresses = addresses
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._look_up)
+
+    async def _look_up(self, _host: str, port: int, **_kind: object) -> list[tuple[object, ...]]:
+        self.asked += 1
+        await self.may_answer.wait()
+        if not self.addresses:
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return [(0, 0, 0, "", (address, port)) for address in self.addresses]
+
+
+async def test_an_address_of_the_listeners_family_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with both kinds of address often has the longer one first; our socket reaches one kind only."""
+    Names(monkeypatch, "2001:db8::1", "192.0.2.1")
+    made = trunk()
+    assert await made.address(socket.AF_INET) == ("192.0.2.1", 5060)
+    assert await made.address(socket.AF_INET6) == ("2001:db8::1", 5060)
+    assert made.is_known_host("192.0.2.1") and made.is_known_host("2001:db8::1")
+
+
+async def test_the_last_address_serves_while_the_name_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8767: an outage of the name servers is none of the trunk."""
+    monkeypatch.setattr(module, "RESOLVED_FOR", 0.0)
+    monkeypatch.setattr(module, "RESOLVE_WITHIN", 0.05)
+    names = Names(monkeypatch, "192.0.2.1")
+    made = trunk()
+    assert await made.address() == ("192.0.2.1", 5060)
+    names.addresses = ()
+    assert await made.address() == ("192.0.2.1", 5060)
+    names.may_answer.clear()
+    assert await made.address() == ("192.0.2.1", 5060)
+
+
+async def test_a_silent_name_server_holds_a_call_up_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one thread, not one per call."""
+    monkeypatch.setattr(module, "RESOLVE_WITHIN", 0.05)
+    names = Names(monkeypatch, "192.0.2.1")
+    names.may_answer.clear()
+    made = trunk()
+    for _ in range(3):
+        with pytest.raises(OSError):
+            await made.address()
+    assert names.asked == 1
+    names.may_answer.set()
+    assert await made.address() == ("192.0.2.1", 5060)
+
+
+async def test_a_host_that_is_no_name_is_told_like_one_that_is_unknown() -> None:
+    with pytest.raises(OSError):
+        await trunk(host="a..b").address()
 
 
 async def test_a_host_is_resolved_and_remembered() -> None:

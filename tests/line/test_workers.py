@@ -113,6 +113,77 @@ async def test_a_worker_that_talks_nonsense_is_killed() -> None:
         await workers.stop()
 
 
+async def test_calls_that_come_together_share_a_worker_that_is_still_starting() -> None:
+    """What the second says at once must not be lost because its worker has no pipe yet."""
+    workers = CallWorkers(8, FAKE)
+
+    async def go() -> object:
+        inbox: asyncio.Queue[object] = asyncio.Queue()
+        start(await workers.reserve(inbox), "ok")
+        return await next_of(inbox)
+
+    try:
+        said = await asyncio.gather(*(go() for _ in range(4)))
+        assert all(isinstance(item, Received) for item in said)
+        assert len(workers.pids) == 1
+    finally:
+        await workers.stop()
+
+
+async def test_a_start_that_is_cancelled_leaves_no_worker_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = CallWorkers(8, FAKE)
+    original = asyncio.create_subprocess_exec
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", lambda *_a, **_k: asyncio.sleep(60))
+    starting = asyncio.create_task(workers.reserve(asyncio.Queue()))
+    await asyncio.sleep(0.05)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", original)
+    inbox: asyncio.Queue[object] = asyncio.Queue()
+    try:
+        start(await workers.reserve(inbox), "ok")
+        assert isinstance(await next_of(inbox), Received)
+    finally:
+        await workers.stop()
+
+
+async def test_a_worker_whose_start_outlasts_the_line_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = CallWorkers(8, FAKE)
+    original, may_start = asyncio.create_subprocess_exec, asyncio.Event()
+    started: list[asyncio.subprocess.Process] = []
+
+    async def slow(*command: str, **how: object) -> asyncio.subprocess.Process:
+        await may_start.wait()
+        started.append(await original(*command, **how))  # type: ignore[arg-type]
+        return started[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+    starting = asyncio.create_task(workers.reserve(asyncio.Queue()))
+    await asyncio.sleep(0.05)
+    await workers.stop()
+    may_start.set()
+    with pytest.raises(NoWorker):
+        await starting
+    assert started[0].returncode is not None
+
+
+async def test_a_worker_that_says_what_cannot_be_is_killed_and_its_calls_hear_of_it() -> None:
+    script = (
+        "import socket, sys, time; from faxgw.foip import control; from faxgw.pipe import BlockingPipe;"
+        "pipe = BlockingPipe(socket.socket(fileno=int(sys.argv[-1])));"
+        "pipe.send(control.encode(control.Heard({}, control.Tone.CED))); time.sleep(60)"
+    )
+    workers = CallWorkers(8, (sys.executable, "-c", script))
+    inbox: asyncio.Queue[object] = asyncio.Queue()
+    try:
+        await workers.reserve(inbox)
+        gone = await next_of(inbox)
+        assert isinstance(gone, WorkerGone)
+        assert gone.text.startswith("talks nonsense")
+    finally:
+        await workers.stop()
+
+
 async def test_a_worker_that_will_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STOP_WITHIN", 0.3)
     script = "import signal, time, sys; signal.signal(15, signal.SIG_IGN); sys.stderr.write('deaf\\n'); time.sleep(60)"

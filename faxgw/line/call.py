@@ -1,0 +1,386 @@
+"""What calls in both directions have in common: one inbox, changes of the session, and an end in any case.
+
+Everything that happens to a call goes through its inbox and is handled one by one; what must be durable is asked for
+beside it (`line.commits`). Every phase has a bound: ringing, the mark `answered`, the fax, phase E and the goodbye.
+
+- What the far end proposes is taken before phase B, our own proposal of T.38 is made once, before phase B as well; a
+  refusal leaves the call in audio (docs/transport.md D.3).
+- Once the call is to end, nothing of it begins any more, whatever was under way.
+- After phase E the call says BYE; after the far end's BYE the worker has PHASE_E_WITHIN for its phase E.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from faxgw.fax.outcome import Cause
+from faxgw.foip import control
+from faxgw.foip.agent import UserAgent
+from faxgw.foip.errors import LocalProtocolError
+from faxgw.foip.events import By, CallId, Ended, ReofferAnswered, Reoffered, ReofferRefused
+from faxgw.foip.sdp import SessionDescription
+from faxgw.foip.transaction import Timers
+from faxgw.line.commits import Commits, Committed
+from faxgw.line.endpoint import SipEndpoint
+from faxgw.line.facts import Facts
+from faxgw.line.media import MediaLeg, t38_media
+from faxgw.line.ports import NoMediaPorts, PortRange
+from faxgw.line.trunk import Trunk
+from faxgw.line.workers import CallWorkers, Inbox, NoWorker, Received, WorkerGone
+
+log = logging.getLogger(__name__)
+
+PHASE_E_WITHIN: Final = 2.0
+"""Seconds the worker may take to its phase E after it was told to hang up."""
+FAREWELL_WITHIN: Final = 4.0
+"""Seconds we wait for the answer to BYE or CANCEL; the agent goes on repeating it without us."""
+ANSWERED_WITHIN: Final = 20.0
+"""Seconds the mark `answered` may take; the far end hears silence meanwhile."""
+CALL_WITHIN: Final = control.Limits().call + 60.0
+"""Seconds a call worker may have a call; it ends each call earlier by itself."""
+PROPOSE_AGAIN: Final = 0.5
+"""Seconds until we propose T.38 again while a change of the far end's is still under way."""
+NOT_ACCEPTABLE: Final = 488
+"""SIP status (RFC 3261 section 21.4.26)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Somebody wants the call ended."""
+
+    cause: Cause
+    detail: str
+
+
+class FaxCall(ABC):
+    """One call; base of `OutgoingFaxCall` and `IncomingFaxCall`.
+
+    Args:
+        facts: What is known of it.
+        trunk: Its trunk.
+        endpoint: The SIP listener.
+        workers: Where the media live.
+        ports: Media ports.
+        name: The attempt's or reception's id, for the log.
+        isolated: In a call worker of its own.
+    """
+
+    bye_after: float
+    """Seconds from phase E to our BYE."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        trunk: Trunk,
+        endpoint: SipEndpoint,
+        workers: CallWorkers,
+        ports: PortRange,
+        name: str,
+        *,
+        isolated: bool = False,
+    ) -> None:
+        self._facts = facts
+        self._trunk = trunk
+        self._endpoint = endpoint
+        self._inbox: Inbox = asyncio.Queue()
+        self._timers = Timers()
+        self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated)
+        self._commits = Commits(self._inbox, name)
+        self._call: CallId | None = None
+        self._wish: HangUp | None = None
+        self._sip_over = False
+        self._closing = False
+        """BYE or CANCEL was said: nothing begins any more."""
+        self._ready = False
+        """The mark `answered` is durable."""
+        self._proposed = False
+        self._returned = False
+
+    def hang_up(self, cause: Cause, detail: str) -> None:
+        """End the call; `run` then returns."""
+        self._wish = self._wish or HangUp(cause, detail)
+        self._inbox.put_nowait(HangUp(cause, detail))
+
+    # What a direction fills in
+
+    @abstractmethod
+    def _start_media(self) -> None:
+        """The mark `answered` is durable and a worker waits: begin, unless the call is to end."""
+
+    @abstractmethod
+    def _on_own_event(self, event: object) -> None:
+        """An event of the agent that only this direction has."""
+
+    @abstractmethod
+    def _on_received(self, received: Received) -> None:
+        """The worker said something; its descriptors are ours."""
+
+    @abstractmethod
+    def _on_committed(self, committed: Committed) -> None:
+        """A promise came back."""
+
+    @abstractmethod
+    def _on_own_timer(self, name: str) -> None:
+        """A timer that only this direction has."""
+
+    @abstractmethod
+    def _on_late(self, item: object) -> None:
+        """Something that came after the end."""
+
+    @abstractmethod
+    def _refuse(self) -> None:
+        """End the signalling of a call that is not answered: CANCEL, or a final response."""
+
+    @abstractmethod
+    def _show(self, phase: str, page: int = 0) -> None:
+        """Something to show."""
+
+    # The inbox
+
+    async def _serve(self) -> None:
+        """Until both the signalling and the media are over."""
+        while not self._sip_over or self._media.running:
+            item = await self._next()
+            if item is None:
+                for name in self._timers.due(self._endpoint.now):
+                    self._on_timer(name)
+            elif isinstance(item, WorkerGone) and not self._media.begun:
+                await self._find_other_worker(item)
+            else:
+                self._on_item(item)
+
+    async def _next(self) -> object | None:
+        """The next thing that happens; None when a timer is due."""
+        try:
+            async with asyncio.timeout_at(self._timers.deadline):
+                return await self._inbox.get()
+        except TimeoutError:
+            return None
+
+    def _on_item(self, item: object) -> None:
+        match item:
+            case Received():
+                self._on_received(item)
+            case WorkerGone():
+                self._on_worker_gone(item)
+            case Committed():
+                self._on_committed(item)
+            case HangUp():
+                self._on_hang_up(item)
+            case Reoffered():
+                self._on_reoffered(item.offer)
+            case ReofferAnswered():
+                self._on_reoffer_answered(item.sdp)
+            case ReofferRefused():
+                self._facts.details.append(f"T.38 refused with {item.status}")
+            case Ended():
+                self._on_ended(item)
+            case _:
+                self._on_own_event(item)
+
+    def _on_hang_up(self, wish: HangUp) -> None:
+        self._facts.force(wish.cause, wish.detail)
+        self._end_all()
+
+    def _on_timer(self, name: str) -> None:
+        match name:
+            case "t38":
+                self._propose_t38()
+            case "bye":
+                self._say_bye()
+            case "answered":
+                self._fail("the mark answered was not committed in time")
+            case "call":
+                self._fail("the call worker did not end the call")
+            case "phase_e":
+                self._facts.details.append("the call worker did not end the fax in time")
+                self._media.ended()
+            case "farewell":
+                self._sip_over = True
+            case _:
+                self._on_own_timer(name)
+
+    async def _finish(self) -> None:
+        """After the end: what the far end has confirmed is written down before we tell the result."""
+        self._media.close()
+        self._drain()
+        await self._commits.finish()
+        self._drain()
+
+    def _drain(self) -> None:
+        while not self._inbox.empty():
+            self._on_late(self._inbox.get_nowait())
+
+    async def _release(self) -> None:
+        """Give back whatever is left, also when we are cancelled in the middle."""
+        self._media.close()
+        self._end_sip()
+        if self._call is not None:
+            self._endpoint.forget(self._call)
+        await self._commits.close()
+        self._drain()
+
+    # The session
+
+    def _on_reoffered(self, offered: SessionDescription) -> None:
+        """The far end changes the session (docs/transport.md D.3 rules 1, 2 and 4)."""
+        made, t38 = self._media.answer_change(offered, phase_b=self._facts.phase_b)
+        if made is None:
+            self._command(lambda agent, call, now: agent.refuse_reinvite(call, NOT_ACCEPTABLE, now))
+            return
+        agreed = made
+        if not self._command(lambda agent, call, now: agent.answer_reinvite(call, agreed, now)):
+            return
+        if t38 is not None:
+            self._switch(t38)
+        else:
+            self._media.move_audio(offered)
+
+    def _on_reoffer_answered(self, sdp: SessionDescription) -> None:
+        t38 = t38_media(sdp)
+        if t38 is not None and not self._facts.phase_b:
+            self._switch(t38)
+        elif t38 is not None or not self._media.move_audio(sdp):
+            self._return_to_audio("phase B came before T.38" if t38 is not None else "T.38 accepted with no media")
+
+    def _switch(self, t38: control.T38Media) -> None:
+        self._timers.stop("t38")
+        self._media.switch(t38)
+        self._show("t38")
+
+    def _propose_t38(self) -> None:
+        """Our own re-INVITE, once, before phase B; later when the far end's is still under way."""
+        if self._proposed or self._media.t38 or self._facts.phase_b or not self._trunk.settings.t38:
+            return
+        if self._closing or self._sip_over:
+            return
+        proposal = self._media.offer_t38()
+        self._timers.stop("t38")
+        self._proposed = self._command(lambda agent, call, now: agent.reinvite(call, proposal, now))
+        if not self._proposed:
+            self._timers.start("t38", self._endpoint.now + PROPOSE_AGAIN)
+
+    def _return_to_audio(self, why: str) -> None:
+        """What was agreed is of no use: the fax is in audio, or shall be. Once: a far end may go on like that."""
+        self._facts.details.append(why)
+        if not self._returned:
+            self._returned = True
+            back = self._media.offer_audio()
+            self._command(lambda agent, call, now: agent.reinvite(call, back, now))
+
+    def _on_ended(self, event: Ended) -> None:
+        self._sip_over = True
+        self._timers.stop("bye", "farewell", "ring", "t38", "answered")
+        self._facts.add_causes(event.causes)
+        if event.by is not By.LOCAL:
+            self._facts.details.append(f"SIP: {event.why} by {event.by.value}")
+            self._facts.remote_ended = self._facts.phase_e is None
+        self._on_sip_ended()
+
+    def _on_sip_ended(self) -> None:
+        self._end_media()
+
+    # The worker
+
+    async def _find_other_worker(self, gone: WorkerGone) -> None:
+        """The worker died before this call had begun in it: no harm was done."""
+        try:
+            await self._media.find_worker()
+        except NoWorker as exc:
+            self._fail(f"{exc}; the last one: {gone.text}")
+            return
+        if self._ready:
+            self._start_media()
+
+    def _on_answer_committed(self) -> None:
+        self._ready = True
+        self._timers.stop("answered")
+        self._start_media()
+
+    def _begin(self, make: Callable[[int], control.Start], documents: tuple[int, ...] = ()) -> bool:
+        """Give the call to its worker. False when that failed: the call ends."""
+        try:
+            self._media.begin(make, documents)
+        except NoMediaPorts as exc:
+            self._fail(str(exc))
+            return False
+        self._timers.start("call", self._endpoint.now + CALL_WITHIN)
+        return True
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether the media may begin now; a worker that has just died is replaced first."""
+        return self._ready and not (self._closing or self._sip_over or self._media.begun) and self._media.alive
+
+    def _on_phase_e(self, message: control.PhaseE) -> None:
+        self._facts.phase_e = message
+        self._media.ended()
+        self._timers.stop("phase_e", "t38", "linger", "call")
+        self._show("closing")
+        if not self._sip_over and not self._closing:
+            self._timers.start("bye", self._endpoint.now + self.bye_after)
+
+    def _on_worker_gone(self, gone: WorkerGone) -> None:
+        if not self._media.running:
+            return  # its part was done
+        self._facts.worker_gone = gone.text
+        self._facts.worker_died = not gone.our_doing
+        self._media.lost()
+        self._end_sip()
+
+    # The end
+
+    def _fail(self, detail: str) -> None:
+        """The gateway cannot go on with the call."""
+        self._facts.force(Cause.LINE_FAULT, detail)
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Nothing more is confirmed or exposed, and the far end is told."""
+        self._end_media()
+        self._end_sip()
+
+    def _end_media(self) -> None:
+        """Tell the worker to hang up; its phase E is awaited for PHASE_E_WITHIN."""
+        self._timers.stop("t38", "linger")
+        if self._media.hang_up():
+            self._timers.start("phase_e", self._endpoint.now + PHASE_E_WITHIN)
+
+    def _end_sip(self) -> None:
+        """BYE, or what ends a call that is not answered; once."""
+        if self._sip_over or self._closing:
+            return
+        if self._facts.answered_at is not None:
+            self._say_bye()
+        else:
+            self._refuse()
+
+    def _say_bye(self) -> None:
+        if self._sip_over or self._closing:
+            return
+        self._close_signalling()
+        self._command(UserAgent.bye)
+
+    def _close_signalling(self) -> None:
+        """From here on we only wait, FAREWELL_WITHIN at most."""
+        self._closing = True
+        self._timers.stop("bye", "ring", "t38", "answered")
+        self._timers.start("farewell", self._endpoint.now + FAREWELL_WITHIN)
+
+    def _command(self, command: Callable[[UserAgent, CallId, float], None]) -> bool:
+        """Give the agent a command. False: it crosses the far end's own doing and is void."""
+        if self._call is None:
+            return False
+        try:
+            command(self._endpoint.agent, self._call, self._endpoint.now)
+        except LocalProtocolError as exc:
+            log.info("command crossed", extra={"event": "call.crossed", "call_id": self._call, "why": str(exc)})
+            return False
+        finally:
+            self._endpoint.pump()
+        return True

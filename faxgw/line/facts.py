@@ -1,0 +1,79 @@
+"""What is known of a call in either direction, as the facts come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from faxgw.fax.outcome import Cause, Outcome
+from faxgw.foip.control import PhaseE
+from faxgw.foip.headers import Cause as ReasonValue
+
+MAX_FRAMES = 20_000
+"""T.30 frames kept of one call; a 500-page call has some 3,000."""
+OUR_FAULT = frozenset({"gate", "late", "budget", "fault", "start", "page"})
+"""Reasons of PhaseE that are the gateway's own doing."""
+
+Frames = Sequence[tuple[float, str, bytes]]
+
+
+@dataclass(slots=True)
+class Facts:
+    """The facts that a call has whoever placed it; base of `Tally` and `Arrival`."""
+
+    started_at: float
+    """Unix seconds at the INVITE."""
+    answered_at: float | None = None
+    """When it was answered; of a call to us: when the caller's ACK came."""
+    phase_b: bool = False
+    phase_e: PhaseE | None = None
+    forced: Cause | None = None
+    """Why we ended the call ourselves; the first reason counts."""
+    q850: int | None = None
+    remote_ended: bool = False
+    """The far end said BYE or CANCEL while the fax was still going on."""
+    worker_gone: str = ""
+    """How the call worker ended, if it did."""
+    worker_died: bool = False
+    remote_ident: str = ""
+    details: list[str] = field(default_factory=list)
+    frames: list[tuple[float, str, bytes]] = field(default_factory=list)
+
+    def force(self, cause: Cause, detail: str) -> None:
+        """Note why we end the call; a later reason is only a detail."""
+        self.forced = self.forced or cause
+        self.details.append(detail)
+
+    def add_causes(self, causes: Sequence[ReasonValue]) -> None:
+        """Take the Q.850 cause out of Reason values, if there is one."""
+        self.q850 = next((cause.code for cause in causes if cause.protocol == "Q.850"), self.q850)
+
+    def add_frames(self, frames: Frames) -> None:
+        """Add to the ladder, up to MAX_FRAMES."""
+        self.frames.extend(frames[: MAX_FRAMES - len(self.frames)])
+
+    def describe(self, cause: Cause, now: float) -> Outcome:
+        """The outcome, as far as the direction does not matter, at `now` (Unix seconds)."""
+        end = self.phase_e
+        statistics = end.statistics if end is not None else None
+        details = [*self.details, *([end.text] if end is not None and cause is not Cause.OK else [])]
+        if self.worker_gone:
+            details.append(f"call worker: {self.worker_gone}")
+        return Outcome(
+            cause,
+            connected=self.answered_at is not None,
+            started_at=self.started_at,
+            answered_at=self.answered_at,
+            ended_at=now,
+            q850=self.q850,
+            t30_code=end.code if end is not None else None,
+            detail="; ".join(details),
+            remote_ident=self.remote_ident or (end.remote_ident if end is not None else ""),
+            transport=statistics.transport if statistics is not None and self.phase_b else "",
+            bit_rate=statistics.bit_rate if statistics is not None else 0,
+            ecm=statistics.ecm if statistics is not None else False,
+            encoding=statistics.encoding if statistics is not None else "",
+            ecm_retries=statistics.ecm_retries if statistics is not None else 0,
+            worker_died=self.worker_died,
+            frames=tuple(self.frames),
+        )

@@ -1,0 +1,307 @@
+"""One call that we place: from a plan to its outcome.
+
+The marks are those of docs/spine.md sections 3 and 5: `answered` is durable before the ACK, `exposed` and `confirmed`
+before the worker is told. T.38 is proposed a little after the answer tone, or at the V.21 preamble (docs/transport.md
+D.3 rule 1). A pages counts as confirmed when its mark is durable, and a call's result is told after the last of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from faxgw.fax.outcome import Cause, Outcome
+from faxgw.fax.ports import CallMarks, CallPlan, CallProgress
+from faxgw.foip import control, t30_frames
+from faxgw.foip.agent import UserAgent
+from faxgw.foip.control import Gate, Tone
+from faxgw.foip.errors import LocalProtocolError
+from faxgw.foip.events import Answered, CallIdentity, Provisional, Rejected
+from faxgw.foip.sdp import SessionDescription
+from faxgw.line.call import ANSWERED_WITHIN, FaxCall, HangUp
+from faxgw.line.commits import Committed
+from faxgw.line.endpoint import SipEndpoint
+from faxgw.line.media import modems
+from faxgw.line.ports import NoMediaPorts, PortRange
+from faxgw.line.tally import Tally
+from faxgw.line.trunk import Trunk
+from faxgw.line.workers import CallWorkers, NoWorker, Received
+
+BYE_DELAY: Final = 0.2
+"""Seconds from phase E to our BYE. Measured: phase E comes 1.2 s after DCN has left, so nothing is cut off, and the
+BYE is out within 3 s of DCN even when the far end waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A mark that is asked for."""
+
+    kind: str
+    """`answered`, `exposed` or `confirmed`."""
+    fax: str = ""
+    page: int = 0
+
+
+class OutgoingFaxCall(FaxCall):
+    """One call of a plan, from INVITE to outcome.
+
+    Args:
+        plan: What to send where.
+        marks: The promises.
+        trunk: The trunk of the plan.
+        endpoint: The SIP listener.
+        workers: Where the media live.
+        ports: Media ports.
+        t38_wait: Seconds the far end has for its own T.38 proposal after the answer tone.
+    """
+
+    bye_after = BYE_DELAY
+
+    def __init__(
+        self,
+        plan: CallPlan,
+        marks: CallMarks,
+        trunk: Trunk,
+        endpoint: SipEndpoint,
+        workers: CallWorkers,
+        ports: PortRange,
+        t38_wait: float,
+    ) -> None:
+        pages = sum(document.last - document.first + 1 for document in plan.documents)
+        self._tally = Tally(time.time(), pages=pages)
+        super().__init__(self._tally, trunk, endpoint, workers, ports, plan.attempt, isolated=plan.isolated)
+        self._plan = plan
+        self._marks = marks
+        self._t38_wait = t38_wait
+        self._answer: SessionDescription | None = None
+        self._asked: set[_Mark] = set()
+        self._sip_over = True  # until the INVITE has left
+
+    async def run(self) -> Outcome:
+        """See the call through. Never raises for a failed call."""
+        self._commits.start()
+        try:
+            if await self._dial():
+                await self._serve()
+            await self._finish()
+            return self._tally.outcome(time.time())
+        finally:
+            await self._release()
+
+    # The beginning
+
+    async def _dial(self) -> bool:
+        """Everything up to the INVITE. False: it did not leave."""
+        plan = self._plan
+        try:
+            await self._media.open()
+            destination = await self._trunk.address(self._endpoint.family)
+        except (NoMediaPorts, NoWorker) as exc:
+            self._tally.force(Cause.LINE_FAULT, str(exc))
+            return False
+        except OSError as exc:
+            self._tally.force(Cause.CARRIER_FAULT, f"trunk {self._trunk.name} not resolved: {exc or 'in time'}")
+            return False
+        if self._wish is not None:
+            self._on_hang_up(self._wish)
+            return False
+        if plan.not_after and self._endpoint.now > plan.not_after:
+            self._tally.force(Cause.LINE_FAULT, "the INVITE would have left too long after its commit")
+            return False
+        identity = CallIdentity(plan.identity.call_id, plan.identity.from_tag, plan.identity.branch, plan.identity.cseq)
+        try:
+            self._call = self._endpoint.agent.invite(
+                identity,
+                self._trunk.target(plan.number),
+                destination,
+                self._media.offer_audio(),
+                from_=self._trunk.from_(plan.caller),
+                to=self._trunk.to(plan.number),
+                credentials=self._trunk.credentials,
+                now=self._endpoint.now,
+            )
+        except LocalProtocolError as exc:
+            self._tally.force(Cause.LINE_FAULT, f"not dialled: {exc}")
+            return False
+        self._sip_over = False
+        self._endpoint.listen(self._call, self._inbox)
+        self._timers.start("ring", self._endpoint.now + float(self._trunk.settings.ring_time))
+        self._endpoint.pump()
+        self._show("dialling")
+        return True
+
+    # SIP
+
+    def _on_own_event(self, event: object) -> None:
+        match event:
+            case Provisional():
+                self._show("ringing")
+            case Answered() if not self._closing:  # else it crossed our goodbye: acknowledged and ended already
+                self._on_answered(event)
+            case Rejected():
+                self._on_rejected(event)
+
+    def _on_answered(self, event: Answered) -> None:
+        self._timers.stop("ring")
+        self._timers.start("answered", self._endpoint.now + ANSWERED_WITHIN)
+        self._tally.answered_at = time.time()
+        self._answer = event.sdp
+        self._show("answered")
+        dialog: Mapping[str, object] = event.dialog.to_dict()
+        self._commits.ask(_Mark("answered"), partial(self._marks.answered, dict(dialog)))
+
+    def _on_rejected(self, event: Rejected) -> None:
+        self._timers.clear()
+        self._tally.sip_status = event.status
+        self._tally.retry_after = None if event.retry_after is None else float(event.retry_after)
+        self._tally.add_causes(event.causes)
+        self._tally.details.append(f"SIP {event.status} {event.reason}{' (no answer came)' * event.local}")
+        self._sip_over = True
+
+    def _start_media(self) -> None:
+        """The mark `answered` is durable: ACK, and the worker begins."""
+        if not self._may_begin:
+            return
+        remote, payload_type = self._media.remote_audio(self._answer)
+        if remote is None or payload_type is None:
+            self._tally.force(Cause.NO_COMMON_MODE, "the answer has no audio we can use")
+            self._say_bye()
+            return
+        if not self._command(UserAgent.acknowledge):
+            return  # the far end, or the agent's patience, was quicker: the end is on its way
+        plan, audio, codec = self._plan, remote, payload_type
+        self._begin(
+            lambda number: control.Start(
+                call=number,
+                role=control.Role.SEND,
+                rtp_remote=audio,
+                payload_type=codec,
+                t38=None,
+                station_id=plan.station_id,
+                documents=tuple(
+                    control.Document(document.fax, document.pages_in_file, document.first, document.last)
+                    for document in plan.documents
+                ),
+                ecm=plan.ecm,
+                modems=modems(plan.max_bit_rate),
+                sub_address=plan.sub_address,
+            ),
+            tuple(document.descriptor for document in plan.documents),
+        )
+
+    def _refuse(self) -> None:
+        """CANCEL; BYE when an answer has come that we have not looked at yet."""
+        self._close_signalling()
+        if not self._command(UserAgent.cancel):
+            self._command(UserAgent.bye)
+
+    # The worker
+
+    def _on_received(self, received: Received) -> None:
+        for descriptor in received.descriptors:  # a sending call gets none
+            os.close(descriptor)
+        match received.message:
+            case control.Heard():
+                self._on_tone(received.message.tone)
+            case control.PhaseB():
+                self._on_phase_b(received.message)
+            case control.Confirmed():
+                self._on_confirmed(received.message)
+            case control.Trace():
+                self._tally.add_frames(received.message.frames)
+            case control.PhaseE():
+                self._on_phase_e(received.message)
+
+    def _on_tone(self, tone: Tone) -> None:
+        self._tally.heard.add(tone)
+        if self._proposed or self._media.t38 or self._tally.phase_b or not self._trunk.settings.t38:
+            return
+        if tone is Tone.V21:
+            self._propose_t38()
+        elif tone is Tone.CED and not self._timers.running("t38"):
+            self._timers.start("t38", self._endpoint.now + self._t38_wait)
+
+    def _on_phase_b(self, message: control.PhaseB) -> None:
+        self._tally.phase_b = True
+        self._tally.remote_ident = message.remote_ident
+        self._timers.stop("t38")
+        self._show("phase_b")
+        meaning = t30_frames.capabilities(message.frame)
+        if self._plan.sub_address and meaning is not None and not meaning.sub_address:
+            self._tally.details.append("the far end takes no sub-address: none was sent")
+        mark = _Mark("exposed", message.fax, message.page)
+        # Without a fax nothing of this call can be sent, and after a hang-up nothing will be.
+        if message.fax and mark not in self._asked and not self._media.hung_up:
+            self._asked.add(mark)
+            self._commits.ask(mark, partial(self._marks.exposed, message.fax, message.page))
+
+    def _on_confirmed(self, message: control.Confirmed) -> None:
+        stats = message.statistics
+        self._marks.progress(
+            CallProgress(
+                "page",
+                message.page,
+                self._tally.remote_ident,
+                transport=stats.transport,
+                bit_rate=stats.bit_rate,
+                ecm=stats.ecm,
+                encoding=stats.encoding,
+            )
+        )
+        mark = _Mark("confirmed", message.fax, message.page)
+        self._commits.ask(mark, partial(self._marks.confirmed, message.fax, message.page))
+
+    # Marks
+
+    def _on_committed(self, committed: Committed) -> None:
+        if isinstance(committed.what, _Mark):
+            self._on_marked(committed.what, committed.durable)
+
+    def _on_marked(self, mark: _Mark, durable: bool) -> None:
+        if not durable:
+            self._fail(f"the mark {mark.kind} was not committed")
+        elif mark.kind == "answered":
+            self._on_answer_committed()
+        else:
+            self._count(mark)
+            self._media.acknowledge(Gate(mark.kind), mark.fax, mark.page)
+            self._show("page", mark.page + (mark.kind == "confirmed"))
+
+    def _count(self, mark: _Mark) -> None:
+        if mark.kind == "exposed":
+            self._tally.exposed = True
+        elif mark.kind == "confirmed":
+            self._tally.confirmed.add((mark.fax, mark.page))
+
+    # The end
+
+    def _on_hang_up(self, wish: HangUp) -> None:
+        self._tally.cancelled = self._tally.cancelled or wish.cause is Cause.CANCELLED
+        super()._on_hang_up(wish)
+
+    def _on_own_timer(self, name: str) -> None:
+        if name == "ring":
+            self._tally.force(Cause.NO_ANSWER, f"not answered in {self._trunk.settings.ring_time}")
+            self._end_sip()
+
+    def _on_late(self, item: object) -> None:
+        """Marks that came back last count, and so does what a slow worker said last."""
+        match item:
+            case Committed(_Mark() as mark, True):
+                self._count(mark)
+            case Received(control.Confirmed() as message):
+                self._on_confirmed(message)
+            case Received(control.Trace() as message):
+                self._tally.add_frames(message.frames)
+            case Received(control.PhaseE() as message):
+                self._tally.phase_e = self._tally.phase_e or message
+        if isinstance(item, Received):
+            for descriptor in item.descriptors:
+                os.close(descriptor)
+
+    def _show(self, phase: str, page: int = 0) -> None:
+        self._marks.progress(CallProgress(phase, page, self._tally.remote_ident))
