@@ -289,6 +289,8 @@ class FaxCall(ABC):
 
     async def _find_other_worker(self, gone: WorkerGone) -> None:
         """The worker died before this call had begun in it: no harm was done."""
+        if self._closing or self._sip_over:
+            return
         try:
             await self._media.find_worker()
         except NoWorker as exc:

@@ -2,7 +2,7 @@
 
 The marks are those of docs/spine.md sections 3 and 5: `answered` is durable before the ACK, `exposed` and `confirmed`
 before the worker is told. T.38 is proposed a little after the answer tone, or at the V.21 preamble (docs/transport.md
-D.3 rule 1). A pages counts as confirmed when its mark is durable, and a call's result is told after the last of them.
+D.3 rule 1). A page counts as confirmed when its mark is durable, and a call's result is told after the last of them.
 """
 
 from __future__ import annotations

@@ -109,7 +109,11 @@ class Worker:
         if number not in self._calls:
             return  # the call has ended meanwhile
         call, _born = self._calls[number]
-        call.receive(message, self._loop.time())
+        try:
+            call.receive(message, self._loop.time())
+        except Exception:  # one call's fault ends that call, as in a tick: the others know nothing of it
+            log.exception("call failed", extra={"call": call.number})
+            call.stop("fault", "internal fault of the media process", self._loop.time())
         self._after(call)
 
     def _start(self, start: Start, descriptors: Sequence[int]) -> None:

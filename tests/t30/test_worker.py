@@ -232,3 +232,15 @@ async def test_garbage_in_the_pipe_harms_no_call(worker: Harness) -> None:
 
 def start_without_descriptors() -> control.Start:
     return replace(receive_start(), call=7)
+
+
+async def test_a_message_that_breaks_one_call_ends_that_call_only(worker: Harness) -> None:
+    """The fault of one call is no end of the process, whatever the message was."""
+    start_pair(worker, ONE)
+    worker.send(Heard(1, control.Tone.CED))  # none that a call takes
+    await worker.wait_for(PhaseE)
+    [end] = [message for message in worker.messages if isinstance(message, PhaseE)]
+    assert (end.call, end.code, end.reason) == (1, -1, "fault")
+    pongs = sum(isinstance(message, Pong) for message in worker.messages)
+    await worker.wait_for(Pong, count=pongs + 2)
+    assert worker.process.poll() is None
