@@ -9,7 +9,6 @@ import getpass
 import json
 import mimetypes
 import os
-import signal
 import sys
 import time
 from collections.abc import Coroutine, Sequence
@@ -22,11 +21,11 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, cli_store, logs, show
+from faxgw import __version__, cli_store, show
 from faxgw.client import Control, NotRunning
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
-from faxgw.settings import LogSettings, Settings, load
+from faxgw.settings import Settings, load
 
 T = TypeVar("T")
 
@@ -34,6 +33,12 @@ CONFIG = Path("/etc/faxgw/faxgw.toml")
 """The settings file unless --config or FAXGW_CONFIG says otherwise."""
 PROGRESS_EVERY = 0.5
 """Seconds between looks of `send --wait`."""
+
+
+class Unusable(click.ClickException):
+    """The settings must be mended first; starting again would not help."""
+
+    exit_code = 2
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -108,29 +113,10 @@ def run(context: click.Context, demo: bool, folder: Path) -> None:
         sys.exit(_run(run_demo(folder.resolve())))
     path = context.obj["config"]
     if not path.exists():
-        raise click.ClickException(f"There is no settings file {path}. Try: faxgw run --demo")
-    settings = _checked(path)
-    log = settings.one("log", LogSettings)
-    logs.configure(level=log.level, form=log.format, show_numbers=log.show_numbers)
-    sys.exit(_run(_serve(settings)))
+        raise Unusable(f"There is no settings file {path}. Try: faxgw run --demo")
+    from faxgw.service import serve
 
-
-async def _serve(settings: Settings) -> int:
-    from faxgw.daemon import Daemon
-
-    daemon = Daemon(settings)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await daemon.start()
-    waits = [asyncio.create_task(stop.wait(), name="stop"), asyncio.create_task(daemon.failed.wait(), name="failed")]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    if daemon.failed.is_set():
-        return 1
-    await daemon.stop()
-    return 0
+    sys.exit(_run(serve(path, _checked(path))))
 
 
 def _checked(path: Path) -> Settings:
@@ -139,7 +125,7 @@ def _checked(path: Path) -> Settings:
     settings = _load(path)
     faults = [str(f) for f in settings.faults] or cross_check(settings)
     if faults:
-        raise click.ClickException("The settings are faulty:\n" + "\n".join(f"  {f}" for f in faults))
+        raise Unusable("The settings are faulty:\n" + "\n".join(f"  {f}" for f in faults))
     return settings
 
 

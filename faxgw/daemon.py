@@ -10,11 +10,12 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any  # Any: the status as JSON
 
 from pydantic import Field
+from sqlalchemy import Connection
 
 from faxgw import __version__, metrics
 from faxgw.api.control import ControlServer, Operations
@@ -27,7 +28,7 @@ from faxgw.dispatch.inbound import Inbound
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.dispatch.seat import Seat
-from faxgw.dispatch.station import Station
+from faxgw.dispatch.station import POLL, Station
 from faxgw.dispatch.worker import PageWorker
 from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox
@@ -54,6 +55,10 @@ from faxgw.webserver import Health, PartState, WebServer, WebSettings
 
 log = logging.getLogger(__name__)
 
+SUMMARY_WITHIN = 2.0
+"""Seconds that counting for the status line may take."""
+CLOSING = 30.0
+"""Seconds that closing everything may take after the graces: BYEs, workers, the database."""
 SMTP_GRACE = 10.0
 """Seconds that mails already begun may take at an orderly stop."""
 STATION_GRACE = 30.0
@@ -139,6 +144,10 @@ class Daemon:
         self._sip = settings.one("sip", SipSettings)
         self._trunks = settings.many("trunk", TrunkSettings)
         self._relay = settings.one("relay", RelaySettings)
+        self._system = dict(self._account.values)
+        self._ways: dict[str, MailDelivery] = {}
+        self._seat: Seat | None = None
+        self._dispatcher: Dispatcher | None = None
         self.metrics = metrics.Metrics()
         self.health = Health()
         self.web = WebServer(settings.one("http", WebSettings), self.metrics, self.health)
@@ -222,13 +231,17 @@ class Daemon:
         files = Files(data, name, lease.incarnation)
         await files.start()
         self._stack.push_async_callback(files.close)
-        seeds, clear = seed.to_seed(self._customers)
+        await self._lay_seed(store, self._customers)
+        self.health.add("store", lambda: PartState(not self.failed.is_set()))
+        self.metrics.before_scrape(lambda: self._refresh(store))
+        self._seat = Seat(store, files, name, lease.fence, time.time, self._system)
+        return self._seat, lease
+
+    async def _lay_seed(self, store: Store, customers: Sequence[CustomerSection]) -> None:
+        seeds, clear = seed.to_seed(customers)
         known = await store.read(passwords)
         hashed = await asyncio.to_thread(seed.hash_passwords, known, clear)
         await store.run(lambda conn: seed.lay(conn, seeds, hashed))
-        self.health.add("store", lambda: PartState(not self.failed.is_set()))
-        self.metrics.before_scrape(lambda: self._refresh(store))
-        return Seat(store, files, name, lease.fence, time.time, self._account.values), lease
 
     def _store_failed(self, error: StoreError) -> None:
         log.critical("database failed", extra={"event": "store.fatal", "why": str(error)})
@@ -238,13 +251,12 @@ class Daemon:
         worker = PageWorker(seat, pages, self._count_rendering)
         self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame, self._count_page)
         lead = self._lead
-        dispatcher = Dispatcher(
+        dispatcher = self._dispatcher = Dispatcher(
             seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held
         )
         self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
-        mail = MailDelivery(self._relay, self._smtp_settings.hostname or socket.gethostname())
-        ways = dict.fromkeys(mail.kinds, mail)
-        deliveries = OutboxWorker(seat, ways, lambda parcel: self._count_dead(), self._count_delivery)
+        self._ways = self._ways_out(self._relay)
+        deliveries = OutboxWorker(seat, self._ways, lambda parcel: self._count_dead(), self._count_delivery)
         self._inbound = Inbound(seat, pages, watermark, self._count_reception, describe_frame)
         self._stations = [
             dispatcher.calling, worker.rendering, worker.walking, self._inbound.routing, deliveries.delivering
@@ -256,6 +268,10 @@ class Daemon:
         self.health.add(
             "delivery", lambda: PartState(self._dead_letters == 0, "reports were given up" * (self._dead_letters > 0))
         )
+
+    def _ways_out(self, relay: RelaySettings) -> dict[str, MailDelivery]:
+        mail = MailDelivery(relay, self._smtp_settings.hostname or socket.gethostname())
+        return dict.fromkeys(mail.kinds, mail)
 
     async def _open_doors(self, seat: Seat, gate: Gate, data: Path, clock: ClockWatch) -> None:
         operations = Operations(
@@ -280,7 +296,45 @@ class Daemon:
             dispatcher.calling.wake()
             await lead.lost()
 
+    # ---------------------------------------------------------------------------------------------------- reload
+
+    async def reload(self, settings: Settings) -> None:
+        """Take on what `reload.TAKEN_ON` names; calls and connections go on.
+
+        When it fails, certificates may be the new ones; all else is as it was.
+
+        Args:
+            settings: Checked settings.
+
+        Raises:
+            FaxError: If the customers cannot be written down.
+            OSError: If a certificate cannot be used.
+        """
+        seat, smtp = self._seat, self._smtp
+        if seat is None or smtp is None or self._line is None or self._dispatcher is None:
+            raise StartFailed("not started")
+        ways = self._ways_out(settings.one("relay", RelaySettings))
+        web_tls, smtp_tls = settings.one("http", WebSettings).tls, settings.one("smtp", SmtpSettings).tls
+        smtp.reload_tls(smtp_tls)
+        if web_tls is not None:
+            self.web.reload_tls(web_tls)
+        await self._lay_seed(seat.store, settings.many("customer", CustomerSection))
+        self._ways.update(ways)
+        self._system.clear()
+        self._system.update(settings.one("settings", AccountSection).values)
+        grace = settings.one("node", NodeSettings).grace
+        self._node = self._node.model_copy(update={"grace": grace})
+        trunks = settings.many("trunk", TrunkSettings)
+        self._line.adjust(trunks)
+        self._dispatcher.calling.places = max(1, sum(trunk.channels for trunk in trunks))
+        self._dispatcher.calling.wake()
+
     # ------------------------------------------------------------------------------------------------------ stop
+
+    @property
+    def grace(self) -> float:
+        """Seconds that `stop` takes at most."""
+        return SMTP_GRACE + float(self._node.grace) + STATION_GRACE + CLOSING
 
     async def stop(self) -> None:
         """Stop outside-in: no new mail, no new call, calls finish within the grace, then everything closes."""
@@ -298,6 +352,39 @@ class Daemon:
         log.info("gateway stopped", extra={"event": "gateway.stopped"})
 
     # ------------------------------------------------------------------------------------------------- observing
+
+    async def pulse(self, within: float) -> str:
+        """What gives no sign of life within so many seconds; empty when all is well.
+
+        Asks the store to write and to read, and looks whether every station still looks for work. An error is a
+        sign of life: a database that is away is no reason to kill a gateway that waits for it.
+        """
+        if self._seat is None:
+            return "not started"
+        for way in (self._seat.store.run, self._seat.store.read):
+            try:
+                async with asyncio.timeout(within):
+                    await way(_nothing)
+            except TimeoutError:
+                return "the store does not answer"
+            except StoreError as exc:
+                log.warning("no pulse of the store", extra={"event": "pulse.store", "why": str(exc)})
+        now = time.monotonic()
+        slow = [station.name for station in self._stations if now - station.looked_at > POLL + within]
+        return f"{', '.join(slow)}: no look at what waits" if slow else ""
+
+    async def summary(self) -> str:
+        """One line for the service manager."""
+        live = len(self._outbound.live) if self._outbound else 0
+        if self._seat is None:
+            return ""
+        try:
+            async with asyncio.timeout(SUMMARY_WITHIN):
+                counts = await self._seat.store.read(queue.count_by_state)
+        except (StoreError, TimeoutError):
+            return f"{live} calls in progress, database away"
+        waiting = sum(number for state, number in counts.items() if state != FaxState.CALLING.value)
+        return f"{live} calls in progress, {waiting} faxes waiting"
 
     def _count_call(self, trunk: str, outcome: Outcome) -> None:
         transport = outcome.transport or "none"
@@ -398,6 +485,10 @@ class Daemon:
                 for call in arriving
             ],
         }
+
+
+def _nothing(conn: Connection) -> None:
+    """A unit that only passes through the store."""
 
 
 def cross_check(settings: Settings) -> list[str]:

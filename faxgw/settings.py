@@ -44,6 +44,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Tls",
+    "changed",
     "effective",
     "load",
     "shown",
@@ -246,6 +247,16 @@ def effective(settings: Settings) -> list[Effective]:
         for name, section in settings.items()
         for path, value in _leaves((name,), section)
     ]
+
+
+def changed(old: Settings, new: Settings) -> list[str]:
+    """Dotted keys whose values differ, or that only one of the two has."""
+    before, after = (
+        {path: value for name, section in each.items() for path, value in _leaves((name,), section)}
+        for each in (old, new)
+    )
+    missing = object()
+    return [_dotted(path) for path in before | after if before.get(path, missing) != after.get(path, missing)]
 
 
 class _Load:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -125,6 +126,7 @@ class WebServer:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._full = False
+        self._tls: ssl.SSLContext | None = None
 
     def mount(self, routes: Iterable[web.AbstractRouteDef]) -> None:
         """Add routes; only before `start`."""
@@ -152,7 +154,7 @@ class WebServer:
             logger=log,
         )
         await self._runner.setup()
-        tls = settings.tls.server_context() if settings.tls else None
+        tls = self._tls = settings.tls.server_context() if settings.tls else None
         self._server = await asyncio.get_running_loop().create_server(
             self._accept,
             settings.listen.host,
@@ -170,6 +172,16 @@ class WebServer:
         address = Listener(host, port)
         log.info("http started", extra={"event": "http_started", "address": str(address), "tls": tls is not None})
         return address
+
+    def reload_tls(self, tls: Tls) -> None:
+        """Read certificate and key anew, for connections that come from now on; without TLS so far, nothing.
+
+        Raises:
+            OSError: If they cannot be used; the old ones stay.
+        """
+        tls.server_context()  # a pair that does not fit must not spoil the context in use
+        if self._tls is not None:
+            self._tls.load_cert_chain(tls.certificate, tls.key, password="")
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more connections, let running requests end, then close. May be called again.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -54,6 +55,8 @@ class Station(Generic[T]):
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self.looked_at = time.monotonic()
+        """When it last began to look for something to take, monotonic seconds; at least every POLL."""
 
     def wake(self) -> None:
         """Look again now."""
@@ -68,6 +71,7 @@ class Station(Generic[T]):
         """Serve until `stop`."""
         while not self._stopping:
             self._wake.clear()
+            self.looked_at = time.monotonic()
             try:
                 taken = await self._fill()
                 pause = 0.0 if taken else await self._pause()

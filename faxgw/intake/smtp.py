@@ -19,6 +19,7 @@ from faxgw.intake.smtp_link import LINGER, Desk, SmtpLink
 from faxgw.intake.smtp_mail import Counters, Mailroom, SpoolFiles
 from faxgw.intake.smtp_session import SmtpSession
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
+from faxgw.settings import Tls
 
 ADDRESS_FAILURES = 5
 """Failed logins of an address under any name, as a multiple of those under one name."""
@@ -129,14 +130,17 @@ class SmtpServer:
         for server in self._servers:
             await server.wait_closed()
 
-    def reload_tls(self) -> None:
+    def reload_tls(self, tls: Tls | None = None) -> None:
         """Read certificate and key anew, for connections that come from now on.
+
+        Args:
+            tls: Where they lie now; None: where they lay.
 
         Raises:
             OSError: If they cannot be used; the old ones stay.
         """
         if self._settings.tls is not None:
-            context = self._settings.tls.server_context()
+            context = (tls or self._settings.tls).server_context()
             context.options |= ssl.OP_NO_RENEGOTIATION
             self._context = context
 

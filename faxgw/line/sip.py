@@ -31,6 +31,8 @@ STOP_WITHIN = 6.0
 """Seconds calls may take to say goodbye when we stop."""
 LAST_WORDS_WITHIN = 2.0
 """Seconds a call to us may take to write down its end then; recovery closes it otherwise."""
+ADJUSTABLE = ("channels", "inbound_channels", "ring_time")
+"""Settings of a trunk that may change while it works."""
 MAX_SIP_CALLS = 1000
 """Calls at once on the listener, both directions."""
 STRANGERS_PER_SECOND = 10
@@ -119,6 +121,13 @@ class SipLine:
                 task.cancel()
             if tasks:
                 await asyncio.wait(tasks, timeout=LAST_WORDS_WITHIN)
+
+    def adjust(self, trunks: Sequence[TrunkSettings]) -> None:
+        """Take on ADJUSTABLE of the trunks that we have; only calls that begin from now on heed it."""
+        for entry in trunks:
+            trunk = self._trunks.get(entry.name)
+            if trunk is not None:
+                trunk.settings = trunk.settings.model_copy(update={key: getattr(entry, key) for key in ADJUSTABLE})
 
     @property
     def port(self) -> int:

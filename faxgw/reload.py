@@ -1,0 +1,52 @@
+"""What a running gateway takes on when its settings are read again (SIGHUP), and what waits for the next start.
+
+Calls in progress and connections go on whatever changes: only what nothing in progress leans on is taken on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from faxgw.settings import Settings, changed
+
+TAKEN_ON = re.compile(
+    r"""
+    (log|relay|settings)\..*                # from the next record, mail and job
+    | customer\b.*                          # laid over the directory, as at the start
+    | node\.grace
+    | (smtp|http)\.tls\.\w+                 # for connections that come from now on
+    | trunk\[\d+\]\.(channels|inbound_channels|ring_time)  # for calls that begin from now on
+    """,
+    re.VERBOSE,
+)
+"""Keys that need no restart. Certificates are read anew even if no key has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between two readings."""
+
+    taken_on: tuple[str, ...]
+    """Keys that hold from now on."""
+    waiting: tuple[str, ...]
+    """Keys that hold after a restart."""
+
+
+def compare(started: Settings, current: Settings, new: Settings) -> Changes:
+    """Sort the changed keys.
+
+    Args:
+        started: What the gateway was started with.
+        current: What it took on last.
+        new: What it is to take on; without faults.
+    """
+    whole = {key.partition(".")[0] + ".tls" for key in changed(started, new) if re.fullmatch(r"\w+\.tls", key)}
+
+    def is_taken_on(key: str) -> bool:
+        return TAKEN_ON.fullmatch(key) is not None and not any(key.startswith(f"{table}.") for table in whole)
+
+    return Changes(
+        tuple(key for key in changed(current, new) if is_taken_on(key)),
+        tuple(key for key in changed(started, new) if not is_taken_on(key)),
+    )
