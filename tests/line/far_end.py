@@ -37,6 +37,8 @@ class FarEnd:
         self.after_ack: Callable[[CallId], None] = lambda call: None
         """Done when the ACK has come."""
         self.refuse_t38 = False
+        self.after_refusal: Callable[[CallId], None] = lambda call: None
+        """Done when T.38 has been refused."""
         self.empty_t38 = False
         """T.38 is accepted, with its line at port 0."""
         self.audio_codec: tuple[int, ...] = (8, 0)
@@ -113,6 +115,7 @@ class FarEnd:
                     made = None if self.refuse_t38 else answer_t38(event.offer, self._origin, UDPTL_PORT)
                 if made is None:
                     agent.refuse_reinvite(event.call, 488, now)
+                    self.after_refusal(event.call)
                 else:
                     agent.answer_reinvite(event.call, made, now)
             case ReofferAnswered():
@@ -126,6 +129,13 @@ class FarEnd:
         self._origin = self._origin.next()
         self.endpoint.agent.reinvite(call, offer(self._origin, t38_line(UDPTL_PORT)), self.endpoint.now)
         self.endpoint.pump()
+
+    def propose_audio_when_free(self, call: CallId) -> None:
+        """Once the re-INVITE that was just refused has had its ACK."""
+        if self.endpoint.agent.may_reinvite(call):
+            self.propose_audio(call)
+        else:
+            asyncio.get_running_loop().call_later(0.02, self.propose_audio_when_free, call)
 
     def propose_audio(self, call: CallId) -> None:
         self._origin = self._origin.next()

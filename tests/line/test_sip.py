@@ -12,7 +12,7 @@ import pytest
 
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallPlan
-from faxgw.foip.events import By, CallId
+from faxgw.foip.events import By
 from faxgw.line.ports import PortRange
 from faxgw.line.sip import LineNotStarted, SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
@@ -154,11 +154,7 @@ async def test_we_propose_t38_when_the_far_end_does_not(line: SipLine, far: FarE
 async def test_refused_t38_stays_in_audio(line: SipLine, far: FarEnd) -> None:
     """docs/transport.md D.3 rule 3; the far end then moves its audio, which the worker must hear of."""
     far.refuse_t38 = True
-
-    def later(call: CallId) -> None:
-        asyncio.get_running_loop().call_later(0.3, far.propose_audio, call)
-
-    far.after_ack = later
+    far.after_refusal = far.propose_audio_when_free
     outcome = await dial(line, script="ced")
     assert (outcome.cause, outcome.transport) == (Cause.OK, "g711")
     assert far.log.count("Reoffered") == 1
