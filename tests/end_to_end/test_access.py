@@ -166,3 +166,26 @@ async def test_an_orderly_stop_lets_the_call_finish(tmp_path: Path) -> None:
         await gateway.start()
         assert (await gateway.control.find(message))["faxes"][0]["state"] == "sent"
         await gateway.told(str(mail["Message-ID"]))
+
+
+async def test_the_command_line_sends_with_progress_and_tells_the_result(gateway: Gateway) -> None:
+    """Features A17: exit code 0 when sent, 1 when not."""
+    document = gateway.folder / "letter.pdf"
+    document.write_bytes(pdf(1, 2))
+    program = str(Path(sys.executable).with_name("faxgw"))
+    options = ["--data", str(gateway.data), "send"]
+    runs = [
+        await asyncio.create_subprocess_exec(
+            program, *options, NUMBERS + suffix, str(document), "--subject", suffix, stdout=asyncio.subprocess.PIPE
+        )
+        for suffix in ("42", "13")
+    ]
+    (good, _), (bad, _) = await asyncio.gather(*(run.communicate() for run in runs))
+    assert [run.returncode for run in runs] == [0, 1]
+    assert b"1/1 pages" in good and b"SENT" in good
+    assert b"not assigned" in bad
+    shown = await asyncio.create_subprocess_exec(
+        program, "--data", str(gateway.data), "settings", "--account", "acme/bob", stdout=asyncio.subprocess.PIPE
+    )
+    text, _err = await shown.communicate()
+    assert b"user bob" in text and b"customer acme" in text
