@@ -61,7 +61,7 @@ def _load(path: Path) -> Settings:
 @click.version_option(__version__)
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=CONFIG,
     envvar="FAXGW_CONFIG",
     show_default=True,

@@ -21,6 +21,7 @@ START_WITHIN = 300.0
 """Seconds that migration and recovery may take before the service manager gives the start up."""
 STATUS_EVERY = 15.0
 """Seconds between status texts when no watchdog asks for more."""
+NOT_TAKEN_ON = "settings not taken on, the earlier ones hold"
 BEATS = 3
 """Times the watchdog is fed within its span."""
 
@@ -53,6 +54,8 @@ class _Service:
         self._daemon = Daemon(settings)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
+        self._note = ""
+        """What the operator must still see: settings that were refused, or wait for a restart."""
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -90,9 +93,9 @@ class _Service:
                 log.critical("gateway does not move", extra={"event": "pulse.missing", "why": fault})
                 self._notifier.status(f"does not move: {fault}")
             elif span:
-                self._notifier.alive(await self._daemon.summary())
+                self._notifier.alive(await self._status())
             else:
-                self._notifier.status(await self._daemon.summary())
+                self._notifier.status(await self._status())
             await asyncio.sleep(every)
 
     async def _reload_for_ever(self) -> None:
@@ -101,14 +104,18 @@ class _Service:
             self._hangup.clear()
             self._notifier.reloading("reading the settings again")
             try:
-                status = await self._reload()
+                self._note = await self._reload()
             except Exception:  # owner of the reload: whatever is wrong with it, the gateway goes on
                 log.exception("settings not taken on", extra={"event": "settings.failed"})
-                status = "settings not taken on, the earlier ones hold"
-            self._notifier.ready(status)
+                self._note = NOT_TAKEN_ON
+            self._notifier.ready(await self._status())
+
+    async def _status(self) -> str:
+        summary = await self._daemon.summary()
+        return f"{summary}; {self._note}" if self._note else summary
 
     async def _reload(self) -> str:
-        """Read the settings and take them on; what came of it, in a line."""
+        """Read the settings and take them on; what the operator must know of it, in a few words."""
         new = await asyncio.to_thread(load, self._path if self._path.exists() else None, SECTIONS)
         faults = [str(fault) for fault in new.faults] or cross_check(new)
         for fault in faults:
@@ -120,14 +127,13 @@ class _Service:
             await self._daemon.reload(new)
         except (FaxError, OSError) as exc:
             log.error("settings not taken on", extra={"event": "settings.failed", "why": str(exc)})
-            return "settings not taken on, the earlier ones hold"
+            return NOT_TAKEN_ON
         _configure_logs(new)
         self._current = new
         log.info("settings taken on", extra={"event": "settings.reloaded", "keys": list(changes.taken_on)})
         for key in changes.waiting:
             log.warning("setting needs a restart", extra={"event": "settings.waiting", "key": key})
-        waits = f", {len(changes.waiting)} need a restart" if changes.waiting else ""
-        return f"settings taken on: {len(changes.taken_on)} changed{waits}; {await self._daemon.summary()}"
+        return f"{len(changes.waiting)} settings need a restart" if changes.waiting else ""
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -190,8 +190,7 @@ def test_reload_takes_on_what_it_may_and_names_the_rest(service: Service, make_c
         text = service.text.replace(old_certificate, str(certificate)).replace(old_key.split('"')[0], str(key))
         text = text.replace("alice@", "bob@").replace("channels = 2", "channels = 7").replace('"2s"', '"3s"')
         service.write(text.replace('127.0.0.1:0"\n[[trunk', '127.0.0.1:5999"\n[[trunk'))
-        status = service.reload()
-        assert status.startswith("settings taken on: 7 changed, 1 need a restart; 0 calls")
+        assert service.reload() == "0 calls in progress, 0 faxes waiting; 1 settings need a restart"
         client.sendall(b"MAIL FROM:<bob@example.org>\r\nQUIT\r\n")
         assert client.recv(500).startswith(b"503")  # EHLO first: it was listened to
     assert certificate_of(service) == (certificate.read_text(),) * 2 != before
@@ -210,13 +209,14 @@ def test_faulty_settings_are_refused_whole_and_the_old_ones_hold(service: Servic
     service.hear_of("READY")
     before = certificate_of(service)
     service.write(service.text.replace("channels = 2", "channels = 0\ncolour = 1").replace("alice@", "bob@"))
-    assert service.reload() == "settings refused for 2 faults, the earlier ones hold"
+    refused = "0 calls in progress, 0 faxes waiting; settings refused for 2 faults, the earlier ones hold"
+    assert service.reload() == refused
     faults = [line["fault"] for line in service.logged("settings.refused")]
     assert any("channels" in fault for fault in faults) and any("colour" in fault for fault in faults)
     assert not service.logged("settings.reloaded")
     assert certificate_of(service) == before
     service.write(service.text)
-    assert service.reload().startswith("settings taken on: 0 changed; 0 calls")
+    assert service.reload() == "0 calls in progress, 0 faxes waiting"
 
 
 def test_a_gateway_that_does_not_move_feeds_no_watchdog(service: Service) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from faxgw import daemon, service
 from faxgw.line.sip import STOP_WITHIN
-from tests.systemd.launcher import CHECKOUT, overlooked
+from tests.systemd.launcher import CHECKOUT, mounts_on_root_twice, overlooked
 from tests.systemd.unit import Service, allowed_calls
 
 UNITS = CHECKOUT / "systemd"
@@ -79,6 +79,16 @@ def test_the_launcher_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     unit = tmp_path / "faxgw.service"
     unit.write_text((UNITS / "faxgw.service").read_text().replace("[Install]", "ProtectNothing=yes\n[Install]"))
     assert overlooked(Service(unit)) == {"ProtectNothing"}
+
+
+def test_the_empty_root_of_the_page_processes_is_the_only_thing_on_root(tmp_path: Path) -> None:
+    """systemd 252 drops the temporary file system when ProtectSystem= or DynamicUser= stands beside it."""
+    pages = UNITS / "faxgw-pages.service"
+    assert not mounts_on_root_twice(Service(pages))
+    for line in ("ProtectSystem=strict", "DynamicUser=yes"):
+        spoilt = tmp_path / "faxgw-pages.service"
+        spoilt.write_text(f"{pages.read_text()}\n{line}\n")
+        assert mounts_on_root_twice(Service(spoilt))
 
 
 def test_filters_take_what_a_fax_gateway_never_needs() -> None:
