@@ -110,9 +110,9 @@ class LongForm:
             self.tally.points["random"] += killed
             self.tally.add(f"world of {killed} random kills", violations)
 
-    async def sweep(self, bench: Bench, stride: int) -> None:
-        """Death at every counted step (or every so many-th), until a life sees everything through."""
-        step, through = 1, False
+    async def sweep(self, bench: Bench, stride: int, first: int = 1) -> None:
+        """Death at every counted step (or every so many-th) from `first` on, until a life sees everything through."""
+        step, through = first, False
         while not through:
             ends, violations = await bench.run(self._swept, (step,), callers=self._callers)
             through = not ends[0].killed
@@ -219,7 +219,7 @@ def main() -> int:
 async def _run(form: LongForm, options: argparse.Namespace) -> None:
     parts: list[tuple[bool, Callable[[Bench], Awaitable[None]]]] = [
         (options.kills > 0, lambda bench: form.scripted_kills(bench, options.kills)),
-        (options.sweep > 0, lambda bench: form.sweep(bench, options.sweep)),
+        (options.sweep > 0, lambda bench: form.sweep(bench, options.sweep, options.first)),
         (options.recoveries > 0, lambda bench: form.second_kills(bench, options.recoveries)),
         (options.variants, form.variants),
     ]
@@ -257,6 +257,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sweep", type=int, default=0, metavar="STRIDE",
                         help="scripted: die at every counted step (1), or every so many-th")  # fmt: skip
+    parser.add_argument("--first", type=int, default=1, metavar="STEP",
+                        help="the sweep begins here: several runs share the steps")  # fmt: skip
     parser.add_argument("--recoveries", type=int, default=0, help="scripted: so many double kills during recovery")
     parser.add_argument("--variants", action="store_true", help="scripted: every broken variant has to be caught")
     parser.add_argument("--strikes", action="store_true", help="real: kill and stop call workers at every mark")
