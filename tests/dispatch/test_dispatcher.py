@@ -85,11 +85,15 @@ def counted(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_waiting_faxes_are_called_as_channels_become_free(house: House) -> None:
     open_calls = highest = 0
+    both = asyncio.Event()
 
     async def one(plan: CallPlan, marks: CallMarks) -> Outcome:
         nonlocal open_calls, highest
         open_calls += 1
         highest = max(highest, open_calls)
+        if open_calls == 2:
+            both.set()
+        await both.wait()  # the first call goes on once a second one is open beside it
         await asyncio.sleep(0.01)
         open_calls -= 1
         return await receives_well(plan, marks)
