@@ -80,9 +80,9 @@ def test_a_header_over_the_limit_is_noticed_and_not_kept() -> None:
 def timed(value: bytes) -> float:
     best = 1.0
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         text = decode_field(value)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
         assert len(text) <= TEXT_CHARACTERS
     return best
 
@@ -109,12 +109,12 @@ def test_no_bomb_of_encoded_words_takes_time(value: bytes) -> None:
     [b"X: y\r\n" * 17_000, b"Subject: x\r\n" + b" y\r\n" * 25_000, b"A" * 102_400, b"\r" * 102_400, b":\r\n" * 34_000],
 )
 def test_no_header_within_the_limit_takes_time(octets: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     tap = HeaderTap(102_400)
     for start in range(0, len(octets), 1000):
         tap.feed(octets[start : start + 1000])
     tap.header()
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"Subject: ", b"From: =?", b"Message-ID: <", b"=?utf-16?b?"]))

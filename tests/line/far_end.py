@@ -182,7 +182,7 @@ class Marks:
         return True
 
     async def until(self, phase: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while phase not in self.phases:
                 self.changed.clear()
                 await self.changed.wait()
@@ -211,6 +211,6 @@ def plan(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something that happens in another process or task has happened; 10 s at most."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110 -- there is no event to wait for
             await asyncio.sleep(0.01)

@@ -112,7 +112,7 @@ class Caller:
 
     async def over(self) -> None:
         assert self._task is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await self._task
 
 
@@ -293,6 +293,6 @@ async def test_stopping_waits_for_no_store_for_ever(
     inbound.gates["ended"].clear()
     caller = call(line, far, inbound)
     await until(lambda: "phase_b" in inbound.phases)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(40):
         await line.stop()
     assert "Ended" in caller.log

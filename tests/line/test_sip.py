@@ -52,7 +52,7 @@ async def line(far: FarEnd) -> AsyncIterator[SipLine]:
 
 async def send(line: SipLine, marks: Marks, made: CallPlan) -> Outcome:
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             return await line.call(made, marks)
     finally:
         for document in made.documents:
@@ -401,7 +401,7 @@ async def test_calls_to_us_are_refused_as_long_as_nobody_takes_them(line: SipLin
     )
     far.endpoint.listen(call, inbox)
     far.endpoint.pump()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         event = await inbox.get()
     assert getattr(event, "status", 0) == 480
 

@@ -29,7 +29,7 @@ def start(place: Place, script: str) -> None:
 
 
 async def next_of(inbox: asyncio.Queue[object]) -> object:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         return await inbox.get()
 
 
