@@ -11,6 +11,7 @@ bodies are octets.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
@@ -189,7 +190,7 @@ class Headers:
         return f"Headers({self._fields!r})"
 
 
-class Message:
+class Message(ABC):
     """What requests and responses have in common. Typed properties parse on use and raise RemoteProtocolError."""
 
     __slots__ = ("body", "fault", "headers", "version")
@@ -252,9 +253,9 @@ class Message:
         """Media type in lower case without parameters, empty if there is none."""
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
 
+    @abstractmethod
     def start_line(self) -> str:
         """The first line without CRLF."""
-        raise NotImplementedError
 
     def to_bytes(self) -> bytes:
         """The message as it goes on the wire; Content-Length is ours.

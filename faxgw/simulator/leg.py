@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ def utc() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class Leg:
+class Leg(ABC):
     """What calls to and from the park have in common."""
 
     def __init__(
@@ -166,15 +167,17 @@ class Leg:
 
     # For the two kinds of call.
 
+    @abstractmethod
     def _on_own_event(self, event: Event, now: float) -> None:
-        raise NotImplementedError
+        """Take an event that only this kind of call has."""
 
+    @abstractmethod
     def _on_message(self, message: Message, page: StoredPage | None, now: float) -> None:
-        raise NotImplementedError
+        """Take what the media side tells."""
 
+    @abstractmethod
     def _withdraw(self, now: float) -> None:
         """Give up a call that has not been answered."""
-        raise NotImplementedError
 
     def _takes_t38(self) -> bool:
         return self._media is not None and self._media.may_switch
