@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from faxgw.foip.call import (
     CSEQ_MARGIN,
@@ -21,8 +21,9 @@ from faxgw.foip.call import (
     branch_of,
     new_invite,
 )
+from faxgw.foip.client import Exchange, Sending
 from faxgw.foip.dialog import Dialog, DialogRecord
-from faxgw.foip.digest import Credentials, Random
+from faxgw.foip.digest import Authenticator, Credentials, Random
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
 from faxgw.foip.events import By, CallId, CallIdentity, Ended, Event
 from faxgw.foip.headers import NameAddr
@@ -43,6 +44,8 @@ from faxgw.foip.transaction import (
 
 MAX_STRANGERS = 256
 """Dialogs nobody knows that are said goodbye to within 64·T1; more of them are ignored."""
+MAX_EXCHANGES = 1000
+"""Requests outside a dialog under way at most."""
 MAX_EVENTS = 100_000
 """Events nobody has fetched; beyond it datagrams are dropped: the shell has stopped."""
 RETRY_AFTER = 10
@@ -73,6 +76,7 @@ class UserAgent:
         self._calls: dict[CallId, OutgoingCall | IncomingCallLeg] = {}
         self._dialogs: dict[tuple[str, str], OutgoingCall | IncomingCallLeg] = {}
         self._ringing: dict[tuple[str, ...], IncomingCallLeg] = {}
+        self._exchanges: dict[CallId, Exchange] = {}
         self._strangers: OrderedDict[tuple[str, str, str], tuple[Farewell, float]] = OrderedDict()
 
     # The five verbs
@@ -193,6 +197,49 @@ class UserAgent:
         found.cancel(now)
         self._stack.touch(found)
         self._forget_ended()
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        destination: Address,
+        *,
+        from_: str,
+        to: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        credentials: Credentials | Authenticator | None = None,
+        route: Sequence[str] = (),
+        call_id: str = "",
+        from_tag: str = "",
+        cseq: int = 0,
+        now: float,
+    ) -> CallId:
+        """Send a request outside any dialog (OPTIONS, REGISTER …): RequestDone follows. See `client.Sending`.
+
+        Raises:
+            LocalProtocolError: If an address is malformed, the name is in use, or there are too many.
+        """
+        sending = Sending(
+            method, target, destination, from_, to, headers, body, route, call_id, from_tag, cseq, credentials
+        )
+        self._exchanges = {name: open_ for name, open_ in self._exchanges.items() if not open_.ended}
+        exchange = Exchange(self._stack, sending)
+        if exchange.call in self._exchanges or len(self._exchanges) >= MAX_EXCHANGES:
+            raise LocalProtocolError("name in use, or too many requests")
+        exchange.start(now)
+        self._exchanges[exchange.call] = exchange
+        return exchange.call
+
+    def abandon(self, call: CallId) -> None:
+        """Forget a request of `request`; no RequestDone follows."""
+        if call in self._exchanges:
+            self._exchanges.pop(call).abandon()
+
+    @property
+    def stack(self) -> Stack:
+        """What the calls stand on, for transaction users beside them (`foip.registration`)."""
+        return self._stack
 
     # Being called
 

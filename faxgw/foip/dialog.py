@@ -6,7 +6,7 @@ still say goodbye for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any  # a stored record comes back as untyped values; from_dict checks them
 
@@ -186,11 +186,7 @@ class Dialog:
         return self._destination
 
     def _request(self, method: str, number: int) -> Request:
-        routes = [str(route) for route in self.route_set]
-        uri = self.remote_target
-        if routes and not self._is_loose():
-            uri = str(self.route_set[0].uri)
-            routes = [*routes[1:], f"<{self.remote_target}>"]
+        uri, routes = preloaded(self.remote_target, self.route_set)
         headers = Headers([("Max-Forwards", "70")])
         for route in routes:
             headers.add("Route", route)
@@ -200,9 +196,26 @@ class Dialog:
         headers.add("CSeq", f"{number} {method}")
         return Request(method, uri, headers)
 
-    def _is_loose(self) -> bool:
-        uri = self.route_set[0].uri
-        return isinstance(uri, SipUri) and uri.param("lr") is not None
+
+def preloaded(target: str, route: Sequence[NameAddr | str]) -> tuple[str, list[str]]:
+    """Request-URI and Route values of a request with a route set (sections 8.1.2 and 12.2.1.1).
+
+    Args:
+        target: The remote target.
+        route: The route set; also an outbound proxy alone. A first element without `lr` is a strict router: it
+            becomes the Request-URI, and the target goes to the end.
+
+    Raises:
+        RemoteProtocolError: If a value is no name-addr, or there are more than we carry (513).
+    """
+    values = [NameAddr.parse(value) if isinstance(value, str) else value for value in route]
+    routes = list(_routes(values))
+    if not values:
+        return target, []
+    first = values[0].uri
+    if isinstance(first, SipUri) and first.param("lr") is not None:
+        return target, routes
+    return str(first), [*routes[1:], f"<{target}>"]
 
 
 def _routes(values: Iterable[NameAddr]) -> tuple[str, ...]:

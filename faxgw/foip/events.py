@@ -154,6 +154,37 @@ class Ended:
     """Reason header fields of the peer's BYE or CANCEL."""
 
 
+class Why(enum.StrEnum):
+    """What ended a request outside a dialog."""
+
+    ANSWERED = "answered"
+    """A final response came."""
+    TIMEOUT = "timeout"
+    """None came within 64·T1."""
+    TRANSPORT = "transport"
+    """Nothing reaches the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDone:
+    """A request outside a dialog is over (`UserAgent.request`)."""
+
+    call: CallId
+    """Its name: Call-ID and our tag."""
+    method: str
+    """OPTIONS, REGISTER …"""
+    status: int
+    """The final status; 408 and 503 also when no response came."""
+    reason: str
+    """Reason phrase."""
+    headers: tuple[tuple[str, str], ...]
+    """All header fields of the final response, cleaned; names in their usual spelling."""
+    why: Why
+    """Whether a response came at all."""
+    cseq: int
+    """CSeq number last used; the next request with this Call-ID takes a higher one."""
+
+
 Event = (
     IncomingCall
     | Provisional
@@ -164,4 +195,5 @@ Event = (
     | ReofferAnswered
     | ReofferRefused
     | Ended
+    | RequestDone
 )
