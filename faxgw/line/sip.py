@@ -68,6 +68,7 @@ class SipLine:
         self._endpoint = SipEndpoint(
             settings.listen, settings.public_address, self._on_incoming, MAX_SIP_CALLS, self._screen
         )
+        self._endpoints: dict[str, SipEndpoint] = {"udp": self._endpoint}
         self._calls: dict[str, OutgoingFaxCall] = {}
         self._leaving: Counter[str] = Counter()
         self._inbound: InboundCalls | None = None
@@ -133,6 +134,10 @@ class SipLine:
     def port(self) -> int:
         """The bound SIP port."""
         return self._endpoint.port
+
+    def endpoint_of(self, trunk: Trunk) -> SipEndpoint:
+        """The endpoint whose transport the trunk uses."""
+        return self._endpoints[trunk.settings.transport]
 
     @property
     def worker_pids(self) -> list[int]:

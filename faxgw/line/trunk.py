@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 import time
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,7 +20,7 @@ from faxgw.foip.digest import Credentials
 from faxgw.foip.transaction import Address
 from faxgw.foip.uri import sip_uri
 from faxgw.line.ports import PortRange
-from faxgw.settings import Duration, Listener, Secret, Section
+from faxgw.settings import Duration, Listener, Secret, Section, Tls
 
 RESOLVED_FOR = 60.0
 """Seconds for which an address of a trunk's host is used again."""
@@ -31,6 +33,12 @@ class SipSettings(Section):
 
     listen: Listener = Listener("127.0.0.1", 5060)
     """`address:port` for SIP over UDP; port 0 lets the system choose."""
+    listen_tcp: Listener | None = Field(default=None, examples=["192.0.2.1:5060"])
+    """The same for SIP over TCP. Without it trunks with `transport = "tcp"` reach us by the connection we opened."""
+    listen_tls: Listener | None = Field(default=None, examples=["192.0.2.1:5061"])
+    """The same for SIP over TLS; `tls` is needed then."""
+    tls: Tls | None = None
+    """Certificate and key of `listen_tls`: `{ certificate = "…", key = "…" }`; read anew on SIGHUP."""
     public_address: str = ""
     """IP address that carriers reach us at; needed with `listen = "0.0.0.0:…"`, else empty."""
     media_ports: PortRange = PortRange(20000, 29999)
@@ -42,10 +50,13 @@ class SipSettings(Section):
 
     @model_validator(mode="after")
     def _check_address(self) -> Self:
+        listeners = [listener for listener in (self.listen, self.listen_tcp, self.listen_tls) if listener is not None]
         if self.public_address:
             ipaddress.ip_address(self.public_address)
-        elif self.listen.host in ("0.0.0.0", "::"):
+        elif any(listener.host in ("0.0.0.0", "::") for listener in listeners):
             raise ValueError("public_address is needed when listening on every address")
+        if (self.listen_tls is None) != (self.tls is None):
+            raise ValueError("listen_tls and tls belong together")
         return self
 
 
@@ -57,7 +68,13 @@ class TrunkSettings(Section):
     host: str = Field(min_length=1, max_length=253, examples=["sip.example.net"])
     """Name or address of its SIP server."""
     port: Annotated[int, Field(ge=1, le=65535)] = 5060
-    """Its port."""
+    """Its port; with `transport = "tls"` usually 5061."""
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    """What carries the signalling; audio and T.38 go over UDP and are not encrypted."""
+    ca_file: Path | None = Field(default=None, examples=["/etc/faxgw/carrier-ca.pem"])
+    """PEM file of the authorities that its certificate must come from; none: those of the system. Only with `tls`."""
+    client_certificate: Tls | None = None
+    """Certificate and key that we show it when it asks: `{ certificate = "…", key = "…" }`. Only with `tls`."""
     channels: Annotated[int, Field(ge=1, le=1000)] = 2
     """Calls at a time."""
     domain: str = ""
@@ -87,6 +104,13 @@ class TrunkSettings(Section):
     def _check_login(self) -> Self:
         if bool(self.login) != (self.password is not None):
             raise ValueError("login and password belong together")
+        if self.transport != "tls" and (self.ca_file is not None or self.client_certificate is not None):
+            raise ValueError('ca_file and client_certificate are for transport = "tls"')
+        if self.ca_file is not None:
+            try:
+                ssl.create_default_context(cafile=self.ca_file)
+            except OSError as exc:
+                raise ValueError(f"{self.ca_file} cannot be read, or holds no certificate in PEM form") from exc
         if not self.audio:
             raise ValueError("audio must name one coding at least")
         for peer in self.peers:
@@ -122,7 +146,9 @@ class Trunk:
 
     def target(self, number: str) -> str:
         """The Request-URI for an E.164 number, in the trunk's number format."""
-        return str(sip_uri(self._dialled(number), self.settings.host, self.settings.port))
+        uri = sip_uri(self._dialled(number), self.settings.host, self.settings.port)
+        transport = self.settings.transport
+        return str(uri) if transport == "udp" else f"{uri};transport={transport}"
 
     def to(self, number: str) -> str:
         """The To value."""
