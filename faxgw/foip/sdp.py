@@ -1,8 +1,10 @@
 """Session descriptions as data: reading, writing, offers and answers (RFC 4566, RFC 3264, ITU-T T.38 annex D).
 
 Read leniently, written strictly. Attributes count in any case, with or without a value; `c=` counts at either
-level; an answer mirrors the offer's `m=` lines one by one, what is not wanted with port 0. Only what a fax needs is
-understood: audio in PCMA or PCMU, and `image` over `udptl` with T.38.
+level, and so do directions and the T.38 attributes; an answer mirrors the offer's `m=` lines one by one, what is not
+wanted with port 0. Only what a fax needs is understood: audio in PCMA or PCMU, and `image` over `udptl` with T.38;
+T.38 over TCP, RTP or DTLS is not, nor are telephone events. `ptime` and `maxptime` are read over: packets of any length
+are taken, ours hold 20 ms.
 """
 
 from __future__ import annotations
@@ -39,10 +41,18 @@ T38_MAX_BUFFER = 2000
 """Octets we buffer."""
 _SMALLEST_DATAGRAM = 64
 """Smaller offers of T38FaxMaxDatagram are misread units or nonsense: one 14400 bit/s IFP has 59 octets."""
+LARGEST_DATAGRAM = 1_200
+"""Octets we send in one datagram whatever the peer would take: it is fragmented on no path that carries IPv6."""
+_IFP_OVERHEAD = 5
+"""Octets of an IFP packet that are no fax data."""
+_IFP_SECONDS = 0.03
+"""Fax data that one IFP packet of ours holds."""
 
 _MEDIA = re.compile(r"(?P<media>[^\s/]+)\s+(?P<port>\d{1,5})(?:/\d{1,3})?\s+(?P<proto>\S+)\s*(?P<formats>.*)")
 _ORIGIN = re.compile(r"(?P<user>\S+)\s+(?P<id>\d{1,20})\s+(?P<version>\d{1,20})\s+IN\s+IP[46]\s+(?P<address>\S+)")
 _CONNECTION = re.compile(r"IN\s+IP[46]\s+(?P<address>[^\s/]+).*", re.IGNORECASE)
+
+_DIGITS = re.compile(r"[0-9]{1,8}(?![0-9.])")
 
 Attributes = tuple[tuple[str, str | None], ...]
 """`a=` lines in order: name as written and value, None without a colon."""
@@ -56,6 +66,11 @@ class ErrorCorrection(enum.StrEnum):
     NONE = "none"
 
 
+_HOLDS = ("sendonly", "recvonly", "inactive")
+_DIRECTIONS = (*_HOLDS, "sendrecv")
+_ANSWERED_BY = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive", "sendrecv": "sendrecv"}
+"""Direction of an offered line and that of its answer (RFC 3264 section 6.1)."""
+_UNSPECIFIED = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})
 _EC_SPELLING = {ErrorCorrection.REDUNDANCY: "t38UDPRedundancy", ErrorCorrection.FEC: "t38UDPFEC"}
 
 
@@ -144,16 +159,31 @@ class SessionDescription:
         """
         return _Reader(body).description()
 
+    def direction_of(self, line: MediaLine) -> str:
+        """`sendrecv`, `sendonly`, `recvonly` or `inactive`: of the line, else of the session (RFC 4566 section 6)."""
+        for attributes in (line.attributes, self.attributes):
+            for name in _DIRECTIONS:
+                if _find(attributes, name) is not None:
+                    return name
+        return "sendrecv"
+
+    def is_held(self, line: MediaLine) -> bool:
+        """Whether its sender takes no media for the time being: RFC 3264 section 8.4, and RFC 2543's 0.0.0.0."""
+        return self.direction_of(line) in ("sendonly", "inactive") or self._host_of(line) in _UNSPECIFIED
+
     def address_of(self, line: MediaLine) -> tuple[str, int]:
         """Where the media of a line go: IP literal and port.
 
         Raises:
-            RemoteProtocolError: 488 if there is no `c=` line for it, or a host name in it.
+            RemoteProtocolError: 488 if there is no `c=` line for it, or a host name or no place at all (0.0.0.0) in it.
         """
-        host = line.connection or self.connection
-        if not is_ip_literal(host):
+        host = self._host_of(line)
+        if not is_ip_literal(host) or host in _UNSPECIFIED:
             raise RemoteProtocolError("no usable connection address", 488)
         return host, line.port
+
+    def _host_of(self, line: MediaLine) -> str:
+        return line.connection or self.connection
 
     @property
     def audio(self) -> MediaLine | None:
@@ -164,6 +194,12 @@ class SessionDescription:
     def t38(self) -> MediaLine | None:
         """The first usable T.38 line."""
         return next((line for line in self.media if line.is_t38), None)
+
+    @property
+    def t38_first(self) -> bool:
+        """Whether T.38 stands before audio, or there is no audio: the peer would rather have T.38."""
+        kinds = [line.is_t38 for line in self.media if line.is_t38 or line.is_audio]
+        return bool(kinds) and kinds[0]
 
     def to_bytes(self) -> bytes:
         """The description as a body.
@@ -208,11 +244,22 @@ class T38Parameters:
     """T38FaxFillBitRemoval."""
     transcoding_mmr: bool = False
     """T38FaxTranscodingMMR."""
+    transcoding_jbig: bool = False
+    """T38FaxTranscodingJBIG."""
+    max_ifp: int = 0
+    """T38FaxMaxIFP: octets of one IFP packet at most; 0 where it is not said."""
+    vendor: str = ""
+    """T38VendorInfo, as written."""
 
     @classmethod
-    def parse(cls, line: MediaLine) -> T38Parameters:
-        """Read a line's attributes; the field writes them in many ways, so nothing here is refused."""
-        values = {_plain(name): (value or "").strip() for name, value in reversed(line.attributes)}
+    def parse(cls, line: MediaLine, session: Attributes = ()) -> T38Parameters:
+        """Read a line's attributes; the field writes them in many ways, so nothing here is refused.
+
+        Args:
+            line: The `m=image` line.
+            session: Attributes of the session, where some gateways put them; those of the line count first.
+        """
+        values = {_plain(name): (value or "").strip() for name, value in reversed((*line.attributes, *session))}
         correction = values.get("t38udpec", "").lower()
         return cls(
             max_bit_rate=_number(values, "t38maxbitrate", T38_MAX_BIT_RATE) or T38_MAX_BIT_RATE,
@@ -229,7 +276,22 @@ class T38Parameters:
             max_buffer=_number(values, "t38maxbuffer", T38_MAX_BUFFER),
             fill_bit_removal=_flag(values, "t38fillbitremoval"),
             transcoding_mmr=_flag(values, "t38transcodingmmr"),
+            transcoding_jbig=_flag(values, "t38transcodingjbig"),
+            max_ifp=_number(values, "t38maxifp", 0),
+            vendor=values.get("t38vendorinfo", ""),
         )
+
+    @property
+    def usable_bit_rate(self) -> int:
+        """The bit rate that keeps to both T38MaxBitRate and T38FaxMaxIFP: packets of ours hold 30 ms of fax data."""
+        if not self.max_ifp:
+            return self.max_bit_rate
+        return min(self.max_bit_rate, int(max(0, self.max_ifp - _IFP_OVERHEAD) * 8 / _IFP_SECONDS))
+
+    @property
+    def usable_datagram(self) -> int:
+        """Octets of one datagram of ours at most: what the peer takes, and no path fragments."""
+        return min(self.max_datagram, LARGEST_DATAGRAM)
 
     def attributes(self) -> Attributes:
         """The `a=` lines of these parameters."""
@@ -244,8 +306,14 @@ class T38Parameters:
             lines.append(("T38FaxFillBitRemoval", None))
         if self.transcoding_mmr:
             lines.append(("T38FaxTranscodingMMR", None))
+        if self.transcoding_jbig:
+            lines.append(("T38FaxTranscodingJBIG", None))
+        if self.max_ifp:
+            lines.append(("T38FaxMaxIFP", str(self.max_ifp)))
         if self.error_correction is not ErrorCorrection.NONE:
             lines.append(("T38FaxUdpEC", _EC_SPELLING[self.error_correction]))
+        if self.vendor:
+            lines.append(("T38VendorInfo", self.vendor))
         return tuple(lines)
 
 
@@ -301,10 +369,8 @@ def answer_audio(
     chosen = line.payload_type(payload_types) if line is not None else None
     if line is None or chosen is None:
         return None
-    direction = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
-    name = next((key for key in direction if line.attribute(key) is not None), "sendrecv")
     ours = audio_line(port, (chosen,))
-    mirrored = (*ours.attributes[:-1], (direction.get(name, "sendrecv"), None))
+    mirrored = (*ours.attributes[:-1], (_ANSWERED_BY[offered.direction_of(line)], None))
     return answer(offered, origin, {offered.media.index(line): replace(ours, attributes=mirrored)})
 
 
@@ -318,47 +384,51 @@ def answer_t38(
     line = offered.t38
     if line is None:
         return None
-    theirs = T38Parameters.parse(line)
+    theirs = T38Parameters.parse(line, offered.attributes)
     ours = ours or T38Parameters()
     agreed = replace(
         ours,
         max_bit_rate=min(ours.max_bit_rate, theirs.max_bit_rate),
         error_correction=theirs.error_correction,
     )
-    return answer(offered, origin, {offered.media.index(line): t38_line(port, agreed)})
+    made = t38_line(port, agreed)
+    direction = offered.direction_of(line)
+    if direction in _HOLDS:
+        made = replace(made, attributes=(*made.attributes, (_ANSWERED_BY[direction], None)))
+    return answer(offered, origin, {offered.media.index(line): made})
 
 
 def same_media(first: SessionDescription, second: SessionDescription) -> bool:
     """Whether two descriptions of a peer mean the same media streams: a refresh, not a change.
 
-    Compared are kind, transport, address, port and hold of each line that is not rejected; versions, names and
-    attributes that only advise are not (Asterisk repeats its T.38 re-INVITE with a new version in mid-fax).
+    Compared are kind and transport of every line, and address, port and direction of those that are not rejected;
+    versions, names and attributes that only advise are not (Asterisk repeats its T.38 re-INVITE with a new version in
+    mid-fax). The lines of a refresh are the same in number and order, so what answered the first answers it too.
     """
     return _streams(first) == _streams(second)
 
 
 def _streams(description: SessionDescription) -> list[tuple[object, ...]]:
     return [
-        (
-            line.media.lower(),
-            line.proto.lower(),
-            line.connection or description.connection,
-            line.port,
-            next((name for name in ("sendonly", "recvonly", "inactive") if line.attribute(name) is not None), ""),
-        )
+        (line.media.lower(), line.proto.lower(), line.port)
+        + ((line.connection or description.connection, description.direction_of(line)) if line.port else ())
         for line in description.media
-        if line.port
     ]
 
 
 def _plain(name: str) -> str:
-    """T38FaxMaxDatagram, T38MaxDatagram, t38faxmaxdatagram: one name."""
-    return name.strip().lower().replace("fax", "", 1)
+    """T38FaxMaxDatagram, T38MaxDatagram, t38faxmaxdatagramsize: one name."""
+    plain = name.strip().lower().replace("-", "").replace("_", "").replace("fax", "", 1).removesuffix("size")
+    return _OTHER_NAMES.get(plain, plain)
+
+
+_OTHER_NAMES = {"t38buffer": "t38maxbuffer", "t38datagram": "t38maxdatagram", "t38bitrate": "t38maxbitrate"}
 
 
 def _number(values: Mapping[str, str], name: str, default: int) -> int:
-    text = values.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else default
+    """The digits that a value begins with: `14400`, `14400 bit/s`."""
+    found = _DIGITS.match(values.get(name, ""))
+    return int(found[0]) if found else default
 
 
 def _flag(values: Mapping[str, str], name: str) -> bool:

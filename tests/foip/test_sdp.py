@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.sdp import (
+    LARGEST_DATAGRAM,
     PCMA,
     PCMU,
     ErrorCorrection,
@@ -101,6 +102,25 @@ def test_a_media_level_address_wins() -> None:
         ([("T38FaxVersion", "3"), ("T38MaxBitRate", "33600"), ("T38FaxUdpEC", "t38UDPRedundancy")],
          T38Parameters(version=3, max_bit_rate=33600)),
         ([("T38FaxMaxDatagram", "lots"), ("T38MaxBitRate", ""), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters()),
+        ([("T38FaxMaxBitRate", "9600"), ("T38FaxUdpEC", "UDPRedundancy")], T38Parameters(max_bit_rate=9600)),
+        ([("T38maxBitRate", "14400 bit/s"), ("T38FaxUdpEC", "UDPFEC")],
+         T38Parameters(error_correction=ErrorCorrection.FEC)),
+        ([("T38FaxUdpEC", "t38UDPFEC"), ("T38FaxUdpEC", "t38UDPRedundancy")],
+         T38Parameters(error_correction=ErrorCorrection.FEC)),
+        ([("T38FaxUdpEC", None)], T38Parameters(error_correction=ErrorCorrection.NONE)),
+        ([("T38FaxFillBitRemoval", "1"), ("T38FaxTranscodingMMR", None), ("T38FaxTranscodingJBIG", "0"),
+          ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(fill_bit_removal=True, transcoding_mmr=True)),
+        ([("T38FaxFillBitRemoval", "no"), ("T38FaxTranscodingJBIG", None), ("T38FaxUdpEC", "t38UDPRedundancy")],
+         T38Parameters(transcoding_jbig=True)),
+        ([("T38FaxMaxBuffer", "72"), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(max_buffer=72)),
+        ([("T38MaxBuffer", "200"), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(max_buffer=200)),
+        ([("T38FaxMaxBufferSize", "1024"), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(max_buffer=1024)),
+        ([("T38FaxBufferSize", "1024"), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(max_buffer=1024)),
+        ([("T38FaxMaxDatagramSize", "238"), ("T38FaxUdpEC", "t38UDPRedundancy")], T38Parameters(max_datagram=238)),
+        ([("T38VendorInfo", "0 0 0"), ("T38FaxMaxIFP", "40"), ("T38FaxUdpEC", "t38UDPRedundancy")],
+         T38Parameters(vendor="0 0 0", max_ifp=40)),
+        ([("T38FaxRateManagement", "localTCF"), ("T38FaxUdpEC", "t38UDPRedundancy")],
+         T38Parameters(rate_management="localTCF")),
     ],
 )  # fmt: skip
 def test_t38_attributes_are_read_as_the_field_writes_them(
@@ -153,6 +173,133 @@ def test_what_was_not_offered_is_not_accepted() -> None:
         answer(offered, OURS, {1: t38_line(1)})
 
 
+def test_t38_attributes_of_the_session_count_unless_the_line_has_its_own() -> None:
+    text = b"a=T38MaxBitRate:9600\na=T38FaxUdpEC:t38UDPFEC\nm=image 4 udptl t38\na=T38MaxBitRate:4800\n"
+    offered = SessionDescription.parse(text)
+    assert offered.t38 is not None
+    read = T38Parameters.parse(offered.t38, offered.attributes)
+    assert (read.max_bit_rate, read.error_correction) == (4800, ErrorCorrection.FEC)
+
+
+@pytest.mark.parametrize("version", ["0", "1", "2", "3", "9"])
+def test_every_version_offered_is_answered_with_version_0(version: str) -> None:
+    """ITU-T T.38 annex D: the answer has the lower version; RFC 3264 mirrors nothing but the line."""
+    offered = SessionDescription.parse(ASTERISK_T38.replace(b"FaxVersion:0", b"FaxVersion:" + version.encode()))
+    made = answer_t38(offered, OURS, 30002)
+    assert made is not None and made.t38 is not None
+    assert made.t38.attribute("T38FaxVersion") == "0"
+    assert made.t38.attribute("T38FaxRateManagement") == "transferredTCF"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "rate"),
+    [
+        ([], 14400),
+        ([("T38MaxBitRate", "9600")], 9600),
+        ([("T38MaxBitRate", "33600")], 33600),
+        ([("T38FaxMaxIFP", "59")], 14400),
+        ([("T38FaxMaxIFP", "41")], 9600),
+        ([("T38FaxMaxIFP", "23"), ("T38MaxBitRate", "9600")], 4800),
+        ([("T38FaxMaxIFP", "1")], 0),
+    ],
+)
+def test_the_usable_bit_rate_keeps_to_both_limits(attributes: list[tuple[str, str | None]], rate: int) -> None:
+    line = MediaLine("image", 1, "udptl", ("t38",), attributes=tuple(attributes))
+    assert T38Parameters.parse(line).usable_bit_rate == rate
+
+
+def test_a_datagram_is_fragmented_on_no_path_whatever_the_peer_would_take() -> None:
+    line = MediaLine("image", 1, "udptl", ("t38",), attributes=(("T38FaxMaxDatagram", "65535"),))
+    assert T38Parameters.parse(line).usable_datagram == LARGEST_DATAGRAM
+    assert T38Parameters(max_datagram=238).usable_datagram == 238
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "image 4000 TCP t38",
+        "image 4000 tcp/tptk t38",
+        "image 4000 UDPTL/SRTP t38",
+        "image 4000 UDP/TLS/UDPTL t38",
+        "image 4000 RTP/AVP 98",
+        "image 4000 udptl g3fax",
+        "image 0 udptl t38",
+        "audio 4000 RTP/SAVP 0 8",
+        "audio 4000 UDP/TLS/RTP/SAVPF 0 8",
+        "audio 4000 RTP/AVP 18 101",
+        "video 4000 RTP/AVP 31",
+    ],
+)
+def test_a_line_of_no_use_is_refused_by_itself(line: str) -> None:
+    """RFC 3264 section 6: port 0 for that line, and the others as if it were not there."""
+    for place in (0, 1):
+        lines = [line, "image 5000 UDPTL T38"]
+        text = "v=0\nc=IN IP4 192.0.2.1\n" + "".join(f"m={entry}\n" for entry in (lines if place == 0 else lines[::-1]))
+        offered = SessionDescription.parse(text.encode())
+        made = answer_t38(offered, OURS, 30002)
+        assert made is not None
+        mirrored = SessionDescription.parse(made.to_bytes())
+        kind, _port, proto, *formats = line.split()
+        refused = mirrored.media[place]
+        assert (refused.media, refused.port, refused.proto, refused.formats) == (kind, 0, proto, tuple(formats[:1]))
+        accepted = mirrored.media[1 - place]
+        assert (accepted.port, accepted.proto, accepted.formats) == (30002, "UDPTL", ("t38",))
+
+
+@given(st.permutations(["audio 4000 RTP/AVP 8 101", "image 5000 udptl t38", "video 1 RTP/AVP 31", "audio 6 RTP/SAVP 0",
+                        "image 0 udptl t38", "application 9 TCP/BFCP *"]))  # fmt: skip
+def test_lines_in_any_order_are_mirrored_one_by_one(lines: list[str]) -> None:
+    offered = SessionDescription.parse(("c=IN IP4 192.0.2.1\n" + "".join(f"m={line}\n" for line in lines)).encode())
+    for made, kind, port in ((answer_t38(offered, OURS, 2), "image", 2), (answer_audio(offered, OURS, 4), "audio", 4)):
+        assert made is not None
+        assert [line.media for line in made.media] == [line.split()[0] for line in lines]
+        (taken,) = (line for line in made.media if line.port)
+        assert (taken.media, taken.port) == (kind, port)
+    assert offered.t38_first == (lines.index("image 5000 udptl t38") < lines.index("audio 4000 RTP/AVP 8 101"))
+
+
+def test_telephone_events_and_packet_times_are_read_over() -> None:
+    text = AUDIO + b"a=ptime:30\r\na=maxptime:150\r\na=fmtp:101 0-15\r\na=cpar: a=T38FaxVersion:0\r\n"
+    made = answer_audio(SessionDescription.parse(text), OURS, 30000)
+    assert made is not None and made.audio is not None
+    assert made.audio.formats == ("0",)
+    assert made.audio.attribute("ptime") == "20"
+    assert b"telephone-event" not in made.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("media", "session", "direction", "answered", "held"),
+    [
+        ("", "", "sendrecv", "sendrecv", False),
+        ("a=sendonly\n", "", "sendonly", "recvonly", True),
+        ("a=inactive\n", "", "inactive", "inactive", True),
+        ("a=recvonly\n", "", "recvonly", "sendonly", False),
+        ("", "a=sendonly\n", "sendonly", "recvonly", True),
+        ("a=sendrecv\n", "a=inactive\n", "sendrecv", "sendrecv", False),
+        ("c=IN IP4 0.0.0.0\n", "", "sendrecv", "sendrecv", True),
+        ("c=IN IP6 ::\n", "", "sendrecv", "sendrecv", True),
+    ],
+)
+def test_a_hold_is_seen_and_answered(media: str, session: str, direction: str, answered: str, held: bool) -> None:
+    """RFC 3264 sections 6.1 and 8.4; c=0.0.0.0 is how RFC 2543 put it."""
+    for line in ("audio 4000 RTP/AVP 8", "image 4000 udptl t38"):
+        offered = SessionDescription.parse(f"c=IN IP4 192.0.2.1\n{session}m={line}\n{media}".encode())
+        (theirs,) = offered.media
+        assert (offered.direction_of(theirs), offered.is_held(theirs)) == (direction, held)
+        made = answer_audio(offered, OURS, 30000) or answer_t38(offered, OURS, 30000)
+        assert made is not None
+        assert made.direction_of(made.media[0]) == answered
+        if "c=" in media:
+            with pytest.raises(RemoteProtocolError):
+                offered.address_of(theirs)
+
+
+def test_a_media_line_of_ipv6_has_its_address() -> None:
+    offered = SessionDescription.parse(b"m=image 4000/1 udptl t38\nc=IN IP6 2001:db8::7/64\n")
+    assert offered.t38 is not None
+    assert offered.address_of(offered.t38) == ("2001:db8::7", 4000)
+
+
 def test_a_rejected_line_is_no_media() -> None:
     """transport.md D.3 rule 4: `m=image 0` at the end of a call."""
     description = SessionDescription.parse(ASTERISK_T38.replace(b"20334", b"0"))
@@ -169,8 +316,9 @@ def test_a_repeated_offer_is_recognised_whatever_its_version() -> None:
     assert not same_media(first, SessionDescription.parse(AUDIO))
     held = SessionDescription.parse(AUDIO.replace(b"sendonly", b"inactive"))
     assert not same_media(SessionDescription.parse(AUDIO), held)
-    rejected = SessionDescription.parse(ASTERISK_T38 + b"m=audio 0 RTP/AVP 0\n")
-    assert same_media(first, rejected)
+    rejected = ASTERISK_T38 + b"m=audio 0 RTP/AVP 0\n"
+    assert not same_media(first, SessionDescription.parse(rejected)), "another line: the old answer does not mirror it"
+    assert same_media(*(SessionDescription.parse(rejected + tail) for tail in (b"", b"c=IN IP4 192.0.2.9\n")))
 
 
 def test_the_next_version_rises() -> None:
@@ -226,6 +374,12 @@ def test_no_value_of_ours_can_smuggle_a_line() -> None:
                 b"m=image 1 udptl t38",
                 b"c=IN IP4 1.2.3.4",
                 b"a=T38FaxUdpEC:",
+                b"a=T38FaxMaxIFP:7",
+                b"a=T38MaxBitRate:9999999999",
+                b"a=sendonly",
+                b"m=image 1 TCP t38",
+                b"m=audio 0 RTP/AVP 8",
+                b"c=IN IP6 ::",
                 b"=",
                 b"o=",
                 b"\xff",
@@ -239,7 +393,10 @@ def test_any_octets_are_accepted_or_refused(lines: list[bytes]) -> None:
     with contextlib.suppress(RemoteProtocolError):
         description = SessionDescription.parse(b"\r\n".join(lines))
         for line in description.media:
-            T38Parameters.parse(line)
+            assert T38Parameters.parse(line, description.attributes).usable_bit_rate >= 0
+            description.is_held(line)
+            with contextlib.suppress(RemoteProtocolError):
+                description.address_of(line)
         for made in (answer_t38(description, OURS, 4), answer_audio(description, OURS, 4)):
             if made is not None:
                 assert len(SessionDescription.parse(made.to_bytes()).media) == len(description.media)
