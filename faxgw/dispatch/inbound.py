@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
+from faxgw.dispatch.trace import trace_rows
 from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
@@ -226,7 +227,7 @@ class Inbound:
         if keeping := self._keeping.pop(reception, None):
             await asyncio.wait(keeping, timeout=BUDGET)
         live = self.live.pop(reception, None)
-        ladder = [(at, way, frame.hex(), self._describe(frame)) for at, way, frame in outcome.frames]
+        ladder = trace_rows(outcome, self._describe)
         state = await seat.persist(
             lambda conn: receptions.ended(
                 conn,

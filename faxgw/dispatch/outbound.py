@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.trace import trace_rows
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import Effective, from_snapshot
@@ -238,7 +239,7 @@ class Outbound:
         finally:
             self.live.pop(attempt, None)
         await marks.written()
-        ladder = [(at, way, frame.hex(), self._describe(frame)) for at, way, frame in outcome.frames]
+        ladder = trace_rows(outcome, self._describe)
         await seat.persist(
             lambda conn: ledger.done(conn, attempt, outcome=outcome, fence=seat.fence, now=seat.clock(), ladder=ladder)
         )

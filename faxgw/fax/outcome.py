@@ -263,7 +263,9 @@ class Outcome:
     sub_address: str = ""
     """Of a call to us: the sub-address that the sender gave (ITU-T T.33)."""
     frames: tuple[tuple[float, str, bytes], ...] = field(default=())
-    """The T.30 ladder: seconds since answer, `>` or `<`, the frame."""
+    """The T.30 ladder: seconds since the INVITE, `>` or `<`, the frame."""
+    steps: tuple[tuple[float, str, str], ...] = field(default=())
+    """What else happened: seconds since the INVITE, `>` or `<` for a SIP message, `=` for a note of ours, words."""
 
     @property
     def duration(self) -> float:

@@ -207,6 +207,16 @@ class CallProgress:
     bit_rate: int = 0
     ecm: bool = False
     encoding: str = ""
+    modem: str = ""
+    """Modulation, as DCS says: `V.17`."""
+    resolution: str = ""
+    """As DCS says, in dots per inch: `204x196`."""
+    retries: int = 0
+    """Trainings refused, and pages or blocks asked for again."""
+    packets_lost: int = 0
+    """Media packets that were lost for good, as far as they were counted yet."""
+    packets_recovered: int = 0
+    """Media packets that redundancy or parity brought back."""
 
 
 class CallMarks(Protocol):

@@ -246,6 +246,10 @@ class Statistics:
     bad_rows: int = 0
     packets_lost: int = 0
     packets_recovered: int = 0
+    page_rows: int = 0
+    """Rows of the page that was counted last."""
+    page_octets: int = 0
+    """Octets of its image, as coded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,10 @@ class Trace:
     call: int
     frames: tuple[tuple[float, str, bytes], ...]
     """Seconds since the start of the call, `>` sent or `<` received, the frame's octets as in `t30_frames`."""
+    packets_lost: int = 0
+    """Media packets lost for good so far."""
+    packets_recovered: int = 0
+    """Media packets that redundancy or parity brought back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.facts import Facts
 from faxgw.line.media import MediaLeg, t38_media
 from faxgw.line.ports import NoMediaPorts, PortRange
+from faxgw.line.signalling import Signalling
 from faxgw.line.trunk import Trunk
+from faxgw.line.watch import Watch
 from faxgw.line.workers import CallWorkers, Inbox, NoWorker, Received, WorkerGone
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,10 @@ class FaxCall(ABC):
         self._endpoint = endpoint
         self._inbox: Inbox = asyncio.Queue()
         self._timers = Timers()
+        self._signalling = Signalling(lambda: endpoint.now)
+        self._watch = Watch(sending=False)
+        self._invited_at = endpoint.now
+        self._call_ident = ""
         self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated)
         self._commits = Commits(self._inbox, name)
         self._call: CallId | None = None
@@ -137,8 +143,33 @@ class FaxCall(ABC):
         """End the signalling of a call that is not answered: CANCEL, or a final response."""
 
     @abstractmethod
+    def _tell_progress(self) -> None:
+        """Hand on what the watch shows."""
+
+    # What is seen of it
+
     def _show(self, phase: str, page: int = 0) -> None:
-        """Something to show."""
+        """Something to show; page 0: still the same."""
+        self._watch.phase = phase
+        self._watch.page = page or self._watch.page
+        self._watch.remote_ident = self._facts.remote_ident or self._watch.remote_ident
+        self._tell_progress()
+
+    def _tap(self, call_id: str) -> None:
+        """The INVITE leaves or has come: from here on times count, and SIP messages are seen."""
+        self._invited_at = self._endpoint.now
+        self._call_ident = call_id
+        self._endpoint.tap(call_id, self._signalling.see)
+
+    def _note(self, words: str) -> None:
+        """Note something for the trace."""
+        self._facts.note(self._endpoint.now - self._invited_at, words)
+
+    def _on_trace(self, message: control.Trace) -> None:
+        self._facts.add_frames(message.frames)
+        self._watch.see(message.frames)
+        self._watch.losses(message.packets_lost, message.packets_recovered)
+        self._tell_progress()
 
     # The inbox
 
@@ -211,6 +242,7 @@ class FaxCall(ABC):
         self._drain()
         await self._commits.finish()
         self._drain()
+        self._facts.messages = self._signalling.since(self._invited_at)
 
     def _drain(self) -> None:
         while not self._inbox.empty():
@@ -222,6 +254,7 @@ class FaxCall(ABC):
         self._end_sip()
         if self._call is not None:
             self._endpoint.forget(self._call)
+        self._endpoint.untap(self._call_ident)
         await self._commits.close()
         self._drain()
 
@@ -251,6 +284,8 @@ class FaxCall(ABC):
     def _switch(self, t38: control.T38Media) -> None:
         self._timers.stop("t38")
         self._media.switch(t38)
+        self._watch.transport = "t38"
+        self._note(f"T.38 to {t38.remote[0]} port {t38.remote[1]}, {t38.error_correction}")
         self._show("t38")
 
     def _propose_t38(self) -> None:
@@ -308,6 +343,7 @@ class FaxCall(ABC):
         """Give the call to its worker. False when that failed: the call ends."""
         try:
             self._media.begin(make, documents)
+            self._facts.media_after = self._endpoint.now - self._invited_at
         except NoMediaPorts as exc:
             self._fail(str(exc))
             return False
@@ -322,6 +358,7 @@ class FaxCall(ABC):
     def _on_phase_e(self, message: control.PhaseE) -> None:
         self._facts.phase_e = message
         self._media.ended()
+        self._note(f"the fax part is over: {message.text}")
         self._timers.stop("phase_e", "t38", "linger", "call")
         self._show("closing")
         if not self._sip_over and not self._closing:

@@ -15,6 +15,7 @@ from typing import cast
 from faxgw.foip.agent import AgentConfig, Screen, UserAgent
 from faxgw.foip.events import CallId, Event, IncomingCall
 from faxgw.foip.transaction import Address
+from faxgw.line.signalling import Tap, call_id_of
 from faxgw.line.workers import Inbox
 from faxgw.settings import Listener
 
@@ -30,6 +31,8 @@ _LASTING = frozenset(
 """Errors of sendto(2) that a repetition does not heal, as ENOBUFS does."""
 _MAX_ERRORS = 64
 """ICMP errors read at a time."""
+_MAX_TURN = 4
+"""Messages kept for a call that begins: its INVITE, our 100 Trying and what else is said at once."""
 
 
 class SipEndpoint(asyncio.DatagramProtocol):
@@ -60,6 +63,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._inboxes: dict[CallId, Inbox] = {}
+        self._taps: dict[str, Tap] = {}
+        self._turn: list[tuple[bool, bytes]] = []
+        """Messages since the last one came: a call that begins with it sees them too."""
         self._pumping = False
         self._sending: Address | None = None
         self._agent: UserAgent | None = None
@@ -139,6 +145,26 @@ class SipEndpoint(asyncio.DatagramProtocol):
         """Nobody listens to that call any more."""
         self._inboxes.pop(call, None)
 
+    def tap(self, call_id: str, see: Tap) -> None:
+        """Show every message of a Call-ID to `see`, whether it was sent and its octets, beginning with this turn's."""
+        self._taps[call_id] = see
+        for sent, data in self._turn:
+            if call_id_of(data) == call_id:
+                see(sent, data)
+
+    def untap(self, call_id: str) -> None:
+        """Nobody looks at that call any more."""
+        self._taps.pop(call_id, None)
+
+    def _see(self, sent: bool, data: bytes) -> None:
+        """A message was sent, or came."""
+        if not sent:
+            self._turn.clear()
+        if len(self._turn) < _MAX_TURN:
+            self._turn.append((sent, data))
+        if self._taps and (see := self._taps.get(call_id_of(data))) is not None:
+            see(sent, data)
+
     def pump(self) -> None:
         """Send what is to be sent, hand out events, set the timer. To be called after every command."""
         if self._pumping:
@@ -163,6 +189,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A datagram came."""
+        self._see(False, data)
         self.agent.receive_datagram(data, (addr[0], addr[1]), self.now)
         self.pump()
 
@@ -192,6 +219,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
         for data, destination in datagrams:
             if self._transport is not None and not self._transport.is_closing():
                 self._sending = destination
+                self._see(True, data)
                 self._transport.sendto(data, destination)
                 self._sending = None
         return bool(datagrams)

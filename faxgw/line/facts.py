@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.foip.control import PhaseE
@@ -11,6 +13,8 @@ from faxgw.foip.headers import Cause as ReasonValue
 
 MAX_FRAMES = 20_000
 """T.30 frames kept of one call; a 500-page call has some 3,000."""
+MAX_NOTES = 2_000
+"""Notes of one call: one a page, and some."""
 OUR_FAULT = frozenset({"gate", "late", "budget", "fault", "start", "page"})
 """Reasons of PhaseE that are the gateway's own doing."""
 
@@ -38,6 +42,13 @@ class Facts:
     remote_ident: str = ""
     details: list[str] = field(default_factory=list)
     frames: list[tuple[float, str, bytes]] = field(default_factory=list)
+    """Seconds since the INVITE, `>` or `<`, the frame."""
+    media_after: float = 0.0
+    """Seconds from the INVITE to the media's beginning, which the worker counts from."""
+    messages: list[tuple[float, str, str]] = field(default_factory=list)
+    """The SIP messages in words, like `Outcome.steps`."""
+    notes: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds since the INVITE and words: what the frames and SIP do not tell."""
 
     def force(self, cause: Cause, detail: str) -> None:
         """Note why we end the call; a later reason is only a detail."""
@@ -50,7 +61,13 @@ class Facts:
 
     def add_frames(self, frames: Frames) -> None:
         """Add to the ladder, up to MAX_FRAMES."""
-        self.frames.extend(frames[: MAX_FRAMES - len(self.frames)])
+        shifted = ((round(at + self.media_after, 3), way, frame) for at, way, frame in frames)
+        self.frames.extend(islice(shifted, MAX_FRAMES - len(self.frames)))
+
+    def note(self, after: float, words: str) -> None:
+        """Note something for the trace, `after` seconds since the INVITE; up to MAX_NOTES."""
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append((round(after, 3), words))
 
     def describe(self, cause: Cause, now: float) -> Outcome:
         """The outcome, as far as the direction does not matter, at `now` (Unix seconds)."""
@@ -76,4 +93,5 @@ class Facts:
             ecm_retries=statistics.ecm_retries if statistics is not None else 0,
             worker_died=self.worker_died,
             frames=tuple(self.frames),
+            steps=tuple(sorted([*self.messages, *((at, "=", words) for at, words in self.notes)], key=itemgetter(0))),
         )

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from faxgw.fax.outcome import Cause
-from faxgw.fax.ports import Admission, CallProgress, InboundCalls, Ringing
+from faxgw.fax.ports import Admission, InboundCalls, Ringing
 from faxgw.fax.reception import PageEnd, ReceivedPage
 from faxgw.foip import control
 from faxgw.foip.control import Gate
@@ -85,6 +85,7 @@ class IncomingFaxCall(FaxCall):
         """Name of its trunk."""
         self._event = event
         self._id: CallId = event.call
+        self._tap(event.call.rpartition("/")[0])
         self._call = event.call
         self._dialled = dialled
         self._calls = calls
@@ -237,7 +238,7 @@ class IncomingFaxCall(FaxCall):
                 self._on_page(received.message, received.descriptors)
                 return
             case control.Trace():
-                self._arrival.add_frames(received.message.frames)
+                self._on_trace(received.message)
             case control.PhaseE():
                 self._on_phase_e(received.message)
         _close(received.descriptors)
@@ -272,6 +273,9 @@ class IncomingFaxCall(FaxCall):
             partial(self._calls.page, self._admission.reception, page, descriptors[0]),
             partial(os.close, descriptors[0]),
         )
+        noise = f", {message.bad_rows} bad rows" if message.bad_rows else ""
+        self._note(f"page {message.page} received, {message.rows} rows of {message.encoding}{noise}")
+        self._watch.encoding = message.encoding
         self._show("page", message.page)
 
     # Promises
@@ -301,9 +305,9 @@ class IncomingFaxCall(FaxCall):
                 self._arrival.add_frames(item.message.frames)
             _close(item.descriptors)
 
-    def _show(self, phase: str, page: int = 0) -> None:
+    def _tell_progress(self) -> None:
         if self._admission is not None:
-            self._calls.progress(self._admission.reception, CallProgress(phase, page, self._arrival.remote_ident))
+            self._calls.progress(self._admission.reception, self._watch.progress())
 
 
 def dialled(event: IncomingCall, where: str) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallMarks, CallPlan, CallProgress
+from faxgw.fax.ports import CallMarks, CallPlan
 from faxgw.foip import control, t30_frames
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.control import Gate, Tone
@@ -29,6 +29,7 @@ from faxgw.line.media import modems
 from faxgw.line.ports import NoMediaPorts, PortRange
 from faxgw.line.tally import Tally
 from faxgw.line.trunk import Trunk
+from faxgw.line.watch import Watch
 from faxgw.line.workers import CallWorkers, NoWorker, Received
 
 BYE_DELAY: Final = 0.2
@@ -76,7 +77,9 @@ class OutgoingFaxCall(FaxCall):
         super().__init__(self._tally, trunk, endpoint, workers, ports, plan.attempt, isolated=plan.isolated)
         self._plan = plan
         self._marks = marks
+        self._watch = Watch(sending=True, pages=pages)
         self._t38_wait = t38_wait
+        self._last_page = max((document.last for document in plan.documents), default=0)
         self._answer: SessionDescription | None = None
         self._asked: set[_Mark] = set()
         self._sip_over = True  # until the INVITE has left
@@ -112,6 +115,7 @@ class OutgoingFaxCall(FaxCall):
         if plan.not_after and self._endpoint.now > plan.not_after:
             self._tally.force(Cause.LINE_FAULT, "the INVITE would have left too long after its commit")
             return False
+        self._tap(plan.identity.call_id)
         identity = CallIdentity(plan.identity.call_id, plan.identity.from_tag, plan.identity.branch, plan.identity.cseq)
         try:
             self._call = self._endpoint.agent.invite(
@@ -212,7 +216,7 @@ class OutgoingFaxCall(FaxCall):
             case control.Confirmed():
                 self._on_confirmed(received.message)
             case control.Trace():
-                self._tally.add_frames(received.message.frames)
+                self._on_trace(received.message)
             case control.PhaseE():
                 self._on_phase_e(received.message)
 
@@ -240,18 +244,9 @@ class OutgoingFaxCall(FaxCall):
             self._commits.ask(mark, partial(self._marks.exposed, message.fax, message.page))
 
     def _on_confirmed(self, message: control.Confirmed) -> None:
-        stats = message.statistics
-        self._marks.progress(
-            CallProgress(
-                "page",
-                message.page,
-                self._tally.remote_ident,
-                transport=stats.transport,
-                bit_rate=stats.bit_rate,
-                ecm=stats.ecm,
-                encoding=stats.encoding,
-            )
-        )
+        self._watch.count(message.statistics)
+        self._note(f"page {message.page} confirmed{_measures(message.statistics)}")
+        self._show("page", message.page)
         mark = _Mark("confirmed", message.fax, message.page)
         self._commits.ask(mark, partial(self._marks.confirmed, message.fax, message.page))
 
@@ -269,7 +264,7 @@ class OutgoingFaxCall(FaxCall):
         else:
             self._count(mark)
             self._media.acknowledge(Gate(mark.kind), mark.fax, mark.page)
-            self._show("page", mark.page + (mark.kind == "confirmed"))
+            self._show("page", min(mark.page + (mark.kind == "confirmed"), self._last_page))
 
     def _count(self, mark: _Mark) -> None:
         if mark.kind == "exposed":
@@ -303,5 +298,12 @@ class OutgoingFaxCall(FaxCall):
             for descriptor in item.descriptors:
                 os.close(descriptor)
 
-    def _show(self, phase: str, page: int = 0) -> None:
-        self._marks.progress(CallProgress(phase, page, self._tally.remote_ident))
+    def _tell_progress(self) -> None:
+        self._marks.progress(self._watch.progress())
+
+
+def _measures(statistics: control.Statistics) -> str:
+    """Rows, octets and coding of the page that was just counted, as far as the engine told."""
+    known = [(statistics.page_rows, "rows"), (statistics.page_octets, "octets")]
+    words = "".join(f", {number} {unit}" for number, unit in known if number)
+    return words + (f" of {statistics.encoding}" if statistics.encoding else "")

@@ -195,7 +195,8 @@ def confirmed(
 
 
 Ladder = Sequence[tuple[float, str, str, str]]
-"""T.30 frames of a call: seconds since the answer, `>` or `<`, the frame in hexadecimal, the frame in words."""
+"""What happened in a call: seconds since the INVITE; `>` or `<`, or `=` for a note; a T.30 frame in hexadecimal, else
+empty; in words."""
 
 
 def done(conn: Connection, attempt: str, *, outcome: Outcome, fence: int, now: float, ladder: Ladder = ()) -> bool:
@@ -238,7 +239,7 @@ def _close(conn: Connection, attempt: Row[Any], outcome: Outcome, *, known: bool
     parts = conn.execute(select(t.attempt_faxes).where(t.attempt_faxes.c.attempt == attempt.id)).all()
     if parts and all(part.confirmed == part.last_page for part in parts):
         outcome = replace(outcome, cause=Cause.OK)
-    stored = asdict(replace(outcome, frames=()))
+    stored = asdict(replace(outcome, frames=(), steps=()))
     stored["cause"] = outcome.cause.value
     frames = [list(frame) for frame in ladder[:MAX_TRACE_FRAMES]]
     unsure = not known and attempt.exposed_at is not None and outcome.cause is not Cause.OK

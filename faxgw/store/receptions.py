@@ -263,7 +263,7 @@ def ended(
     if row.fence != fence or row.ended_at is not None:
         note(conn, reception, "late.ended", now=now)
         return None
-    stored = asdict(replace(outcome, frames=()))
+    stored = asdict(replace(outcome, frames=(), steps=()))
     stored["cause"] = outcome.cause.value
     conn.execute(
         update(t.receptions)

@@ -108,9 +108,14 @@ class AudioTerminal(Terminal):
             self._heard.add(tone)
             self.events.append(Heard(tone))
 
+    @property
+    def losses(self) -> tuple[int, int]:
+        """As the jitter buffer counts them; nothing brings RTP back."""
+        return self._jitter.lost, 0
+
     def statistics(self) -> Statistics:
         """What has been counted so far."""
-        return self._fill(self._jitter.lost, 0)
+        return self._fill(*self.losses)
 
     def _free(self) -> None:
         self._lib.modem_connect_tones_rx_free(self._tones)

@@ -479,7 +479,7 @@ class MediaCall:
             return
         frames = tuple((round(at - self._began, 3), direction, frame) for at, direction, frame in engine.frames)
         engine.frames.clear()
-        self._put(Trace(self.number, frames))
+        self._put(Trace(self.number, frames, *engine.losses))
 
 
 def _copy(descriptor: int) -> int:

@@ -244,6 +244,11 @@ class Terminal(abc.ABC):
     def statistics(self) -> Statistics:
         """What has been counted so far."""
 
+    @property
+    @abc.abstractmethod
+    def losses(self) -> tuple[int, int]:
+        """Media packets lost for good, and brought back by redundancy or parity, so far."""
+
     def release(self) -> None:
         """Open the gate. The ticks that were missed are not made up."""
         self.frozen = False
@@ -316,6 +321,8 @@ class Terminal(abc.ABC):
             bad_rows=stats.bad_rows,
             packets_lost=lost,
             packets_recovered=recovered,
+            page_rows=stats.length,
+            page_octets=stats.image_size,
         )
 
     # The library's handlers. They run inside a C call: they append, close the gate, and return.
@@ -481,9 +488,14 @@ class T38Terminal(Terminal):
         self._packets.append((packet, max(1, count)))
         return 0
 
+    @property
+    def losses(self) -> tuple[int, int]:
+        """As the receiver of UDPTL counts them."""
+        return self._receiver.lost, self._receiver.recovered
+
     def statistics(self) -> Statistics:
         """What has been counted so far."""
-        return self._fill(self._receiver.lost, self._receiver.recovered)
+        return self._fill(*self.losses)
 
     def _free(self) -> None:
         self._lib.t38_terminal_release(self._state)
