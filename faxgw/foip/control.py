@@ -117,6 +117,10 @@ class Start:
     """Sending: T.33 sub-address, at most 20 of `0-9 # *`. Sent as SUB if the far end's DIS says that it takes one."""
     takes_sub_address: bool = False
     """Receiving: say in DIS that a sub-address is taken; it comes with PhaseB."""
+    signalling: str = ""
+    """IP address the peer's signalling comes from: media from there may take the place of the address in its SDP."""
+    nat: bool = False
+    """Media may come from any address, as long as none came from the one in the SDP (the peer sits behind a NAT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class SwitchT38:
-    """Daemon → worker: T.38 is agreed. Refused silently after phase B (the worker goes on as it is)."""
+    """Daemon → worker: T.38 is agreed. After phase B in audio the worker goes on as it is and says SwitchRefused."""
 
     call: int
     t38: T38Media
@@ -286,6 +290,16 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchRefused:
+    """Worker → daemon: T.38 was agreed, but phase B has begun in audio and the engine stays there.
+
+    The peer may have left audio already: its owner offers audio again, or ends the call.
+    """
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """Worker → daemon: answer to Ping."""
 
@@ -310,6 +324,7 @@ Message = (
     | PageReceived
     | PhaseE
     | Trace
+    | SwitchRefused
     | Pong
 )
 _CLASSES: dict[str, type[Any]] = {
@@ -328,6 +343,7 @@ _CLASSES: dict[str, type[Any]] = {
         PageReceived,
         PhaseE,
         Trace,
+        SwitchRefused,
         Pong,
     )
 }

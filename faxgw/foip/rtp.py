@@ -7,7 +7,7 @@ and the caller fills a loss by `fax_rx_fillin`, never by silence. No sockets, no
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from faxgw.foip.errors import RemoteProtocolError
@@ -97,13 +97,19 @@ class JitterBuffer:
     """Received audio in order of sequence, with losses told apart from waiting.
 
     The first packets wait until `depth` are there, and so they do after the buffer ran dry: that is what absorbs
-    jitter, and a sender whose clock is slower than ours. Above `MAX_DEPTH` the oldest are skipped (a faster clock).
+    jitter and puts packets in order, and a sender whose clock is slower than ours. Above `MAX_DEPTH` the oldest are
+    skipped (a faster clock); the owner may skip earlier, where it costs nothing.
+
+    A stream that begins anew, under another SSRC or far away in the sequence, is followed once its packets come in a
+    row; single strays are dropped.
     """
 
     MAX_DEPTH: Final = 15
     """Packets waiting at most; 300 ms at 20 ms each."""
     RESET_AFTER: Final = 8
     """Packets in a row out of the window after which the stream is taken as a new one."""
+    FOLLOW_AFTER: Final = 2
+    """Packets in a row of another SSRC after which it is followed."""
 
     def __init__(self, depth: int = 2) -> None:
         """Wait for `depth` packets before the first is played (20 ms each)."""
@@ -116,11 +122,37 @@ class JitterBuffer:
         self._ssrc: int | None = None
         self._strange = 0
         self._played = 0
+        self._others: list[Packet] = []
+
+    @property
+    def waiting(self) -> int:
+        """Packets that have come and were not looked at yet."""
+        return len(self._packets)
 
     def put(self, packet: Packet) -> None:
         """Take one packet; duplicates and packets whose turn has passed are dropped."""
         if packet.ssrc != self._ssrc:
+            if self._ssrc is not None and not self._follows(packet):
+                return
+            others, self._others = self._others, []
             self._restart(packet.ssrc)
+            for other in others:
+                self._place(other)
+        elif self._others:
+            self._others = []
+        self._place(packet)
+
+    def _follows(self, packet: Packet) -> bool:
+        """Whether a packet of another SSRC is one too many to be a stray."""
+        if self._others and self._others[0].ssrc != packet.ssrc:
+            self._others = []
+        self._others.append(packet)
+        if len(self._others) < self.FOLLOW_AFTER:
+            return False
+        self._others.pop()
+        return True
+
+    def _place(self, packet: Packet) -> None:
         if self._next is None or (self._played == 0 and 0 < (self._next - packet.sequence) % _MODULO <= self._depth):
             self._next = packet.sequence  # the first, or one that overtook the first
         elif (packet.sequence - self._next) % _MODULO >= 4 * self.MAX_DEPTH:
@@ -132,12 +164,19 @@ class JitterBuffer:
         self._strange = 0
         self._packets[packet.sequence] = packet
 
+    def skip(self, packet: Packet) -> None:
+        """A packet of the stream that is no audio: when its turn comes there is nothing, and nothing is lost."""
+        if self._next is None or packet.ssrc != self._ssrc or self._strange:
+            return
+        if (packet.sequence - self._next) % _MODULO < 4 * self.MAX_DEPTH:
+            self._packets[packet.sequence] = replace(packet, payload=b"")
+
     def _restart(self, ssrc: int) -> None:
         self._packets.clear()
         self._next, self._filling, self._ssrc, self._strange, self._played = None, True, ssrc, 0, 0
 
     def get(self) -> Packet | None:
-        """The next packet, or None where there is nothing: lost, late, or not yet begun."""
+        """The next packet, or None where there is nothing: lost, no audio, late, or not yet begun."""
         if self._next is None:
             return None
         if self._filling and len(self._packets) < self._depth:
@@ -154,4 +193,5 @@ class JitterBuffer:
         self._played += 1
         if packet is None:
             self.lost += 1
-        return packet
+            return None
+        return packet if packet.payload else None

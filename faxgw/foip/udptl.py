@@ -216,22 +216,35 @@ def _exclusive_or(packets: Sequence[bytes]) -> bytes:
 class Receiver:
     """Turns datagrams into each IFP packet once, in order, with what redundancy or parity can rebuild.
 
-    Nothing is held back: a packet that comes after a later one is dropped, for redundancy has already delivered it.
+    A gap that cannot be rebuilt is waited for: up to `hold` seconds or `HELD` datagrams what follows it is held back,
+    for a network may have swapped them; then the gap is a loss. Without `hold` nothing is held back: a packet that
+    comes after a later one is dropped then, for redundancy has delivered it in most cases.
     """
 
-    def __init__(self) -> None:
+    HELD: Final = 4
+    """Datagrams held back behind a gap at most."""
+
+    def __init__(self, hold: float = 0.0) -> None:
+        """Wait `hold` seconds for a datagram that others overtook; the caller then asks `release` regularly."""
         self.lost = 0
         """Packets that never came."""
         self.recovered = 0
         """Packets rebuilt from redundancy or parity."""
         self.old = 0
         """Datagrams dropped as duplicate or late."""
+        self._hold = hold
+        self._held: dict[int, bytes] = {}
+        self._held_since = 0.0
         self._expected: int | None = None
         self._old_in_a_row = 0
         self._history: OrderedDict[int, bytes] = OrderedDict()
 
-    def receive(self, octets: bytes) -> list[tuple[int, bytes]]:
+    def receive(self, octets: bytes, now: float = 0.0) -> list[tuple[int, bytes]]:
         """The new IFP packets of a datagram with their sequence numbers, oldest first. May be empty.
+
+        Args:
+            octets: The datagram.
+            now: Seconds on any steady clock; it matters with `hold` only.
 
         Raises:
             RemoteProtocolError: If the datagram cannot be read; the state is as before.
@@ -243,6 +256,45 @@ class Receiver:
                 return []
         datagram = decode(octets)
         self._old_in_a_row = 0
+        if self._hold and self._must_wait(datagram, octets, now):
+            return self._flush() if len(self._held) > self.HELD else []
+        packets = self._take(datagram)
+        return packets + self._flush(whole=False) if self._held else packets
+
+    def release(self, now: float) -> list[tuple[int, bytes]]:
+        """What was held back long enough."""
+        return self._flush() if self._held and now - self._held_since >= self._hold else []
+
+    def _must_wait(self, datagram: Datagram, octets: bytes, now: float) -> bool:
+        """Hold a datagram back if something before it is missing that neither it nor parity brings."""
+        if self._expected is None:
+            return False
+        missing = (datagram.sequence - self._expected) % _MODULO
+        if not 0 < missing <= MAX_ENTRIES or len(self._recover(datagram, missing)) == missing:
+            return False
+        if not self._held:
+            self._held_since = now
+        self._held.setdefault(datagram.sequence, octets)
+        return True
+
+    def _flush(self, whole: bool = True) -> list[tuple[int, bytes]]:
+        """The datagrams held back, in order: all of them, or those before which nothing is missing any more."""
+        packets: list[tuple[int, bytes]] = []
+        while self._held and self._expected is not None:
+            expected = self._expected
+            sequence = min(self._held, key=lambda number: (number - expected) % _MODULO)
+            datagram = decode(self._held[sequence])
+            if (sequence - expected) % _MODULO >= _MODULO // 2:
+                del self._held[sequence]  # rebuilt meanwhile
+                continue
+            missing = (sequence - expected) % _MODULO
+            if not whole and len(self._recover(datagram, missing)) < missing:
+                break
+            del self._held[sequence]
+            packets += self._take(datagram)
+        return packets
+
+    def _take(self, datagram: Datagram) -> list[tuple[int, bytes]]:
         sequence = datagram.sequence
         missing = 0 if self._expected is None else (sequence - self._expected) % _MODULO
         if self._expected is None:
@@ -265,6 +317,7 @@ class Receiver:
             return False
         self._expected = None
         self._history.clear()
+        self._held.clear()
         return True
 
     def _recover(self, datagram: Datagram, missing: int) -> list[tuple[int, bytes]]:

@@ -10,10 +10,11 @@ call after its page; the pages acknowledged, never the library's result, are wha
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 from faxgw.foip import t30_frames
@@ -33,12 +34,14 @@ from faxgw.foip.control import (
     Role,
     Start,
     Statistics,
+    SwitchRefused,
     SwitchT38,
     T38Media,
     Trace,
 )
 from faxgw.t30 import binding, terminal, tiff
 from faxgw.t30.audio import AudioTerminal
+from faxgw.t30.remote import Remote
 from faxgw.t30.terminal import PageRange, Profile, T38Terminal, Terminal
 
 MAX_DOCUMENT: Final = 256 * 1024 * 1024
@@ -52,6 +55,8 @@ FINE_ROWS: Final = 5_000.0
 _BAD_RESOLUTION: Final = 11
 """Completion code: the far end cannot receive at the resolution of the image."""
 _RECEIVE_SIZE: Final = 2048
+_NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+"""What sendto says of an address that cannot be reached from here."""
 
 
 class DatagramSocket(Protocol):
@@ -123,13 +128,12 @@ class MediaCall:
         self.number = start.call
         self.ended = False
         """True once PhaseE has been sent and the last packets are out: close the call."""
-        self.foreign = 0
-        """Datagrams from other addresses than the far end's, dropped."""
         self._start = start
         self._rtp = rtp
         self._udptl = udptl
         self._resolutions = resolutions
-        self._remote = start.rtp_remote
+        self._audio_remote = Remote(start.rtp_remote, start.signalling, start.nat)
+        self._remote = self._audio_remote
         self._payload_type = start.payload_type
         self._t38: T38Media | None = None
         self._began = now
@@ -190,6 +194,13 @@ class MediaCall:
         return self._t38 is None and self._terminal is not None and not self._terminal.phase_b
 
     @property
+    def foreign(self) -> int:
+        """Datagrams from other addresses than the far end's, dropped."""
+        if self._remote is self._audio_remote:
+            return self._remote.foreign
+        return self._audio_remote.foreign + self._remote.foreign
+
+    @property
     def on_t38(self) -> bool:
         """Whether T.38 has been agreed."""
         return self._t38 is not None
@@ -206,7 +217,8 @@ class MediaCall:
             case SwitchT38():
                 self._switch(message.t38)
             case Media():
-                self._remote, self._payload_type = message.remote, message.payload_type
+                self._audio_remote.move(message.remote)
+                self._payload_type = message.payload_type
                 if isinstance(self._terminal, AudioTerminal):
                     self._terminal.change_payload_type(message.payload_type)
             case Hangup():
@@ -265,9 +277,8 @@ class MediaCall:
 
     def _read(self, now: float) -> None:
         assert self._terminal is not None
-        on_t38 = self._t38 is not None
-        sock = self._udptl if on_t38 else self._rtp
-        remote = self._t38.remote if self._t38 is not None else self._remote
+        sock = self._udptl if self._t38 is not None else self._rtp
+        remote, is_media = self._remote, self._terminal.is_media
         for _ in range(MAX_DATAGRAMS):
             try:
                 octets, address = sock.recvfrom(_RECEIVE_SIZE)
@@ -275,35 +286,36 @@ class MediaCall:
                 return
             except OSError:
                 continue  # an ICMP error of an earlier packet; the next read tells more
-            if remote is None or address[0] != remote[0]:
-                self.foreign += 1
-                continue
-            self._terminal.receive(octets, now)
-            self._look(now)
+            if remote.admits((address[0], address[1]), partial(is_media, octets)):
+                self._terminal.receive(octets, now)
+                self._look(now)
 
     def _send(self, octets: bytes) -> None:
-        if self._t38 is not None:
-            sock, remote = self._udptl, self._t38.remote
-        elif self._remote is not None:
-            sock, remote = self._rtp, self._remote
-        else:
+        address = self._remote.address
+        if address is None:
             return
-        with contextlib.suppress(OSError):  # lost on the way like any other datagram
-            sock.sendto(octets, remote)
+        try:
+            (self._udptl if self._t38 is not None else self._rtp).sendto(octets, address)
+        except OSError as exc:  # lost on the way like any other datagram
+            if exc.errno in _NO_WAY:
+                self._remote.unreachable()
 
     # T.38.
 
     def _begin_t38(self, media: T38Media) -> None:
         self._t38 = media
+        self._remote = Remote(media.remote, self._start.signalling, self._start.nat)
         self._terminal = T38Terminal(self._profile, media.max_datagram, media.error_correction, media.max_bit_rate)
 
     def _switch(self, media: T38Media) -> None:
         """Replace the audio engine by T.38, or move a T.38 session to another address (a repeated re-INVITE)."""
         if self._t38 is not None:
-            self._t38 = replace(self._t38, remote=media.remote)
+            self._remote.move(media.remote)
         elif self._terminal is not None and not self._terminal.phase_b:
             self._terminal.close()
             self._begin_t38(media)
+        else:
+            self._put(SwitchRefused(self.number))
 
     # What the engine did.
 

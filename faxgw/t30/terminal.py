@@ -33,6 +33,8 @@ TICK_SAMPLES: Final = 160
 """Samples of one tick: 20 ms at 8 kHz. At most one T.38 chunk leaves per tick; more samples slow the call down."""
 PACKET_BUDGET: Final = 60
 """IFP packets of one tick at most; the library can loop for ever inside one call otherwise."""
+REORDER: Final = 0.06
+"""Seconds an IFP packet waits for an earlier one that redundancy does not bring (two chunks of 30 ms)."""
 LATE_WINDOW: Final = 1.5
 """Seconds after a repeated post-page command in which a confirmation is taken for a late one."""
 MAX_TRACE: Final = 4000
@@ -231,6 +233,10 @@ class Terminal(abc.ABC):
     @abc.abstractmethod
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram from the far end. Garbage is counted and dropped."""
+
+    @abc.abstractmethod
+    def is_media(self, datagram: bytes) -> bool:
+        """Whether a datagram can be read as one of this medium; nothing is done with it."""
 
     @abc.abstractmethod
     def tick(self, now: float) -> list[tuple[bytes, int]]:
@@ -433,7 +439,7 @@ class T38Terminal(Terminal):
         self._packets: list[tuple[bytes, int]] = []
         self._budget = PACKET_BUDGET
         self._sender = udptl.Sender(max_datagram, error_correction)
-        self._receiver = udptl.Receiver()
+        self._receiver = udptl.Receiver(REORDER)
         self._trim = error_correction == "fec"
         self._guard = Guard()
         lib = self._lib
@@ -449,14 +455,25 @@ class T38Terminal(Terminal):
         """Feed one UDPTL datagram, through the guard."""
         self._now = now
         try:
-            packets = self._receiver.receive(datagram)
+            packets = self._receiver.receive(datagram, now)
         except RemoteProtocolError:
             self.garbage += 1
             return
+        self._feed(packets, now)
+
+    def _feed(self, packets: list[tuple[int, bytes]], now: float) -> None:
         for sequence, packet in packets:
             octets = self._guard.filter(self._trimmed(packet) if self._trim else packet, now)
             self._lib.t38_core_rx_ifp_packet(self._core, octets, len(octets), sequence)
             self._after()
+
+    def is_media(self, datagram: bytes) -> bool:
+        """Whether it is UDPTL with an IFP packet in it."""
+        try:
+            ifp.decode(udptl.decode(datagram).primary)
+        except RemoteProtocolError:
+            return False
+        return True
 
     @staticmethod
     def _trimmed(packet: bytes) -> bytes:
@@ -468,6 +485,10 @@ class T38Terminal(Terminal):
 
     def tick(self, now: float) -> list[tuple[bytes, int]]:
         """Advance the T.38 clock by 20 ms, unless frozen."""
+        held = self._receiver.release(now)
+        if held:
+            self._now = now
+            self._feed(held, now)
         if self.frozen:
             return []
         self._now = now

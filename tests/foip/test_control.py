@@ -26,6 +26,7 @@ from faxgw.foip.control import (
     Role,
     Start,
     Statistics,
+    SwitchRefused,
     SwitchT38,
     T38Media,
     Tone,
@@ -41,6 +42,7 @@ MESSAGES: list[Message] = [
     Start(2, Role.RECEIVE, None, 0, T38, "", ecm=False, calling_party=False),
     Start(3, Role.SEND, None, 8, None, "", (Document("FN1", 1, 1, 1),), sub_address="4711#"),
     Start(4, Role.RECEIVE, None, 8, None, "", calling_party=False, takes_sub_address=True),
+    Start(5, Role.RECEIVE, None, 8, None, "", signalling="192.0.2.9", nat=True),
     Media(1, ("192.0.2.1", 6), 0),
     SwitchT38(1, T38),
     Ack(1, Gate.CONFIRMED, "FN1", 3),
@@ -54,6 +56,7 @@ MESSAGES: list[Message] = [
     PageReceived(1, 1, 2200, 1728, 8031, 7700, 0, "MMR", True),
     PhaseE(1, 0, "OK", "+49 2", Statistics("t38", 14400, True, "MMR", 2), "hangup"),
     Trace(1, ((0.5, "<", b"\xff\x13\x80"), (1.5, ">", b"\xff\x13\x83"))),
+    SwitchRefused(1),
     Pong(9, 1.5, 3),
 ]
 

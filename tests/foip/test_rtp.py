@@ -128,3 +128,38 @@ def test_a_jump_of_the_sequence_is_followed_after_a_while() -> None:
     for number in range(9000, 9000 + JitterBuffer.RESET_AFTER + 1):
         buffer.put(audio(number))
     assert drain(buffer, 1) == [9000 + JitterBuffer.RESET_AFTER - 1]
+
+
+def test_a_single_stray_of_another_source_changes_nothing() -> None:
+    buffer = JitterBuffer()
+    for number in range(1, 5):
+        buffer.put(audio(number))
+        buffer.put(audio(40000 + number, ssrc=number + 100))
+    assert drain(buffer, 4) == [1, 2, 3, 4]
+
+
+def test_what_is_no_audio_takes_its_turn_and_is_no_loss() -> None:
+    """Comfort noise and telephone events count in the same sequence (RFC 3389, RFC 4733)."""
+    buffer = JitterBuffer()
+    buffer.skip(audio(0))
+    for number in (1, 2, 4):
+        buffer.put(audio(number))
+    buffer.skip(Packet(13, 3, 480, 7, b"x"))
+    buffer.skip(Packet(13, 5, 800, 99, b"x"))
+    assert drain(buffer, 5) == [1, 2, None, 4, None]
+    assert buffer.lost == 0
+
+
+@pytest.mark.parametrize("parts_per_million", [-200, 200])
+def test_a_clock_that_differs_for_two_hours_never_grows_the_delay(parts_per_million: int) -> None:
+    """Nothing is lost but what the clocks differ by, 1.44 s; the delay stays within the buffer."""
+    buffer, sent, played, worst = JitterBuffer(), 0, 0, 0
+    for tick in range(2 * 3600 * 50):
+        while sent <= tick * (1 + parts_per_million / 1e6):
+            buffer.put(audio(sent))
+            sent += 1
+        played += buffer.get() is not None
+        worst = max(worst, buffer.waiting)
+    assert worst <= JitterBuffer.MAX_DEPTH + 1
+    assert sent - played <= 72 + JitterBuffer.MAX_DEPTH
+    assert buffer.lost == 0

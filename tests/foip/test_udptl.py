@@ -178,3 +178,61 @@ def test_what_arrives_is_in_order_once_and_unaltered(kept: list[bool], mode: str
     assert all(packets[n] == packet for n, packet in arrived)
     if arrived:
         assert len(arrived) + receiver.lost == arrived[-1][0] - arrived[0][0] + 1
+
+
+# Reordering
+
+
+def plain(*numbers_sent: int) -> list[bytes]:
+    return [encode(Datagram(number % 65536, bytes((6, number % 256)))) for number in numbers_sent]
+
+
+def test_without_redundancy_a_swapped_datagram_is_waited_for() -> None:
+    receiver = Receiver(hold=0.06)
+    assert numbers(receiver, plain(65534, 0, 65535, 1)) == [65534, 65535, 0, 1]
+    assert (receiver.lost, receiver.old) == (0, 0)
+
+
+def test_a_loss_is_waited_for_no_longer_than_it_says() -> None:
+    receiver = Receiver(hold=0.06)
+    receiver.receive(plain(1)[0], 10.0)
+    assert receiver.receive(plain(3)[0], 10.02) == []
+    assert receiver.receive(plain(4)[0], 10.05) == []
+    assert receiver.release(10.07) == []
+    assert [number for number, _ in receiver.release(10.08)] == [3, 4]
+    assert receiver.lost == 1
+    assert receiver.receive(plain(2)[0], 10.09) == []
+    assert receiver.old == 1
+
+
+def test_no_more_than_a_few_are_held_back() -> None:
+    receiver = Receiver(hold=9.0)
+    assert numbers(receiver, plain(1, *range(3, 3 + Receiver.HELD))) == [1]
+    assert numbers(receiver, plain(3 + Receiver.HELD)) == list(range(3, 4 + Receiver.HELD))
+    assert receiver.lost == 1
+
+
+def test_what_redundancy_brings_is_not_waited_for() -> None:
+    receiver = Receiver(hold=9.0)
+    sender = Sender(400)
+    sent = [sender.send(ifp) for ifp in IFPS[:6]]
+    assert numbers(receiver, [sent[0], sent[3], sent[4], sent[5]]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_same_datagram_held_back_twice_counts_once() -> None:
+    receiver = Receiver(hold=9.0)
+    assert numbers(receiver, plain(1, 3, 3, 3, 2, 2)) == [1, 2, 3]
+
+
+def test_two_gaps_are_filled_one_after_the_other() -> None:
+    receiver = Receiver(hold=9.0)
+    assert numbers(receiver, plain(1, 3, 5)) == [1]
+    assert numbers(receiver, plain(2)) == [2, 3]
+    assert numbers(receiver, plain(4)) == [4, 5]
+    assert receiver.lost == 0
+
+
+@given(st.permutations(range(1, 5)), st.permutations(range(5, 9)))
+def test_any_order_within_the_window_comes_out_in_order(first: list[int], second: list[int]) -> None:
+    receiver = Receiver(hold=9.0)
+    assert numbers(receiver, plain(0, *first, *second)) == list(range(9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import random
 from collections.abc import Iterator
@@ -27,11 +28,13 @@ from faxgw.foip.control import (
     PhaseB,
     PhaseE,
     Ping,
+    SwitchRefused,
     T38Media,
     Tone,
 )
 from faxgw.t30 import terminal
 from faxgw.t30.call import MediaCall
+from faxgw.t30.remote import Remote
 from tests.t30.conftest import (
     FINE,
     STANDARD,
@@ -190,6 +193,7 @@ def test_switch_to_t38_after_phase_b_is_not_followed(lines: Any) -> None:
     line.run(until=lambda: bool(line.receiver.of(PhaseB)))
     line.switch()
     line.run()
+    assert len(line.sender.of(SwitchRefused)) == len(line.receiver.of(SwitchRefused)) == 1
     assert line.sender.result.statistics.transport == "g711"
     assert received(line) == pixels(THREE)
 
@@ -232,6 +236,47 @@ def test_datagrams_of_strangers_are_dropped(lines: Any) -> None:
     line.run()
     assert line.receiver.call.foreign == 1
     assert received(line) == pixels(THREE)
+
+
+@pytest.mark.parametrize("error_correction", ["none", "redundancy"])
+def test_swapped_datagrams_cost_nothing(lines: Any, error_correction: str) -> None:
+    """Every tenth datagram arrives after the next one, both ways."""
+    line = lines([THREE], error_correction=error_correction)
+    count = itertools.count(1)
+    late: dict[Any, tuple[bytes, Any]] = {}
+
+    def swap(source: Any, octets: bytes) -> bool:
+        other = line.network.sockets["192.0.2.1", {2: 4, 4: 2}[source[1]]]
+        if source in late:
+            other.queue.append((octets, source))
+            other.queue.append(late.pop(source))
+            return True
+        if next(count) % 10 == 0:
+            late[source] = (octets, source)
+            return True
+        return False
+
+    line.network.lose = swap
+    line.run()
+    assert received(line) == pixels(THREE)
+    assert line.sender.result.statistics.packets_lost == line.receiver.result.statistics.packets_lost == 0
+    assert line.sender.result.statistics.ecm_retries == 0
+
+
+@pytest.mark.parametrize("t38", [True, False])
+def test_a_far_end_behind_a_nat_is_answered_where_it_is(lines: Any, t38: bool) -> None:
+    """Symmetric media: the SDP states a private address, the packets come from a public one."""
+    line = lines([THREE], t38=t38)
+    hidden, public = ("10.9.9.9", 7000), ("8.8.8.8", 6000)
+    ours, theirs = (2, 4) if t38 else (1, 3)
+    line.sender.call._remote = Remote(hidden)
+    inside = line.network.sockets["192.0.2.1", theirs]
+    line.network.sockets[public] = inside
+    inside.address = public
+    line.run()
+    assert received(line) == pixels(THREE)
+    assert line.sender.call.foreign == 2
+    assert line.network.sent["192.0.2.1", ours]
 
 
 # The sender's gates
