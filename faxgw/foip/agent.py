@@ -108,6 +108,16 @@ class UserAgent:
             pass  # the answer would not fit a datagram: this request is nobody we know
         self._forget_ended()
 
+    def refuse_broken(self, head: bytes, source: Address, status: int) -> None:
+        """Answer a request whose end cannot be found in its stream (`foip.framing.Broken`), if its head can be read."""
+        try:
+            message = parse(head)
+        except RemoteProtocolError:
+            return
+        if isinstance(message, Request):
+            _mark_source(message, source)
+            self._refuse(message, source, status)
+
     def get_timer(self) -> float | None:
         """When `handle_timer` must be called at the latest, or None."""
         return self._stack.get_timer()

@@ -14,7 +14,7 @@ from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.headers import NameAddr
 from faxgw.foip.message import Headers, Request, Response
 from faxgw.foip.transaction import Address
-from faxgw.foip.uri import DEFAULT_PORT, SipUri, is_ip_literal, parse_uri
+from faxgw.foip.uri import SipUri, is_ip_literal, parse_uri
 
 MAX_ROUTES = 20
 """Elements of a route set at most."""
@@ -182,7 +182,7 @@ class Dialog:
         """
         uri = self.route_set[0].uri if self.route_set else parse_uri(self.remote_target)
         if isinstance(uri, SipUri) and is_ip_literal(uri.host):
-            return uri.host.strip("[]"), uri.port or DEFAULT_PORT
+            return uri.host.strip("[]"), uri.effective_port
         return self._destination
 
     def _request(self, method: str, number: int) -> Request:

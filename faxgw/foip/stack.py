@@ -33,7 +33,7 @@ from faxgw.foip.transaction import (
     client_key,
     server_key,
 )
-from faxgw.foip.uri import DEFAULT_PORT, SipUri, bracket, sip_uri
+from faxgw.foip.uri import DEFAULT_PORT, Params, SipUri, bracket, sip_uri
 
 MAX_SERVER_TRANSACTIONS = 4096
 """Server transactions at most; each lives 32 s, so this bounds unsolicited requests to some 128 a second."""
@@ -44,7 +44,7 @@ ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, UPDATE"
 
 
 class Transport(enum.StrEnum):
-    """What carries the messages; UDP is the only one with a shell so far."""
+    """What carries the messages."""
 
     UDP = "UDP"
     TCP = "TCP"
@@ -123,8 +123,10 @@ class Stack:
         return self.random(8)
 
     def via(self, branch: str) -> Via:
-        """Our Via value."""
-        params = (("branch", branch), ("rport", None))
+        """Our Via value; on streams with the wish that requests to us come by the same connection (RFC 5923)."""
+        params: Params = (("branch", branch), ("rport", None))
+        if self.config.transport.reliable:
+            params += (("alias", None),)
         return Via(self.config.transport.value, bracket(self.config.host), self.config.port, params)
 
     @property

@@ -69,6 +69,12 @@ class SipUri:
         """The value of parameter `name` (any case), "" if it has none, None if it is absent."""
         return find_param(self.params, name)
 
+    @property
+    def effective_port(self) -> int:
+        """The port, or the default of its scheme and transport (RFC 3261 section 19.1.2)."""
+        secure = self.scheme == "sips" or (self.param("transport") or "").lower() == "tls"
+        return self.port or (DEFAULT_TLS_PORT if secure else DEFAULT_PORT)
+
     def __str__(self) -> str:
         user = "" if self.user is None else self.user + ("" if self.password is None else f":{self.password}") + "@"
         port = "" if self.port is None else f":{self.port}"

@@ -112,6 +112,18 @@ def test_a_repeated_invite_is_one_call() -> None:
     assert len(wire.take(CALLEE)) == 1
 
 
+def test_a_request_that_broke_its_stream_is_answered_if_it_can_be_read() -> None:
+    agent = callee()
+    head = request("INVITE").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    for broken in (head, request("ACK"), b"GET / HTTP/1.1\r\n\r\n", b"", b"SIP/2.0 200 OK\r\n\r\n"):
+        agent.refuse_broken(broken, SOURCE, 400)
+    [(data, destination)] = agent.datagrams_to_send()
+    answer = parse(data)
+    assert isinstance(answer, Response) and answer.status == 400 and answer.to.tag
+    assert destination[0] == SOURCE[0]
+    assert agent.calls == 0
+
+
 def test_a_merged_request_is_a_loop() -> None:
     """RFC 3261 section 8.2.2.2."""
     agent = callee()

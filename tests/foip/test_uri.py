@@ -60,6 +60,22 @@ def test_what_is_no_uri_is_refused_with_400(text: str) -> None:
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("sip:a@b", 5060),
+        ("sips:a@b", 5061),
+        ("sip:a@b;transport=TLS", 5061),
+        ("sip:a@b;transport=tcp", 5060),
+        ("sips:a@b:7", 7),
+    ],
+)
+def test_the_default_port_is_that_of_the_transport(text: str, port: int) -> None:
+    """RFC 3261 section 19.1.2."""
+    uri = parse_uri(text)
+    assert isinstance(uri, SipUri) and uri.effective_port == port
+
+
 def test_an_endless_uri_is_refused_with_414() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse_uri("sip:" + "a" * 3000 + "@example.com")
