@@ -226,6 +226,23 @@ def classify_t30(code: int, *, phase_b: bool, remote_ended: bool, all_data_sent:
 
 
 @dataclass(frozen=True, slots=True)
+class FarEnd:
+    """What a call showed of the far end's ways, for the calls to come (`fax.destination`)."""
+
+    t38: str = ""
+    """What became of T.38: `theirs` or `ours`, by whose proposal it was agreed; `refused`: ours was; `useless`: agreed
+    without media that can be used; empty: nobody proposed it."""
+    heard_after: float | None = None
+    """Seconds from the answer to the first tone of a fax machine."""
+    dis_after: float | None = None
+    """Seconds from the answer to its DIS."""
+    resolutions: tuple[str, ...] = ()
+    """Of its DIS: `204x98`, `204x196`, …; empty when none came."""
+    codings: tuple[str, ...] = ()
+    """Of its DIS: `MH`, `MR`, `MMR`, …."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one call came to. Times are Unix seconds, UTC."""
 
@@ -266,6 +283,8 @@ class Outcome:
     """The T.30 ladder: seconds since the INVITE, `>` or `<`, the frame."""
     steps: tuple[tuple[float, str, str], ...] = field(default=())
     """What else happened: seconds since the INVITE, `>` or `<` for a SIP message, `=` for a note of ours, words."""
+    far: FarEnd = FarEnd()
+    """What it showed of the far end's ways."""
 
     @property
     def duration(self) -> float:
