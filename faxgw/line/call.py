@@ -3,8 +3,10 @@
 Everything that happens to a call goes through its inbox and is handled one by one; what must be durable is asked for
 beside it (`line.commits`). Every phase has a bound: ringing, the mark `answered`, the fax, phase E and the goodbye.
 
-- What the far end proposes is taken before phase B, our own proposal of T.38 is made once, before phase B as well; a
-  refusal leaves the call in audio (docs/transport.md D.3).
+- What the far end proposes is taken before phase B, our own proposal of T.38 is made before phase B as well; a refusal
+  leaves the call in audio, and only one that crossed the far end's own change is made again (docs/transport.md D.3).
+- T.38 that was agreed when phase B had begun in audio is of no use: we offer audio again, and end the call if the far
+  end does not go back there. A far end that leaves T.38 by itself has LEFT_T38_WITHIN to hang up.
 - Once the call is to end, nothing of it begins any more, whatever was under way.
 - After phase E the call says BYE; after the far end's BYE the worker has PHASE_E_WITHIN for its phase E.
 """
@@ -28,7 +30,7 @@ from faxgw.foip.transaction import Timers
 from faxgw.line.commits import Commits, Committed
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.facts import Facts
-from faxgw.line.media import MediaLeg, t38_media
+from faxgw.line.media import MediaLeg
 from faxgw.line.ports import NoMediaPorts, PortRange
 from faxgw.line.signalling import Signalling
 from faxgw.line.trunk import Trunk
@@ -47,6 +49,14 @@ CALL_WITHIN: Final = control.Limits().call + 60.0
 """Seconds a call worker may have a call; it ends each call earlier by itself."""
 PROPOSE_AGAIN: Final = 0.5
 """Seconds until we propose T.38 again while a change of the far end's is still under way."""
+MAX_PROPOSALS: Final = 3
+"""Our proposals of T.38 in one call; each but the last was overtaken by the far end's own change."""
+RETURN_WITHIN: Final = 5.0
+"""Seconds in which we must be able to offer audio again after T.38 came to nothing."""
+LEFT_T38_WITHIN: Final = 10.0
+"""Seconds a far end that went back to audio, or closed its media, has to hang up; the fax cannot go on there."""
+REQUEST_PENDING: Final = 491
+"""SIP status (RFC 3261 section 14.1)."""
 NOT_ACCEPTABLE: Final = 488
 """SIP status (RFC 3261 section 21.4.26)."""
 
@@ -104,8 +114,13 @@ class FaxCall(ABC):
         """BYE or CANCEL was said: nothing begins any more."""
         self._ready = False
         """The mark `answered` is durable."""
-        self._proposed = False
-        self._returned = False
+        self._proposals = 0
+        self._t38_refused = False
+        """The far end will have none of our T.38; its own it may still offer."""
+        self._asked_for = ""
+        """What our open re-INVITE offers: `t38`, `audio` or nothing."""
+        self._return_by: float | None = None
+        """Until when audio must have been offered again; None: it need not."""
 
     def hang_up(self, cause: Cause, detail: str) -> None:
         """End the call; `run` then returns."""
@@ -195,6 +210,8 @@ class FaxCall(ABC):
 
     def _on_item(self, item: object) -> None:
         match item:
+            case Received(control.SwitchRefused()):
+                self._on_switch_refused()
             case Received():
                 self._on_received(item)
             case WorkerGone():
@@ -208,7 +225,7 @@ class FaxCall(ABC):
             case ReofferAnswered():
                 self._on_reoffer_answered(item.sdp)
             case ReofferRefused():
-                self._facts.details.append(f"T.38 refused with {item.status}")
+                self._on_reoffer_refused(item.status)
             case Ended():
                 self._on_ended(item)
             case _:
@@ -222,6 +239,10 @@ class FaxCall(ABC):
         match name:
             case "t38":
                 self._propose_t38()
+            case "audio":
+                self._offer_audio_again()
+            case "left":
+                self._lose_media("the far end left T.38 and did not hang up")
             case "bye":
                 self._say_bye()
             case "answered":
@@ -271,46 +292,94 @@ class FaxCall(ABC):
             return
         if t38 is not None:
             self._switch(t38)
-        else:
-            self._media.move_audio(offered)
+            return
+        self._media.move_audio(offered)
+        if made.t38 is None and self._media.t38 and self._facts.phase_e is None:
+            self._timers.start("left", self._endpoint.now + LEFT_T38_WITHIN)
 
     def _on_reoffer_answered(self, sdp: SessionDescription) -> None:
-        t38 = t38_media(sdp)
-        if t38 is not None and not self._facts.phase_b:
-            self._switch(t38)
-        elif t38 is not None or not self._media.move_audio(sdp):
-            self._return_to_audio("phase B came before T.38" if t38 is not None else "T.38 accepted with no media")
+        asked, self._asked_for = self._asked_for, ""
+        if asked == "audio":
+            if not self._media.move_audio(sdp):
+                self._lose_media("the far end has neither T.38 nor audio")
+        elif asked == "t38":
+            t38 = self._media.t38_of(sdp)
+            if t38 is None:
+                self._return_to_audio("T.38 accepted with no media")
+            elif self._facts.phase_b:
+                self._return_to_audio("phase B came before T.38")
+            else:
+                self._switch(t38)
+
+    def _on_reoffer_refused(self, status: int) -> None:
+        """The session is as it was: in audio it goes on; without any media it is of no use."""
+        asked, self._asked_for = self._asked_for, ""
+        if asked == "audio":
+            self._lose_media(f"audio refused with {status} after T.38 came to nothing")
+        elif asked == "t38" and status == REQUEST_PENDING and self._proposals < MAX_PROPOSALS:
+            self._timers.start("t38", self._endpoint.now + PROPOSE_AGAIN)
+        elif asked == "t38":
+            self._t38_refused = True
+            self._facts.details.append(f"T.38 refused with {status}")
+            self._note(f"T.38 refused with {status}: the fax goes on in audio")
+
+    def _on_switch_refused(self) -> None:
+        """The worker had begun phase B in audio when T.38 was agreed."""
+        self._media.switch_refused()
+        self._return_to_audio("phase B came before T.38")
 
     def _switch(self, t38: control.T38Media) -> None:
-        self._timers.stop("t38")
+        self._timers.stop("t38", "left")
         self._media.switch(t38)
         self._watch.transport = "t38"
         self._note(f"T.38 to {t38.remote[0]} port {t38.remote[1]}, {t38.error_correction}")
         self._show("t38")
 
     def _propose_t38(self) -> None:
-        """Our own re-INVITE, once, before phase B; later when the far end's is still under way."""
-        if self._proposed or self._media.t38 or self._facts.phase_b or not self._trunk.settings.t38:
-            return
-        if self._closing or self._sip_over:
+        """Our own re-INVITE, before phase B; later when the far end's is still under way."""
+        if not self._may_propose or self._facts.phase_b or self._closing or self._sip_over:
             return
         proposal = self._media.offer_t38()
         self._timers.stop("t38")
-        self._proposed = self._command(lambda agent, call, now: agent.reinvite(call, proposal, now))
-        if not self._proposed:
+        if self._command(lambda agent, call, now: agent.reinvite(call, proposal, now)):
+            self._proposals += 1
+            self._asked_for = "t38"
+        else:
             self._timers.start("t38", self._endpoint.now + PROPOSE_AGAIN)
+
+    @property
+    def _may_propose(self) -> bool:
+        """Whether T.38 is still ours to propose: not agreed, not asked for, not refused."""
+        return self._trunk.settings.t38 and not (self._media.t38 or self._asked_for or self._t38_refused)
 
     def _return_to_audio(self, why: str) -> None:
         """What was agreed is of no use: the fax is in audio, or shall be. Once: a far end may go on like that."""
         self._facts.details.append(why)
-        if not self._returned:
-            self._returned = True
-            back = self._media.offer_audio()
-            self._command(lambda agent, call, now: agent.reinvite(call, back, now))
+        self._t38_refused = True
+        if self._return_by is None:
+            self._return_by = self._endpoint.now + RETURN_WITHIN
+            self._offer_audio_again()
+
+    def _offer_audio_again(self) -> None:
+        """Our re-INVITE back to audio, as soon as none is under way."""
+        if self._closing or self._sip_over or self._return_by is None:
+            return
+        back = self._media.offer_audio()
+        if self._command(lambda agent, call, now: agent.reinvite(call, back, now)):
+            self._asked_for = "audio"
+        elif self._endpoint.now < self._return_by:
+            self._timers.start("audio", self._endpoint.now + PROPOSE_AGAIN)
+        else:
+            self._lose_media("no way back to audio after T.38 came to nothing")
+
+    def _lose_media(self, detail: str) -> None:
+        """The far end left us without a medium the fax could go on in: another call may do better."""
+        self._facts.force(Cause.MEDIA_LOST, detail)
+        self._end_all()
 
     def _on_ended(self, event: Ended) -> None:
         self._sip_over = True
-        self._timers.stop("bye", "farewell", "ring", "t38", "answered")
+        self._timers.stop("bye", "farewell", "ring", "t38", "answered", "audio", "left")
         self._facts.add_causes(event.causes)
         if event.by is not By.LOCAL:
             self._facts.details.append(f"SIP: {event.why} by {event.by.value}")
@@ -359,7 +428,7 @@ class FaxCall(ABC):
         self._facts.phase_e = message
         self._media.ended()
         self._note(f"the fax part is over: {message.text}")
-        self._timers.stop("phase_e", "t38", "linger", "call")
+        self._timers.stop("phase_e", "t38", "linger", "call", "audio", "left")
         self._show("closing")
         if not self._sip_over and not self._closing:
             self._timers.start("bye", self._endpoint.now + self.bye_after)
@@ -386,7 +455,7 @@ class FaxCall(ABC):
 
     def _end_media(self) -> None:
         """Tell the worker to hang up; its phase E is awaited for PHASE_E_WITHIN."""
-        self._timers.stop("t38", "linger")
+        self._timers.stop("t38", "linger", "audio", "left")
         if self._media.hang_up():
             self._timers.start("phase_e", self._endpoint.now + PHASE_E_WITHIN)
 
@@ -408,7 +477,7 @@ class FaxCall(ABC):
     def _close_signalling(self) -> None:
         """From here on we only wait, FAREWELL_WITHIN at most."""
         self._closing = True
-        self._timers.stop("bye", "ring", "t38", "answered")
+        self._timers.stop("bye", "ring", "t38", "answered", "audio", "left")
         self._timers.start("farewell", self._endpoint.now + FAREWELL_WITHIN)
 
     def _command(self, command: Callable[[UserAgent, CallId, float], None]) -> bool:

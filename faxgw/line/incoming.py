@@ -30,7 +30,7 @@ from faxgw.line.arrival import Arrival
 from faxgw.line.call import ANSWERED_WITHIN, NOT_ACCEPTABLE, FaxCall
 from faxgw.line.commits import Committed
 from faxgw.line.endpoint import SipEndpoint
-from faxgw.line.media import modems, t38_media
+from faxgw.line.media import modems
 from faxgw.line.ports import NoMediaPorts, PortRange
 from faxgw.line.trunk import Trunk
 from faxgw.line.workers import CallWorkers, NoWorker, Received
@@ -199,8 +199,8 @@ class IncomingFaxCall(FaxCall):
         if admission is None or not self._may_begin:
             return
         remote, payload_type = self._media.remote_audio(self._offer)
-        t38 = t38_media(self._offer) if remote is None and self._offer is not None else None
-        if (remote is None or payload_type is None) and t38 is None:
+        t38 = self._first_t38()
+        if payload_type is None and t38 is None:
             self._arrival.force(Cause.NO_COMMON_MODE, "the caller has no media we can use")
             self._say_bye()
             return
@@ -212,6 +212,8 @@ class IncomingFaxCall(FaxCall):
                 rtp_remote=remote,
                 payload_type=codec,
                 t38=t38,
+                signalling=self._event.source[0],
+                nat=self._trunk.settings.nat,
                 station_id=admission.station_id,
                 ecm=admission.ecm,
                 modems=modems(admission.max_bit_rate),
@@ -221,6 +223,12 @@ class IncomingFaxCall(FaxCall):
         )
         if begun and t38 is None and self._trunk.settings.t38:
             self._timers.start("t38", self._endpoint.now + T38_AFTER)
+
+    def _first_t38(self) -> control.T38Media | None:
+        """T.38 when the call begins with it: our answer to the caller's offer says so, or the ACK to ours."""
+        if self._offer is None:
+            return None
+        return self._media.first_t38(self._offer) if self._event.offer else self._media.t38_of(self._offer)
 
     def _on_sip_ended(self) -> None:
         if self._arrival.whole and self._media.running:

@@ -2,6 +2,10 @@
 
 The daemon binds the sockets and hands them to the worker with `Start`; from then on it holds none. The leg knows
 nothing of SIP transactions and decides nothing about faxes (docs/transport.md D.3).
+
+Which medium a first description begins with: of an offer to us, T.38 if it stands first or alone (a gateway that knows
+it will be a fax), else audio; of an answer to us, T.38 if it was accepted. What is on hold is answered and
+moves nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from faxgw.foip import control
 from faxgw.foip.control import Gate
 from faxgw.foip.errors import RemoteProtocolError
 from faxgw.foip.sdp import (
+    MediaLine,
     Origin,
     SessionDescription,
     T38Parameters,
@@ -34,7 +39,8 @@ _DISCARD_PORT = 9
 """Stands for a port that is not bound yet (RFC 863)."""
 
 Remote = tuple[tuple[str, int] | None, int | None]
-"""Where audio goes and its payload type; None each where the peer's description has none that we can use."""
+"""Where audio goes and its payload type: no payload type where the peer's description has no audio that we can use, no
+address where it is on hold from the start."""
 
 
 class MediaLeg:
@@ -173,6 +179,13 @@ class MediaLeg:
 
     # Session descriptions
 
+    def offer_first(self) -> SessionDescription:
+        """What our first INVITE offers, or our 200 OK to one without an offer: as the trunk's `t38_offer` says."""
+        audio = audio_line(self._rtp_port, self._trunk.payload_types)
+        t38 = t38_line(self._udptl_port, T38Parameters())
+        lines = {"later": (audio,), "first": (audio, t38), "only": (t38,)}[self._trunk.settings.t38_offer]
+        return offer(self._next_origin(), *lines)
+
     def offer_audio(self) -> SessionDescription:
         """An offer of audio."""
         return offer(self._next_origin(), audio_line(self._rtp_port, self._trunk.payload_types))
@@ -182,44 +195,74 @@ class MediaLeg:
         return offer(self._next_origin(), t38_line(self._udptl_port, T38Parameters()))
 
     def answer_first(self, offered: SessionDescription | None) -> SessionDescription | None:
-        """What our 200 OK says: the answer to a first offer, audio if it has any; an offer if it has none.
+        """What our 200 OK says: the answer to a first offer with one medium, or an offer if it has none.
 
         None: nothing in the offer fits.
         """
         if offered is None:
-            return self.offer_audio()
-        made = answer_audio(offered, self._next_origin(), self._rtp_port, self._trunk.payload_types)
-        if made is None and self._trunk.settings.t38 and t38_media(offered) is not None:
-            made = answer_t38(offered, self._origin, self._udptl_port)
-        return made
+            return self.offer_first()
+        origin = self._next_origin()
+        if self.first_t38(offered) is not None:
+            return answer_t38(offered, origin, self._udptl_port)
+        if self.remote_audio(offered)[1] is None:
+            return None
+        return answer_audio(offered, origin, self._rtp_port, self._trunk.payload_types)
+
+    def first_t38(self, offered: SessionDescription) -> control.T38Media | None:
+        """Where T.38 goes if a call to us is to begin with it; None if it begins with audio, or not at all."""
+        if not offered.t38_first and self.remote_audio(offered)[1] is not None:
+            return None
+        return self.t38_of(offered) if self._trunk.settings.t38 else None
 
     def answer_change(
         self, offered: SessionDescription, *, phase_b: bool
     ) -> tuple[SessionDescription | None, control.T38Media | None]:
         """The answer to a changed session, and where T.38 goes then (D.3 rules 2 and 4); None refuses.
 
+        T.38 counts before audio while it is still possible: who offers both in mid-call wants the former.
+
         Args:
             offered: What the far end wants.
             phase_b: The fax has begun: audio never becomes T.38 any more.
         """
-        origin = self._next_origin()
-        if offered.t38 is not None:
-            allowed = self._trunk.settings.t38 and (self.t38 or not phase_b)
-            media = t38_media(offered) if allowed else None
-            return (answer_t38(offered, origin, self._udptl_port) if media is not None else None), media
-        if offered.audio is not None:
+        origin, line = self._next_origin(), offered.t38
+        if line is not None and self._trunk.settings.t38 and (self.t38 or not phase_b):
+            if offered.is_held(line):
+                return answer_t38(offered, origin, self._udptl_port), None
+            media = self.t38_of(offered)
+            if media is not None:
+                return answer_t38(offered, origin, self._udptl_port), media
+        if self.remote_audio(offered)[1] is not None:
             return answer_audio(offered, origin, self._rtp_port, self._trunk.payload_types), None
+        if line is not None or offered.audio is not None:
+            return None, None
         return answer(offered, origin, {}), None  # all lines at port 0: the end of the session, BYE follows
 
     def remote_audio(self, sdp: SessionDescription | None) -> Remote:
         """Where our audio goes by the peer's description."""
         line = sdp.audio if sdp is not None else None
-        if sdp is None or line is None:
+        payload_type = line.payload_type(self._trunk.payload_types) if line is not None else None
+        if sdp is None or line is None or payload_type is None:
             return None, None
+        address = self._address(sdp, line)
+        return (address, payload_type) if address is not None or sdp.is_held(line) else (None, None)
+
+    def t38_of(self, sdp: SessionDescription) -> control.T38Media | None:
+        """What the peer's T.38 line asks of us; None without a usable one."""
+        line = sdp.t38
+        remote = self._address(sdp, line) if line is not None else None
+        if line is None or remote is None or sdp.is_held(line):
+            return None
+        theirs = T38Parameters.parse(line, sdp.attributes)
+        return control.T38Media(remote, theirs.usable_datagram, theirs.error_correction.value, theirs.usable_bit_rate)
+
+    def _address(self, sdp: SessionDescription, line: MediaLine) -> tuple[str, int] | None:
+        """Where a line's media go; None for a host name, no place at all, or another family than our sockets'."""
         try:
-            return sdp.address_of(line), line.payload_type(self._trunk.payload_types)
+            host, port = sdp.address_of(line)
         except RemoteProtocolError:
-            return None, None
+            return None
+        return (host, port) if (":" in host) == (":" in self._host) else None
 
     def _next_origin(self) -> Origin:
         self._origin = self._origin.next()
@@ -232,27 +275,22 @@ class MediaLeg:
         self.t38 = True
         self._send(lambda number: control.SwitchT38(number, media))
 
+    def switch_refused(self) -> None:
+        """The worker has stayed in audio: phase B was quicker."""
+        self.t38 = False
+
     def move_audio(self, sdp: SessionDescription) -> bool:
-        """The peer's audio address or coding may have changed. False if it has none that we can use."""
+        """The peer's audio address or coding may have changed. False if it has none that we can use.
+
+        A hold moves nothing: what we send goes on to where it went, as the fax engine goes on.
+        """
         remote, payload_type = self.remote_audio(sdp)
-        if remote is None or payload_type is None:
+        if payload_type is None:
             return False
-        if not self.t38:
+        line = sdp.audio
+        if remote is not None and not self.t38 and line is not None and not sdp.is_held(line):
             self._send(lambda number: control.Media(number, remote, payload_type))
         return True
-
-
-def t38_media(sdp: SessionDescription) -> control.T38Media | None:
-    """What the peer's T.38 line asks of us; None without a usable one."""
-    line = sdp.t38
-    if line is None:
-        return None
-    parameters = T38Parameters.parse(line)
-    try:
-        remote = sdp.address_of(line)
-    except RemoteProtocolError:
-        return None
-    return control.T38Media(remote, parameters.max_datagram, parameters.error_correction.value, parameters.max_bit_rate)
 
 
 def modems(max_bit_rate: int) -> int:

@@ -81,6 +81,7 @@ class OutgoingFaxCall(FaxCall):
         self._t38_wait = t38_wait
         self._last_page = max((document.last for document in plan.documents), default=0)
         self._answer: SessionDescription | None = None
+        self._peer = ""
         self._asked: set[_Mark] = set()
         self._sip_over = True  # until the INVITE has left
 
@@ -122,7 +123,7 @@ class OutgoingFaxCall(FaxCall):
                 identity,
                 self._trunk.target(plan.number),
                 destination,
-                self._media.offer_audio(),
+                self._media.offer_first(),
                 from_=self._trunk.from_(plan.caller),
                 to=self._trunk.to(plan.number),
                 credentials=self._trunk.credentials,
@@ -154,6 +155,7 @@ class OutgoingFaxCall(FaxCall):
         self._timers.start("answered", self._endpoint.now + ANSWERED_WITHIN)
         self._tally.answered_at = time.time()
         self._answer = event.sdp
+        self._peer = event.dialog.host
         self._show("answered")
         dialog: Mapping[str, object] = event.dialog.to_dict()
         self._commits.ask(_Mark("answered"), partial(self._marks.answered, dict(dialog)))
@@ -171,20 +173,24 @@ class OutgoingFaxCall(FaxCall):
         if not self._may_begin:
             return
         remote, payload_type = self._media.remote_audio(self._answer)
-        if remote is None or payload_type is None:
-            self._tally.force(Cause.NO_COMMON_MODE, "the answer has no audio we can use")
+        t38 = self._media.t38_of(self._answer) if self._answer is not None and self._offers_t38 else None
+        if payload_type is None and t38 is None:
+            self._tally.force(Cause.NO_COMMON_MODE, f"the answer has no {self._wanted} we can use")
             self._say_bye()
             return
         if not self._command(UserAgent.acknowledge):
             return  # the far end, or the agent's patience, was quicker: the end is on its way
-        plan, audio, codec = self._plan, remote, payload_type
+        plan = self._plan
+        codec = self._trunk.payload_types[0] if payload_type is None else payload_type
         self._begin(
             lambda number: control.Start(
                 call=number,
                 role=control.Role.SEND,
-                rtp_remote=audio,
+                rtp_remote=remote,
                 payload_type=codec,
-                t38=None,
+                t38=t38,
+                signalling=self._peer,
+                nat=self._trunk.settings.nat,
                 station_id=plan.station_id,
                 documents=tuple(
                     control.Document(document.fax, document.pages_in_file, document.first, document.last)
@@ -196,6 +202,14 @@ class OutgoingFaxCall(FaxCall):
             ),
             tuple(document.descriptor for document in plan.documents),
         )
+
+    @property
+    def _offers_t38(self) -> bool:
+        return self._trunk.settings.t38_offer != "later"
+
+    @property
+    def _wanted(self) -> str:
+        return {"later": "audio", "first": "audio or T.38", "only": "T.38"}[self._trunk.settings.t38_offer]
 
     def _refuse(self) -> None:
         """CANCEL; BYE when an answer has come that we have not looked at yet."""
@@ -222,7 +236,7 @@ class OutgoingFaxCall(FaxCall):
 
     def _on_tone(self, tone: Tone) -> None:
         self._tally.heard.add(tone)
-        if self._proposed or self._media.t38 or self._tally.phase_b or not self._trunk.settings.t38:
+        if not self._may_propose or self._tally.phase_b:
             return
         if tone is Tone.V21:
             self._propose_t38()

@@ -91,6 +91,10 @@ class TrunkSettings(Section):
     """Audio codings in the order of preference."""
     t38: bool = True
     """Use T.38; without it faxes go as tones in the audio."""
+    t38_offer: Literal["later", "first", "only"] = "later"
+    """When our calls offer T.38: after the answer, together with the audio in the first INVITE, or alone in it."""
+    nat: bool = False
+    """It sits behind a NAT and tells no address of media that can be reached: take them from anywhere at first."""
     ring_time: Duration = Duration(60.0)
     """How long a call may ring."""
     peers: tuple[str, ...] = Field(default=(), examples=[["192.0.2.0/28"]])
@@ -113,6 +117,8 @@ class TrunkSettings(Section):
                 raise ValueError(f"{self.ca_file} cannot be read, or holds no certificate in PEM form") from exc
         if not self.audio:
             raise ValueError("audio must name one coding at least")
+        if self.t38_offer != "later" and not self.t38:
+            raise ValueError(f't38_offer = "{self.t38_offer}" needs t38')
         for peer in self.peers:
             ipaddress.ip_network(peer)
         return self
