@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faxgw.document import bitmap
-from faxgw.document.bitmap import Bits, Grey
+from faxgw.document.bitmap import ROW_OCTETS, Bits, Grey
 from faxgw.document.limits import MAX_PAGE_OCTETS
 from faxgw.document.types import Mode, Resolution
 
@@ -22,6 +22,9 @@ TONE_LOW, TONE_HIGH = 12, 243
 """Grey from and to which a pixel counts as tone."""
 BLOCK = 8
 """Pixels of a block's side."""
+BAND = 32 * BLOCK
+"""Rows worked on at a time: half a megabyte of grey stays in the processor's cache, and a child just forked pays for
+every fresh page of memory."""
 TONE_PART = 0.6
 """Part of a block's pixels above which it is a picture."""
 INK_WHITE, INK_BLACK = 0.14, 0.90
@@ -36,31 +39,31 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         resolution: Of the page; pixels of standard are twice as high as wide.
         mode: TEXT thresholds everything, PHOTO screens everything, AUTO looks.
     """
-    black = grey < THRESHOLD
     if mode is Mode.TEXT:
-        return bitmap.pack(black)
-    mask = np.ones_like(black) if mode is Mode.PHOTO else tone_mask(grey)
-    if not mask.any():
-        return bitmap.pack(black)
-    screened = _screened(grey, black, mask, _DOTS[resolution])
+        return threshold(grey)
+    mask = np.ones(grey.shape, np.bool_) if mode is Mode.PHOTO else tone_mask(grey)
+    if mask is None:
+        return threshold(grey)
+    screened = _screened(grey, mask, _DOTS[resolution])
     if len(bitmap.encode(screened).data) > MAX_PAGE_OCTETS:
-        return _screened(grey, black, mask, _LINES[resolution])
+        return _screened(grey, mask, _LINES[resolution])
     return screened
 
 
-def tone_mask(grey: Grey) -> npt.NDArray[np.bool_]:
-    """Where the page is a picture: rows × columns, grown by one block on each side."""
+def threshold(grey: Grey) -> Bits:
+    """Black where it is darker than THRESHOLD, packed."""
+    bits = np.empty((len(grey), ROW_OCTETS), np.uint8)
+    for top in range(0, len(grey), BAND):
+        bits[top : top + BAND] = bitmap.pack(grey[top : top + BAND] < THRESHOLD)
+    return bits
+
+
+def tone_mask(grey: Grey) -> npt.NDArray[np.bool_] | None:
+    """Where the page is a picture: rows × columns, grown by one block on each side; None: nowhere."""
     rows, columns = grey.shape
-    high, wide = -(-rows // BLOCK), -(-columns // BLOCK)
-    tone = np.zeros((high * BLOCK, wide * BLOCK), np.bool_)
-    # one comparison for both ends: below TONE_LOW the difference wraps around
-    np.less_equal(grey - np.uint8(TONE_LOW), TONE_HIGH - TONE_LOW, out=tone[:rows, :columns])
-    # eight pixels at a time: octets 0 or 1 are added up as one number, first down the block, then across it
-    down = tone.view(np.uint64).reshape(high, BLOCK, wide).sum(axis=1, dtype=np.uint64)
-    count = (down * _ONES) >> np.uint64(56)
-    found = np.pad(count > TONE_PART * BLOCK * BLOCK, 1)
+    found = np.pad(_tones(grey) > TONE_PART * BLOCK * BLOCK, 1)
     if not found.any():
-        return np.zeros(grey.shape, np.bool_)
+        return None
     grown = found.copy()
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
@@ -69,11 +72,39 @@ def tone_mask(grey: Grey) -> npt.NDArray[np.bool_]:
     return np.repeat(np.repeat(inner, BLOCK, axis=0), BLOCK, axis=1)[:rows, :columns]
 
 
-def _screened(grey: Grey, black: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_], screen: Grey) -> Bits:
+def _tones(grey: Grey) -> npt.NDArray[np.uint64]:
+    """Pixels of tone in each block of 8 × 8; what a block lacks at the edges is none."""
     rows, columns = grey.shape
+    wide = -(-columns // BLOCK)
+    count = np.empty((-(-rows // BLOCK), wide), np.uint64)
+    tone = np.zeros((BAND, wide * BLOCK), np.bool_)
+    for top in range(0, rows, BAND):
+        band = grey[top : top + BAND]
+        tone[len(band) :] = False
+        # one comparison for both ends: below TONE_LOW the difference wraps around
+        np.less_equal(band - np.uint8(TONE_LOW), TONE_HIGH - TONE_LOW, out=tone[: len(band), :columns])
+        # eight pixels at a time: octets 0 or 1 are added up as one number, first down the block, then across it
+        down = tone.view(np.uint64).reshape(BAND // BLOCK, BLOCK, wide).sum(axis=1, dtype=np.uint64)
+        part = count[top // BLOCK : (top + BAND) // BLOCK]
+        part[:] = ((down * _ONES) >> np.uint64(56))[: len(part)]
+    return count
+
+
+def _screened(grey: Grey, mask: npt.NDArray[np.bool_], screen: Grey) -> Bits:
+    """Dots where the mask is, threshold elsewhere."""
+    columns = grey.shape[1]
     high, wide = screen.shape
-    tiled = np.tile(screen, (-(-rows // high), -(-columns // wide)))[:rows, :columns]
-    return bitmap.pack(np.where(mask, _CLIP[grey] < tiled, black))
+    tiled = np.tile(screen, (-(-BAND // high) + 1, -(-columns // wide)))[:, :columns]
+    bits = np.empty((len(grey), ROW_OCTETS), np.uint8)
+    for top in range(0, len(grey), BAND):
+        band, where = grey[top : top + BAND], mask[top : top + BAND]
+        black = band < THRESHOLD
+        if where.any():
+            phase = top % high
+            dots = _CLIP[band] < tiled[phase : phase + len(band)]
+            black ^= (black ^ dots) & where
+        bits[top : top + BAND] = bitmap.pack(black)
+    return bits
 
 
 def _clip() -> Grey:

@@ -13,17 +13,39 @@ import ctypes
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from faxgw.document import fit, halftone, refusal
+from faxgw.document import bitmap, fit, halftone, refusal
 from faxgw.document.bitmap import Bits, Grey
 from faxgw.document.fit import Placement, Target
 from faxgw.document.tiff import WIDTH
 
 MM_PER_POINT = 25.4 / 72
 _FLAGS = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_RENDER_NO_SMOOTHTEXT
+
+
+def warm_up() -> None:
+    """Draw one line in each standard face: PDFium keeps the faces, so that children forked later need not load them."""
+    for _number, _bits in pages(_sample(), "warm-up", Target()):
+        pass
+
+
+def _sample() -> bytes:
+    """A page with the standard faces Helvetica and Times, upright and bold (PDF 1.7 section 9.6.2.2)."""
+    faces = ("Helvetica", "Helvetica-Bold", "Times-Roman", "Times-Bold")
+    fonts = "".join(f"/F{n} << /Type /Font /Subtype /Type1 /BaseFont /{face} >> " for n, face in enumerate(faces))
+    text = "".join(f"/F{n} 10 Tf 0 -12 Td (The quick brown fox, 0123456789) Tj " for n in range(len(faces)))
+    content = f"BT 50 800 Td {text}ET"
+    return (
+        "%PDF-1.4\n"
+        "1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj\n"
+        "2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj\n"
+        f"3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << {fonts}>> >> "
+        "/Contents 4 0 R >> endobj\n"
+        f"4 0 obj << /Length {len(content)} >> stream\n{content}\nendstream endobj\n"
+        "trailer << /Root 1 0 R >>\n"
+    ).encode("ascii")
 
 
 def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
@@ -76,7 +98,7 @@ def _page(document: pypdfium2.PdfDocument, index: int, name: str, target: Target
 def _sheet(
     document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, placement: Placement, sheet: int, target: Target
 ) -> Bits:
-    grey = np.full((target.rows, WIDTH), 255, np.uint8)
+    grey = bitmap.blank(target.rows)
     _draw(document, page, grey, placement, sheet)
     return halftone.to_bits(grey, target.resolution, target.mode)
 

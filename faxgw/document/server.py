@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, protocol, refusal, sandbox, seccomp
+from faxgw.document import child, fonts, pdf, protocol, refusal, sandbox, seccomp
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Progress
@@ -265,6 +265,7 @@ def preload() -> None:
     _keep_memory()
     fonts.check()
     Image.init()
+    pdf.warm_up()
     seccomp.child_program()
     gc.collect()
     gc.freeze()

@@ -67,9 +67,10 @@ def test_text_only_and_photo_are_what_they_say() -> None:
 def test_a_line_of_text_is_no_picture() -> None:
     grey = page()
     grey[100:103, ::2] = 100  # thin and grey, but not an area
-    assert not halftone.tone_mask(grey).any()
+    assert halftone.tone_mask(grey) is None
     grey[200:240, 300:400] = 100
     mask = halftone.tone_mask(grey)
+    assert mask is not None
     assert mask[200:240, 304:400].all() and not mask[:180].any()
 
 
@@ -78,7 +79,24 @@ def test_a_page_that_codes_badly_gets_the_line_screen() -> None:
     grey = np.random.default_rng(1).integers(40, 215, (2286 // 8, 1728 // 8), np.uint8).repeat(8, 0).repeat(8, 1)
     grey = np.vstack([grey, page(128, 6)])
     bits = halftone.to_bits(grey, Resolution.FINE, Mode.PHOTO)
-    dots = halftone._screened(grey, grey < 176, np.ones_like(grey, bool), halftone._DOTS[Resolution.FINE])
+    dots = halftone._screened(grey, np.ones_like(grey, bool), halftone._DOTS[Resolution.FINE])
     assert len(bitmap.encode(dots).data) > MAX_PAGE_OCTETS
     assert len(bitmap.encode(bits).data) < 0.8 * len(bitmap.encode(dots).data)
     assert bitmap.black_ratio(bits) == pytest.approx(bitmap.black_ratio(dots), abs=0.03)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 255, 256, 257, 1143, 2286])
+def test_working_in_bands_changes_no_pixel(rows: int) -> None:
+    """The plain formula over the whole page, against what is done band by band, at heights around a band's."""
+    source = np.random.default_rng(rows)
+    grey = source.integers(0, 256, (rows, 1728), np.uint8)
+    grey[: rows // 2] = 255
+    tone = np.zeros((-(-rows // 8) * 8, 1728), bool)
+    tone[:rows] = (grey >= halftone.TONE_LOW) & (grey <= halftone.TONE_HIGH)
+    assert (halftone._tones(grey) == tone.reshape(-1, 8, 216, 8).sum(axis=(1, 3))).all()
+    screen = halftone._DOTS[Resolution.FINE]
+    mask = source.integers(0, 2, (rows, 1728), np.uint8).astype(bool)
+    tiled = np.tile(screen, (-(-rows // screen.shape[0]), 1728 // screen.shape[1]))[:rows]
+    expected = np.where(mask, halftone._CLIP[grey] < tiled, grey < halftone.THRESHOLD)
+    assert (halftone._screened(grey, mask, screen) == bitmap.pack(expected)).all()
+    assert (halftone.threshold(grey) == bitmap.pack(grey < halftone.THRESHOLD)).all()
