@@ -79,6 +79,35 @@ class Target:
         return f"{self.transport.lower()}:{bracket(self.host)}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An SRV record with the addresses of its host; without SRV records, the host itself at one port."""
+
+    record: Srv
+    hosts: tuple[str, ...]
+    """IP literals, of both families."""
+
+
+def targets_of(servers: Sequence[Server], transport: Transport, draw: Draw, *, ipv6: bool) -> list[Target]:
+    """Where to try, in this order: servers as RFC 2782 says, each with its addresses of one family.
+
+    Args:
+        servers: What DNS said.
+        transport: Over what.
+        draw: Source of random numbers; drawn anew for each request, so that load is shared.
+        ipv6: Whether our socket reaches IPv6 addresses; it reaches no others then.
+    """
+    hosts = {(server.record.host, server.record.port): server.hosts for server in servers}
+    ordered = order_srv((server.record for server in servers), draw)
+    found = [
+        Target(host, record.port, transport)
+        for record in ordered
+        for host in hosts[record.host, record.port]
+        if (":" in host) == ipv6
+    ]
+    return list(dict.fromkeys(found))[:MAX_TARGETS]
+
+
 def default_port(transport: Transport) -> int:
     """The port of a URI that names none (RFC 3261 section 19.1.2)."""
     return DEFAULT_TLS_PORT if transport is Transport.TLS else DEFAULT_PORT

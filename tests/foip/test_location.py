@@ -14,11 +14,13 @@ from faxgw.foip.location import (
     MAX_TARGETS,
     HoldDown,
     Naptr,
+    Server,
     Srv,
     Target,
     default_port,
     order_naptr,
     order_srv,
+    targets_of,
 )
 from faxgw.foip.stack import Transport
 
@@ -127,3 +129,16 @@ def test_failed_targets_without_end_are_forgotten() -> None:
 def test_a_target_tells_itself() -> None:
     assert str(Target("2001:db8::1", 5061, Transport.TLS)) == "tls:[2001:db8::1]:5061"
     assert ONE.address == ("192.0.2.1", 5060)
+
+
+def test_targets_are_servers_in_order_with_the_addresses_our_socket_reaches() -> None:
+    servers = [
+        Server(Srv(20, 0, "b", 5070), ("192.0.2.9",)),
+        Server(Srv(10, 0, "a", 5060), ("2001:db8::1", "192.0.2.1", "192.0.2.2")),
+        Server(Srv(30, 0, "c", 5070), ("192.0.2.9",)),
+    ]
+    found = targets_of(servers, Transport.TCP, lambda: 0.0, ipv6=False)
+    assert [str(target) for target in found] == ["tcp:192.0.2.1:5060", "tcp:192.0.2.2:5060", "tcp:192.0.2.9:5070"]
+    assert [target.host for target in targets_of(servers, Transport.UDP, lambda: 0.0, ipv6=True)] == ["2001:db8::1"]
+    many = [Server(Srv(1, 1, "m", 5060), tuple(f"192.0.2.{number}" for number in range(100)))]
+    assert len(targets_of(many, Transport.UDP, lambda: 0.0, ipv6=False)) == MAX_TARGETS
