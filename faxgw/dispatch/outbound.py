@@ -17,11 +17,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from faxgw.dispatch.routes import Routes, named
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.trace import trace_rows
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import Effective, from_snapshot
+from faxgw.fax.destination import Kind as MeasureKind
+from faxgw.fax.destination import Manner, manner, measures
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.outcome import Cause, Outcome
@@ -62,6 +65,38 @@ class Live:
     progress: CallProgress
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """On which trunk a call goes out, and how it is made."""
+
+    trunk: str
+    channels: int
+    """Of the trunk, as calls to us leave them."""
+    manner: Manner
+    offered: tuple[str, ...]
+    """Trunks that may carry the number."""
+
+    @property
+    def coarse(self) -> bool:
+        """The destination takes standard resolution only."""
+        return MeasureKind.COARSE in self.manner.measures
+
+    def to_json(self) -> dict[str, object]:
+        """Kept with the attempt."""
+        return {**self.manner.to_json(), "offered": list(self.offered)}
+
+
+def wanted(settings: Effective, *, coarse: bool = False) -> Manner:
+    """How an account wants its calls made.
+
+    Args:
+        settings: Of the account.
+        coarse: The far end took no fine resolution in an earlier call of the fax.
+    """
+    fine = settings["resolution"] == "fine" and not coarse
+    return Manner(ecm=settings["ecm"], max_bit_rate=settings["max_bit_rate"], fine=fine)
+
+
 class Outbound:
     """Carries out calls.
 
@@ -72,6 +107,7 @@ class Outbound:
         finished: Told of every outcome (metrics).
         describe: A T.30 frame in words, for the trace.
         page_confirmed: Told of every confirmed page (metrics).
+        routes: Which trunk carries which fax; none: the trunks in their order.
     """
 
     def __init__(
@@ -82,10 +118,12 @@ class Outbound:
         finished: Finished = lambda trunk, outcome: None,
         describe: Callable[[bytes], str] = bytes.hex,
         page_confirmed: PageConfirmed = lambda ecm, seconds: None,
+        routes: Routes | None = None,
     ) -> None:
         self._seat = seat
         self._client = client
         self._line = line
+        self._routes = routes or Routes(line)
         self._finished = finished
         self._describe = describe
         self._page_confirmed = page_confirmed
@@ -98,11 +136,12 @@ class Outbound:
         if prepared is None:
             return 0.0
         settings = from_snapshot(prepared.settings)
-        against = await self._obstacle(prepared, settings)
-        if against is not None:
-            return await self._set_aside(fax, against)
+        choice = await self._choose(prepared, settings)
+        against = await self._obstacle(prepared, choice) if isinstance(choice, Choice) else choice
+        if against is not None or not isinstance(choice, Choice):
+            return await self._set_aside(fax, against or NotPlanned("no trunk", Then.WAIT))
         try:
-            tiff = await self._compose(prepared, settings)
+            tiff = await self._compose(prepared, settings, coarse=prepared.coarse or choice.coarse)
             descriptor = await self._seat.files.open_read(tiff)
         except (ObjectDamaged, PagesDamaged) as exc:
             log.error("stored pages damaged", extra={"event": "fax.damaged", "fax": fax, "why": str(exc)})
@@ -113,29 +152,42 @@ class Outbound:
             log.warning("not composed", extra={"event": "fax.not_composed", "fax": fax, "why": str(exc)})
             return REST
         try:
-            return await self._call(prepared, settings, tiff, descriptor)
+            return await self._call(prepared, settings, choice, tiff, descriptor)
         finally:
             os.close(descriptor)
 
-    def _trunk(self, settings: Effective) -> tuple[str, int]:
-        """The trunk of a call and its channels; none where the line has no such trunk."""
-        trunks = self._line.trunks()
-        trunk = settings["trunk"] or next(iter(trunks), "")
-        return trunk, trunks.get(trunk, 0)
+    async def _choose(self, prepared: Prepared, settings: Effective) -> Choice | NotPlanned:
+        """The trunk of a call, and how it is made there."""
+        now, number = self._seat.clock(), prepared.number["e164"]
+        found = self._routes.of(number, settings["trunk"])
+        if not found:
+            unknown = named(settings["trunk"])
+            carried = "no trunk carries this number" if self._line.trunks() else "no trunk"
+            return NotPlanned(f"no trunk {', '.join(unknown)}" if unknown else carried, Then.WAIT)
+        channels = self._line.trunks()
+        busy = await self._seat.store.read(planning.busy_trunks)
+        free = {trunk: limit - busy.get(trunk, 0) for trunk, limit in channels.items()}
+        trunk = self._routes.in_turn(found, free, tried=prepared.tried, now=now)[0].trunk
+        taken = measures(prepared.calls, trunk=trunk, now=now, kills=prepared.kills)
+        made = manner(wanted(settings, coarse=prepared.coarse), taken)
+        return Choice(trunk, channels[trunk], made, tuple(way.trunk for way in found))
 
-    async def _obstacle(self, prepared: Prepared, settings: Effective) -> NotPlanned | None:
+    async def _obstacle(self, prepared: Prepared, choice: Choice) -> NotPlanned | None:
         """What stands against the call, before pages are composed for nothing."""
         seat, now = self._seat, self._seat.clock()
-        trunk, channels = self._trunk(settings)
-        if not channels:
-            return NotPlanned(f"no trunk {trunk}".strip(), Then.WAIT)
         return await seat.store.read(
             lambda conn: planning.obstacle(
-                conn, prepared, trunk=trunk, channels=channels, node=seat.node, fence=seat.fence, now=now
+                conn,
+                prepared,
+                trunk=choice.trunk,
+                channels=choice.channels,
+                node=seat.node,
+                fence=seat.fence,
+                now=now,
             )
         )
 
-    async def _compose(self, prepared: Prepared, settings: Effective) -> StoredFile:
+    async def _compose(self, prepared: Prepared, settings: Effective, *, coarse: bool) -> StoredFile:
         """All n pages with their header lines; the call starts at the first unconfirmed one."""
         seat = self._seat
         body = await seat.files.open_read(prepared.body)
@@ -152,7 +204,7 @@ class Outbound:
                     ),
                     header=settings["header"],
                     marked=prepared.marked,
-                    resolution=pages.Resolution.STANDARD if prepared.coarse else None,
+                    resolution=pages.Resolution.STANDARD if coarse else None,
                 ),
             )
         finally:
@@ -162,10 +214,11 @@ class Outbound:
         finally:
             composed.close()
 
-    async def _call(self, prepared: Prepared, settings: Effective, tiff: StoredFile, descriptor: int) -> float:
+    async def _call(
+        self, prepared: Prepared, settings: Effective, choice: Choice, tiff: StoredFile, descriptor: int
+    ) -> float:
         """Plan and place."""
-        seat = self._seat
-        trunk, channels = self._trunk(settings)
+        seat, trunk, made = self._seat, choice.trunk, choice.manner
         identity, attempt, now = self._line.new_identity(trunk), seat.id("att"), seat.clock()
         asked_at = asyncio.get_running_loop().time()
         planned = await seat.store.run(
@@ -175,11 +228,12 @@ class Outbound:
                 prepared=prepared,
                 tiff=tiff,
                 trunk=trunk,
-                channels=channels,
+                channels=choice.channels,
                 identity=identity,
                 node=seat.node,
                 fence=seat.fence,
                 now=now,
+                manner=choice.to_json(),
             )
         )
         if isinstance(planned, NotPlanned):
@@ -194,10 +248,14 @@ class Outbound:
             caller=settings["clip"],
             station_id=settings["csid"],
             documents=(CallDocument(prepared.fax, descriptor, prepared.pages, prepared.first, prepared.pages),),
-            ecm=settings["ecm"],
-            max_bit_rate=settings["max_bit_rate"],
-            fine=settings["resolution"] == "fine" and not prepared.coarse,
-            isolated=prepared.kills >= planning.ISOLATED_AFTER,
+            ecm=made.ecm,
+            max_bit_rate=made.max_bit_rate,
+            fine=made.fine,
+            isolated=made.isolated,
+            t38=made.t38,
+            patience=made.patience,
+            caller_name=settings["caller_name"],
+            withheld=settings["withhold_number"],
             not_after=asked_at + INVITE_WITHIN,
         )
         await self._place(plan, prepared)
@@ -243,6 +301,7 @@ class Outbound:
         await seat.persist(
             lambda conn: ledger.done(conn, attempt, outcome=outcome, fence=seat.fence, now=seat.clock(), ladder=ladder)
         )
+        self._routes.ended(plan.trunk, outcome, seat.clock())
         self._finished(plan.trunk, outcome)
         log.info(
             "call ended",

@@ -159,6 +159,8 @@ SETTINGS: Mapping[str, Setting] = {
     for s in (
         Setting("csid", "", _ident, "Sender's identification shown on the far machine (TSI), at most 20 characters"),
         Setting("clip", "", _e164, "Caller number; empty: the trunk's own"),
+        Setting("caller_name", "", _text(40), "Name shown beside the caller number, where the trunk passes it on"),
+        Setting("withhold_number", False, _flag, "Do not show the called side our number"),
         Setting("header", "%d.%m.%Y %H:%M %z  %C%cTo: %#%rPage %P/%T", _text(400), "Header line template"),
         Setting("time_zone", "UTC", _zone, "Time zone of header and mails"),
         Setting("language", "en", _one_of("en", "fr", "de"), "Language of header and mails"),
@@ -191,7 +193,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
         Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most"),
         Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most"),
-        Setting("trunk", "", _text(64), "Trunk to use; empty: the first"),
+        Setting("trunk", "", _text(200), "Trunk to use, or several in their order, a, b; empty: by the routes"),
         Setting("ecm", True, _flag, "Offer error correction"),
         Setting("max_bit_rate", 14400, _number(2400, 14400), "Highest modem speed"),
     )

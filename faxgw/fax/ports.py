@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from faxgw.fax.destination import PATIENCE, T38Use
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.reception import ReceivedPage
 
@@ -189,6 +190,14 @@ class CallPlan:
     fine: bool
     isolated: bool = False
     """True: in a call worker of its own (the number has killed a worker)."""
+    t38: T38Use = T38Use.LATE
+    """What the call does about T.38 on a trunk that has it."""
+    patience: float = PATIENCE
+    """Seconds from the answer within which a fax machine must be heard."""
+    caller_name: str = ""
+    """Name shown beside the caller number."""
+    withheld: bool = False
+    """True: the called side is not to learn the caller's number (RFC 3323)."""
     not_after: float = 0.0
     """Loop time after which the INVITE must not leave any more (2 s after the commit)."""
 

@@ -34,6 +34,8 @@ NO_CARRIER_PAUSES = (30, 60, 120, 300, 600, 900, 1800)
 PROTOCOL_PAUSES = (60, 180, 300)
 MAX_RETRY_AFTER = 3600.0
 """Seconds for which the far side's Retry-After is respected at most; some name days."""
+FAILOVER_PAUSE = 1.0
+"""Seconds before a fax goes on over another trunk."""
 RESUME_PAUSE = 5.0
 """Seconds before a call goes on that we ended ourselves to keep confirmations apart."""
 
@@ -124,6 +126,7 @@ def decide(
     numbers: int,
     number: int,
     zone: str = "UTC",
+    elsewhere: bool = False,
     now: float,
 ) -> Decision:
     """What follows an attempt that did not confirm every page and left no doubt.
@@ -135,6 +138,7 @@ def decide(
         numbers: How many numbers the fax has (alternatives included).
         number: Index of the number just dialled.
         zone: IANA zone of the recipient.
+        elsewhere: The trunk was at fault, and another one carries the number too: no pause.
         now: Unix seconds.
     """
     if outcome.resume and tally.dials < policy.max_dials:
@@ -144,6 +148,8 @@ def decide(
         return Stop(outcome.cause)
     if kind is Retry.NEVER or (kind is Retry.NOFAX and _nofax(tally.causes) >= NOFAX_DIALS):
         return Again(now + 1.0, number + 1, outcome.cause) if number + 1 < numbers else Stop(outcome.cause)
+    if elsewhere:
+        return Again(now + FAILOVER_PAUSE, number, outcome.cause)
     pauses = policy.pauses(kind)
     seen = sum(1 for cause in tally.causes if cause.facts.retry is kind)
     asked = min(outcome.retry_after or 0.0, MAX_RETRY_AFTER)

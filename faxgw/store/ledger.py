@@ -16,7 +16,8 @@ from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.job import Closing, FaxState, InDoubt, Mark, PageState, Wish, close
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.retry import REDIAL_AFTER_CRASH, Again, Decision, RetryPolicy, Stop, Tally, decide
-from faxgw.store import reports
+from faxgw.fax.route import TRUNK_FAULTS, just_failed
+from faxgw.store import destinations, reports
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.node import voided
@@ -257,6 +258,8 @@ def _close(conn: Connection, attempt: Row[Any], outcome: Outcome, *, known: bool
     conn.execute(update(t.attempt_faxes).where(t.attempt_faxes.c.attempt == attempt.id).values(open=False))
     if outcome.worker_died:
         note(conn, attempt.number, NUMBER_KILLED, now=now, data={"attempt": attempt.id})
+    if known:
+        destinations.learn(conn, attempt, outcome, now=now)
     data = {"cause": outcome.cause.value, "detail": outcome.detail[:400], "known": known}
     note(conn, attempt.id, "attempt.done", now=now, job=_job_of(conn, attempt.id), data=data)
     for part in parts:
@@ -312,25 +315,34 @@ def _decide(
     conn: Connection, row: Row[Any], outcome: Outcome, *, tries: int, settings: Effective, now: float
 ) -> Decision:
     """The retry law on an outcome at the fax's present number, the attempt being closed included in the counts."""
-    causes = conn.execute(
-        select(t.attempts.c.cause)
-        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
-        .where(
-            t.attempt_faxes.c.fax == row.id,
-            t.attempt_faxes.c.number_index == row.number_index,
-            t.attempts.c.done_at.is_not(None),
-        )
-        .order_by(t.attempts.c.planned_at, t.attempts.c.id)
-    ).scalars()
+    calls = closed_calls(conn, row.id, row.number_index)
+    tried = [(trunk, cause) for trunk, cause, _offered in calls]
+    offered = calls[-1][2] if calls else ()
     return decide(
         outcome,
-        Tally(row.dials, tries, tuple(Cause(c) for c in causes)),
+        Tally(row.dials, tries, tuple(cause for _trunk, cause in tried)),
         policy=RetryPolicy.of(settings),
         numbers=len(row.numbers),
         number=row.number_index,
         zone=row.numbers[row.number_index].get("zone", "UTC"),
+        elsewhere=outcome.cause in TRUNK_FAULTS and bool(just_failed(tried, offered)),
         now=now,
     )
+
+
+def closed_calls(conn: Connection, fax: str, index: int) -> Sequence[tuple[str, Cause, Sequence[str]]]:
+    """Of the calls of a fax to one of its numbers that are over, oldest first: trunk, cause, trunks offered."""
+    rows = conn.execute(
+        select(t.attempts.c.trunk, t.attempts.c.cause, t.attempts.c.manner)
+        .join(t.attempt_faxes, t.attempt_faxes.c.attempt == t.attempts.c.id)
+        .where(
+            t.attempt_faxes.c.fax == fax,
+            t.attempt_faxes.c.number_index == index,
+            t.attempts.c.done_at.is_not(None),
+        )
+        .order_by(t.attempts.c.planned_at, t.attempts.c.id)
+    )
+    return [(row.trunk, Cause(row.cause), (row.manner or {}).get("offered", ())) for row in rows]
 
 
 def exhausted(conn: Connection, row: Row[Any], settings: Effective, now: float) -> bool:

@@ -27,19 +27,18 @@ from sqlalchemy import (
 )
 
 from faxgw.fax.account import AccountState, from_snapshot
+from faxgw.fax.destination import CallRecord, measures, rests_until
 from faxgw.fax.job import FaxState, Mark, Wish
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import CallIdentity, StoredFile
-from faxgw.store import directory
+from faxgw.store import destinations, directory
 from faxgw.store import schema as t
 from faxgw.store.journal import note
-from faxgw.store.ledger import confirmed_pages, doubted_pages, exhausted, fence_of, last_cause
+from faxgw.store.ledger import closed_calls, confirmed_pages, doubted_pages, exhausted, fence_of, last_cause
 from faxgw.store.queue import HELD_BY_KILLS, NUMBER_KILLED, NUMBER_TRUSTED, fax_row, move
 
-ISOLATED_AFTER = 2
-"""Call workers that a number has ended before it gets one of its own (spine section 5)."""
 HELD_AFTER = 3
-"""And before faxes to it are held: it ended its own worker too."""
+"""Call workers that a number has ended before faxes to it are held: it ended its own worker too (spine section 5)."""
 
 NO_RESOLUTION = 11
 """T.30 completion code: the far end does not take the document's resolution."""
@@ -160,6 +159,10 @@ class Prepared:
     """Call workers that this number has ended."""
     coarse: bool
     """The far end took no fine resolution: compose at standard (T.30 completion code 11 of an earlier call)."""
+    calls: tuple[CallRecord, ...] = ()
+    """What was learned of the number."""
+    tried: tuple[tuple[str, Cause], ...] = ()
+    """Trunk and cause of the fax's calls to the number, oldest first."""
 
 
 def prepare(conn: Connection, fax: str) -> Prepared | None:
@@ -183,8 +186,10 @@ def prepare(conn: Connection, fax: str) -> Prepared | None:
         marked=tuple(sorted(page for page in marked if first <= page <= row.pages)),
         number=row.numbers[row.number_index],
         number_index=row.number_index,
-        kills=_kills(conn, row.e164)[0],
+        kills=kills_of(conn, row.e164)[0],
         coarse=_took_no_fine(conn, fax, row.number_index),
+        calls=destinations.calls_to(conn, row.e164),
+        tried=tuple((trunk, cause) for trunk, cause, _ in closed_calls(conn, fax, row.number_index)),
     )
 
 
@@ -198,7 +203,13 @@ def _took_no_fine(conn: Connection, fax: str, index: int) -> bool:
     return any((outcome or {}).get("t30_code") == NO_RESOLUTION for outcome in conn.execute(query).scalars())
 
 
-def _kills(conn: Connection, number: str) -> tuple[int, bool]:
+def busy_trunks(conn: Connection) -> Mapping[str, int]:
+    """Open attempts by trunk."""
+    query = select(t.attempts.c.trunk, func.count()).where(t.attempts.c.done_at.is_(None)).group_by(t.attempts.c.trunk)
+    return {row.trunk: row[1] for row in conn.execute(query)}
+
+
+def kills_of(conn: Connection, number: str) -> tuple[int, bool]:
     """(call workers that a number has ended, an operator has let it be called again since the last one)."""
     query = (
         select(t.events.c.what)
@@ -252,8 +263,12 @@ def plan(
     node: str,
     fence: int,
     now: float,
+    manner: Mapping[str, Any] | None = None,
 ) -> Planned | NotPlanned:
-    """Commit `planned`: the node's decision, whatever the dispatcher thought (spine sections 5 and 6)."""
+    """Commit `planned`: the node's decision, whatever the dispatcher thought (spine sections 5 and 6).
+
+    `manner` says how the call is to be made (`fax.destination.Manner`), and which trunks were `offered`.
+    """
     if conn.execute(select(t.attempts.c.id).where(t.attempts.c.id == attempt)).first() is not None:
         return Planned(attempt)
     row = fax_row(conn, prepared.fax)
@@ -275,6 +290,7 @@ def plan(
             fence=fence,
             mark=Mark.PLANNED.value,
             planned_at=now,
+            manner=None if manner is None else dict(manner),
         )
     )
     conn.execute(
@@ -309,7 +325,9 @@ def obstacle(
     on_number = select(t.attempts.c.id).where(
         t.attempts.c.number == prepared.number["e164"], t.attempts.c.done_at.is_(None)
     )
-    kills, trusted = _kills(conn, prepared.number["e164"])
+    kills, trusted = kills_of(conn, prepared.number["e164"])
+    calls = destinations.calls_to(conn, prepared.number["e164"])
+    rest = rests_until(calls, measures(calls, trunk=trunk, now=now))
     later, wait, hold, fail = Then.LATER, Then.WAIT, Then.HOLD, Then.FAIL
     checks = (
         (fence_of(conn, node) == fence, "another incarnation runs", later),
@@ -324,6 +342,7 @@ def obstacle(
         (kills < HELD_AFTER or trusted, HELD_BY_KILLS, hold),
         (conn.execute(on_trunk).scalar_one() < channels, "trunk full", wait),
         (conn.execute(on_number).first() is None, "number has a call", wait),
+        (rest <= now, "number rests after its last call", wait),
     )
     return next((NotPlanned(why, then) for good, why, then in checks if not good), None)
 

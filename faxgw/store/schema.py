@@ -310,6 +310,7 @@ attempts = Table(
     Column("cause", String(32), nullable=False, server_default=text("''")),
     Column("outcome", JSON),
     Column("trace", JSON),
+    Column("manner", JSON),
     Index(
         "uq_attempts_open_number",
         "number",
@@ -336,6 +337,16 @@ attempt_faxes = Table(
     Index("uq_attempt_faxes_open_fax", "fax", unique=True, sqlite_where=text("open"), postgresql_where=text("open")),
     Index(None, "fax"),
 )
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("e164", String(20), primary_key=True),
+    Column("called_at", Float, nullable=False),
+    Column("calls", JSON, nullable=False),
+    Index(None, "called_at"),
+)
+"""What calls taught of each number (store/destinations.py)."""
 
 # ---------------------------------------------------------------------------------------------------- receptions
 

@@ -250,7 +250,7 @@ def test_a_machine_that_one_manner_suits_is_reached_again_and_again(moods: list[
             careful = made.t38 is T38Use.AUDIO
             works = mood == ("careful" if careful else "usual")
             values: dict[str, Any] = {"cause": "ok", "phase": "done"} if works else {}
-            media = {"transport": "g711", "t38": ""} if careful else {"transport": "t38"}
+            media: dict[str, Any] = {"transport": "g711", "t38": ""} if careful else {"transport": "t38"}
             calls = list(kept([*calls, replace(BROKEN, at=now, measures=made.measures, **media, **values)]))
             failures = 0 if works else failures + 1
             assert failures <= 3 or mood == "nothing"
