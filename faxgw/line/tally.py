@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from faxgw.fax.outcome import Cause, Outcome, classify_sip, classify_t30
 from faxgw.foip.control import Tone
-from faxgw.foip.t30_frames import CONFIRMATIONS, MCF, PIN, POST_PAGE_COMMANDS, PPR, PPS, RTN, fcf
+from faxgw.foip.t30_frames import CONFIRMATIONS, DCN, DIS, MCF, PIN, POST_PAGE_COMMANDS, PPR, PPS, RTN, fcf
 from faxgw.line.facts import OUR_FAULT, Facts
 
 _ANSWERS = CONFIRMATIONS | {RTN, PIN, PPR}
 """Answers to a post-page command; RNR is none, it only asks for patience."""
+_BAD_RESPONSE = 14
+"""Completion code: the answer to DCS and training was neither CFR nor FTT."""
 _GO_ON = frozenset({"guard", "resolution"})
 """Reasons of PhaseE after which another call goes on at once: with the next page, or at standard resolution."""
 
@@ -83,13 +85,21 @@ class Tally(Facts):
             return Cause.LINE_FAULT
         if not self.phase_b and Tone.VOICE in self.heard and self.heard.isdisjoint({Tone.CED, Tone.V21}):
             return Cause.PERSON
+        if not self.phase_b and self._codes("<"):  # a fax machine was heard, whatever the library made of it
+            return Cause.NO_COMMON_MODE if DIS in self._codes("<") else Cause.REMOTE_HUNG_UP
         if end is None:
             return classify_t30(-1, phase_b=self.phase_b, remote_ended=True, all_data_sent=last)
         if self.phase_b and not last and self._last_answer() in (RTN, PIN):
             return Cause.BAD_LINES
         if end.reason == "guard":
             return Cause.PAGE_NOT_CONFIRMED
-        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=self.remote_ended, all_data_sent=last)
+        remote_ended = self.remote_ended and DCN not in self._codes(">")  # after our DCN a BYE is good manners
+        remote_ended |= end.code == _BAD_RESPONSE and self._codes("<")[-1:] == [DCN]
+        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=remote_ended, all_data_sent=last)
+
+    def _codes(self, way: str) -> list[int]:
+        """What was said (`>`) or heard (`<`), in order."""
+        return [fcf(frame) for _at, direction, frame in self.frames if direction == way]
 
     def _last_answer(self) -> int:
         answers = (fcf(frame) for _at, direction, frame in reversed(self.frames) if direction == "<")

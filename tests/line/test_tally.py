@@ -11,6 +11,7 @@ from faxgw.line import facts as module
 from faxgw.line.tally import Tally
 
 EOP, MPS, PPS_EOP, PPS_NULL = b"\xff\xc8\x2e", b"\xff\xc8\x4e", b"\xff\xc8\xbe\x2e\x00", b"\xff\xc8\xbe\x00\x00"
+DIS, DCS = b"\xff\xc8\x80\x00\xce\xf8", b"\xff\xc8\x83\x00\x26\xf8"
 MCF, RTN, PPR, RNR, DCN = b"\xff\xc8\x8c", b"\xff\xc8\x4c", b"\xff\xc8\xbc", b"\xff\xc8\xec", b"\xff\xc8\xfa"
 
 
@@ -61,6 +62,32 @@ def test_a_page_is_in_doubt_between_its_command_and_the_answer(frames: list[tupl
     ],
 )
 def test_the_cause_follows_the_facts(made: Tally, cause: Cause) -> None:
+    assert made.outcome(120.0).cause is cause
+
+
+@pytest.mark.parametrize(("code", "cause"), [(20, Cause.MEDIA_LOST), (21, Cause.PAGE_NOT_CONFIRMED)])
+def test_a_bye_after_our_own_goodbye_is_not_what_ended_the_fax(code: int, cause: Cause) -> None:
+    """T.30 section 5.3.6.1.8: after DCN nothing is answered, and real machines hang up within milliseconds."""
+    made = connected((">", DCS), (">", DCS), (">", DCN), code=code)
+    made.remote_ended = True
+    assert made.outcome(120.0).cause is cause
+
+
+def test_a_goodbye_instead_of_cfr_is_the_far_ends_doing() -> None:
+    assert connected((">", DCS), ("<", DCN), code=14).outcome(120.0).cause is Cause.REMOTE_HUNG_UP
+    assert connected((">", DCS), ("<", MCF), code=14).outcome(120.0).cause is Cause.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize(
+    ("frames", "cause"),
+    [([("<", DIS), ("<", DIS)], Cause.NO_COMMON_MODE), ([("<", DCN)], Cause.REMOTE_HUNG_UP)],
+)
+@pytest.mark.parametrize("remote_ended", [False, True])
+def test_a_machine_that_was_heard_is_a_fax_machine(
+    frames: list[tuple[str, bytes]], cause: Cause, remote_ended: bool
+) -> None:
+    made = connected(*frames, code=17)
+    made.phase_b, made.remote_ended = False, remote_ended
     assert made.outcome(120.0).cause is cause
 
 
