@@ -71,6 +71,8 @@ class UserAgent:
         self, config: AgentConfig, random: Random = secrets.token_hex, screen: Screen = lambda source: None
     ) -> None:
         self._screen = screen
+        self.welcome: Callable[[Request], bool] = lambda request: False
+        """Lets an INVITE pass whatever its source: it is for a contact that only our registrar knows."""
         self._stack = Stack(config, random)
         self._config = config
         self._calls: dict[CallId, OutgoingCall | IncomingCallLeg] = {}
@@ -443,7 +445,8 @@ class UserAgent:
         """Requests that begin something, inspected in the order of RFC 3261 section 8.2."""
         if request.method not in ("INVITE", "OPTIONS"):
             raise RemoteProtocolError("method", _method_status(request.method))
-        verdict = self._screen(source) if request.method == "INVITE" else None
+        stranger = request.method == "INVITE" and not self.welcome(request)
+        verdict = self._screen(source) if stranger else None
         if verdict is not None:
             if verdict:
                 raise RemoteProtocolError("not a peer of ours", verdict)

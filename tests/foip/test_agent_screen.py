@@ -8,7 +8,7 @@ from faxgw.foip.agent import AgentConfig, UserAgent
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import CallId, IncomingCall
-from tests.foip.wire import AUDIO
+from tests.foip.wire import AUDIO, CALLEE, CALLER, Address, Wire, config, numbers
 
 SOURCE = ("192.0.2.7", 5060)
 
@@ -61,3 +61,21 @@ def test_a_call_that_is_gone_has_no_dialog() -> None:
     agent, _answers = called(None)
     with pytest.raises(LocalProtocolError):
         agent.dialog_of(CallId("gone"))
+
+
+def test_a_call_for_a_contact_that_only_we_have_told_passes_the_screen() -> None:
+    """A registrar's servers may call from anywhere; what they call is what we have registered."""
+    asked: list[Address] = []
+
+    def screen(source: Address) -> int | None:
+        asked.append(source)
+        return 404
+
+    wire = Wire({CALLER: UserAgent(config(CALLER), numbers()), CALLEE: UserAgent(config(CALLEE), numbers(9), screen)})
+    wire.callee.welcome = lambda request: "line=secret" in request.uri
+    for target in ("sip:fax@192.0.2.2;line=secret", "sip:fax@192.0.2.2;line=guess"):
+        identity = wire.caller.new_identity()
+        wire.caller.invite(identity, target, CALLEE, AUDIO, from_="<sip:a@b>", now=0.0)
+        wire.flush()
+    assert [type(event).__name__ for event in wire.take(CALLEE)] == ["IncomingCall"]
+    assert asked == [CALLER]
