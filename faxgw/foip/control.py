@@ -117,6 +117,8 @@ class Start:
     """Sending: T.33 sub-address, at most 20 of `0-9 # *`. Sent as SUB if the far end's DIS says that it takes one."""
     takes_sub_address: bool = False
     """Receiving: say in DIS that a sub-address is taken; it comes with PhaseB."""
+    record: bool = False
+    """One more descriptor comes last: a file to write every datagram to (`foip.recording`)."""
     signalling: str = ""
     """IP address the peer's signalling comes from: media from there may take the place of the address in its SDP."""
     nat: bool = False

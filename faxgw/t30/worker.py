@@ -26,10 +26,12 @@ import cffi
 from faxgw.foip import control
 from faxgw.foip.control import Message, PhaseE, Ping, Pong, Start, Statistics
 from faxgw.foip.errors import LocalProtocolError
+from faxgw.foip.recording import Medium
 from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.t30 import tiff
 from faxgw.t30.binding import LibraryFault, library
-from faxgw.t30.call import MediaCall
+from faxgw.t30.call import DatagramSocket, MediaCall
+from faxgw.t30.recorder import Recorder, RecordingSocket
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +120,7 @@ class Worker:
 
     def _start(self, start: Start, descriptors: Sequence[int]) -> None:
         now = self._loop.time()
-        if len(descriptors) != 2 + len(start.documents) or start.call in self._calls:
+        if len(descriptors) != 2 + len(start.documents) + start.record or start.call in self._calls:
             _close(descriptors)
             raise LocalProtocolError(f"start with {len(descriptors)} descriptors")
         if len(self._calls) >= MAX_CALLS:
@@ -128,16 +130,22 @@ class Worker:
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors[:2]]
         for sock in sockets:
             sock.setblocking(False)
+        documents = descriptors[2 : 2 + len(start.documents)]
+        ends: list[DatagramSocket] = list(sockets)
+        if start.record:
+            recorder = Recorder(descriptors[-1], self._loop.time)
+            media = (Medium.RTP, Medium.UDPTL)
+            ends = [RecordingSocket(sock, recorder, what) for sock, what in zip(sockets, media, strict=True)]
         try:
-            call = MediaCall(start, sockets[0], sockets[1], descriptors[2:], now)
+            call = MediaCall(start, ends[0], ends[1], documents, now)
         except (OSError, ValueError, tiff.PageFault, LibraryFault) as exc:
             log.warning("call not started", extra={"call": start.call, "error": str(exc)})
-            for sock in sockets:
-                sock.close()
+            for end in ends:
+                end.close()
             self._refuse(start.call, f"call not started: {exc}")
             return
         finally:
-            _close(descriptors[2:])
+            _close(documents)
         self._calls[start.call] = (call, now)
 
     def _refuse(self, number: int, text: str) -> None:
