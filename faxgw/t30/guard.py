@@ -73,6 +73,8 @@ class Guard:
                 if at + 3 > size:
                     break
                 end = at + 4 + (packet[at + 1] << 8 | packet[at + 2])
+                if end > size:
+                    break  # cut off: the library drops it, and what follows
                 data = packet[at + 3 : end]
                 at, half = end, 0
             else:

@@ -96,6 +96,17 @@ def test_a_frame_cannot_be_hidden_behind_an_interruption(between: Packet) -> Non
     assert judged("ffc884")
 
 
+def test_a_field_that_is_cut_off_does_not_hurt_the_next_frame() -> None:
+    """The library drops it whole, so it is no part of any frame (seen: every CFR after such a packet was lost)."""
+    guard = Guard()
+    cut = encode(Data(DataType.V21, (data("ffc8c10046df2240"),)))[:-1]
+    assert guard.filter(cut, 0.0) == cut
+    through(guard, Indicator.V21_PREAMBLE)
+    answer = Data(DataType.V21, (data("ffc884"), Field(FieldType.HDLC_FCS_OK_SIG_END)))
+    assert through(guard, answer) == answer
+    assert not guard.changed
+
+
 def test_a_frame_cannot_be_hidden_behind_a_pause() -> None:
     guard = Guard()
     through(guard, Data(DataType.V21, (data("ffc8aa0000"),)), now=0.0)
