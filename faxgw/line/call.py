@@ -17,7 +17,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from faxgw.fax.outcome import Cause
@@ -291,6 +291,7 @@ class FaxCall(ABC):
         if not self._command(lambda agent, call, now: agent.answer_reinvite(call, agreed, now)):
             return
         if t38 is not None:
+            self._facts.far = replace(self._facts.far, t38=self._facts.far.t38 or "theirs")
             self._switch(t38)
             return
         self._media.move_audio(offered)
@@ -305,10 +306,12 @@ class FaxCall(ABC):
         elif asked == "t38":
             t38 = self._media.t38_of(sdp)
             if t38 is None:
+                self._facts.far = replace(self._facts.far, t38="useless")
                 self._return_to_audio("T.38 accepted with no media")
             elif self._facts.phase_b:
                 self._return_to_audio("phase B came before T.38")
             else:
+                self._facts.far = replace(self._facts.far, t38="ours")
                 self._switch(t38)
 
     def _on_reoffer_refused(self, status: int) -> None:
@@ -320,6 +323,8 @@ class FaxCall(ABC):
             self._timers.start("t38", self._endpoint.now + PROPOSE_AGAIN)
         elif asked == "t38":
             self._t38_refused = True
+            if status != REQUEST_PENDING:
+                self._facts.far = replace(self._facts.far, t38="refused")
             self._facts.details.append(f"T.38 refused with {status}")
             self._note(f"T.38 refused with {status}: the fax goes on in audio")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 
-from faxgw.fax.outcome import Cause, Outcome
+from faxgw.fax.outcome import Cause, FarEnd, Outcome
 from faxgw.foip.control import PhaseE
 from faxgw.foip.headers import Cause as ReasonValue
 
@@ -40,6 +40,8 @@ class Facts:
     """How the call worker ended, if it did."""
     worker_died: bool = False
     remote_ident: str = ""
+    far: FarEnd = field(default_factory=FarEnd)
+    """What the call showed of the far end's ways."""
     details: list[str] = field(default_factory=list)
     frames: list[tuple[float, str, bytes]] = field(default_factory=list)
     """Seconds since the INVITE, `>` or `<`, the frame."""
@@ -49,6 +51,10 @@ class Facts:
     """The SIP messages in words, like `Outcome.steps`."""
     notes: list[tuple[float, str]] = field(default_factory=list)
     """Seconds since the INVITE and words: what the frames and SIP do not tell."""
+
+    def since_answer(self, now: float) -> float:
+        """Seconds since the answer, at `now` (Unix seconds)."""
+        return round(max(0.0, now - (self.answered_at or now)), 2)
 
     def force(self, cause: Cause, detail: str) -> None:
         """Note why we end the call; a later reason is only a detail."""
@@ -92,6 +98,7 @@ class Facts:
             encoding=statistics.encoding if statistics is not None else "",
             ecm_retries=statistics.ecm_retries if statistics is not None else 0,
             worker_died=self.worker_died,
+            far=self.far,
             frames=tuple(self.frames),
             steps=tuple(sorted([*self.messages, *((at, "=", words) for at, words in self.notes)], key=itemgetter(0))),
         )

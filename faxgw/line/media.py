@@ -73,6 +73,10 @@ class MediaLeg:
         """The worker was told to end the call: it confirms and exposes nothing any more."""
         self.t38 = False
         """T.38 was agreed."""
+        self.takes_t38 = trunk.settings.t38
+        """Whether the far end's proposal of T.38 is taken."""
+        self.proposes_t38 = True
+        """Whether a first offer may have T.38 beside audio."""
         self._trunk = trunk
         self._host = endpoint.host
         self._workers = workers
@@ -183,7 +187,8 @@ class MediaLeg:
         """What our first INVITE offers, or our 200 OK to one without an offer: as the trunk's `t38_offer` says."""
         audio = audio_line(self._rtp_port, self._trunk.payload_types)
         t38 = t38_line(self._udptl_port, T38Parameters())
-        lines = {"later": (audio,), "first": (audio, t38), "only": (t38,)}[self._trunk.settings.t38_offer]
+        both = (audio, t38) if self.proposes_t38 else (audio,)
+        lines = {"later": (audio,), "first": both, "only": (t38,)}[self._trunk.settings.t38_offer]
         return offer(self._next_origin(), *lines)
 
     def offer_audio(self) -> SessionDescription:
@@ -226,7 +231,7 @@ class MediaLeg:
             phase_b: The fax has begun: audio never becomes T.38 any more.
         """
         origin, line = self._next_origin(), offered.t38
-        if line is not None and self._trunk.settings.t38 and (self.t38 or not phase_b):
+        if line is not None and self.takes_t38 and (self.t38 or not phase_b):
             if offered.is_held(line):
                 return answer_t38(offered, origin, self._udptl_port), None
             media = self.t38_of(offered)

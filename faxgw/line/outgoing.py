@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from faxgw.fax.destination import T38Use
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallMarks, CallPlan
 from faxgw.foip import control, t30_frames
@@ -76,6 +77,8 @@ class OutgoingFaxCall(FaxCall):
         self._tally = Tally(time.time(), pages=pages)
         super().__init__(self._tally, trunk, endpoint, workers, ports, plan.attempt, isolated=plan.isolated)
         self._plan = plan
+        self._media.takes_t38 = trunk.settings.t38 and plan.t38 is not T38Use.AUDIO
+        self._media.proposes_t38 = plan.t38 in (T38Use.LATE, T38Use.EARLY)
         self._marks = marks
         self._watch = Watch(sending=True, pages=pages)
         self._t38_wait = t38_wait
@@ -181,6 +184,8 @@ class OutgoingFaxCall(FaxCall):
         if not self._command(UserAgent.acknowledge):
             return  # the far end, or the agent's patience, was quicker: the end is on its way
         plan = self._plan
+        if t38 is not None:
+            self._tally.far = replace(self._tally.far, t38="ours")
         codec = self._trunk.payload_types[0] if payload_type is None else payload_type
         self._begin(
             lambda number: control.Start(
@@ -199,6 +204,7 @@ class OutgoingFaxCall(FaxCall):
                 ecm=plan.ecm,
                 modems=modems(plan.max_bit_rate),
                 sub_address=plan.sub_address,
+                limits=control.Limits(answer_to_phase_b=plan.patience),
             ),
             tuple(document.descriptor for document in plan.documents),
         )
@@ -234,14 +240,21 @@ class OutgoingFaxCall(FaxCall):
             case control.PhaseE():
                 self._on_phase_e(received.message)
 
+    @property
+    def _may_propose(self) -> bool:
+        return self._plan.t38 in (T38Use.LATE, T38Use.EARLY) and super()._may_propose
+
     def _on_tone(self, tone: Tone) -> None:
         self._tally.heard.add(tone)
+        if tone in (Tone.CED, Tone.V21) and self._tally.far.heard_after is None:
+            self._tally.far = replace(self._tally.far, heard_after=self._tally.since_answer(time.time()))
         if not self._may_propose or self._tally.phase_b:
             return
         if tone is Tone.V21:
             self._propose_t38()
         elif tone is Tone.CED and not self._timers.running("t38"):
-            self._timers.start("t38", self._endpoint.now + self._t38_wait)
+            wait = 0.0 if self._plan.t38 is T38Use.EARLY else self._t38_wait
+            self._timers.start("t38", self._endpoint.now + wait)
 
     def _on_phase_b(self, message: control.PhaseB) -> None:
         self._tally.phase_b = True
@@ -249,6 +262,9 @@ class OutgoingFaxCall(FaxCall):
         self._timers.stop("t38")
         self._show("phase_b")
         meaning = t30_frames.capabilities(message.frame)
+        self._tally.far = replace(self._tally.far, dis_after=self._tally.since_answer(time.time()))
+        if meaning is not None:
+            self._tally.far = replace(self._tally.far, resolutions=meaning.resolutions, codings=meaning.codings)
         if self._plan.sub_address and meaning is not None and not meaning.sub_address:
             self._tally.details.append("the far end takes no sub-address: none was sent")
         mark = _Mark("exposed", message.fax, message.page)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from faxgw.fax.destination import ISOLATED_AFTER
 from faxgw.fax.job import FaxState, InDoubt, Wish
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.retry import NOFAX_PAUSE, REDIAL_AFTER_CRASH
@@ -374,7 +375,7 @@ async def test_a_number_that_kills_workers_is_isolated_then_held(house: House) -
     await house.do(planning.set_aside, second, refused, until=house.now, now=house.now)
     assert (await house.fax(second)).reason == queue.HELD_BY_KILLS
     await house.do(queue.release, second, who="operator", now=house.now)
-    assert (await house.prepared(second)).kills >= planning.ISOLATED_AFTER
+    assert (await house.prepared(second)).kills >= ISOLATED_AFTER
     await house.call(second, Outcome(Cause.LINE_FAULT, worker_died=True))
     await house.wait(second)
     assert await house.try_plan(second) == NotPlanned(queue.HELD_BY_KILLS, Then.HOLD)
