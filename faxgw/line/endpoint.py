@@ -1,42 +1,58 @@
-"""A SIP listener: one UDP socket, one timer and the sans-IO user agent between them.
+"""A SIP listener: what carries the octets, one timer and the sans-IO user agent between them.
 
+One endpoint speaks one transport: `Datagrams` carries UDP, `Streams` TCP and TLS.
 All it decides is where an event goes: to the inbox of its call, or, for a call somebody places, to one function.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import logging
 import socket
+import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol
 
 from faxgw.foip.agent import AgentConfig, Screen, UserAgent
 from faxgw.foip.events import CallId, Event, IncomingCall
+from faxgw.foip.stack import Transport
 from faxgw.foip.transaction import Address
+from faxgw.line.datagrams import Datagrams
 from faxgw.line.signalling import Tap, call_id_of
+from faxgw.line.streams import StreamPolicy, Streams
 from faxgw.line.workers import Inbox
 from faxgw.settings import Listener
 
-log = logging.getLogger(__name__)
-
-_IP_RECVERR = 11
-"""IP_RECVERR of ip(7): ICMP errors come back to an unconnected socket; the socket module does not name it."""
-_MSG_ERRQUEUE = 0x2000
-"""recvmsg(2)."""
-_LASTING = frozenset(
-    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EAFNOSUPPORT}
-)
-"""Errors of sendto(2) that a repetition does not heal, as ENOBUFS does."""
-_MAX_ERRORS = 64
-"""ICMP errors read at a time."""
 _MAX_TURN = 4
 """Messages kept for a call that begins: its INVITE, our 100 Trying and what else is said at once."""
 
 
-class SipEndpoint(asyncio.DatagramProtocol):
-    """One listener's socket and agent.
+class Carrier(Protocol):
+    """What `Datagrams` and `Streams` have in common."""
+
+    async def start(self) -> int:
+        """Bind; the port. Raises OSError."""
+
+    async def stop(self) -> None:
+        """Close."""
+
+    def cut_off(self) -> None:
+        """Close without a word."""
+
+    async def reach(self, destination: Address) -> None:
+        """Have a way there; raises OSError if there is none."""
+
+    def send(self, data: bytes, destination: Address) -> None:
+        """Send a message."""
+
+    def dismiss(self, source: Address) -> None:
+        """Somebody was turned away, and the answer was given to `send`."""
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Use another certificate."""
+
+
+class SipEndpoint:
+    """One listener's carrier and agent.
 
     Args:
         listener: Where to listen.
@@ -44,6 +60,8 @@ class SipEndpoint(asyncio.DatagramProtocol):
         on_incoming: Told of calls that somebody places.
         max_calls: Calls at once, both directions.
         screen: Who may call at all.
+        transport: What the listener speaks.
+        streams: How connections are dealt with, for TCP and TLS.
     """
 
     def __init__(
@@ -53,21 +71,29 @@ class SipEndpoint(asyncio.DatagramProtocol):
         on_incoming: Callable[[IncomingCall], None],
         max_calls: int = 1000,
         screen: Screen = lambda source: None,
+        transport: Transport = Transport.UDP,
+        streams: StreamPolicy | None = None,
     ) -> None:
         self._screen = screen
+        self._kind = transport
+        self._carrier: Carrier
+        if transport.reliable:
+            policy = streams or StreamPolicy(is_secure=transport is Transport.TLS)
+            self._carrier = Streams(listener, policy, self._received, self._broken, self._unreachable)
+        else:
+            self._carrier = Datagrams(listener, self._received, self._unreachable)
+        self._port = 0
+        self._turned_away: list[Address] = []
         self._listener = listener
         self._public_address = public_address
         self._on_incoming = on_incoming
         self._max_calls = max_calls
-        self._transport: asyncio.DatagramTransport | None = None
-        self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._inboxes: dict[CallId, Inbox] = {}
         self._taps: dict[str, Tap] = {}
         self._turn: list[tuple[bool, bytes]] = []
         """Messages since the last one came: a call that begins with it sees them too."""
         self._pumping = False
-        self._sending: Address | None = None
         self._agent: UserAgent | None = None
 
     async def start(self) -> None:
@@ -76,30 +102,34 @@ class SipEndpoint(asyncio.DatagramProtocol):
         Raises:
             OSError: If the address cannot be bound.
         """
-        host = self._listener.host
-        family = self.family
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.bind((host, self._listener.port))
-            if family == socket.AF_INET:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        except OSError:
-            sock.close()
-            raise
-        self._socket = sock
-        address = self._public_address or host
-        config = AgentConfig(address, sock.getsockname()[1], max_calls=self._max_calls)
-        self._agent = UserAgent(config, screen=self._screen)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
+        self._port = await self._carrier.start()
+        config = AgentConfig(self.media_address, self._port, self._kind, max_calls=self._max_calls)
+        self._agent = UserAgent(config, screen=self._judge)
 
     async def stop(self) -> None:
         """Close the socket. What is still under way on it is lost."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
-            self._transport.close()
-            await asyncio.sleep(0)  # asyncio closes the socket in the next turn
+        self._timer = None
+        await self._carrier.stop()
+        if self._timer is not None:  # a last message came
+            self._timer.cancel()
+
+    def cut_off(self) -> None:
+        """Close without a word, as a process that dies."""
+        self._carrier.cut_off()
+
+    async def reach(self, destination: Address) -> None:
+        """Have a connection there before a call is begun, if the transport needs one.
+
+        Raises:
+            OSError: If there is none in time.
+        """
+        await self._carrier.reach(destination)
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Use another certificate for connections to us from now on."""
+        self._carrier.renew(context)
 
     @property
     def agent(self) -> UserAgent:
@@ -130,7 +160,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
     @property
     def port(self) -> int:
         """The bound port."""
-        return 0 if self._socket is None else int(self._socket.getsockname()[1])
+        return self._port
 
     @property
     def now(self) -> float:
@@ -181,48 +211,45 @@ class SipEndpoint(asyncio.DatagramProtocol):
             self._pumping = False
             self._arm()
 
-    # asyncio's side
+    # The carrier's side
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is ready."""
-        self._transport = cast(asyncio.DatagramTransport, transport)  # asyncio's class says so only by its methods
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """A datagram came."""
+    def _received(self, data: bytes, source: Address) -> None:
+        """A message came."""
+        if self._agent is None:
+            return  # it was faster than `start`
         self._see(False, data)
-        self.agent.receive_datagram(data, (addr[0], addr[1]), self.now)
+        self.agent.receive_datagram(data, source, self.now)
+        self._settle()
+
+    def _broken(self, head: bytes, source: Address, status: int) -> None:
+        """A request came whose end cannot be found."""
+        self.agent.refuse_broken(head, source, status)
+        self._settle()
+
+    def _unreachable(self, destination: Address) -> None:
+        """Nothing reaches a destination."""
+        self.agent.handle_transport_error(destination, self.now)
         self.pump()
 
-    def error_received(self, exc: Exception) -> None:
-        """A destination cannot be reached, by ICMP or because the system sends nothing there: its requests fail now."""
-        failed = self._failed_destinations()
-        if not failed and self._sending is not None and _is_lasting(exc):
-            failed = {self._sending}
-        for destination in failed:
-            log.info("SIP destination unreachable", extra={"event": "sip.unreachable", "why": str(exc)})
-            self.agent.handle_transport_error(destination, self.now)
-        self.pump()
+    def _judge(self, source: Address) -> int | None:
+        """Ask who may call, and remember who may not: his connection ends with the answer."""
+        verdict = self._screen(source)
+        if verdict is not None:
+            self._turned_away.append(source)
+        return verdict
 
-    def _failed_destinations(self) -> set[Address]:
-        found: set[Address] = set()
-        for _ in range(_MAX_ERRORS):
-            try:
-                _data, _ancillary, _flags, address = self._socket.recvmsg(0, 512, _MSG_ERRQUEUE)  # type: ignore[union-attr]
-            except OSError:
-                break
-            if address:
-                found.add((address[0], address[1]))
-        return found
+    def _settle(self) -> None:
+        self.pump()
+        for source in self._turned_away:
+            self._carrier.dismiss(source)
+        self._turned_away.clear()
 
     def _send_all(self) -> bool:
-        datagrams = self.agent.datagrams_to_send()
-        for data, destination in datagrams:
-            if self._transport is not None and not self._transport.is_closing():
-                self._sending = destination
-                self._see(True, data)
-                self._transport.sendto(data, destination)
-                self._sending = None
-        return bool(datagrams)
+        messages = self.agent.datagrams_to_send()
+        for data, destination in messages:
+            self._see(True, data)
+            self._carrier.send(data, destination)
+        return bool(messages)
 
     def _hand_out(self, event: Event) -> None:
         inbox = self._inboxes.get(event.call)
@@ -243,8 +270,3 @@ class SipEndpoint(asyncio.DatagramProtocol):
         self._timer = None
         self.agent.handle_timer(self.now)
         self.pump()
-
-
-def _is_lasting(exc: Exception) -> bool:
-    """Whether the system will send nothing to that destination: no route, forbidden, another address family."""
-    return isinstance(exc, socket.gaierror) or (isinstance(exc, OSError) and exc.errno in _LASTING)
