@@ -14,8 +14,8 @@ from faxgw.line.facts import OUR_FAULT, Facts
 
 _ANSWERS = CONFIRMATIONS | {RTN, PIN, PPR}
 """Answers to a post-page command; RNR is none, it only asks for patience."""
-_BAD_RESPONSE = 14
-"""Completion code: the answer to DCS and training was neither CFR nor FTT."""
+_BAD_RESPONSES = frozenset({13, 14})
+"""Completion codes: an answer was none of those expected; when it was DCN, the far end has hung up."""
 _GO_ON = frozenset({"guard", "resolution"})
 """Reasons of PhaseE after which another call goes on at once: with the next page, or at standard resolution."""
 
@@ -93,9 +93,14 @@ class Tally(Facts):
             return Cause.BAD_LINES
         if end.reason == "guard":
             return Cause.PAGE_NOT_CONFIRMED
-        remote_ended = self.remote_ended and DCN not in self._codes(">")  # after our DCN a BYE is good manners
-        remote_ended |= end.code == _BAD_RESPONSE and self._codes("<")[-1:] == [DCN]
-        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=remote_ended, all_data_sent=last)
+        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=self._far_end_parted(), all_data_sent=last)
+
+    def _far_end_parted(self) -> bool:
+        """Whether the far end ended the fax, with BYE or DCN; after our own DCN a BYE is only good manners."""
+        goodbyes = (direction for _at, direction, frame in self.frames if fcf(frame) == DCN)
+        first = next(goodbyes, "")
+        code = self.phase_e.code if self.phase_e is not None else -1
+        return (self.remote_ended and first != ">") or (first == "<" and code in _BAD_RESPONSES)
 
     def _codes(self, way: str) -> list[int]:
         """What was said (`>`) or heard (`<`), in order."""

@@ -73,8 +73,10 @@ def test_a_bye_after_our_own_goodbye_is_not_what_ended_the_fax(code: int, cause:
     assert made.outcome(120.0).cause is cause
 
 
-def test_a_goodbye_instead_of_cfr_is_the_far_ends_doing() -> None:
+def test_a_goodbye_instead_of_an_answer_is_the_far_ends_doing() -> None:
     assert connected((">", DCS), ("<", DCN), code=14).outcome(120.0).cause is Cause.REMOTE_HUNG_UP
+    crossed = connected((">", PPS_NULL), ("<", MCF), ("<", DCN), (">", DCN), code=13)
+    assert crossed.outcome(120.0).cause is Cause.REMOTE_HUNG_UP
     assert connected((">", DCS), ("<", MCF), code=14).outcome(120.0).cause is Cause.PROTOCOL_ERROR
 
 
