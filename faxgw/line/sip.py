@@ -1,6 +1,6 @@
 """The SIP line: the built-in telephony adapter (implements `fax.ports.Line`).
 
-It owns one SIP listener and the call workers, and starts an `OutgoingFaxCall` for each plan and an `IncomingFaxCall`
+It owns the SIP listeners and the call workers, and starts an `OutgoingFaxCall` for each plan and an `IncomingFaxCall`
 for each call that a trunk brings us. Who is no trunk gets a 404 that costs us nothing, and only so often.
 """
 
@@ -20,10 +20,12 @@ from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.transaction import Address
 from faxgw.line.endpoint import SipEndpoint
+from faxgw.line.endpoints import Endpoints, NotListening
 from faxgw.line.incoming import IncomingFaxCall, dialled
 from faxgw.line.outgoing import OutgoingFaxCall
 from faxgw.line.trunk import RESOLVED_FOR, SipSettings, Trunk, TrunkSettings
 from faxgw.line.workers import COMMAND, CallWorkers, NoWorker
+from faxgw.settings import Tls
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,6 @@ LAST_WORDS_WITHIN = 2.0
 """Seconds a call to us may take to write down its end then; recovery closes it otherwise."""
 ADJUSTABLE = ("channels", "inbound_channels", "ring_time")
 """Settings of a trunk that may change while it works."""
-MAX_SIP_CALLS = 1000
-"""Calls at once on the listener, both directions."""
 STRANGERS_PER_SECOND = 10
 """INVITEs of strangers that are answered; those beyond are dropped: their senders look for open gateways."""
 
@@ -65,10 +65,8 @@ class SipLine:
         self._settings = settings
         self._trunks = {entry.name: Trunk(entry) for entry in trunks}
         self._workers = CallWorkers(settings.calls_per_worker, worker_command)
-        self._endpoint = SipEndpoint(
-            settings.listen, settings.public_address, self._on_incoming, MAX_SIP_CALLS, self._screen
-        )
-        self._endpoints: dict[str, SipEndpoint] = {"udp": self._endpoint}
+        self._endpoints = Endpoints(settings, list(self._trunks.values()), self._on_incoming, self._screen)
+        self._endpoint = self._endpoints.of("udp")
         self._calls: dict[str, OutgoingFaxCall] = {}
         self._leaving: Counter[str] = Counter()
         self._inbound: InboundCalls | None = None
@@ -80,24 +78,24 @@ class SipLine:
         self._stopping = False
 
     async def start(self) -> None:
-        """Bind the listener and start the first call worker.
+        """Bind the listeners and start the first call worker.
 
         Raises:
             LineNotStarted: If either fails.
         """
         try:
-            await self._endpoint.start()
+            await self._endpoints.start()
             await self._workers.start()
         except (OSError, NoWorker) as exc:
             await self.stop()
-            raise LineNotStarted(
-                f"SIP on {self._settings.listen}: {exc}", public=f"SIP on {self._settings.listen} cannot be started."
-            ) from exc
+            place = exc.place if isinstance(exc, NotListening) else "A call worker"
+            raise LineNotStarted(str(exc), public=f"{place} cannot be started.") from exc
         self._resolver = asyncio.create_task(self._resolve_for_ever(), name="trunk addresses")
-        log.info("line ready", extra={"event": "line.started", "port": self.port, "trunks": list(self._trunks)})
+        ports = self._endpoints.ports
+        log.info("line ready", extra={"event": "line.started", "ports": ports, "trunks": list(self._trunks)})
 
     async def stop(self) -> None:
-        """End all calls properly (BYE or CANCEL), then the workers and the listener. Idempotent."""
+        """End all calls properly (BYE or CANCEL), then the workers and the listeners. Idempotent."""
         self._stopping = True
         for call in list(self._calls.values()):
             call.hang_up(Cause.LINE_FAULT, "the gateway was stopped")
@@ -113,7 +111,7 @@ class SipLine:
             log.error("calls left behind", extra={"event": "line.stopped", "calls": left})
         await self._give_up([*self._arriving, *([] if self._resolver is None else [self._resolver])])
         await self._workers.stop()
-        await self._endpoint.stop()
+        await self._endpoints.stop()
 
     async def _give_up(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Cancel tasks; those that still write down their call's end have LAST_WORDS_WITHIN for it."""
@@ -132,12 +130,28 @@ class SipLine:
 
     @property
     def port(self) -> int:
-        """The bound SIP port."""
+        """The bound SIP port of UDP."""
         return self._endpoint.port
 
     def endpoint_of(self, trunk: Trunk) -> SipEndpoint:
         """The endpoint whose transport the trunk uses."""
-        return self._endpoints[trunk.settings.transport]
+        return self._endpoints.of(trunk.settings.transport)
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Transports spoken (`udp`, `tcp`, `tls`), and the ports that stand in Via and Contact."""
+        return self._endpoints.ports
+
+    def reload_tls(self, tls: Tls | None) -> None:
+        """Read certificates and keys anew, ours and the trunks', for connections from now on.
+
+        Args:
+            tls: Where ours lie now.
+
+        Raises:
+            OSError: If they cannot be used; the old ones stay.
+        """
+        self._endpoints.renew(tls)
 
     @property
     def worker_pids(self) -> list[int]:
@@ -177,7 +191,7 @@ class SipLine:
             return Outcome(Cause.LINE_FAULT, detail="the gateway is stopping")
         settings = self._settings
         call = OutgoingFaxCall(
-            plan, marks, trunk, self._endpoint, self._workers, settings.media_ports, float(settings.t38_wait)
+            plan, marks, trunk, self.endpoint_of(trunk), self._workers, settings.media_ports, float(settings.t38_wait)
         )
         self._calls[plan.attempt] = call
         self._leaving[plan.trunk] += 1
@@ -201,7 +215,8 @@ class SipLine:
         if known is None:
             log.warning("trunk of an earlier call is gone", extra={"event": "line.stranger", "trunk": trunk})
             return
-        agent, now = self._endpoint.agent, self._endpoint.now
+        endpoint = self.endpoint_of(known)
+        agent, now = endpoint.agent, endpoint.now
         try:
             if dialog:
                 agent.bye_stranger(DialogRecord.from_dict(dialog), now, known.credentials)
@@ -210,7 +225,7 @@ class SipLine:
                 agent.cancel_stranger(
                     drawn,
                     known.target(number),
-                    await known.address(self._endpoint.family),
+                    await known.address(endpoint.family),
                     from_=known.from_(""),
                     to=known.to(number),
                     with_credentials=known.credentials is not None,
@@ -218,7 +233,7 @@ class SipLine:
                 )
         except (LocalProtocolError, OSError) as exc:
             log.warning("earlier call not ended", extra={"event": "line.stranger", "why": str(exc)})
-        self._endpoint.pump()
+        endpoint.pump()
 
     # Calls to us
 
@@ -241,20 +256,20 @@ class SipLine:
     def _arriving_on(self, trunk: str) -> int:
         return sum(1 for call in self._arriving.values() if call.trunk == trunk)
 
-    def _on_incoming(self, event: events.IncomingCall) -> None:
+    def _on_incoming(self, endpoint: SipEndpoint, event: events.IncomingCall) -> None:
         """A call of a trunk: start it, unless there is a reason not to."""
         trunk = self._trunk_at(event.source[0])
         status = NOT_FOUND if trunk is None else self._obstacle(trunk)
         if trunk is None or status or self._inbound is None:
             log.info("call refused", extra={"event": "line.refused", "source": event.source[0], "status": status})
-            self._endpoint.agent.reject(event.call, status or UNAVAILABLE, self._endpoint.now)
+            endpoint.agent.reject(event.call, status or UNAVAILABLE, endpoint.now)
             return
         call = IncomingFaxCall(
             event,
             dialled(event, trunk.settings.dialled_from),
             self._inbound,
             trunk,
-            self._endpoint,
+            endpoint,
             self._workers,
             self._settings.media_ports,
         )
