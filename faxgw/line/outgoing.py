@@ -107,11 +107,12 @@ class OutgoingFaxCall(FaxCall):
         try:
             await self._media.open()
             destination = await self._trunk.address(self._endpoint.family)
+            await self._endpoint.reach(destination)
         except (NoMediaPorts, NoWorker) as exc:
             self._tally.force(Cause.LINE_FAULT, str(exc))
             return False
         except OSError as exc:
-            self._tally.force(Cause.CARRIER_FAULT, f"trunk {self._trunk.name} not resolved: {exc or 'in time'}")
+            self._tally.force(Cause.CARRIER_FAULT, f"trunk {self._trunk.name} not reached: {exc or 'not in time'}")
             return False
         if self._wish is not None:
             self._on_hang_up(self._wish)
