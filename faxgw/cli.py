@@ -21,7 +21,7 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, cli_store, show
+from faxgw import __version__, cli_calls, cli_store, show
 from faxgw.client import Control, NotRunning
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
@@ -96,6 +96,7 @@ def _database(context: click.Context) -> str:
 
 
 cli_store.register(main, _data, _database)
+cli_calls.register(main, _control, _run)
 
 
 # ------------------------------------------------------------------------------------------------------- serving
@@ -312,14 +313,6 @@ def show_(context: click.Context, ident: str, as_json: bool) -> None:
     """Show a fax, job or message with its attempts, or a received fax (IDENT: an id or its beginning)."""
     found = _run(_control(context).find(ident))
     click.echo(json.dumps(found, indent=2) if as_json else show.detail(found))
-
-
-@main.command()
-@click.argument("ident")
-@click.pass_context
-def trace(context: click.Context, ident: str) -> None:
-    """Show everything that happened to a fax, with the T.30 frames of its calls."""
-    click.echo(show.trace(_run(_control(context).find(ident))))
 
 
 def _wish(context: click.Context, ident: str, verb: str) -> None:

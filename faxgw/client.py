@@ -43,6 +43,18 @@ class Control:
         """Listeners, trunks, live calls, counts."""
         return await self._json("GET", "/status")
 
+    async def calls(self) -> Mapping[str, Any]:
+        """The calls in progress: `at`, and `calls` (docs/calls.md)."""
+        return await self._json("GET", "/calls")
+
+    async def recording(self, call: str, form: str) -> bytes:
+        """The recording of a call, as `pcap` or as `recording`."""
+        return await self._octets("GET", f"/recordings/{_path(call)}", {"form": form})
+
+    async def record(self, number: str, who: str) -> str:
+        """Have the next call to or from a number recorded; what became of the wish, in words."""
+        return str((await self._json("POST", "/record", {"number": number, "who": who}))["result"])
+
     async def faxes(self, *, limit: int, final: bool) -> Sequence[Mapping[str, Any]]:
         """Faxes, those not final first."""
         answer = await self._json("GET", "/faxes", {"limit": str(limit), "all": "1" if final else "0"})

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any  # Any: the status as JSON
 
@@ -25,8 +25,10 @@ from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Inbound
+from faxgw.dispatch.live import calls_in_progress
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.outbox import OutboxWorker
+from faxgw.dispatch.recordings import RecordingKeeper
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL, Station
 from faxgw.dispatch.worker import PageWorker
@@ -40,6 +42,7 @@ from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.ladder import describe_frame
+from faxgw.line.recordings import as_pcap
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Section, Settings
@@ -49,6 +52,7 @@ from faxgw.store.engine import Leadership, Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files
 from faxgw.store.location import DatabaseSection
+from faxgw.store.recordings import RecordingFolder
 from faxgw.store.seed import AccountSection, CustomerSection
 from faxgw.store.space import Ballast, Watermark
 from faxgw.webserver import Health, PartState, WebServer, WebSettings
@@ -162,6 +166,7 @@ class Daemon:
         self._outbound: Outbound | None = None
         self._inbound: Inbound | None = None
         self._line: SipLine | None = None
+        self._recordings: RecordingKeeper | None = None
         self._dead_letters = 0
         self._smtp: SmtpServer | None = None
 
@@ -205,8 +210,10 @@ class Daemon:
         await upkeep.sweep_files(seat)
         watermark = Watermark(int(self._smtp_settings.message_limit))
         self._build_dispatch(seat, pages, line, watermark)
+        self._recordings = keeper = self._build_recordings(seat, line, watermark)
         gate = Gate(seat, watermark)
         await self._open_doors(seat, gate, data, clock)
+        self._tasks.append(asyncio.create_task(keeper.prune_for_ever(), name="recordings"))
         self._tasks.append(asyncio.create_task(clock.watch(), name="clock"))
         self._tasks.append(asyncio.create_task(upkeep.keep_lease(seat, lease, self.failed.set), name="lease"))
         self._tasks.append(asyncio.create_task(upkeep.keep_order(seat, lambda: clock.trusted), name="upkeep"))
@@ -247,6 +254,17 @@ class Daemon:
         log.critical("database failed", extra={"event": "store.fatal", "why": str(error)})
         self.failed.set()
 
+    def _build_recordings(self, seat: Seat, line: SipLine, watermark: Watermark) -> RecordingKeeper:
+        folder = RecordingFolder(self._node.data)
+        forms: Mapping[str, Callable[[bytes], bytes]] = {"pcap": as_pcap, "recording": bytes}
+        keeper = RecordingKeeper(seat, folder, watermark, float(self._sip.record_keep), forms)
+        line.record_to(keeper)
+        return keeper
+
+    def _calls(self) -> list[Mapping[str, Any]]:
+        leaving = self._outbound.live.values() if self._outbound else ()
+        return calls_in_progress(leaving, self._inbound.live.values() if self._inbound else ())
+
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
         worker = PageWorker(seat, pages, self._count_rendering)
         self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame, self._count_page)
@@ -275,7 +293,16 @@ class Daemon:
 
     async def _open_doors(self, seat: Seat, gate: Gate, data: Path, clock: ClockWatch) -> None:
         operations = Operations(
-            seat.store, seat.files, gate, seat, time.time, self.status, seat.system, confirm_clock=clock.confirm
+            seat.store,
+            seat.files,
+            gate,
+            seat,
+            time.time,
+            self.status,
+            seat.system,
+            confirm_clock=clock.confirm,
+            calls=self._calls,
+            recordings=self._recordings,
         )
         control = ControlServer(data, operations)
         await control.start()

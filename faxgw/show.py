@@ -6,14 +6,29 @@ Times are shown in the machine's zone, with their offset. Nothing here asks the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any  # JSON of `api.control`
 
 from faxgw.fax.job import FINAL
 from faxgw.fax.outcome import Cause
+from faxgw.formats.ladder import MAX_ENTRIES, Entry, Kind, Ladder, read, verdict
+from faxgw.formats.ladder_text import text
+from faxgw.logs import mask_number
 
 BAR = 24
 """Characters of a progress bar."""
+PHASES = {
+    "planned": "about to be dialled",
+    "dialling": "dialling",
+    "ringing": "ringing",
+    "answered": "answered",
+    "t38": "answered, on T.38",
+    "phase_b": "machines negotiate",
+    "page": "pages",
+    "closing": "closing",
+}
+"""Phases of a call (`CallProgress.phase`) in words."""
 
 
 def _when(at: float | None) -> str:
@@ -173,17 +188,122 @@ def _attempt(attempt: Mapping[str, Any]) -> str:
     return f"{_when(attempt['planned_at'])}  {result}: {pages}, {transport}{rate}{ecm}{far}{detail_}"
 
 
-def trace(found: Mapping[str, Any]) -> str:
-    """The journal, and the T.30 ladder of every call."""
+def trace(found: Mapping[str, Any], call: str = "", limit: int | None = MAX_ENTRIES) -> str:
+    """The journal, and the ladder of every call; with `call` only that attempt's ladder."""
+    chosen = calls_of(found, call)
+    if call and chosen:
+        return "\n".join(_ladder(chosen[0], limit))
     lines = [detail(found), "", "journal"]
     for event in found["events"]:
         data = " ".join(f"{k}={v}" for k, v in event["data"].items())
         lines.append(f"  {_when(event['at'])}  {event['entity'][:20]:20}  {event['what']:22} {event['who']}  {data}")
-    if found.get("reception"):
-        lines += ["", "call"]
-        lines += [f"  {at:8.3f}  {way}  {words}" for at, way, _octets, words in found["reception"]["trace"] or []]
-    for fax in found["faxes"]:
-        for attempt in fax["attempts"]:
-            lines += ["", f"call {attempt['id']} to {attempt['number']} on {attempt['trunk']}"]
-            lines += [f"  {at:8.3f}  {way}  {words}" for at, way, _octets, words in attempt["trace"] or []]
+    for traced in chosen:
+        lines += ["", *_ladder(traced, limit)]
     return "\n".join(lines)
+
+
+# --------------------------------------------------------------------------------------------------------- calls
+
+
+@dataclass(frozen=True, slots=True)
+class TracedCall:
+    """One call that can be looked at."""
+
+    id: str
+    """Attempt or received fax."""
+    title: str
+    """Which call it is, in one line."""
+    verdict: str
+    """What it came to, in one sentence."""
+    far_end: str
+    """Who was there, as far as it is known."""
+    ladder: Ladder
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, plain."""
+        return {
+            "call": self.id,
+            "title": self.title,
+            "verdict": self.verdict,
+            "seconds": self.ladder.total,
+            "entries": [_entry(entry) for entry in self.ladder.entries],
+        }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    shown: dict[str, Any] = {"at": entry.at, "way": entry.way, "kind": entry.kind.value, "words": entry.words}
+    if entry.kind is Kind.DATA:
+        answer = entry.answer.value if entry.answer is not None else None
+        shown |= {"until": entry.until, "page": entry.page, "octets": entry.octets, "answer": answer}
+    return shown
+
+
+def calls_of(found: Mapping[str, Any], call: str = "") -> list[TracedCall]:
+    """The calls of what was found, oldest first; with `call`, an attempt's id or its beginning, that one only."""
+    fax = found.get("reception")
+    calls = [] if not fax else [_received_call(fax)]
+    calls += [_placed_call(attempt) for one in found["faxes"] for attempt in one["attempts"]]
+    chosen = [traced for traced in calls if call and traced.id.startswith(call.lower())]
+    return chosen or calls
+
+
+def _placed_call(attempt: Mapping[str, Any]) -> TracedCall:
+    outcome = attempt["outcome"] or {}
+    return TracedCall(
+        attempt["id"],
+        f"call {attempt['id']} to {attempt['number']} on {attempt['trunk']}, {_when(attempt['planned_at'])}",
+        verdict(outcome, _words(attempt["cause"])),
+        str(outcome.get("remote_ident") or "") or "far end",
+        read(attempt["trace"], attempt["first_page"]),
+    )
+
+
+def _received_call(fax: Mapping[str, Any]) -> TracedCall:
+    sender = fax["ident"] or fax["caller"] or "unknown"
+    return TracedCall(
+        fax["id"],
+        f"call {fax['id']} from {sender} to {fax['number']} on {fax['trunk']}, {_when(fax['started_at'])}",
+        verdict(fax["outcome"], _words(fax["cause"])),
+        sender,
+        read(fax["trace"]),
+    )
+
+
+def _ladder(call: TracedCall, limit: int | None) -> list[str]:
+    if not call.ladder.entries:
+        return [call.title]
+    return [call.title, f"  {call.verdict}", *(f"  {line}" for line in text(call.ladder, limit))]
+
+
+def calls(answer: Mapping[str, Any], *, full: bool) -> str:
+    """The calls in progress, two lines each; numbers are masked unless `full`."""
+    if not answer["calls"]:
+        return "no calls in progress"
+    return "\n".join(line for call in answer["calls"] for line in _live(call, answer["at"], full))
+
+
+def _live(call: Mapping[str, Any], now: float, full: bool) -> list[str]:
+    def shown(number: str) -> str:
+        return number if full or not number else mask_number(number)
+
+    far = shown(call["remote_ident"])
+    if call["direction"] == "out":
+        who = f"{call['fax']} to {shown(call['number'])}"
+    else:
+        who = f"{call['call']} from {shown(call['caller']) or 'unknown'} to {shown(call['number'])}"
+    page = ""
+    if call["page"]:
+        page = f", page {call['page']}" + (f" of {call['pages']}" if call["pages"] else "")
+    phase = PHASES.get(call["phase"], call["phase"])
+    lines = [f"{who} on {call['trunk']}, {_age(now - call['started_at'])}: {phase}{page}"]
+    facts = [
+        {"t38": "T.38", "g711": "audio"}.get(call["transport"], ""),
+        f"{call['modem']} {call['bit_rate']} bit/s".strip() if call["bit_rate"] else "",
+        f"{call['encoding']} {call['resolution']}".strip(),
+        "ECM" if call["ecm"] else "no ECM" if call["bit_rate"] else "",
+        f"far end {far!r}" if far else "",
+        f"{call['retries']} retries" if call["retries"] else "",
+        f"{call['packets_recovered']} packets recovered" if call["packets_recovered"] else "",
+        f"{call['packets_lost']} packets lost" if call["packets_lost"] else "",
+    ]
+    return [*lines, *(["    " + ", ".join(filter(None, facts))] if any(facts) else [])]

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol  # JSON values
@@ -55,6 +55,18 @@ class Identified(Protocol):
         ...
 
 
+class RecordedCalls(Protocol):
+    """Recordings of calls (the dispatch's keeper)."""
+
+    def ask(self, number: str, who: str) -> str:
+        """Have the next call of a number recorded; what became of the wish."""
+        ...
+
+    async def read(self, call: str, form: str) -> bytes:
+        """A call's recording in a form."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Operations:
     """What the operator may look at and do."""
@@ -70,6 +82,10 @@ class Operations:
     """Settings of the system level."""
     confirm_clock: Callable[[str], None] = lambda who: None
     """Takes an operator's word that the clock is right."""
+    calls: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """The calls in progress (docs/calls.md)."""
+    recordings: RecordedCalls | None = None
+    """None: this node records nothing."""
 
 
 class ControlServer:
@@ -91,6 +107,9 @@ class ControlServer:
         app.add_routes(
             [
                 web.get("/status", self._status),
+                web.get("/calls", self._calls),
+                web.get("/recordings/{call}", self._recording),
+                web.post("/record", self._record),
                 web.get("/faxes", self._list),
                 web.get("/find/{ident}", self._find),
                 web.get("/settings", self._settings),
@@ -123,6 +142,23 @@ class ControlServer:
         counts = await self._do.store.read(queue.count_by_state)
         oldest = await self._do.store.read(queue.oldest_open)
         return web.json_response({**self._do.status(), "faxes": counts, "oldest_open": oldest})
+
+    async def _calls(self, request: web.Request) -> web.Response:
+        return web.json_response({"at": self._do.clock(), "calls": list(self._do.calls())})
+
+    async def _recording(self, request: web.Request) -> web.Response:
+        recordings = self._do.recordings
+        if recordings is None:
+            raise web.HTTPNotFound(text="There is no recording of this call.")
+        octets = await recordings.read(request.match_info["call"], request.query.get("form", "recording"))
+        return web.Response(body=octets, content_type="application/octet-stream")
+
+    async def _record(self, request: web.Request) -> web.Response:
+        recordings = self._do.recordings
+        if recordings is None:
+            raise web.HTTPServiceUnavailable(text="Nothing is recorded here.")
+        asked = recordings.ask(request.query.get("number", ""), request.query.get("who", "operator"))
+        return web.json_response({"result": asked})
 
     async def _list(self, request: web.Request) -> web.Response:
         limit = max(1, min(int(request.query.get("limit", "50")), MAX_LISTED))

@@ -272,6 +272,18 @@ class Line(Protocol):
         ...
 
 
+class Recordings(Protocol):
+    """Where recordings of calls are kept (implemented by `dispatch.recordings`)."""
+
+    def asked(self, *numbers: str) -> bool:
+        """Whether somebody wants this call recorded, by a number of it; the wish is fulfilled by asking."""
+        ...
+
+    async def keep(self, call: str, octets: bytes) -> None:
+        """Keep the recording of an attempt or reception, if there is room."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------------------- inbound
 
 

@@ -1,6 +1,7 @@
 """A recorded call as octets: SIP messages and media datagrams of both directions with their times.
 
-The file is `MAGIC`, one header record, then entries in the order they were written; all numbers big-endian:
+The file is `MAGIC`, one header record, then entries: SIP messages first, media as the call worker wrote them. All
+numbers are big-endian:
 
     header   uint32 length, msgpack map (see `Header`)
     entry    float64 time, uint8 what, uint16 length, octets
@@ -146,4 +147,5 @@ def decode(octets: bytes) -> Recording:
         header = Header(**values)
     except (ValueError, TypeError, KeyError) as exc:
         raise LocalProtocolError(f"no recording of a call: {exc}") from exc
-    return Recording(header, tuple(decode_entries(octets[start + size :])))
+    entries = sorted(decode_entries(octets[start + size :]), key=lambda entry: entry.at)
+    return Recording(header, tuple(entries))

@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from faxgw.fax.outcome import Cause
-from faxgw.foip import control
+from faxgw.foip import control, recording
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import By, CallId, Ended, ReofferAnswered, Reoffered, ReofferRefused
@@ -32,6 +32,7 @@ from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.facts import Facts
 from faxgw.line.media import MediaLeg
 from faxgw.line.ports import NoMediaPorts, PortRange
+from faxgw.line.recordings import Tape, literal
 from faxgw.line.signalling import Signalling
 from faxgw.line.trunk import Trunk
 from faxgw.line.watch import Watch
@@ -57,6 +58,8 @@ LEFT_T38_WITHIN: Final = 10.0
 """Seconds a far end that went back to audio, or closed its media, has to hang up; the fax cannot go on there."""
 REQUEST_PENDING: Final = 491
 """SIP status (RFC 3261 section 14.1)."""
+SIP_PORT: Final = 5060
+"""Of a trunk that names none (RFC 3261 section 19.1.2); only recordings need it."""
 NOT_ACCEPTABLE: Final = 488
 """SIP status (RFC 3261 section 21.4.26)."""
 
@@ -105,6 +108,7 @@ class FaxCall(ABC):
         self._watch = Watch(sending=False)
         self._invited_at = endpoint.now
         self._call_ident = ""
+        self._tape: Tape | None = None
         self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated)
         self._commits = Commits(self._inbox, name)
         self._call: CallId | None = None
@@ -169,6 +173,42 @@ class FaxCall(ABC):
         self._watch.page = page or self._watch.page
         self._watch.remote_ident = self._facts.remote_ident or self._watch.remote_ident
         self._tell_progress()
+
+    def record(self, tape: Tape) -> None:
+        """Record the call from here on; the tape stays the caller's."""
+        self._tape = tape
+
+    @property
+    def messages(self) -> Sequence[tuple[float, bool, bytes]]:
+        """The SIP messages of the call: time, whether ours, octets."""
+        return self._signalling.messages
+
+    def header(self, call: str, number: str, caller: str) -> recording.Header | None:
+        """What a recording says of the call; None when there is none, or its media never began."""
+        tape = self._tape
+        start = tape.start if tape is not None else None
+        if tape is None or start is None:
+            return None
+        host, (rtp, udptl) = self._endpoint.media_address, self._media.ports
+        peer = (start.signalling, self._trunk.settings.port or SIP_PORT)
+        return recording.Header(
+            call=call,
+            began=self._invited_at,
+            wall=self._facts.started_at,
+            media_began=tape.began,
+            sending=start.role is control.Role.SEND,
+            number=number,
+            caller=caller,
+            trunk=self._trunk.name,
+            station_id=start.station_id,
+            payload_type=start.payload_type,
+            sip=(literal((host, self._endpoint.port)), literal(peer)),
+            rtp=(literal((host, rtp)), literal(start.rtp_remote)),
+            udptl=(literal((host, udptl)), literal(tape.t38.remote if tape.t38 is not None else None)),
+            pages=sum(document.last - document.first + 1 for document in start.documents),
+            ecm=start.ecm,
+            modems=start.modems,
+        )
 
     def _tap(self, call_id: str) -> None:
         """The INVITE leaves or has come: from here on times count, and SIP messages are seen."""
@@ -337,6 +377,8 @@ class FaxCall(ABC):
         self._timers.stop("t38", "left")
         self._media.switch(t38)
         self._watch.transport = "t38"
+        if self._tape is not None:
+            self._tape.t38 = t38
         self._note(f"T.38 to {t38.remote[0]} port {t38.remote[1]}, {t38.error_correction}")
         self._show("t38")
 
@@ -415,6 +457,9 @@ class FaxCall(ABC):
 
     def _begin(self, make: Callable[[int], control.Start], documents: tuple[int, ...] = ()) -> bool:
         """Give the call to its worker. False when that failed: the call ends."""
+        tape = self._tape
+        if tape is not None:
+            make, documents = tape.wrap(make, self._endpoint.now), (*documents, tape.descriptor)
         try:
             self._media.begin(make, documents)
             self._facts.media_after = self._endpoint.now - self._invited_at

@@ -313,6 +313,21 @@ class IncomingFaxCall(FaxCall):
                 self._arrival.add_frames(item.message.frames)
             _close(item.descriptors)
 
+    @property
+    def reception(self) -> str:
+        """The reception's id; empty when the call was not admitted."""
+        return "" if self._admission is None else self._admission.reception
+
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """The number dialled, and the caller's."""
+        return self._dialled, self._event.caller
+
+    @property
+    def failed(self) -> bool:
+        """Whether what has come so far is not a whole fax."""
+        return not self._arrival.whole
+
     def _tell_progress(self) -> None:
         if self._admission is not None:
             self._calls.progress(self._admission.reception, self._watch.progress())

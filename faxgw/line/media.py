@@ -115,6 +115,11 @@ class MediaLeg:
         self.place = await self._workers.reserve(self._inbox, isolated=self._isolated)
 
     @property
+    def ports(self) -> tuple[int, int]:
+        """Our ports for audio and for T.38."""
+        return self._rtp_port, self._udptl_port
+
+    @property
     def alive(self) -> bool:
         """Whether the call's worker still runs."""
         return self.place is not None and self.place.alive

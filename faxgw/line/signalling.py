@@ -19,7 +19,7 @@ Tap = Callable[[bool, bytes], None]
 
 MAX_STEPS: Final = 200
 """Messages listed of one call; one with 200 pages and a session refresh every 90 s has some 150."""
-MAX_OCTETS: Final = 256 * 1024
+MAX_OCTETS: Final = 64 * 1024
 """Octets of messages kept for a recording."""
 
 _CALL_ID = re.compile(rb"(?:^|\n)(?:call-id|i)[ \t]*:[ \t]*([^\s\x00]{1,256})", re.IGNORECASE)
@@ -39,15 +39,13 @@ class Signalling:
 
     Args:
         clock: Seconds on a steady clock.
-        keep_octets: Also keep the messages as they are, MAX_OCTETS at most.
     """
 
     clock: Callable[[], float]
-    keep_octets: bool = False
     steps: list[tuple[float, str, str]] = field(default_factory=list)
     """Time on that clock, `>` sent or `<` came, the message in words; MAX_STEPS at most."""
     messages: list[tuple[float, bool, bytes]] = field(default_factory=list)
-    """Time, whether we sent it, its octets; empty unless they are kept."""
+    """Time, whether we sent it, its octets, for a recording; MAX_OCTETS at most."""
     _size: int = 0
     _places: dict[tuple[bool, bytes], int] = field(default_factory=dict)
     _repeated: dict[int, int] = field(default_factory=dict)
@@ -55,7 +53,7 @@ class Signalling:
     def see(self, sent: bool, octets: bytes) -> None:
         """Take a message (a `Tap`)."""
         now = self.clock()
-        if self.keep_octets and self._size + len(octets) <= MAX_OCTETS:
+        if self._size + len(octets) <= MAX_OCTETS:
             self._size += len(octets)
             self.messages.append((now, sent, octets))
         place = self._places.get((sent, octets))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, InboundCalls
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, InboundCalls, Recordings
 from faxgw.foip import events
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
@@ -23,6 +23,7 @@ from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.endpoints import Endpoints, NotListening
 from faxgw.line.incoming import IncomingFaxCall, dialled
 from faxgw.line.outgoing import OutgoingFaxCall
+from faxgw.line.recordings import Studio
 from faxgw.line.trunk import RESOLVED_FOR, SipSettings, Trunk, TrunkSettings
 from faxgw.line.workers import COMMAND, CallWorkers, NoWorker
 from faxgw.settings import Tls
@@ -67,6 +68,7 @@ class SipLine:
         self._workers = CallWorkers(settings.calls_per_worker, worker_command)
         self._endpoints = Endpoints(settings, list(self._trunks.values()), self._on_incoming, self._screen)
         self._endpoint = self._endpoints.of("udp")
+        self._studio = Studio(settings.record)
         self._calls: dict[str, OutgoingFaxCall] = {}
         self._leaving: Counter[str] = Counter()
         self._inbound: InboundCalls | None = None
@@ -111,6 +113,7 @@ class SipLine:
             log.error("calls left behind", extra={"event": "line.stopped", "calls": left})
         await self._give_up([*self._arriving, *([] if self._resolver is None else [self._resolver])])
         await self._workers.stop()
+        await self._studio.close()
         await self._endpoints.stop()
 
     async def _give_up(self, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -176,6 +179,10 @@ class SipLine:
         """Admit calls to us from now on; before, a trunk is told 480."""
         self._inbound = inbound
 
+    def record_to(self, keeper: Recordings) -> None:
+        """Keep recordings there; before, no call is recorded."""
+        self._studio.keeper = keeper
+
     async def drain(self, grace: float) -> None:
         """Take no more calls to us, and wait at most `grace` seconds for those that are."""
         self._inbound = None
@@ -196,9 +203,18 @@ class SipLine:
         self._calls[plan.attempt] = call
         self._leaving[plan.trunk] += 1
         self._idle.clear()
+        tape, always = self._studio.tape(plan.number, mode=trunk.settings.record)
+        outcome: Outcome | None = None
+        if tape is not None:
+            call.record(tape)
         try:
-            return await call.run()
+            outcome = await call.run()
+            return outcome
         finally:
+            if tape is not None:
+                keep = always or outcome is None or outcome.cause is not Cause.OK
+                header = call.header(plan.attempt, plan.number, plan.caller)
+                self._studio.develop(tape, header, call.messages, keep=keep)
             del self._calls[plan.attempt]
             self._leaving[plan.trunk] -= 1
             if not self._calls:
@@ -287,10 +303,17 @@ class SipLine:
         return BUSY if full else 0
 
     async def _see_through(self, call: IncomingFaxCall) -> None:
+        tape, always = self._studio.tape(*call.numbers, mode=self._trunks[call.trunk].settings.record)
+        if tape is not None:
+            call.record(tape)
         try:
             await call.run()
         except Exception:  # the task's owner: no fault of one call ends the others
             log.exception("call to us failed", extra={"event": "line.fault"})
+        finally:
+            if tape is not None:
+                header = call.header(call.reception, *call.numbers) if call.reception else None
+                self._studio.develop(tape, header, call.messages, keep=always or call.failed)
 
     async def _resolve_for_ever(self) -> None:
         """Keep the trunks' addresses known: calls to us are told by them."""

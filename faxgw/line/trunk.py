@@ -47,6 +47,10 @@ class SipSettings(Section):
     """Calls of one call worker; fewer lose less when the fax engine crashes, more cost less."""
     t38_wait: Duration = Duration(2.0)
     """How long after the answer tone the far end may propose T.38 before we do."""
+    record: Literal["none", "failed", "all"] = "none"
+    """Calls whose datagrams are recorded, to be looked at afterwards (docs/calls.md): they hold the pages sent."""
+    record_keep: Duration = Duration(7 * 86_400.0)
+    """How long a recording is kept."""
 
     @model_validator(mode="after")
     def _check_address(self) -> Self:
@@ -103,6 +107,8 @@ class TrunkSettings(Section):
     """Calls to us at a time, at most; the caller gets "busy" beyond it. None: as many as `channels`."""
     dialled_from: Literal["request_uri", "to", "diversion"] = "request_uri"
     """Where its calls to us say the number dialled; `diversion` for calls forwarded by a PBX (RFC 5806)."""
+    record: Literal["", "none", "failed", "all"] = ""
+    """Calls of this trunk that are recorded; empty: as `[sip]` says."""
 
     @model_validator(mode="after")
     def _check_login(self) -> Self:
