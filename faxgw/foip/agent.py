@@ -9,50 +9,35 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from faxgw.foip.call import (
-    CSEQ_MARGIN,
-    MAX_ATTEMPTS,
-    Farewell,
-    IncomingCallLeg,
-    OutgoingCall,
-    branch_of,
-    new_invite,
-)
+from faxgw.foip.call import new_invite
+from faxgw.foip.callee import IncomingCallLeg
+from faxgw.foip.caller import MAX_ATTEMPTS, MAX_RAISES, OutgoingCall, Redirect
 from faxgw.foip.client import Exchange, Sending
-from faxgw.foip.dialog import Dialog, DialogRecord
+from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.digest import Authenticator, Credentials, Random
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
-from faxgw.foip.events import By, CallId, CallIdentity, Ended, Event
+from faxgw.foip.events import CallId, CallIdentity, Event
 from faxgw.foip.headers import NameAddr
-from faxgw.foip.message import KNOWN_METHODS, Headers, Request, Response, check, parse, response_to
+from faxgw.foip.inspection import check_content, check_extensions, mark_source, method_status, refusal
+from faxgw.foip.message import Request, Response, check, parse, response_to
+from faxgw.foip.options import SUPPORTED
 from faxgw.foip.sdp import CONTENT_TYPE, SessionDescription
-from faxgw.foip.session import call_name
 from faxgw.foip.stack import ALLOW, AgentConfig, Stack, Transport
+from faxgw.foip.stranger import Strangers
 from faxgw.foip.transaction import (
     Address,
-    ClientTransaction,
     InviteServer,
     ServerTransaction,
-    Timers,
-    cancel_for,
     cancelled_key,
     server_key,
 )
 
-MAX_STRANGERS = 256
-"""Dialogs nobody knows that are said goodbye to within 64·T1; more of them are ignored."""
 MAX_EXCHANGES = 1000
 """Requests outside a dialog under way at most."""
 MAX_EVENTS = 100_000
 """Events nobody has fetched; beyond it datagrams are dropped: the shell has stopped."""
-RETRY_AFTER = 10
-"""Seconds we ask for with 503."""
-MAX_REQUIRE = 32
-"""Option tags listed in Unsupported at most."""
-
 
 Screen = Callable[[Address], int | None]
 """Looks at where an INVITE for a new call came from: None lets it pass, a status refuses it, 0 leaves it unanswered."""
@@ -79,7 +64,7 @@ class UserAgent:
         self._dialogs: dict[tuple[str, str], OutgoingCall | IncomingCallLeg] = {}
         self._ringing: dict[tuple[str, ...], IncomingCallLeg] = {}
         self._exchanges: dict[CallId, Exchange] = {}
-        self._strangers: OrderedDict[tuple[str, str, str], tuple[Farewell, float]] = OrderedDict()
+        self._strangers = Strangers(self._stack)
 
     # The five verbs
 
@@ -100,7 +85,7 @@ class UserAgent:
         if isinstance(message, Response):
             self._receive_response(message, source, now)
             return
-        _mark_source(message, source)
+        mark_source(message, source)
         try:
             check(message)
             self._receive_request(message, source, now)
@@ -117,7 +102,7 @@ class UserAgent:
         except RemoteProtocolError:
             return
         if isinstance(message, Request):
-            _mark_source(message, source)
+            mark_source(message, source)
             self._refuse(message, source, status)
 
     def get_timer(self) -> float | None:
@@ -168,6 +153,9 @@ class UserAgent:
         to: str = "",
         credentials: Credentials | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        route: Sequence[str] = (),
+        redirect: Redirect | None = None,
+        reliable: bool = True,
         now: float,
     ) -> CallId:
         """Place a call.
@@ -181,6 +169,9 @@ class UserAgent:
             to: To value; the target by default.
             credentials: For 401 and 407; without them a challenge is a refusal.
             headers: Further header fields (P-Asserted-Identity …).
+            route: Preloaded Route values: an outbound proxy (section 8.1.2).
+            redirect: Asked where the INVITE for a target of a 3xx may go; without it a 3xx is a refusal.
+            reliable: Whether provisional responses may be reliable (RFC 3262).
             now: Loop time in seconds.
 
         Raises:
@@ -188,8 +179,8 @@ class UserAgent:
         """
         if len(self._calls) >= self._config.max_calls:
             raise LocalProtocolError("too many calls")
-        request = self._invite_request(identity, target, from_, to, headers)
-        call = OutgoingCall(identity, self._stack, request, destination, credentials)
+        request = self._invite_request(identity, target, from_, to, headers, route)
+        call = OutgoingCall(identity, self._stack, request, destination, credentials, redirect, reliable=reliable)
         if call.call in self._calls:
             raise LocalProtocolError("identity in use")
         call.start(offer, now)
@@ -255,15 +246,16 @@ class UserAgent:
 
     # Being called
 
-    def ring(self, call: CallId, now: float) -> None:
-        """Send 180 Ringing."""
-        self._incoming(call).ring(now)
+    def ring(self, call: CallId, now: float, early: SessionDescription | None = None) -> None:
+        """Send 180 Ringing, or 183 with an early answer; repeated until its PRACK where the caller wants that."""
+        found = self._incoming(call)
+        found.ring(now, early)
+        self._stack.touch(found)
 
     def answer(self, call: CallId, sdp: SessionDescription, now: float) -> None:
         """Send 200 OK; repeated until Acknowledged, or Ended(TIMEOUT) after 32 s."""
         found = self._incoming(call)
         found.answer(sdp, now)
-        self._ringing.pop(server_key(found.invite.request), None)
         self._stack.touch(found)
 
     def dialog_of(self, call: CallId) -> DialogRecord:
@@ -281,10 +273,14 @@ class UserAgent:
     # During the call
 
     def bye(self, call: CallId, now: float) -> None:
-        """Hang up; Ended follows when the peer has answered, or after 32 s."""
+        """Hang up; Ended follows when the peer has answered, or after 32 s.
+
+        Between our answer and its ACK the BYE is held back, for 32 s at most (RFC 3261 section 15).
+        """
         found = self._find(call)
         found.bye(now)
         self._stack.touch(found)
+        self._forget_ended()
 
     def reinvite(self, call: CallId, offer: SessionDescription, now: float) -> None:
         """Offer a changed session: ReofferAnswered, ReofferRefused or Ended follows. Glare is handled here."""
@@ -319,23 +315,20 @@ class UserAgent:
         from_: str,
         to: str = "",
         with_credentials: bool = False,
+        with_redirects: bool = False,
+        route: Sequence[str] = (),
         now: float,
     ) -> CallId:
         """End a call that an earlier process has placed and that may be ringing.
 
-        Sends CANCEL with the stored branch (and those of the INVITEs with credentials, if there may have been any),
-        acknowledges what comes of it, and says BYE if it is answered after all. Ended follows after 64·T1 at most.
+        Sends CANCEL with the stored branch and those of the INVITEs after it (a longer session interval, and with
+        credentials or redirections if there may have been any), acknowledges what comes of it, and says BYE if it is
+        answered after all. What rings at the target of a redirection hears no CANCEL: its answer gets ACK and BYE.
+        Ended follows after 64·T1 at most.
         """
-        call = call_name(identity.call_id, identity.from_tag)
-        user = _Stranger(self, call)
-        for attempt in range(MAX_ATTEMPTS if with_credentials else 1):
-            request = self._invite_request(identity, target, from_, to, ())
-            request.headers.set("CSeq", f"{identity.cseq + attempt} INVITE")
-            self._stack.resume_invite(request, destination, user, now, branch_of(identity, attempt))
-            self._stack.send_cancel(cancel_for(request), destination, user, now)
-        user.start(now + self._stack.timers.timeout)
-        self._stack.touch(user)
-        return call
+        invite = self._invite_request(identity, target, from_, to, (), route)
+        attempts = MAX_ATTEMPTS if with_credentials or with_redirects else 1 + MAX_RAISES
+        return self._strangers.cancel(identity, invite, destination, attempts, now)
 
     def bye_stranger(self, record: DialogRecord, now: float, credentials: Credentials | None = None) -> CallId:
         """End a call that an earlier process had answered or been answered in: ACK, BYE, then Ended.
@@ -343,18 +336,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: If the record is none of a dialog.
         """
-        try:
-            dialog = Dialog(record)
-        except RemoteProtocolError as exc:
-            raise LocalProtocolError(f"no dialog record: {exc}") from exc
-        dialog.local_seq += CSEQ_MARGIN
-        invite = None
-        if record.invite_seq:
-            invite = Request("INVITE", record.remote_target, Headers([("CSeq", f"{record.invite_seq} INVITE")]))
-        farewell = Farewell(self._stack, dialog, credentials, silent=False)
-        self._strangers[record.call_id, dialog.local.tag, dialog.remote.tag] = (farewell, now)
-        farewell.start(now, invite)
-        return farewell.call
+        return self._strangers.bye(record, now, credentials)
 
     # Receiving
 
@@ -374,30 +356,7 @@ class UserAgent:
         """A 2xx to an INVITE nobody remembers: ACK and BYE, never media (spine section 5)."""
         if response.cseq.method != "INVITE" or not 200 <= response.status < 300 or not response.to.tag:
             return
-        self.dismiss(response, source, now)
-
-    def dismiss(self, response: Response, destination: Address, now: float) -> None:
-        """ACK and BYE for the dialog of a 2xx that nobody waits for; a repeated one gets its ACK again.
-
-        Raises:
-            RemoteProtocolError: If the response makes no dialog.
-        """
-        key = (response.call_id, response.from_.tag, response.to.tag)
-        if key in self._strangers:
-            self._strangers[key][0].on_2xx(response.to.tag, response.cseq.number)
-            return
-        while self._strangers and next(iter(self._strangers.values()))[1] < now - self._stack.timers.timeout:
-            self._strangers.popitem(last=False)
-        if len(self._strangers) >= MAX_STRANGERS:
-            return
-        copied = [(name, value) for name, value in response.headers if name in ("From", "To", "Call-ID", "CSeq")]
-        contacts = response.contacts
-        invite = Request("INVITE", str(contacts[0].uri if contacts else response.to.uri), Headers(copied))
-        dialog = Dialog.of_caller(invite, response, destination)
-        dialog.local_seq += CSEQ_MARGIN
-        farewell = Farewell(self._stack, dialog)
-        self._strangers[key] = (farewell, now)
-        farewell.start(now, invite)
+        self._strangers.dismiss(response, source, now)
 
     def _receive_request(self, request: Request, source: Address, now: float) -> None:
         key = server_key(request)
@@ -434,9 +393,9 @@ class UserAgent:
 
     def _receive_in_dialog(self, request: Request, source: Address, now: float) -> None:
         call = self._dialogs.get((request.call_id, request.to.tag))
-        if call is None or call.dialog is None or not call.dialog.matches(request):
+        if call is None or not call.owns(request):
             raise RemoteProtocolError("no such dialog", 481)
-        self._check_extensions(request, source, now)
+        check_extensions(request)
         transaction = self._start(request, source)
         call.on_request(request, transaction, now)
         self._stack.touch(call)
@@ -444,7 +403,7 @@ class UserAgent:
     def _receive_outside(self, request: Request, source: Address, now: float) -> None:
         """Requests that begin something, inspected in the order of RFC 3261 section 8.2."""
         if request.method not in ("INVITE", "OPTIONS"):
-            raise RemoteProtocolError("method", _method_status(request.method))
+            raise RemoteProtocolError("method", method_status(request.method))
         stranger = request.method == "INVITE" and not self.welcome(request)
         verdict = self._screen(source) if stranger else None
         if verdict is not None:
@@ -453,8 +412,8 @@ class UserAgent:
             return
         if self._stack.is_merged(request):
             raise RemoteProtocolError("came by two paths", 482)
-        self._check_extensions(request, source, now)
-        _check_content(request)
+        check_extensions(request)
+        check_content(request)
         if request.method == "OPTIONS":
             self._grant_options(request, source, now)
             return
@@ -470,7 +429,7 @@ class UserAgent:
         try:
             call.start(source, now)
         except RemoteProtocolError as exc:
-            self._stack.respond(transaction, _refusal(transaction.request, exc.status, tag), now)
+            self._stack.respond(transaction, refusal(transaction.request, exc.status, tag, self._config.min_se), now)
             return
         self._calls[call.call] = call
         self._dialogs[transaction.request.call_id, tag] = call
@@ -483,16 +442,11 @@ class UserAgent:
         for name, value in (
             ("Allow", ALLOW),
             ("Accept", CONTENT_TYPE),
-            ("Supported", ""),
+            ("Supported", ", ".join(SUPPORTED)),
             ("Contact", self._stack.contact),
         ):
             response.headers.add(name, value)
         self._stack.respond(self._start(request, source), response, now)
-
-    def _check_extensions(self, request: Request, source: Address, now: float) -> None:
-        """No option tag is supported (section 8.2.2.3); ACK and CANCEL never get here."""
-        if request.headers.tokens("Require"):
-            raise RemoteProtocolError("extension required", 420)
 
     def _start(self, request: Request, source: Address) -> ServerTransaction:
         transaction = self._stack.start_server(request, source)
@@ -505,19 +459,25 @@ class UserAgent:
         seed = "".join(value for name, value in request.headers if name in ("Via", "From", "Call-ID", "CSeq"))
         tag = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         try:
-            self._stack.respond_stateless(request, source, _refusal(request, status, tag))
+            self._stack.respond_stateless(request, source, refusal(request, status, tag, self._config.min_se))
         except TooLarge:
             return
 
     # Book-keeping
 
     def _invite_request(
-        self, identity: CallIdentity, target: str, from_: str, to: str, headers: tuple[tuple[str, str], ...]
+        self,
+        identity: CallIdentity,
+        target: str,
+        from_: str,
+        to: str,
+        headers: tuple[tuple[str, str], ...],
+        route: Sequence[str],
     ) -> Request:
         try:
             caller = NameAddr.parse(from_)
             callee = NameAddr.parse(to or f"<{target}>")
-            request = new_invite(identity, target, caller, callee, self._stack.contact, headers)
+            request = new_invite(identity, target, caller, callee, self._stack.contact, headers, route)
             _ = request.request_uri
         except RemoteProtocolError as exc:
             raise LocalProtocolError(f"malformed address: {exc}") from exc
@@ -548,95 +508,6 @@ class UserAgent:
             if isinstance(call, IncomingCallLeg):
                 self._ringing.pop(server_key(call.invite.request), None)
         self._stack.finished.clear()
-
-
-class _Stranger:
-    """The INVITE of an earlier process that is being cancelled."""
-
-    def __init__(self, agent: UserAgent, call: CallId) -> None:
-        self._agent = agent
-        self._call = call
-        self._timers = Timers()
-        self._done = False
-
-    @property
-    def deadline(self) -> float | None:
-        return self._timers.deadline
-
-    def start(self, until: float) -> None:
-        self._timers.start("end", until)
-
-    def handle_timer(self, now: float) -> None:
-        for _ in self._timers.due(now):
-            self._end()
-
-    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        if transaction.request.method != "INVITE" or response.status < 200:
-            return
-        if response.status < 300:
-            self._agent.dismiss(response, transaction.destination, now)
-        self._end()
-
-    def on_timeout(self, transaction: ClientTransaction, status: int, now: float) -> None:
-        if transaction.request.method == "INVITE":
-            self._end()
-
-    def _end(self) -> None:
-        if not self._done:
-            self._done = True
-            self._timers.clear()
-            self._agent._stack.emit(Ended(self._call, By.LOCAL, "recovered"))
-
-
-def _mark_source(request: Request, source: Address) -> None:
-    """Put received and rport into the topmost Via (RFC 3261 section 18.2.1); a Via that cannot be read stays."""
-    values = request.headers.get_all("Via")
-    if not values:
-        return
-    try:
-        vias = request.vias
-    except RemoteProtocolError:
-        return
-    marked = vias[0].received_from(*source)
-    if marked is vias[0]:
-        return
-    rest = [(name, value) for name, value in request.headers if name != "Via"]
-    request.headers = Headers([("Via", str(via)) for via in (marked, *vias[1:])] + rest)
-
-
-def _check_content(request: Request) -> None:
-    """Body and Accept of a request that begins something (sections 8.2.3 and 13.2.1)."""
-    if request.body and request.method == "INVITE":
-        kind = request.content_type
-        if kind != CONTENT_TYPE and not kind.startswith("multipart/"):
-            raise RemoteProtocolError("media type", 415)
-    if (request.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
-        raise RemoteProtocolError("content encoding", 415)
-    accepted = [value.partition(";")[0].strip().lower() for value in request.headers.tokens("Accept")]
-    wanted = ("application/sdp", "application/*", "*/*")
-    if request.method == "INVITE" and "Accept" in request.headers and not set(accepted) & set(wanted):
-        raise RemoteProtocolError("no session description accepted", 406)  # RFC 4475 sdp01
-
-
-def _method_status(method: str) -> int:
-    """What answers a request that begins nothing here (sections 8.2.1, 12.2.2 and 15.1.2)."""
-    if method in ("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE"):
-        return 481
-    return 405 if method in KNOWN_METHODS else 501
-
-
-def _refusal(request: Request, status: int, tag: str) -> Response:
-    """A refusal with the header field that explains it."""
-    response = response_to(request, status, tag=tag)
-    if status == 405:
-        response.headers.add("Allow", ALLOW)
-    elif status == 415:
-        response.headers.add("Accept", CONTENT_TYPE)
-    elif status == 420:
-        response.headers.add("Unsupported", ", ".join(request.headers.tokens("Require")[:MAX_REQUIRE]))
-    elif status == 503:
-        response.headers.add("Retry-After", RETRY_AFTER)
-    return response
 
 
 __all__ = ["AgentConfig", "Transport", "UserAgent"]

@@ -66,6 +66,8 @@ class Limits:
 
     answer_to_phase_b: float = 60.0
     """From media start to the first DIS or DCS: T1 (35 s) and patience."""
+    t38_silence: float = 30.0
+    """From the beginning of T.38 to the far end's first packet; a little less than T1, which would hide the reason."""
     page: float = 600.0
     """One page, training included."""
     call: float = 7200.0
@@ -273,6 +275,7 @@ class PhaseE:
     reason: str = ""
     """`gate` (no acknowledgement in time), `limit` (a wall-clock bound), `guard` (late confirmation: resume in a
     new call), `budget` (packet storm), `late` (ticks too late), `hangup` (asked to; the code is the library's),
+    `silent` (T.38 was agreed and not one packet of it came), `refused` (a page was refused twice with RTN or PIN),
     `page` (a received page could not be stored), `start` (the call could not begin), `fault` (our own fault),
     `resolution` (the far end takes standard resolution only and a page is finer: code 11, nothing was exposed);
     empty: the library ended it."""

@@ -8,6 +8,7 @@ from typing import NewType
 
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.headers import Cause
+from faxgw.foip.refusal import WarningValue
 from faxgw.foip.sdp import SessionDescription
 from faxgw.foip.transaction import Address
 
@@ -24,7 +25,7 @@ class CallIdentity:
     from_tag: str
     """Our tag."""
     branch: str
-    """Branch of the first INVITE; each further one (authentication) appends `.1`, `.2` …"""
+    """Branch of the first INVITE; each further one (`caller.MAX_ATTEMPTS`) appends `.1`, `.2` …"""
     cseq: int
     """CSeq number of the first INVITE; each further one counts up."""
 
@@ -67,7 +68,7 @@ class Provisional:
     status: int
     """180, 183 …"""
     sdp: SessionDescription | None
-    """Early media, if any."""
+    """Early media, if any; of a reliable response it is the answer (RFC 3262 section 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Rejected:
     """Seconds the peer asks us to wait, if it does."""
     local: bool = False
     """True when the status was made here: no response came."""
+    warnings: tuple[WarningValue, ...] = ()
+    """Warning header fields, for example 304 with 488."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """The peer wants to change the session: `answer_reinvite` or `refuse_reinvite`."""
+    """The peer wants to change the session, by re-INVITE or UPDATE: `answer_reinvite` or `refuse_reinvite`."""
 
     call: CallId
     """The call."""
@@ -138,6 +141,22 @@ class ReofferRefused:
     """The call."""
     status: int
     """SIP status; 491 also when the peer's own re-INVITE came first."""
+    causes: tuple[Cause, ...] = ()
+    """Reason header fields."""
+    retry_after: int | None = None
+    """Seconds the peer asks us to wait, if it does."""
+    warnings: tuple[WarningValue, ...] = ()
+    """Warning header fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMoved:
+    """The peer's answer to a session refresh of ours names other media addresses than before; nothing to answer."""
+
+    call: CallId
+    """The call."""
+    sdp: SessionDescription
+    """Where the media go now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +168,8 @@ class Ended:
     by: By
     """Who ended it."""
     why: str
-    """`bye`, `cancel`, `no ACK`, `dialog gone`, `not acknowledged`, `not answered`, `recovered`."""
+    """`bye`, `cancel`, `no ACK`, `no PRACK`, `dialog gone`, `session expired`, `not acknowledged`, `not answered`,
+    `recovered`."""
     causes: tuple[Cause, ...] = ()
     """Reason header fields of the peer's BYE or CANCEL."""
 
@@ -194,6 +214,7 @@ Event = (
     | Reoffered
     | ReofferAnswered
     | ReofferRefused
+    | MediaMoved
     | Ended
     | RequestDone
 )

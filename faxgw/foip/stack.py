@@ -39,7 +39,7 @@ MAX_SERVER_TRANSACTIONS = 4096
 """Server transactions at most; each lives 32 s, so this bounds unsolicited requests to some 128 a second."""
 MAX_CLIENT_TRANSACTIONS = 8192
 """Client transactions at most."""
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, UPDATE"
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, PRACK, UPDATE"
 """What we answer with anything but 405, within a dialog at least."""
 
 
@@ -72,6 +72,10 @@ class AgentConfig:
     """User-Agent and Server."""
     max_calls: int = 1000
     """Calls at once, both directions; beyond it the next one gets 503."""
+    session_expires: int = 1800
+    """Seconds of session interval we ask for with an INVITE (RFC 4028 section 7.1); 0: we ask for none."""
+    min_se: int = 90
+    """Shortest session interval in seconds that we take; less gets 422 (RFC 4028 section 5: at least 90)."""
     timers: TimerValues = field(default_factory=TimerValues)
     """Base values of all timers; `reliable` is taken from the transport."""
 

@@ -215,7 +215,7 @@ def test_a_redirection_is_a_refusal() -> None:
     wire.flush()
     wire.callee.reject(incoming(wire).call, 302, wire.now, (("Contact", "<sip:b@192.0.2.3>"),))
     wire.flush()
-    assert wire.take(CALLER) == [Rejected(outgoing, 302, "Unknown")]
+    assert wire.take(CALLER) == [Rejected(outgoing, 302, "Moved Temporarily")]
 
 
 def test_a_call_nobody_answers_is_refused_for_the_user() -> None:
@@ -604,6 +604,23 @@ def test_hanging_up_instead_of_acknowledging_sends_both() -> None:
 
 
 def test_a_bye_before_our_ack_is_granted_and_the_answer_acknowledged() -> None:
+    """The called side must not (RFC 3261 section 15), but some do."""
+    wire = Wire()
+    outgoing = dial(wire)
+    wire.flush()
+    wire.callee.answer(incoming(wire).call, AUDIO_ANSWER, wire.now)
+    wire.flush()
+    answer = parse(wire.sent[-1][3])
+    early = request("BYE", ("From", str(answer.to)), ("To", str(answer.from_)), ("Call-ID", answer.call_id))
+    granted, ack = wire.inject(early, CALLER, CALLEE)
+    assert isinstance(granted, Response) and isinstance(ack, Request)
+    assert (granted.status, ack.method) == (200, "ACK")
+    wire.flush()
+    assert wire.take(CALLER)[-1] == Ended(outgoing, By.REMOTE, "bye")
+
+
+def test_our_bye_waits_for_the_ack_of_our_answer() -> None:
+    """RFC 3261 section 15: the called side sends none before it."""
     wire = Wire()
     outgoing = dial(wire)
     wire.flush()
@@ -611,8 +628,28 @@ def test_a_bye_before_our_ack_is_granted_and_the_answer_acknowledged() -> None:
     wire.callee.answer(call, AUDIO_ANSWER, wire.now)
     wire.flush()
     wire.callee.bye(call, wire.now)
-    assert sorted(wire.flush()) == ["200 BYE", "ACK", "BYE"]
+    wire.callee.bye(call, wire.now)
+    assert wire.run(4.0) == ["200 INVITE"] * 3  # still repeated
+    wire.caller.acknowledge(outgoing, wire.now)
+    assert wire.flush() == ["ACK", "BYE", "200 BYE"]
+    assert wire.take(CALLEE) == [Ended(call, By.LOCAL, "bye")]
     assert wire.take(CALLER)[-1] == Ended(outgoing, By.REMOTE, "bye")
+
+
+def test_our_bye_leaves_without_an_ack_when_the_transaction_has_timed_out() -> None:
+    """RFC 3261 section 15."""
+    wire = Wire()
+    dial(wire)
+    wire.flush()
+    call = incoming(wire).call
+    wire.drop = lambda name: name == "200 INVITE"
+    wire.callee.answer(call, AUDIO_ANSWER, wire.now)
+    wire.callee.bye(call, wire.now)
+    wire.run(31.9)
+    assert "BYE" not in wire.log
+    wire.run(32.1)
+    assert wire.log[-2:] == ["BYE", "481 BYE"]
+    assert wire.take(CALLEE) == [Ended(call, By.LOCAL, "bye")]
 
 
 # Digest
@@ -707,7 +744,7 @@ def test_a_later_process_cancels_what_is_ringing() -> None:
     call = incoming(wire).call
     wire.agents[CALLER] = UserAgent(config(CALLER), numbers(1 << 80))
     stranger = wire.caller.cancel_stranger(identity, TARGET, CALLEE, from_="sip:a@192.0.2.1", now=wire.now)
-    assert wire.flush() == ["CANCEL", "200 CANCEL", "487 INVITE", "ACK"]
+    assert wire.flush() == ["CANCEL", "CANCEL", "200 CANCEL", "487 INVITE", "481 CANCEL", "ACK"]
     assert wire.take(CALLEE) == [Ended(call, By.REMOTE, "cancel")]
     assert wire.take(CALLER) == [Ended(stranger, By.LOCAL, "recovered")]
     assert wire.run(200) == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from faxgw.foip import agent as agent_module
 from faxgw.foip import stack as stack_module
+from faxgw.foip import stranger
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.events import IncomingCall
 from faxgw.foip.message import Request, Response, parse
@@ -174,7 +175,7 @@ def test_unfetched_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_strangers_2xx_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forged 2xx makes us send two requests: only so many in 32 s."""
-    monkeypatch.setattr(agent_module, "MAX_STRANGERS", 3)
+    monkeypatch.setattr(stranger, "MAX_STRANGERS", 3)
     agent = UserAgent(config(CALLER), numbers())
 
     def forged(number: int) -> bytes:
@@ -221,7 +222,7 @@ def inside(method: str, tag: str, number: int, branch: str, *fields: tuple[str, 
 @pytest.mark.parametrize(
     ("method", "body", "status"),
     [("OPTIONS", b"", 200), ("INFO", b"", 200), ("INFO", b"Signal=1", 415), ("UPDATE", b"", 200),
-     ("UPDATE", b"v=0", 488), ("NOTIFY", b"", 481), ("REFER", b"", 405),
+     ("UPDATE", b"v=0", 415), ("NOTIFY", b"", 481), ("REFER", b"", 405),
      ("MESSAGE", b"x", 405), ("BYE", b"", 200), ("FLY", b"", 405)],
 )  # fmt: skip
 def test_requests_within_a_dialog(method: str, body: bytes, status: int) -> None:
@@ -251,8 +252,9 @@ def test_dialogs_are_matched_by_both_tags() -> None:
 
 def test_an_extension_required_within_a_dialog_is_refused() -> None:
     wire, tag = talk()
-    [answer] = wire.inject(inside("INVITE", tag, 2, "x", ("Require", "100rel")))
+    [answer] = wire.inject(inside("INVITE", tag, 2, "x", ("Require", "100rel, precondition")))
     assert isinstance(answer, Response) and answer.status == 420
+    assert answer.headers.get("Unsupported") == "precondition"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("text/plain", 415), ("application/sdp", 400)])
