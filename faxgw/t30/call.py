@@ -54,6 +54,8 @@ FINE_ROWS: Final = 5_000.0
 """Rows per metre above which a page is finer than standard (3,850); fine has 7,700."""
 _BAD_RESOLUTION: Final = 11
 """Completion code: the far end cannot receive at the resolution of the image."""
+MAX_REFUSALS: Final = 2
+"""RTN or PIN for one page: it is sent once more, at a lower rate; each copy may have been printed all the same."""
 _RECEIVE_SIZE: Final = 2048
 _NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 """What sendto says of an address that cannot be reached from here."""
@@ -137,6 +139,8 @@ class MediaCall:
         self._payload_type = start.payload_type
         self._t38: T38Media | None = None
         self._began = now
+        self._t38_began = now
+        self._refusals = 0
         self._progress = now
         self._out: list[Outgoing] = []
         self._files: list[int] = []
@@ -215,6 +219,7 @@ class MediaCall:
             case Ack():
                 self._acknowledge(message, now)
             case SwitchT38():
+                self._t38_began = now if self._t38 is None else self._t38_began
                 self._switch(message.t38)
             case Media():
                 self._audio_remote.move(message.remote)
@@ -356,7 +361,7 @@ class MediaCall:
             case terminal.Received():
                 self._on_page(event, now)
             case terminal.Refused():
-                self._progress = now
+                self._on_refused(now)
 
     def _on_phase_b(self, event: terminal.PhaseB, now: float) -> None:
         self._progress = now
@@ -377,8 +382,16 @@ class MediaCall:
     def _next_page(self) -> tuple[str, int]:
         return self._plan[min(self._pages_done, len(self._plan) - 1)]
 
+    def _on_refused(self, now: float) -> None:
+        """RTN or PIN: the library sends the page again at the next lower rate, and would go on down to the lowest."""
+        self._progress = now
+        self._refusals += 1
+        if self._start.role is Role.SEND and self._refusals >= MAX_REFUSALS:
+            self.stop("refused", f"a page was refused {self._refusals} times", now)
+
     def _on_confirmed(self, event: terminal.Confirmed, now: float) -> None:
         self._progress = now
+        self._refusals = 0
         self._pages_done = event.count
         if event.count > len(self._plan):
             self.stop("limit", "more pages confirmed than there are", now)
@@ -449,12 +462,20 @@ class MediaCall:
         assert engine is not None
         if self._gate is not None and now > self._gate.deadline:
             self.stop("gate", f"no acknowledgement ({self._gate.gate}) in time", now)
+        elif self._is_t38_silent and now - self._t38_began > limits.t38_silence:
+            host, port = self._remote.address or ("nowhere", 0)
+            self.stop("silent", f"no T.38 packets came from {host} port {port}", now)
         elif not engine.phase_b and now - self._began > limits.answer_to_phase_b:
             self.stop("limit", "no fax machine answered in time", now)
         elif engine.phase_b and now - self._progress > limits.page:
             self.stop("limit", "a page took too long", now)
         elif now - self._began > limits.call:
             self.stop("limit", "the call took too long", now)
+
+    @property
+    def _is_t38_silent(self) -> bool:
+        """Whether T.38 was agreed and the far end has not sent any; in mid-fax a receiver is silent for minutes."""
+        return self._t38 is not None and not self._remote.settled and not (self._terminal and self._terminal.phase_b)
 
     def _hang_up(self, now: float) -> None:
         if self._terminal is None:
