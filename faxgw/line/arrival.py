@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from faxgw.fax.outcome import Cause, Outcome, classify_t30
-from faxgw.foip.t30_frames import CONFIRMATIONS, DCN, fcf
+from faxgw.foip.t30_frames import CONFIRMATIONS, DCN, DCS, fcf
 from faxgw.line.facts import OUR_FAULT, Facts
 
 
@@ -59,7 +59,12 @@ class Arrival(Facts):
             return Cause.HUNG_UP_BEFORE_FAX
         if self.phase_e is not None and self.phase_e.reason in OUR_FAULT:
             return Cause.LINE_FAULT
+        if self.phase_e is not None and self.phase_e.reason == "silent":
+            return Cause.MEDIA_LOST
         code = -1 if self.phase_e is None else self.phase_e.code
         if code == 0 and self.announced and self.acknowledged == self.announced:
             return Cause.OK  # DCN after EOM
-        return classify_t30(code, phase_b=self.phase_b, remote_ended=self.remote_ended, all_data_sent=False)
+        if not self.phase_b and self.heard_codes:  # a fax machine was heard, whatever the library made of it
+            return Cause.NO_COMMON_MODE if DCS in self.heard_codes else Cause.REMOTE_HUNG_UP
+        cause = classify_t30(code, phase_b=self.phase_b, remote_ended=self.far_end_parted, all_data_sent=False)
+        return Cause.MEDIA_LOST if cause is Cause.PAGE_NOT_CONFIRMED else cause  # we confirm, nobody confirms to us

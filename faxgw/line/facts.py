@@ -10,6 +10,7 @@ from operator import itemgetter
 from faxgw.fax.outcome import Cause, FarEnd, Outcome
 from faxgw.foip.control import PhaseE
 from faxgw.foip.headers import Cause as ReasonValue
+from faxgw.foip.t30_frames import DCN, fcf
 
 MAX_FRAMES = 20_000
 """T.30 frames kept of one call; a 500-page call has some 3,000."""
@@ -17,6 +18,8 @@ MAX_NOTES = 2_000
 """Notes of one call: one a page, and some."""
 OUR_FAULT = frozenset({"gate", "late", "budget", "fault", "start", "page"})
 """Reasons of PhaseE that are the gateway's own doing."""
+_BAD_RESPONSES = frozenset({13, 14})
+"""Completion codes: an answer was none of those expected; when it was DCN, the far end has hung up."""
 
 Frames = Sequence[tuple[float, str, bytes]]
 
@@ -74,6 +77,19 @@ class Facts:
         """Note something for the trace, `after` seconds since the INVITE; up to MAX_NOTES."""
         if len(self.notes) < MAX_NOTES:
             self.notes.append((round(after, 3), words))
+
+    @property
+    def far_end_parted(self) -> bool:
+        """Whether the far end ended the fax, with BYE or DCN; after our own DCN a BYE is only good manners."""
+        goodbyes = (direction for _at, direction, frame in self.frames if fcf(frame) == DCN)
+        first = next(goodbyes, "")
+        code = self.phase_e.code if self.phase_e is not None else -1
+        return (self.remote_ended and first != ">") or (first == "<" and code in _BAD_RESPONSES)
+
+    @property
+    def heard_codes(self) -> list[int]:
+        """The T.30 frames that came, in order, as facsimile control fields."""
+        return [fcf(frame) for _at, direction, frame in self.frames if direction == "<"]
 
     def describe(self, cause: Cause, now: float) -> Outcome:
         """The outcome, as far as the direction does not matter, at `now` (Unix seconds)."""

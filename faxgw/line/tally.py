@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from faxgw.fax.outcome import Cause, Outcome, classify_sip, classify_t30
 from faxgw.foip.control import Tone
-from faxgw.foip.t30_frames import CONFIRMATIONS, DCN, DIS, MCF, PIN, POST_PAGE_COMMANDS, PPR, PPS, RTN, fcf
+from faxgw.foip.t30_frames import CONFIRMATIONS, DIS, MCF, PIN, POST_PAGE_COMMANDS, PPR, PPS, RTN, fcf
 from faxgw.line.facts import OUR_FAULT, Facts
 
 _ANSWERS = CONFIRMATIONS | {RTN, PIN, PPR}
 """Answers to a post-page command; RNR is none, it only asks for patience."""
-_BAD_RESPONSES = frozenset({13, 14})
-"""Completion codes: an answer was none of those expected; when it was DCN, the far end has hung up."""
 _GO_ON = frozenset({"guard", "resolution"})
 """Reasons of PhaseE after which another call goes on at once: with the next page, or at standard resolution."""
 
@@ -83,28 +81,19 @@ class Tally(Facts):
         last = self.doubtful and len(self.confirmed) == self.pages - 1
         if (end is None and not self.remote_ended) or (end is not None and end.reason in OUR_FAULT):
             return Cause.LINE_FAULT
+        if end is not None and end.reason == "silent":
+            return Cause.MEDIA_LOST  # T.38 was agreed: a machine is there, its packets are not
         if not self.phase_b and Tone.VOICE in self.heard and self.heard.isdisjoint({Tone.CED, Tone.V21}):
             return Cause.PERSON
-        if not self.phase_b and self._codes("<"):  # a fax machine was heard, whatever the library made of it
-            return Cause.NO_COMMON_MODE if DIS in self._codes("<") else Cause.REMOTE_HUNG_UP
+        if not self.phase_b and self.heard_codes:  # a fax machine was heard, whatever the library made of it
+            return Cause.NO_COMMON_MODE if DIS in self.heard_codes else Cause.REMOTE_HUNG_UP
         if end is None:
             return classify_t30(-1, phase_b=self.phase_b, remote_ended=True, all_data_sent=last)
         if self.phase_b and not last and self._last_answer() in (RTN, PIN):
             return Cause.BAD_LINES
         if end.reason == "guard":
             return Cause.PAGE_NOT_CONFIRMED
-        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=self._far_end_parted(), all_data_sent=last)
-
-    def _far_end_parted(self) -> bool:
-        """Whether the far end ended the fax, with BYE or DCN; after our own DCN a BYE is only good manners."""
-        goodbyes = (direction for _at, direction, frame in self.frames if fcf(frame) == DCN)
-        first = next(goodbyes, "")
-        code = self.phase_e.code if self.phase_e is not None else -1
-        return (self.remote_ended and first != ">") or (first == "<" and code in _BAD_RESPONSES)
-
-    def _codes(self, way: str) -> list[int]:
-        """What was said (`>`) or heard (`<`), in order."""
-        return [fcf(frame) for _at, direction, frame in self.frames if direction == way]
+        return classify_t30(end.code, phase_b=self.phase_b, remote_ended=self.far_end_parted, all_data_sent=last)
 
     def _last_answer(self) -> int:
         answers = (fcf(frame) for _at, direction, frame in reversed(self.frames) if direction == "<")

@@ -10,6 +10,7 @@ from faxgw.foip.headers import Cause as ReasonValue
 from faxgw.line.arrival import Arrival
 
 MCF, DCN = b"\xff\xc8\x8c", b"\xff\xc8\xfa"
+TSI, DCS, DIS = b"\xff\xc8\x43", b"\xff\xc8\x83\x00\x46\xf8", b"\xff\xc8\x80\x00\xce\xf8"
 
 
 def end(code: int = 0, reason: str = "", **statistics: object) -> PhaseE:
@@ -38,10 +39,26 @@ def arrival(**facts: object) -> Arrival:
         ({"phase_b": False, "remote_ended": True}, Cause.HUNG_UP_BEFORE_FAX),
         ({"answered_at": None}, Cause.HUNG_UP_BEFORE_FAX),
         ({"phase_e": end(-1, "page")}, Cause.LINE_FAULT),
+        ({"phase_b": False, "phase_e": end(-1, "silent")}, Cause.MEDIA_LOST),
     ],
 )
 def test_the_acknowledged_pages_decide_over_the_engines_result(facts: dict[str, object], cause: Cause) -> None:
     assert arrival(**facts).outcome(20.0).cause is cause
+
+
+@pytest.mark.parametrize(("heard", "cause"), [([TSI, DCS], Cause.NO_COMMON_MODE), ([TSI, DCN], Cause.REMOTE_HUNG_UP)])
+def test_a_machine_that_was_heard_is_a_fax_machine(heard: list[bytes], cause: Cause) -> None:
+    made = arrival(phase_b=False, phase_e=end(35))
+    made.add_frames([(1.0, ">", DIS), *((2.0, "<", frame) for frame in heard)])
+    assert made.outcome(20.0).cause is cause
+
+
+@pytest.mark.parametrize(("code", "cause"), [(13, Cause.PROTOCOL_ERROR), (48, Cause.MEDIA_LOST)])
+def test_a_bye_after_our_own_goodbye_is_not_what_ended_the_fax(code: int, cause: Cause) -> None:
+    """T.30 section 5.3.6.1.8: after DCN nothing is answered, and real machines hang up within milliseconds."""
+    made = arrival(phase_e=end(code), remote_ended=True)
+    made.add_frames([(1.0, ">", DIS), (2.0, "<", DCS), (3.0, ">", DCN)])
+    assert made.outcome(20.0).cause is cause
 
 
 def test_the_first_reason_of_ours_counts() -> None:

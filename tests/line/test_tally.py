@@ -56,6 +56,7 @@ def test_a_page_is_in_doubt_between_its_command_and_the_answer(frames: list[tupl
         (connected(code=-1, reason="late"), Cause.LINE_FAULT),
         (connected(code=-1, reason="guard"), Cause.PAGE_NOT_CONFIRMED),
         (connected(code=-1, reason="limit"), Cause.MEDIA_LOST),
+        (connected(("<", RTN), code=-1, reason="refused"), Cause.BAD_LINES),
         (connected(code=41), Cause.DOCUMENT_DAMAGED),
         (connected(code=6), Cause.TRAINING_FAILED),
         (connected(code=11, reason="resolution"), Cause.NO_COMMON_MODE),
@@ -111,6 +112,7 @@ def silent_call(*heard: Tone, code: int = 49, reason: str = "hangup", remote_end
         (silent_call(), Cause.HUNG_UP_BEFORE_FAX),
         (silent_call(code=2, reason="", remote_ended=False), Cause.NO_FAX_TONE),
         (silent_call(Tone.VOICE, code=-1, reason="late", remote_ended=False), Cause.LINE_FAULT),
+        (silent_call(Tone.VOICE, code=-1, reason="silent", remote_ended=False), Cause.MEDIA_LOST),
     ],
 )
 def test_speech_and_no_tone_of_a_machine_is_a_person(made: Tally, cause: Cause) -> None:
