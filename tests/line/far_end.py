@@ -18,7 +18,9 @@ from faxgw.foip.events import (
     ReofferRefused,
 )
 from faxgw.foip.sdp import Origin, SessionDescription, answer, answer_audio, answer_t38, audio_line, offer, t38_line
+from faxgw.foip.stack import Transport
 from faxgw.line.endpoint import SipEndpoint
+from faxgw.line.streams import StreamPolicy
 from faxgw.settings import Listener
 
 RTP_PORT, UDPTL_PORT = 19000, 19002
@@ -27,8 +29,8 @@ RTP_PORT, UDPTL_PORT = 19000, 19002
 class FarEnd:
     """Answers calls. `behave` is looked up by the number's last part after `+`."""
 
-    def __init__(self) -> None:
-        self.endpoint = SipEndpoint(Listener("127.0.0.1", 0), "", self._on_call)
+    def __init__(self, transport: Transport = Transport.UDP, streams: StreamPolicy | None = None) -> None:
+        self.endpoint = SipEndpoint(Listener("127.0.0.1", 0), "", self._on_call, transport=transport, streams=streams)
         self.log: list[str] = []
         self.offers: list[SessionDescription] = []
         self.ended: list[Ended] = []
@@ -86,8 +88,8 @@ class FarEnd:
             self.offers.append(event.offer)
             made = answer_audio(event.offer, self._origin, RTP_PORT, self.audio_codec)
             agent.answer(event.call, made or offer(self._origin, t38_line(UDPTL_PORT)), now)
-            if self.early_bye:
-                agent.bye(event.call, now)
+            if self.early_bye:  # against RFC 3261 section 15: the agent itself would wait for the ACK
+                agent.bye_stranger(agent.dialog_of(event.call), now)
         self.endpoint.pump()
         while True:
             item = await inbox.get()
