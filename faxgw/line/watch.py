@@ -54,6 +54,7 @@ class Watch:
         meaning = t30_frames.capabilities(frame)
         if meaning is None:
             return
+        self.transport = self.transport or "g711"
         self.modem, self.bit_rate, self.ecm = meaning.modems, meaning.bit_rate, meaning.ecm
         self.encoding, self.resolution = meaning.codings[0], meaning.resolutions[0]
 
