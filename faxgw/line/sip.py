@@ -7,7 +7,6 @@ for each call that a trunk brings us. Who is no trunk gets a 404 that costs us n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,12 +18,15 @@ from faxgw.foip import events
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.transaction import Address
+from faxgw.line.dns import Resolver
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.endpoints import Endpoints, NotListening
 from faxgw.line.incoming import IncomingFaxCall, dialled
 from faxgw.line.outgoing import OutgoingFaxCall
 from faxgw.line.recordings import Studio
-from faxgw.line.trunk import RESOLVED_FOR, SipSettings, Trunk, TrunkSettings
+from faxgw.line.targets import leg_of
+from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
+from faxgw.line.trunk_keeper import TrunkKeeper
 from faxgw.line.workers import COMMAND, CallWorkers, NoWorker
 from faxgw.settings import Tls
 
@@ -64,7 +66,10 @@ class SipLine:
         self, settings: SipSettings, trunks: Sequence[TrunkSettings], worker_command: Sequence[str] = COMMAND
     ) -> None:
         self._settings = settings
-        self._trunks = {entry.name: Trunk(entry) for entry in trunks}
+        resolver = Resolver(settings.nameservers)
+        self._trunks = {entry.name: Trunk(entry, resolver) for entry in trunks}
+        self.keeper = TrunkKeeper(self._trunks, resolver)
+        """Registrations, keep-alive, and which trunks are up."""
         self._workers = CallWorkers(settings.calls_per_worker, worker_command)
         self._endpoints = Endpoints(settings, list(self._trunks.values()), self._on_incoming, self._screen)
         self._endpoint = self._endpoints.of("udp")
@@ -73,7 +78,6 @@ class SipLine:
         self._leaving: Counter[str] = Counter()
         self._inbound: InboundCalls | None = None
         self._arriving: dict[asyncio.Task[None], IncomingFaxCall] = {}
-        self._resolver: asyncio.Task[None] | None = None
         self._strangers = (0.0, 0)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,7 +96,7 @@ class SipLine:
             await self.stop()
             place = exc.place if isinstance(exc, NotListening) else "A call worker"
             raise LineNotStarted(str(exc), public=f"{place} cannot be started.") from exc
-        self._resolver = asyncio.create_task(self._resolve_for_ever(), name="trunk addresses")
+        self.keeper.start(self.endpoint_of)
         ports = self._endpoints.ports
         log.info("line ready", extra={"event": "line.started", "ports": ports, "trunks": list(self._trunks)})
 
@@ -111,10 +115,11 @@ class SipLine:
         except TimeoutError:
             left = len(self._calls) + len(self._arriving)
             log.error("calls left behind", extra={"event": "line.stopped", "calls": left})
-        await self._give_up([*self._arriving, *([] if self._resolver is None else [self._resolver])])
+        await self._give_up([*self._arriving])
+        await self.keeper.stop()
         await self._workers.stop()
-        await self._studio.close()
         await self._endpoints.stop()
+        await self._studio.close()
 
     async def _give_up(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Cancel tasks; those that still write down their call's end have LAST_WORDS_WITHIN for it."""
@@ -167,8 +172,17 @@ class SipLine:
         return CallIdentity(drawn.call_id, drawn.from_tag, drawn.branch, drawn.cseq)
 
     def trunks(self) -> Mapping[str, int]:
-        """Names of the trunks, in order of preference, and the channels that calls to us leave of them."""
-        return {name: trunk.settings.channels - self._arriving_on(name) for name, trunk in self._trunks.items()}
+        """Names of the trunks, in order of preference, and the channels that calls to us leave of them.
+
+        A trunk that is down comes last and has none.
+        """
+        free = {name: trunk.settings.channels - self._arriving_on(name) for name, trunk in self._trunks.items()}
+        return self.keeper.usable(free)
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """The trunks that are down, and why."""
+        return self.keeper.faults()
 
     @property
     def channels(self) -> Mapping[str, int]:
@@ -238,15 +252,16 @@ class SipLine:
                 agent.bye_stranger(DialogRecord.from_dict(dialog), now, known.credentials)
             else:
                 drawn = events.CallIdentity(identity.call_id, identity.from_tag, identity.branch, identity.cseq)
-                agent.cancel_stranger(
-                    drawn,
-                    known.target(number),
-                    await known.address(endpoint.family),
-                    from_=known.from_(""),
-                    to=known.to(number),
-                    with_credentials=known.credentials is not None,
-                    now=now,
-                )
+                for server in await known.servers(endpoint.family):  # whichever of them it was sent to
+                    agent.cancel_stranger(
+                        leg_of(drawn, server, alone=known.has_one_server),
+                        known.target(number),
+                        server.address,
+                        from_=known.from_(""),
+                        to=known.to(number),
+                        with_credentials=known.credentials is not None,
+                        now=now,
+                    )
         except (LocalProtocolError, OSError) as exc:
             log.warning("earlier call not ended", extra={"event": "line.stranger", "why": str(exc)})
         endpoint.pump()
@@ -274,7 +289,7 @@ class SipLine:
 
     def _on_incoming(self, endpoint: SipEndpoint, event: events.IncomingCall) -> None:
         """A call of a trunk: start it, unless there is a reason not to."""
-        trunk = self._trunk_at(event.source[0])
+        trunk = self.keeper.called(event.call.rpartition("/")[0]) or self._trunk_at(event.source[0])
         status = NOT_FOUND if trunk is None else self._obstacle(trunk)
         if trunk is None or status or self._inbound is None:
             log.info("call refused", extra={"event": "line.refused", "source": event.source[0], "status": status})
@@ -314,11 +329,3 @@ class SipLine:
             if tape is not None:
                 header = call.header(call.reception, *call.numbers) if call.reception else None
                 self._studio.develop(tape, header, call.messages, keep=always or call.failed)
-
-    async def _resolve_for_ever(self) -> None:
-        """Keep the trunks' addresses known: calls to us are told by them."""
-        while True:
-            for trunk in self._trunks.values():
-                with contextlib.suppress(OSError):
-                    await trunk.address(self._endpoint.family)
-            await asyncio.sleep(RESOLVED_FOR + 1.0)

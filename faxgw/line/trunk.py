@@ -1,31 +1,36 @@
 """Settings of the SIP line and what they mean for one call: addresses and number formats.
 
-`[sip]` is this machine's side, each `[[trunk]]` a carrier or PBX. A trunk's host is resolved when a call starts;
-registration, TCP, TLS and DNS SRV are not known here yet.
+`[sip]` is this machine's side, each `[[trunk]]` a carrier or PBX. Where its servers are and how they do is the business
+of `line.targets`, its registration that of `line.registrar_client` (docs/trunks.md).
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
+import re
+import secrets
 import socket
 import ssl
-import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from faxgw.foip.digest import Credentials
+from faxgw.foip.location import Target
+from faxgw.foip.registration import Account, Registration
+from faxgw.foip.stack import Transport
 from faxgw.foip.transaction import Address
-from faxgw.foip.uri import sip_uri
+from faxgw.foip.uri import SipUri, bracket, is_ip_literal, sip_uri
+from faxgw.line.dns import Resolver
 from faxgw.line.ports import PortRange
+from faxgw.line.targets import Targets
 from faxgw.settings import Duration, Listener, Secret, Section, Tls
 
-RESOLVED_FOR = 60.0
-"""Seconds for which an address of a trunk's host is used again."""
-RESOLVE_WITHIN = 1.5
-"""Seconds a call waits for the look-up of its trunk's host: an INVITE leaves within 2 s of its commit or not at all."""
+LINE_PARAM = "line"
+"""URI parameter of the contact that we register; only the registrar knows its value, so that calls which bear it are
+the trunk's wherever they come from."""
+_PROXY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.\-]{1,253}))(?::(?P<port>\d{1,5}))?")
 
 
 class SipSettings(Section):
@@ -51,6 +56,8 @@ class SipSettings(Section):
     """Calls whose datagrams are recorded, to be looked at afterwards (docs/calls.md): they hold the pages sent."""
     record_keep: Duration = Duration(7 * 86_400.0)
     """How long a recording is kept."""
+    nameservers: tuple[Listener, ...] = Field(default=(), examples=[["192.0.2.53:53"]])
+    """Name servers to ask for the trunks' hosts, `address:port`; none: those of the system, and its hosts file."""
 
     @model_validator(mode="after")
     def _check_address(self) -> Self:
@@ -71,8 +78,8 @@ class TrunkSettings(Section):
     """Short name, unique."""
     host: str = Field(min_length=1, max_length=253, examples=["sip.example.net"])
     """Name or address of its SIP server."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 5060
-    """Its port; with `transport = "tls"` usually 5061."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(default=None, examples=[5060])
+    """Its port; none: as DNS says (NAPTR, SRV), else 5060, with `transport = "tls"` 5061."""
     transport: Literal["udp", "tcp", "tls"] = "udp"
     """What carries the signalling; audio and T.38 go over UDP and are not encrypted."""
     ca_file: Path | None = Field(default=None, examples=["/etc/faxgw/carrier-ca.pem"])
@@ -87,6 +94,20 @@ class TrunkSettings(Section):
     """User name, when it asks for one; empty: it knows us by our address."""
     password: Secret | None = None
     """Its password."""
+    registration: bool = False
+    """Register there, and take no calls to it before that is done; else it knows us by our address."""
+    registered_user: str = ""
+    """User part of the address that is registered, where it is not `login`."""
+    registration_time: Annotated[Duration, Field(ge=60.0, le=86400.0)] = Duration(600.0)
+    """For how long a registration is asked for; the registrar may say otherwise."""
+    learn_address: bool = False
+    """Register the public address and port that its answers show, for a NAT that keeps them; else our own."""
+    proxy: str = Field(default="", examples=["sbc.example.net:5060"])
+    """Outbound proxy, `host` or `host:port`: everything goes there, with a Route; `host` stays in the addresses."""
+    keepalive: Annotated[Duration, Field(ge=0.0, le=3600.0)] = Duration(25.0)
+    """Pause between our OPTIONS to its servers, which find out dead ones and keep a NAT open; `0s`: none."""
+    answer_within: Annotated[Duration, Field(ge=1.0, le=32.0)] = Duration(5.0)
+    """How long a server may leave a call without any answer before the next one is tried."""
     caller: str = ""
     """Caller number, E.164, of faxes that have none of their own; empty: `login`, or anonymous."""
     number_format: Literal["plus", "digits", "zeros"] = "plus"
@@ -114,6 +135,10 @@ class TrunkSettings(Section):
     def _check_login(self) -> Self:
         if bool(self.login) != (self.password is not None):
             raise ValueError("login and password belong together")
+        if self.registration and not (self.registered_user or self.login):
+            raise ValueError("registration needs login or registered_user")
+        if self.proxy and _PROXY.fullmatch(self.proxy) is None:
+            raise ValueError("proxy must be a host or host:port")
         if self.transport != "tls" and (self.ca_file is not None or self.client_certificate is not None):
             raise ValueError('ca_file and client_certificate are for transport = "tls"')
         if self.ca_file is not None:
@@ -133,17 +158,28 @@ class TrunkSettings(Section):
 class Trunk:
     """A trunk at work."""
 
-    def __init__(self, settings: TrunkSettings) -> None:
+    def __init__(self, settings: TrunkSettings, resolver: Resolver | None = None) -> None:
         self.settings = settings
         self.name = settings.name
         self.credentials = (
             Credentials(settings.login, settings.password.reveal()) if settings.password is not None else None
         )
-        self._found: tuple[Address, ...] = ()
-        self._fresh_until = 0.0
-        self._look_up: asyncio.Task[None] | None = None
+        self.transport = Transport(settings.transport.upper())
+        """What carries its signalling."""
+        host, port = _split(settings.proxy) if settings.proxy else (settings.host, settings.port)
+        self.targets = Targets(host, port, self.transport, resolver or Resolver())
+        """Its servers."""
+        self.registration: Registration | None = None
+        """Its registration, once the line has begun with it."""
+        self._next_hop = host
         self._peers = tuple(ipaddress.ip_network(peer) for peer in settings.peers)
-        self._hosts: frozenset[str] = frozenset({settings.host})
+        self._line = secrets.token_hex(8)
+
+    def fault(self, now: float) -> str:
+        """Why no call can be placed now, in a few words; empty when one can."""
+        if self.settings.registration and (self.registration is None or not self.registration.is_bound(now)):
+            return f"not registered ({'just started' if self.registration is None else self.registration.detail})"
+        return "no server answers" if self.targets.is_down else ""
 
     @property
     def inbound_channels(self) -> int:
@@ -158,9 +194,7 @@ class Trunk:
 
     def target(self, number: str) -> str:
         """The Request-URI for an E.164 number, in the trunk's number format."""
-        uri = sip_uri(self._dialled(number), self.settings.host, self.settings.port)
-        transport = self.settings.transport
-        return str(uri) if transport == "udp" else f"{uri};transport={transport}"
+        return self._with_transport(sip_uri(self._dialled(number), self.settings.host, self.settings.port))
 
     def to(self, number: str) -> str:
         """The To value."""
@@ -175,46 +209,85 @@ class Trunk:
             return f"<{sip_uri(self.settings.login, self._domain)}>"
         return '"Anonymous" <sip:anonymous@anonymous.invalid>'
 
-    async def address(self, family: socket.AddressFamily = socket.AF_INET) -> Address:
-        """Where its SIP server is; the last known address while its name cannot be resolved (RFC 8767).
+    @property
+    def proxy_route(self) -> tuple[str, ...]:
+        """Preloaded Route values for a registration: the outbound proxy."""
+        if not self.settings.proxy:
+            return ()
+        host, port = _split(self.settings.proxy)
+        return (f"<{SipUri(bracket(host), None, port, params=(*self._transport_params, ('lr', None)))}>",)
+
+    @property
+    def route(self) -> tuple[str, ...]:
+        """Preloaded Route values for all else: the outbound proxy, then what the registrar asked for (RFC 3608)."""
+        asked = () if self.registration is None else self.registration.service_route
+        if asked and self.settings.proxy and _split(self.settings.proxy)[0] in asked[0]:
+            return asked  # it names the proxy itself
+        return *self.proxy_route, *asked
+
+    def account(self) -> Account:
+        """What is registered where."""
+        settings = self.settings
+        port = None if settings.domain else settings.port
+        return Account(
+            self._with_transport(SipUri(bracket(self._domain), None, port)),
+            str(sip_uri(self._user, self._domain)),
+            int(settings.registration_time),
+            settings.learn_address,
+        )
+
+    def contact(self, host: str, port: int) -> SipUri:
+        """The contact that is registered, at one of our addresses."""
+        bare = sip_uri(self._user, host, port)
+        return SipUri(bare.host, bare.user, port, params=(*self._transport_params, (LINE_PARAM, self._line)))
+
+    def is_ours(self, uri: SipUri) -> bool:
+        """Whether a Request-URI is the contact that we have registered there."""
+        given = uri.param(LINE_PARAM) or ""
+        return self.settings.registration and secrets.compare_digest(given.encode(), self._line.encode())
+
+    def probe(self) -> tuple[str, str]:
+        """Request-URI and From value of an OPTIONS to its servers."""
+        uri = self._with_transport(SipUri(bracket(self.settings.host), None, self.settings.port))
+        return uri, f"<{sip_uri(self._user or 'fax', self._domain)}>"
+
+    async def servers(self, family: socket.AddressFamily = socket.AF_INET) -> list[Target]:
+        """Its servers in the order to be tried; the last known ones while its name cannot be resolved (RFC 8767).
 
         Args:
             family: That of our listener: a socket reaches no address of another one.
 
         Raises:
-            OSError: If its name cannot be resolved within RESOLVE_WITHIN, or has no address of that family.
+            OSError: If its name cannot be resolved in time, or has no address of that family.
         """
-        if time.monotonic() >= self._fresh_until:
-            if self._look_up is None or self._look_up.done():  # one at a time: each blocks a thread while DNS is silent
-                self._look_up = asyncio.create_task(self._resolve(), name=f"address of {self.name}")
-                self._look_up.add_done_callback(_retrieve)
-            try:
-                async with asyncio.timeout(RESOLVE_WITHIN):
-                    await asyncio.shield(self._look_up)
-            except OSError:  # TimeoutError among them
-                if not self._found:
-                    raise
-        found = [address for address in self._found if (":" in address[0]) == (family == socket.AF_INET6)]
-        if not found:
-            raise OSError(f"{self.settings.host} has no {family.name} address")
-        return found[0]
+        return await self.targets.find(family)
 
-    async def _resolve(self) -> None:
-        host, port = self.settings.host, self.settings.port
-        try:
-            entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except UnicodeError as exc:  # no host name at all, such as `a..b`
-            raise OSError(f"{host}: {exc}") from exc
-        self._found = tuple((str(entry[4][0]), int(entry[4][1])) for entry in entries)
-        self._hosts = frozenset(address for address, _port in self._found)
-        self._fresh_until = time.monotonic() + RESOLVED_FOR
+    async def address(self, family: socket.AddressFamily = socket.AF_INET) -> Address:
+        """The first of `servers`."""
+        return (await self.servers(family))[0].address
+
+    @property
+    def has_one_server(self) -> bool:
+        """Whether there is one server only, whatever DNS says: its address stands in the settings."""
+        return is_ip_literal(self._next_hop)
 
     def is_known_host(self, host: str) -> bool:
         """Whether a packet from this address is the trunk's: one of its host's, as last resolved, or of its peers."""
-        if host in self._hosts:
+        if host in self.targets.hosts:
             return True
         address = ipaddress.ip_address(host) if self._peers else None
         return address is not None and any(address in network for network in self._peers)
+
+    @property
+    def _user(self) -> str:
+        return self.settings.registered_user or self.settings.login
+
+    @property
+    def _transport_params(self) -> tuple[tuple[str, str | None], ...]:
+        return () if self.transport is Transport.UDP else (("transport", self.settings.transport),)
+
+    def _with_transport(self, uri: SipUri) -> str:
+        return str(SipUri(uri.host, uri.user, uri.port, params=self._transport_params))
 
     @property
     def _domain(self) -> str:
@@ -226,7 +299,9 @@ class Trunk:
         return {"plus": "+", "digits": "", "zeros": "00"}[self.settings.number_format] + number[1:]
 
 
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Take a look-up's exception: who waited has had it, and nobody need wait."""
-    if not task.cancelled():
-        task.exception()
+def _split(proxy: str) -> tuple[str, int | None]:
+    """Host and port of `proxy`."""
+    found = _PROXY.fullmatch(proxy)
+    if found is None:
+        raise ValueError(f"{proxy} is no host or host:port")
+    return found["v6"] or found["host"], int(found["port"]) if found["port"] else None

@@ -31,7 +31,7 @@ from faxgw.line.incoming import dialled
 from faxgw.line.ports import PortRange
 from faxgw.line.sip import STRANGERS_PER_SECOND, SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
-from faxgw.settings import Listener
+from faxgw.settings import Duration, Listener
 from tests.line import fake_receiver as plays
 from tests.line.far_end import until
 
@@ -185,7 +185,7 @@ def inside() -> Inside:
 
 async def make_line(inside: Inside | None, **changes: object) -> SipLine:
     sip = SipSettings(listen=Listener("127.0.0.1", 0), media_ports=PortRange(23000, 23999))
-    values: dict[str, object] = {"name": "t", "host": "127.0.0.1", "port": 9, **changes}
+    values: dict[str, object] = {"name": "t", "host": "127.0.0.1", "port": 9, "keepalive": Duration(0), **changes}
     made = SipLine(sip, [TrunkSettings(**values)], FAKE)  # type: ignore[arg-type]
     await made.start()
     if inside is not None:

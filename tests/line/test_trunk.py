@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import secrets
 import socket
 
 import pytest
 from pydantic import ValidationError
 
-from faxgw.line import trunk as module
+from faxgw.foip.registration import Registration
+from faxgw.foip.uri import SipUri
 from faxgw.line.ports import NoMediaPorts, PortRange, bind_media
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.settings import Listener, Secret
@@ -21,7 +22,7 @@ def trunk(**values: object) -> Trunk:
 @pytest.mark.parametrize(("form", "dialled"), [("plus", "+33199"), ("digits", "33199"), ("zeros", "0033199")])
 def test_numbers_are_dialled_in_the_trunks_form(form: str, dialled: str) -> None:
     made = trunk(number_format=form, domain="example.org", caller="+4930")
-    assert made.target("+33199") == f"sip:{dialled}@sip.example.net:5060"
+    assert made.target("+33199") == f"sip:{dialled}@sip.example.net"
     assert made.to("+33199") == f"<sip:{dialled}@example.org>"
     assert made.from_("+33199") == f"<sip:{dialled}@example.org>"
     assert made.from_("").endswith("@example.org>")
@@ -98,65 +99,6 @@ def test_without_descriptors_there_are_no_ports(monkeypatch: pytest.MonkeyPatch)
         bind_media("127.0.0.1", PortRange(22000, 22039))
 
 
-class Names:
-    """Answers look-ups with `addresses`, or an error when there are none; waits for `may_answer`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-        self.addresses = addresses
-        self.asked = 0
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._look_up)
-
-    async def _look_up(self, _host: str, port: int, **_kind: object) -> list[tuple[object, ...]]:
-        self.asked += 1
-        await self.may_answer.wait()
-        if not self.addresses:
-            raise socket.gaierror(-3, "Temporary failure in name resolution")
-        return [(0, 0, 0, "", (address, port)) for address in self.addresses]
-
-
-async def test_an_address_of_the_listeners_family_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name with both kinds of address often has the longer one first; our socket reaches one kind only."""
-    Names(monkeypatch, "2001:db8::1", "192.0.2.1")
-    made = trunk()
-    assert await made.address(socket.AF_INET) == ("192.0.2.1", 5060)
-    assert await made.address(socket.AF_INET6) == ("2001:db8::1", 5060)
-    assert made.is_known_host("192.0.2.1") and made.is_known_host("2001:db8::1")
-
-
-async def test_the_last_address_serves_while_the_name_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 8767: an outage of the name servers is none of the trunk."""
-    monkeypatch.setattr(module, "RESOLVED_FOR", 0.0)
-    monkeypatch.setattr(module, "RESOLVE_WITHIN", 0.05)
-    names = Names(monkeypatch, "192.0.2.1")
-    made = trunk()
-    assert await made.address() == ("192.0.2.1", 5060)
-    names.addresses = ()
-    assert await made.address() == ("192.0.2.1", 5060)
-    names.may_answer.clear()
-    assert await made.address() == ("192.0.2.1", 5060)
-
-
-async def test_a_silent_name_server_holds_a_call_up_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one thread, not one per call."""
-    monkeypatch.setattr(module, "RESOLVE_WITHIN", 0.05)
-    names = Names(monkeypatch, "192.0.2.1")
-    names.may_answer.clear()
-    made = trunk()
-    for _ in range(3):
-        with pytest.raises(OSError):
-            await made.address()
-    assert names.asked == 1
-    names.may_answer.set()
-    assert await made.address() == ("192.0.2.1", 5060)
-
-
-async def test_a_host_that_is_no_name_is_told_like_one_that_is_unknown() -> None:
-    with pytest.raises(OSError):
-        await trunk(host="a..b").address()
-
-
 async def test_a_host_is_resolved_and_remembered() -> None:
     made = trunk(host="localhost", port=5070)
     assert not made.is_known_host("127.0.0.1")
@@ -165,7 +107,7 @@ async def test_a_host_is_resolved_and_remembered() -> None:
     assert made.is_known_host(host)
     assert not made.is_known_host("192.0.2.1")
     with pytest.raises(OSError):
-        await trunk(host="no.such.host.invalid").address()
+        await trunk(host="no.such.host.invalid", port=5060).address()
 
 
 async def test_peers_are_known_without_a_look_up() -> None:
@@ -178,3 +120,80 @@ def test_calls_to_us_have_their_share_of_the_channels() -> None:
     assert trunk(channels=4).inbound_channels == 4
     assert trunk(channels=4, inbound_channels=2).inbound_channels == 2
     assert trunk(channels=4, inbound_channels=9).inbound_channels == 4
+
+
+def registered(**values: object) -> Trunk:
+    return trunk(login="user", password=Secret("p"), registration=True, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"registration": True},
+        {"proxy": "sip:x"},
+        {"proxy": "a b"},
+        {"keepalive": "-1s"},
+        {"answer_within": "40s"},
+        {"login": "u", "password": Secret("p"), "registration_time": "5s"},
+    ],
+)
+def test_settings_of_registration_and_failover_are_checked(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        trunk(**values)
+
+
+def test_what_is_registered_is_the_account_at_its_domain() -> None:
+    """RFC 3261 section 10.2: the Request-URI has no user."""
+    account = registered(port=5070, registration_time="5m").account()
+    assert (account.registrar, account.address) == ("sip:sip.example.net:5070", "sip:user@sip.example.net")
+    assert account.expires == 300
+    account = registered(domain="ims.example", registered_user="+4930", transport="tls").account()
+    assert (account.registrar, account.address) == ("sip:ims.example;transport=tls", "sip:+4930@ims.example")
+
+
+def test_the_contact_bears_a_secret_that_tells_its_calls() -> None:
+    made, other = registered(transport="tcp"), registered()
+    contact = made.contact("192.0.2.1", 5060)
+    assert str(contact).startswith("sip:user@192.0.2.1:5060;transport=tcp;line=")
+    assert made.is_ours(contact)
+    assert not made.is_ours(other.contact("192.0.2.1", 5060))
+    assert not made.is_ours(SipUri("192.0.2.1", "user", 5060))
+    assert not trunk().is_ours(SipUri("192.0.2.1", "user", params=(("line", ""),)))
+
+
+def test_a_proxy_is_where_everything_goes_with_a_route() -> None:
+    made = trunk(host="ims.example", proxy="192.0.2.5:5070", transport="tcp")
+    assert made.route == ("<sip:192.0.2.5:5070;transport=tcp;lr>",)
+    assert made.target("+33199") == "sip:+33199@ims.example;transport=tcp"
+    assert made.is_known_host("192.0.2.5") and made.has_one_server
+    assert trunk(proxy="[2001:db8::1]").route == ("<sip:[2001:db8::1];lr>",)
+    assert trunk().route == ()
+    assert not trunk(proxy="sbc.example").has_one_server
+
+
+def test_the_route_that_the_registrar_asked_for_follows_the_proxy() -> None:
+    """RFC 3608 section 6.1; one that begins with the proxy needs no other."""
+    made = registered(proxy="sbc.example")
+    made.registration = Registration(made.account(), made.credentials, secrets.token_hex, "192.0.2.1")
+    made.registration.service_route = ("<sip:core.example;lr>",)
+    assert made.route == ("<sip:sbc.example;lr>", "<sip:core.example;lr>")
+    made.registration.service_route = ("<sip:sbc.example:5060;lr>", "<sip:core.example;lr>")
+    assert made.route == ("<sip:sbc.example:5060;lr>", "<sip:core.example;lr>")
+    assert made.proxy_route == ("<sip:sbc.example;lr>",)
+
+
+def test_a_trunk_that_is_not_registered_says_so() -> None:
+    made = registered()
+    assert made.fault(0.0) == "not registered (just started)"
+    made.registration = Registration(made.account(), made.credentials, secrets.token_hex, "192.0.2.1")
+    assert made.fault(0.0) == "not registered (not registered yet)"
+    assert trunk().fault(0.0) == ""
+
+
+async def test_a_trunk_without_a_server_that_lives_says_so() -> None:
+    made = trunk(host="192.0.2.1", port=5070)
+    (server,) = await made.servers()
+    made.targets.failed(server, unreachable=True)
+    assert made.fault(0.0) == "no server answers"
+    made.targets.served(server)
+    assert made.fault(0.0) == ""
