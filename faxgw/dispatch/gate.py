@@ -43,6 +43,7 @@ def dial_plan(settings: Effective) -> DialPlan:
         area_code=settings["area_code"],
         allowed_countries=frozenset(settings["allowed_countries"]),
         open_classes=frozenset(NumberClass(c) for c in settings["open_classes"]),
+        open_numbers=settings["open_numbers"],
     )
 
 

@@ -113,6 +113,15 @@ def _classes(value: Any) -> tuple[str, ...]:
     return tuple(_one_of("premium", "shared_cost", "satellite")(item) for item in value)
 
 
+def _prefixes(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of numbers")
+    found = tuple(value)
+    if len(found) > 1000 or not all(isinstance(v, str) and re.fullmatch(r"\+[0-9]{2,15}", v) for v in found):
+        raise ValueError("must be at most 1000 numbers or beginnings of numbers in international form, +33899")
+    return found
+
+
 def _addresses(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ValueError("must be a list of mail addresses")
@@ -191,6 +200,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),
         Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
+        Setting("open_numbers", (), _prefixes, "Numbers or beginnings, +33899, open though their class is closed"),
         Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most"),
         Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most"),
         Setting("trunk", "", _text(200), "Trunk to use, or several in their order, a, b; empty: by the routes"),

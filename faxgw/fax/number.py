@@ -25,7 +25,27 @@ _SUB_ADDRESS = re.compile(r"/T33S=([0-9#*]{1,20})$", re.IGNORECASE)
 _EMERGENCY = frozenset(
     {"110", "112", "911", "999", "000", "15", "17", "18", "114", "115", "116000", "119", "191", "196", "197"}
 )
-_SATELLITE = ("870", "881", "882", "883", "979")
+_SATELLITE = ("870", "881", "882", "883")
+_INTERNATIONAL_PREMIUM = "979"
+"""International premium rate service (ITU-T E.169.2)."""
+_DEAR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "AT": (("900", "901", "930", "931", "939"), ("810", "820", "821")),
+    "BE": (("90",), ("70", "78")),
+    "CH": (("900", "901", "906"), ("840", "842", "844", "848")),
+    "DE": (("900", "137", "138", "118"), ("180",)),
+    "ES": (("803", "806", "807", "905", "118"), ("901", "902")),
+    "FR": (("89",), ("81", "82")),
+    "GB": (("9", "70", "118"), ("843", "844", "845", "870", "871", "872", "873")),
+    "IT": (("89", "144", "166"), ("199", "848", "847", "840")),
+    "LU": (("900", "901", "905"), ("801",)),
+    "NL": (("900", "906", "909"), ("84", "87")),
+    "US": (("900",), ()),
+}
+"""Beginnings of national numbers: premium, shared cost. They count where the number plan's table does not know the
+number: a carrier may charge for one that has a digit too few or too many."""
+
+
+NEVER_EMERGENCY = "Emergency numbers are never dialled."
 
 
 class NumberClass(enum.StrEnum):
@@ -77,6 +97,8 @@ class DialPlan:
     """Regions that are open; empty: all regions but the closed classes."""
     open_classes: frozenset[NumberClass] = frozenset()
     """Classes of CLOSED_BY_DEFAULT that were opened."""
+    open_numbers: tuple[str, ...] = ()
+    """Numbers, or beginnings of numbers, E.164, that may be dialled although their class or country is closed."""
 
 
 def local_part_to_number(local_part: str) -> tuple[str, str]:
@@ -147,17 +169,19 @@ def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber
     digits = _SEPARATORS.sub("", typed)
     if not re.fullmatch(r"\+?[0-9]+", digits, re.ASCII):
         raise Refused(f"not a number: {typed!r}", public=f"“{_shown(typed)}” is not a telephone number.")
-    if digits.lstrip("+") in _EMERGENCY:
-        raise Refused("emergency number", public="Emergency numbers are never dialled.")
+    if digits.lstrip("+") in _EMERGENCY or phonenumbers.is_emergency_number(digits, plan.country):
+        raise Refused("emergency number", public=NEVER_EMERGENCY)
     international = "+" + digits[2:] if digits.startswith("00") else digits
     if international.startswith("+") and international[1:].startswith(_SATELLITE):
         return _classified(typed, international, "001", NumberClass.SATELLITE, plan, sub_address)
+    if international.startswith("+" + _INTERNATIONAL_PREMIUM):
+        return _classified(typed, international, "001", NumberClass.PREMIUM, plan, sub_address)
     parsed = _parse(typed, international, plan)
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     region = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
         parsed.country_code or 0
     )
-    return _classified(typed, e164, region or "001", _kind(parsed), plan, sub_address)
+    return _classified(typed, e164, region or "001", _kind(parsed, region or ""), plan, sub_address)
 
 
 def _parse(typed: str, international: str, plan: DialPlan) -> phonenumbers.PhoneNumber:
@@ -182,26 +206,37 @@ def _parse(typed: str, international: str, plan: DialPlan) -> phonenumbers.Phone
     raise Refused(f"impossible number {typed!r}", public=f"“{_shown(typed)}” cannot be dialled: {fault}.")
 
 
-def _kind(parsed: phonenumbers.PhoneNumber) -> NumberClass:
+def _kind(parsed: phonenumbers.PhoneNumber, region: str) -> NumberClass:
+    national = str(parsed.national_number)
+    if phonenumbers.is_emergency_number(national, region):
+        return NumberClass.EMERGENCY
     kind = phonenumbers.number_type(parsed)
-    if kind in (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.UAN):
+    if kind in (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.UAN, PhoneNumberType.PERSONAL_NUMBER):
         return NumberClass.PREMIUM
     if kind == PhoneNumberType.SHARED_COST:
         return NumberClass.SHARED_COST
-    if len(str(parsed.national_number)) <= 4:
+    if kind != PhoneNumberType.UNKNOWN:
+        return NumberClass.ORDINARY
+    if len(national) <= 4 or phonenumbers.is_valid_short_number(parsed):
         return NumberClass.SHORT
-    return NumberClass.ORDINARY
+    premium, shared = _DEAR.get(region, ((), ()))
+    if national.startswith(premium):
+        return NumberClass.PREMIUM
+    return NumberClass.SHARED_COST if national.startswith(shared) else NumberClass.ORDINARY
 
 
 def _classified(typed: str, e164: str, region: str, kind: NumberClass, plan: DialPlan, sub_address: str) -> FaxNumber:
     if not 3 <= len(e164) - 1 <= MAX_DIGITS:
         raise Refused("length", public=f"“{_shown(typed)}” cannot be dialled: it has a wrong length.")
-    if kind in CLOSED_BY_DEFAULT and (
-        kind not in plan.open_classes or kind in (NumberClass.EMERGENCY, NumberClass.SHORT)
-    ):
+    if kind is NumberClass.EMERGENCY:
+        raise Refused("emergency number", public=NEVER_EMERGENCY)
+    if kind is NumberClass.SHORT:
+        raise Refused("short number", public=f"“{_shown(typed)}” is a special service number; these are never dialled.")
+    opened = e164.startswith(plan.open_numbers) if plan.open_numbers else False
+    if kind in CLOSED_BY_DEFAULT and not (opened or kind in plan.open_classes):
         label = kind.value.replace("_", "-")
         raise Refused(f"closed class {kind}", public=f"“{_shown(typed)}” is a {label} number, which is not open here.")
-    if plan.allowed_countries and region not in plan.allowed_countries:
+    if not opened and plan.allowed_countries and region not in plan.allowed_countries:
         raise Refused(f"closed country {region}", public=f"Faxes to “{_shown(typed)}” ({region}) are not open here.")
     return FaxNumber(typed, e164, region, kind, sub_address)
 
@@ -216,6 +251,23 @@ def recipient_zone(number: FaxNumber) -> str:
 
     zones = timezone.time_zones_for_number(phonenumbers.parse(number.e164))
     return zones[0] if zones and zones[0] != "Etc/Unknown" else "UTC"
+
+
+def national_form(e164: str, country: str) -> str:
+    """The digits that are dialled for a number in a country: the national form there, else `00` and the number.
+
+    Args:
+        e164: `+` and digits.
+        country: ISO 3166 region in which it is dialled.
+    """
+    try:
+        parsed = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return "00" + e164[1:]
+    if parsed.country_code != phonenumbers.country_code_for_region(country):
+        return "00" + e164[1:]
+    prefix = phonenumbers.ndd_prefix_for_region(country, True) or ""
+    return prefix + phonenumbers.national_significant_number(parsed)
 
 
 def masked(number: str) -> str:

@@ -9,6 +9,7 @@ from faxgw.fax.number import (
     dialled_forms,
     local_part_to_number,
     masked,
+    national_form,
     parse_number,
     recipient_zone,
 )
@@ -125,3 +126,53 @@ def test_the_zone_of_a_recipient_is_known() -> None:
 )
 def test_a_number_dialled_is_read_as_carriers_write_it(dialled: str, forms: tuple[str, ...]) -> None:
     assert dialled_forms(dialled, "FR") == tuple(dict.fromkeys(forms))
+
+
+@pytest.mark.parametrize(
+    ("typed", "country", "why"),
+    [
+        ("144", "CH", "emergency"),
+        ("911", "US", "emergency"),
+        ("115", "IT", "emergency"),
+        ("116117", "DE", "special service"),
+        ("1199", "DE", "special service"),
+        ("0900123456", "DE", "premium"),
+        ("0900 1234567", "DE", "premium"),
+        ("07012345678", "GB", "premium"),
+        ("+979123456789", "FR", "premium"),
+        ("01805123456", "DE", "shared-cost"),
+    ],
+)
+def test_special_numbers_of_each_country_are_refused_with_the_reason(typed: str, country: str, why: str) -> None:
+    """Features D9: emergency and special numbers are never dialled."""
+    with pytest.raises(Refused) as caught:
+        parse_number(typed, DialPlan(country))
+    assert why in caught.value.public.lower()
+
+
+@pytest.mark.parametrize("typed", ["0153123456", "153123456", "+33153123456", "0800123456"])
+def test_a_number_that_only_begins_like_a_special_one_may_be_dialled(typed: str) -> None:
+    assert parse_number(typed, DialPlan("FR")).kind is NumberClass.ORDINARY
+
+
+def test_the_allow_list_opens_numbers_of_closed_classes_and_countries_but_no_special_ones() -> None:
+    plan = DialPlan("FR", allowed_countries=frozenset({"FR"}), open_numbers=("+33899123456", "+4930"))
+    assert parse_number("0899123456", plan).e164 == "+33899123456"
+    assert parse_number("+49301234567", plan).country == "DE"
+    for refused in ("0899123457", "+49891234567", "112"):
+        with pytest.raises(Refused):
+            parse_number(refused, plan)
+
+
+@pytest.mark.parametrize(
+    ("e164", "country", "dialled"),
+    [
+        ("+33199000001", "FR", "0199000001"),
+        ("+33199000001", "DE", "0033199000001"),
+        ("+390612345678", "IT", "0612345678"),
+        ("+12025550123", "US", "12025550123"),
+        ("+99", "FR", "0099"),
+    ],
+)
+def test_the_national_form_of_a_number(e164: str, country: str, dialled: str) -> None:
+    assert national_form(e164, country) == dialled
