@@ -54,6 +54,10 @@ FINE_ROWS: Final = 5_000.0
 """Rows per metre above which a page is finer than standard (3,850); fine has 7,700."""
 _BAD_RESOLUTION: Final = 11
 """Completion code: the far end cannot receive at the resolution of the image."""
+_UNEXPECTED: Final = 13
+"""Completion code: the far end said what it should not."""
+MAX_BAD_PAGES: Final = 8
+"""Times in a row that we refuse a page to be received; a machine that repeats noise must not hold the line for ever."""
 MAX_REFUSALS: Final = 2
 """RTN or PIN for one page: it is sent once more, at a lower rate; each copy may have been printed all the same."""
 _RECEIVE_SIZE: Final = 2048
@@ -388,6 +392,10 @@ class MediaCall:
         self._refusals += 1
         if self._start.role is Role.SEND and self._refusals >= MAX_REFUSALS:
             self.stop("refused", f"a page was refused {self._refusals} times", now)
+        elif self._start.role is Role.RECEIVE and self.statistics().ecm:  # seen: a sender that commanded JBIG
+            self.stop("limit", "a page cannot be kept, and the library would confirm it", now, _UNEXPECTED)
+        elif self._refusals >= MAX_BAD_PAGES:
+            self.stop("limit", f"page {self._pages_done + 1} came badly {self._refusals} times", now)
 
     def _on_confirmed(self, event: terminal.Confirmed, now: float) -> None:
         self._progress = now
@@ -412,6 +420,7 @@ class MediaCall:
             self.stop("page", f"received page not stored: {exc}", now)
             return
         self._pages_done = event.count
+        self._refusals = 0
         self._close_gate(Gate.PAGE, "", event.count, now)
         message = PageReceived(
             call=self.number,
