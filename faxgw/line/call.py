@@ -109,6 +109,8 @@ class FaxCall(ABC):
         self._invited_at = endpoint.now
         self._call_ident = ""
         self._tape: Tape | None = None
+        self._caller_at: tuple[str, int] | None = None
+        """Of a call to us: where its INVITE came from."""
         self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated)
         self._commits = Commits(self._inbox, name)
         self._call: CallId | None = None
@@ -190,7 +192,7 @@ class FaxCall(ABC):
         if tape is None or start is None:
             return None
         host, (rtp, udptl) = self._endpoint.media_address, self._media.ports
-        peer = (start.signalling, self._trunk.settings.port or SIP_PORT)
+        peer = self._caller_at or (start.signalling, self._trunk.settings.port or SIP_PORT)
         return recording.Header(
             call=call,
             began=self._invited_at,
