@@ -24,7 +24,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.foip import control, recording
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.errors import LocalProtocolError
-from faxgw.foip.events import By, CallId, Ended, ReofferAnswered, Reoffered, ReofferRefused
+from faxgw.foip.events import By, CallId, Ended, MediaMoved, ReofferAnswered, Reoffered, ReofferRefused
 from faxgw.foip.sdp import SessionDescription
 from faxgw.foip.transaction import Timers
 from faxgw.line.commits import Commits, Committed
@@ -268,6 +268,8 @@ class FaxCall(ABC):
                 self._on_reoffer_answered(item.sdp)
             case ReofferRefused():
                 self._on_reoffer_refused(item.status)
+            case MediaMoved():
+                self._on_media_moved(item.sdp)
             case Ended():
                 self._on_ended(item)
             case _:
@@ -369,6 +371,14 @@ class FaxCall(ABC):
                 self._facts.far = replace(self._facts.far, t38="refused")
             self._facts.details.append(f"T.38 refused with {status}")
             self._note(f"T.38 refused with {status}: the fax goes on in audio")
+
+    def _on_media_moved(self, sdp: SessionDescription) -> None:
+        """A refresh was answered with other addresses: the medium stays as it is."""
+        t38 = self._media.t38_of(sdp)
+        if t38 is None:
+            self._media.move_audio(sdp)
+        elif self._media.t38:
+            self._switch(t38)
 
     def _on_switch_refused(self) -> None:
         """The worker had begun phase B in audio when T.38 was agreed."""
