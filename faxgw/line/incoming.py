@@ -21,11 +21,8 @@ from faxgw.fax.ports import Admission, InboundCalls, Ringing
 from faxgw.fax.reception import PageEnd, ReceivedPage
 from faxgw.foip import control
 from faxgw.foip.control import Gate
-from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
+from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import Acknowledged, CallId, IncomingCall
-from faxgw.foip.headers import NameAddr, split_list
-from faxgw.foip.message import clean_text
-from faxgw.foip.uri import SipUri
 from faxgw.line.arrival import Arrival
 from faxgw.line.call import ANSWERED_WITHIN, NOT_ACCEPTABLE, FaxCall
 from faxgw.line.commits import Committed
@@ -332,24 +329,6 @@ class IncomingFaxCall(FaxCall):
     def _tell_progress(self) -> None:
         if self._admission is not None:
             self._calls.progress(self._admission.reception, self._watch.progress())
-
-
-def dialled(event: IncomingCall, where: str) -> str:
-    """The number dialled of a call to us, from the Request-URI, To or Diversion (RFC 5806); empty for none.
-
-    Args:
-        event: The INVITE.
-        where: `request_uri`, `to` or `diversion`, as the trunk's settings say. A call that was not diverted has no
-            Diversion: then the Request-URI counts.
-    """
-    if where == "request_uri":
-        return event.target
-    values = [value for name, value in event.headers if name.lower() == where]
-    try:
-        uri = NameAddr.parse(split_list(values[0])[0]).uri
-    except (IndexError, RemoteProtocolError):
-        return event.target if where == "diversion" and not values else ""
-    return clean_text(uri.username) if isinstance(uri, SipUri) else clean_text(uri.opaque)
 
 
 def _close(descriptors: tuple[int, ...]) -> None:

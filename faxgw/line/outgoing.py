@@ -26,6 +26,7 @@ from faxgw.foip.sdp import SessionDescription
 from faxgw.line.call import ANSWERED_WITHIN, FaxCall, HangUp
 from faxgw.line.commits import Committed
 from faxgw.line.endpoint import SipEndpoint
+from faxgw.line.identity import Caller
 from faxgw.line.media import modems
 from faxgw.line.ports import NoMediaPorts, PortRange
 from faxgw.line.tally import Tally
@@ -128,7 +129,7 @@ class OutgoingFaxCall(FaxCall):
                 self._trunk.target(plan.number),
                 destination,
                 self._media.offer_first(),
-                from_=self._trunk.from_(plan.caller),
+                from_=self._trunk.from_(plan.caller, plan.caller_name, withheld=plan.withheld),
                 to=self._trunk.to(plan.number),
                 credentials=self._trunk.credentials,
                 now=self._endpoint.now,

@@ -21,7 +21,8 @@ from faxgw.foip.transaction import Address
 from faxgw.line.dns import Resolver
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.endpoints import Endpoints, NotListening
-from faxgw.line.incoming import IncomingFaxCall, dialled
+from faxgw.line.identity import dialled, identified
+from faxgw.line.incoming import IncomingFaxCall
 from faxgw.line.outgoing import OutgoingFaxCall
 from faxgw.line.recordings import Studio
 from faxgw.line.targets import leg_of
@@ -296,7 +297,7 @@ class SipLine:
             endpoint.agent.reject(event.call, status or UNAVAILABLE, endpoint.now)
             return
         call = IncomingFaxCall(
-            event,
+            identified(event, trunk.settings.caller_from),
             dialled(event, trunk.settings.dialled_from),
             self._inbound,
             trunk,

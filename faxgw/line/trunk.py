@@ -22,7 +22,9 @@ from faxgw.foip.registration import Account, Registration
 from faxgw.foip.stack import Transport
 from faxgw.foip.transaction import Address
 from faxgw.foip.uri import SipUri, bracket, is_ip_literal, sip_uri
+from faxgw.line import identity
 from faxgw.line.dns import Resolver
+from faxgw.line.identity import Caller
 from faxgw.line.ports import PortRange
 from faxgw.line.targets import Targets
 from faxgw.settings import Duration, Listener, Secret, Section, Tls
@@ -110,8 +112,27 @@ class TrunkSettings(Section):
     """How long a server may leave a call without any answer before the next one is tried."""
     caller: str = ""
     """Caller number, E.164, of faxes that have none of their own; empty: `login`, or anonymous."""
-    number_format: Literal["plus", "digits", "zeros"] = "plus"
-    """How numbers are dialled: `+33…`, `33…` or `0033…`."""
+    number_format: Literal["plus", "digits", "zeros", "national"] = "plus"
+    """How numbers are dialled: `+33…`, `33…`, `0033…`, or `01…` in `country` and `00…` elsewhere."""
+    caller_format: Literal["", "plus", "digits", "zeros", "national"] = ""
+    """How our own numbers are written; empty: as `number_format`."""
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "FR"
+    """Country of the trunk, for the format `national`."""
+    dial_prefix: Annotated[str, Field(pattern=r"^[0-9*#]{0,16}$")] = ""
+    """Put before every number dialled, such as the `0` of a PBX."""
+    strip: Annotated[str, Field(pattern=r"^(\+[0-9]{1,14})?$")] = ""
+    """Beginning of numbers, `+331234`, that is not dialled; the rest then is, as it is."""
+    uri: Literal["sip", "phone", "tel"] = "sip"
+    """How a number becomes an address: `sip:…@host`, the same with `user=phone`, or `tel:…`."""
+    identity: Literal["from", "pai", "ppi", "from+pai", "from+ppi"] = "from"
+    """Where the caller's number stands: From, P-Asserted-Identity, P-Preferred-Identity; without `from`, From has the
+    `login`."""
+    asserted: Literal["caller", "trunk"] = "caller"
+    """Whose number P-Asserted-Identity or P-Preferred-Identity has: the fax's, or always the trunk's own `caller`."""
+    diversion: Annotated[str, Field(pattern=r"^(\+[0-9]{3,15})?$")] = ""
+    """Number that our calls are forwarded by, for carriers that want one of theirs beside a foreign caller number."""
+    divert_with: Literal["diversion", "history_info", "both"] = "diversion"
+    """The header field of `diversion`: Diversion, History-Info or both."""
     audio: tuple[Literal["pcma", "pcmu"], ...] = ("pcma", "pcmu")
     """Audio codings in the order of preference."""
     t38: bool = True
@@ -126,8 +147,11 @@ class TrunkSettings(Section):
     """Addresses or networks that its calls to us come from, besides the addresses of `host`; others are refused."""
     inbound_channels: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Calls to us at a time, at most; the caller gets "busy" beyond it. None: as many as `channels`."""
-    dialled_from: Literal["request_uri", "to", "diversion"] = "request_uri"
-    """Where its calls to us say the number dialled; `diversion` for calls forwarded by a PBX (RFC 5806)."""
+    dialled_from: Literal["request_uri", "to", "diversion", "history_info"] = "request_uri"
+    """Where its calls to us say the number dialled; `diversion` (RFC 5806) and `history_info` (RFC 7044) for calls
+    forwarded by a PBX."""
+    caller_from: Literal["asserted", "from"] = "asserted"
+    """Where its calls to us say who calls: P-Asserted-Identity and else From, or From alone."""
     record: Literal["", "none", "failed", "all"] = ""
     """Calls of this trunk that are recorded; empty: as `[sip]` says."""
 
@@ -194,20 +218,20 @@ class Trunk:
 
     def target(self, number: str) -> str:
         """The Request-URI for an E.164 number, in the trunk's number format."""
-        return self._with_transport(sip_uri(self._dialled(number), self.settings.host, self.settings.port))
+        uri = identity.called(number, self.settings)
+        return self._with_transport(uri) if isinstance(uri, SipUri) else str(uri)
 
     def to(self, number: str) -> str:
         """The To value."""
-        return f"<{sip_uri(self._dialled(number), self._domain)}>"
+        return identity.to_value(number, self.settings)
 
-    def from_(self, caller: str) -> str:
-        """The From value for a caller number; RFC 3323's anonymous address when there is none."""
-        number = caller or self.settings.caller
-        if number:
-            return f"<{sip_uri(self._dialled(number), self._domain)}>"
-        if self.settings.login:
-            return f"<{sip_uri(self.settings.login, self._domain)}>"
-        return '"Anonymous" <sip:anonymous@anonymous.invalid>'
+    def from_(self, caller: str, name: str = "", *, withheld: bool = False) -> str:
+        """The From value for a caller number; RFC 3323's anonymous address when there is none, or it is withheld."""
+        return identity.from_value(Caller(caller, name, withheld), self.settings)
+
+    def identity_headers(self, caller: str, name: str, withheld: bool, number: str) -> tuple[tuple[str, str], ...]:
+        """The further header fields of a call to a number that say who calls, and for whom."""
+        return identity.headers(Caller(caller, name, withheld), number, self.settings)
 
     @property
     def proxy_route(self) -> tuple[str, ...]:
@@ -287,16 +311,11 @@ class Trunk:
         return () if self.transport is Transport.UDP else (("transport", self.settings.transport),)
 
     def _with_transport(self, uri: SipUri) -> str:
-        return str(SipUri(uri.host, uri.user, uri.port, params=self._transport_params))
+        return str(SipUri(uri.host, uri.user, uri.port, params=(*uri.params, *self._transport_params)))
 
     @property
     def _domain(self) -> str:
         return self.settings.domain or self.settings.host
-
-    def _dialled(self, number: str) -> str:
-        if not number.startswith("+"):
-            return number
-        return {"plus": "+", "digits": "", "zeros": "00"}[self.settings.number_format] + number[1:]
 
 
 def _split(proxy: str) -> tuple[str, int | None]:

@@ -226,8 +226,7 @@ def test_whatever_happened_the_fax_is_called_and_better_is_tried_in_bounded_time
     assert made.max_bit_rate in (9600, 14400) and 60 <= made.patience <= module.MAX_PATIENCE
     assert all(NOW < measure.until <= NOW + 4 * module.FACT_HOLD for measure in taken)
     assert rests_until(calls, taken) <= NOW + module.REST_AFTER_CALL
-    later = max((measure.until for measure in taken), default=NOW)
-    assert manner(Manner(), measures(calls, trunk=trunk, now=later)) == Manner()
+    assert manner(Manner(), measures(calls, trunk=trunk, now=NOW + 4 * module.FACT_HOLD)) == Manner()
 
 
 Machine = dict[Kind, bool]

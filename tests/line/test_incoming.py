@@ -27,7 +27,7 @@ from faxgw.foip.events import (
 )
 from faxgw.foip.sdp import MediaLine, Origin, SessionDescription, answer_audio, answer_t38, audio_line, offer, t38_line
 from faxgw.line.endpoint import SipEndpoint
-from faxgw.line.incoming import dialled
+from faxgw.line.identity import dialled
 from faxgw.line.ports import PortRange
 from faxgw.line.sip import STRANGERS_PER_SECOND, SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
