@@ -438,7 +438,7 @@ class FaxCall(ABC):
 
     def _on_ended(self, event: Ended) -> None:
         self._sip_over = True
-        self._timers.stop("bye", "farewell", "ring", "t38", "answered", "audio", "left")
+        self._timers.stop("bye", "farewell", "ring", "t38", "answered", "audio", "left", "parting")
         self._facts.add_causes(event.causes)
         if event.by is not By.LOCAL:
             self._facts.details.append(f"SIP: {event.why} by {event.by.value}")
@@ -490,7 +490,7 @@ class FaxCall(ABC):
         self._facts.phase_e = message
         self._media.ended()
         self._note(f"the fax part is over: {message.text}")
-        self._timers.stop("phase_e", "t38", "linger", "call", "audio", "left")
+        self._timers.stop("phase_e", "t38", "linger", "call", "audio", "left", "parting")
         self._show("closing")
         if not self._sip_over and not self._closing:
             self._timers.start("bye", self._endpoint.now + self.bye_after)

@@ -38,6 +38,9 @@ BYE_AFTER: Final = 1.0
 """Seconds from phase E to our BYE; the sender, who placed the call, usually says it first."""
 LINGER: Final = 0.3
 """Seconds the worker still reads after a BYE that came with the last page confirmed: DCN may be right before it."""
+PARTING_WITHIN: Final = 20.0
+"""Seconds the sender has to say goodbye (DCN or BYE) once the last page is confirmed: time enough to repeat EOP three
+times, T4 apart. The engine itself would wait for ever."""
 UNAVAILABLE: Final = 503
 """SIP status (RFC 3261 section 21.5.4)."""
 
@@ -297,12 +300,17 @@ class IncomingFaxCall(FaxCall):
         elif self._media.acknowledge(Gate.PAGE, "", kept.page):
             self._arrival.released = kept.page
             self._arrival.whole = kept.last
+            if kept.last:
+                self._timers.start("parting", self._endpoint.now + PARTING_WITHIN)
 
     # The end
 
     def _on_own_timer(self, name: str) -> None:
         if name == "linger":
             self._end_media()
+        elif name == "parting":
+            self._arrival.details.append("the sender did not say goodbye")
+            self._end_all()
 
     def _on_late(self, item: object) -> None:
         """Frames count; a page that comes now is left to the sender, who gets no MCF for it."""

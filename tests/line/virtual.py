@@ -360,6 +360,9 @@ class Machine:
         self.log: list[str] = []
         self.times: list[tuple[float, str]] = []
         self.offers: list[SessionDescription] = []
+        """What was offered to it."""
+        self.answers: list[SessionDescription] = []
+        """What its own offers were answered with."""
         self.pages: list[bytes] = []
         self.ended: Ended | None = None
         self.over = asyncio.Event()
@@ -507,6 +510,7 @@ class Machine:
             case Answered():
                 agent.acknowledge(event.call, now())
                 if event.sdp is not None:
+                    self.answers.append(event.sdp)
                     await self._begin(event.sdp, event.sdp.t38 is not None)
             case Reoffered():
                 self.offers.append(event.offer)
@@ -518,7 +522,7 @@ class Machine:
                 if made.t38 is not None:
                     self._switch(event.offer)
             case ReofferAnswered():
-                self.offers.append(event.sdp)
+                self.answers.append(event.sdp)
                 if event.sdp.t38 is not None:
                     self._switch(event.sdp)
             case Ended():
