@@ -203,8 +203,8 @@ async def test_a_certificate_nobody_vouches_for_is_refused(
     policy = StreamPolicy(server_context=Tls(certificate=certificate, key=key).server_context(), is_secure=True)
     async with FarEnd(Transport.TLS, policy) as far:
         ground = Ground("tls", far, other, Tls(certificate=certificate, key=key))
-        for changes in ({}, {"ca_file": certificate, "host": "127.0.0.1"}):
-            async with ground.line(**changes) as line:
+        for ca_file, host in ((other, "localhost"), (certificate, "127.0.0.1")):
+            async with ground.line(ca_file=ca_file, host=host) as line:
                 outcome = await dial(line)
                 assert outcome.cause is Cause.CARRIER_FAULT
                 assert "certificate verify failed" in outcome.detail
