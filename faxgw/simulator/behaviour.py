@@ -1,15 +1,19 @@
-"""How each fax machine of the park behaves, as data: the last two digits of the number dialled decide.
+"""How each fax machine of the park behaves, as data: the last digits of the number dialled decide, four or two.
 
-docs/simulator.md lists them for people. Times are seconds and are multiplied by the park's pace.
+Most have a libspandsp terminal and go wrong around it; those with a `script` are machines of the zoo, frame by frame.
+docs/simulator.md lists them for people. Times are seconds and are multiplied by the park's pace (not a script's).
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from faxgw.simulator.callers import CALLING
+from faxgw.simulator.machines import ANSWERING
+from faxgw.simulator.script import Script
 from faxgw.t30 import terminal
 
 
@@ -73,6 +77,18 @@ class Behaviour:
     resolutions: int = terminal.RESOLUTIONS_ALL
     first: tuple[str, ...] = ()
     """Suffixes whose behaviour the first calls to a number get, one call each; after them its own."""
+    script: Script | None = None
+    """A machine of the zoo; with one, `ecm` to `resolutions` mean nothing. Machines that call are never dialled."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be dialled."""
+        return self.script is None or not self.script.sends
+
+    @property
+    def calls(self) -> bool:
+        """Whether it can place a call."""
+        return self.script is None or self.script.sends
 
 
 PERSON_TALKS: Final = 8.0
@@ -107,7 +123,13 @@ _ALL: Final = (
     Behaviour("51", "hangs up once", "hangs up after page 1 once, then receives well", first=("30",)),
     Behaviour("52", "drops once", "drops in mid-page once, then receives well", first=("31",)),
 )
-BEHAVIOURS: Final[Mapping[str, Behaviour]] = {behaviour.suffix: behaviour for behaviour in _ALL}
+_ZOO: Final = (
+    *(Behaviour(script.suffix, script.name, script.text, script=script) for script in ANSWERING),
+    *(Behaviour(script.suffix, script.name, script.text, fax=Fax.WAITS, script=script) for script in CALLING),
+)
+BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
+    behaviour.suffix: behaviour for behaviour in (*_ALL, *sorted(_ZOO, key=lambda behaviour: behaviour.suffix))
+}
 """By suffix, in the order of the list."""
 
 
@@ -119,12 +141,22 @@ def behaviour_of(number: str, earlier_calls: int = 0) -> Behaviour:
         earlier_calls: Calls this number has had before.
     """
     digits = "".join(c for c in number if c.isdigit())
-    found = BEHAVIOURS.get(digits[-2:], BEHAVIOURS["00"])
+    found = BEHAVIOURS.get(digits[-4:]) or BEHAVIOURS.get(digits[-2:], BEHAVIOURS["00"])
     if earlier_calls < len(found.first):
         return BEHAVIOURS[found.first[earlier_calls]]
     return found
 
 
+def zoo_table(scripts: Sequence[Script]) -> str:
+    """A table of the documentation: what each machine does, and what the gateway makes of it."""
+    lines = ["| number | machine | behaviour | two pages come to |", "|---|---|---|---|"]
+    for script in scripts:
+        expected = script.expected
+        result = f"`{expected.cause.value}`, {expected.confirmed} of 2"
+        lines.append(f"| {'' if script.sends else '…'}{script.suffix} | {script.name} | {script.text} | {result} |")
+    return "\n".join(lines) + "\n"
+
+
 def table_text() -> str:
     """The table for `--list`."""
-    return "".join(f"…{b.suffix}  {b.name:<18} {b.text}\n" for b in BEHAVIOURS.values())
+    return "".join(f"{'…' * b.answers + b.suffix:<6} {b.name:<22} {b.text}\n" for b in BEHAVIOURS.values())

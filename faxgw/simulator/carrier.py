@@ -7,12 +7,13 @@ says so, or with another indicator, whichever comes; peers differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet
 from faxgw.foip.t30_frames import from_line, to_line
+from faxgw.simulator.script import Style
 
 PREAMBLE: Final = 1.0
 """Seconds of flags before V.21 frames (T.30 section 5.3.1)."""
@@ -83,19 +84,45 @@ def tone(indicator: Indicator, seconds: float) -> Transmission:
     return Transmission(((0.0, indicator), (seconds, Indicator.NO_SIGNAL)), seconds)
 
 
-def v21(frames: Sequence[bytes], *, fcs_ok: bool = True) -> Transmission:
+def v21(frames: Sequence[bytes], *, fcs_ok: bool = True, style: Style = Style.NORMAL) -> Transmission:
     """T.30 frames in one V.21 signal; with `fcs_ok` False the last one is hurt."""
     at = PREAMBLE
-    packets: list[tuple[float, Packet]] = [(0.0, Indicator.V21_PREAMBLE)]
+    groups: list[tuple[float, tuple[Field, ...]]] = []
     for number, frame in enumerate(frames, start=1):
+        end = FieldType.HDLC_FCS_OK
+        if number == len(frames):
+            end = FieldType.HDLC_FCS_OK_SIG_END if fcs_ok else FieldType.HDLC_FCS_BAD_SIG_END
+        groups += _spelled(at, to_line(frame), end, style)
         at += 8 * (len(frame) + 3) / V21_RATE
-        last = number == len(frames)
-        end = FieldType.HDLC_FCS_OK_SIG_END if last else FieldType.HDLC_FCS_OK
-        if last and not fcs_ok:
-            end = FieldType.HDLC_FCS_BAD_SIG_END
-        packets.append((at, Data(DataType.V21, (Field(FieldType.HDLC_DATA, to_line(frame)), Field(end)))))
+    if style is Style.ONE_PACKET:
+        groups = [(at, tuple(part for _at, group in groups for part in group))]
+    packets: list[tuple[float, Packet]] = [(begin, Data(DataType.V21, group)) for begin, group in groups]
     at += CHUNK
-    return Transmission((*packets, (at, Indicator.NO_SIGNAL)), at)
+    if style is Style.BARE:
+        return Transmission(tuple(packets), at)
+    return Transmission(((0.0, Indicator.V21_PREAMBLE), *packets, (at, Indicator.NO_SIGNAL)), at)
+
+
+def _spelled(at: float, octets: bytes, end: FieldType, style: Style) -> list[tuple[float, tuple[Field, ...]]]:
+    """One frame as groups of fields, each a packet, with their times; it begins at `at`."""
+    over = at + 8 * (len(octets) + 3) / V21_RATE
+    data = Field(FieldType.HDLC_DATA, octets)
+    match style:
+        case Style.ENDLESS:
+            return [(over, (data,))]
+        case Style.WRONG_FIELDS:
+            return [(over, (Field(FieldType.T4_NON_ECM_DATA, octets),))]
+        case Style.OCTETS:
+            each = [
+                (at + 8 * n / V21_RATE, (Field(FieldType.HDLC_DATA, octets[n - 1 : n]),))
+                for n in range(1, len(octets) + 1)
+            ]
+            if end is FieldType.HDLC_FCS_OK:
+                return [*each, (over, (Field(end),))]
+            fcs = FieldType.HDLC_FCS_OK if end is FieldType.HDLC_FCS_OK_SIG_END else FieldType.HDLC_FCS_BAD
+            return [*each, (over, (Field(fcs),)), (over, (Field(FieldType.HDLC_SIG_END),))]
+        case _:
+            return [(over, (data, Field(end)))]
 
 
 def stream(rate: Rate, octets: bytes, *, short: bool, chunk: float = CHUNK) -> Transmission:
@@ -111,10 +138,14 @@ def tcf(rate: Rate) -> Transmission:
     return stream(rate, bytes(int(rate.bits * TCF_SECONDS / 8)), short=False)
 
 
-def block(rate: Rate, frames: Sequence[bytes], *, short: bool) -> Transmission:
-    """HDLC frames (FCD and RCP) in one image signal, each in a packet of its own."""
-    ends = [FieldType.HDLC_FCS_OK] * (len(frames) - 1) + [FieldType.HDLC_FCS_OK_SIG_END]
-    fields = [(Field(FieldType.HDLC_DATA, to_line(frame)), Field(end)) for frame, end in zip(frames, ends, strict=True)]
+def block(rate: Rate, frames: Sequence[bytes], *, short: bool, hurt: Container[int] = ()) -> Transmission:
+    """HDLC frames (FCD and RCP) in one image signal, each in a packet of its own; those at `hurt` with a bad FCS."""
+    fields = []
+    for at, frame in enumerate(frames):
+        kind = FieldType.HDLC_FCS_BAD if at in hurt else FieldType.HDLC_FCS_OK
+        if at == len(frames) - 1:
+            kind = FieldType.HDLC_FCS_OK_SIG_END
+        fields.append((Field(FieldType.HDLC_DATA, to_line(frame)), Field(kind)))
     longest = max(len(frame) for frame in frames)
     return _image(rate, fields, short, 8 * (longest + 3) / rate.bits)
 

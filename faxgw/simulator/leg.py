@@ -76,6 +76,7 @@ from faxgw.simulator.behaviour import (
     Voice,
 )
 from faxgw.simulator.ports import MediaSockets
+from faxgw.simulator.scripted import ScriptedMedia
 from faxgw.simulator.voice import silence, speech
 from faxgw.t30 import binding
 from faxgw.t30.call import MediaCall
@@ -115,7 +116,7 @@ class Leg(ABC):
         self._album = album
         self._sockets = sockets
         self._origin = Origin(secrets.randbits(31), 1, host)
-        self._media: MediaCall | None = None
+        self._media: MediaCall | ScriptedMedia | None = None
         self._talk: _Talk | None = None
         self._timers: list[tuple[float, Callable[[float], None]]] = []
         self._over = False
@@ -131,6 +132,8 @@ class Leg(ABC):
         if self._media is not None and not self.muted:
             self._media.tick(now)
             self._take(now)
+            if isinstance(self._media, ScriptedMedia) and self._media.hung_up:
+                self.hang_up(now)
 
     def on_event(self, event: Event, now: float) -> None:
         """Take an event of the agent for this call."""
@@ -350,6 +353,9 @@ class IncomingLeg(Leg):
             if behaviour.voice is Voice.PERSON:
                 self._after(PERSON_TALKS * self._pace, self.hang_up, now)
             return
+        if behaviour.script is not None:
+            self._media = ScriptedMedia(behaviour.script, self._sockets, t38)
+            return
         limits = Limits()
         if behaviour.ending is Ending.SILENT_LAST_PAGE:
             limits = replace(limits, gate=_FOR_EVER)
@@ -470,6 +476,10 @@ class OutgoingLeg(Leg):
             return
         self._agent.acknowledge(self.call, now)
         behaviour = self._behaviour
+        if behaviour.script is not None:
+            octets = os.pread(self._document, os.fstat(self._document).st_size, 0)
+            self._media = ScriptedMedia(behaviour.script, self._sockets, None, octets)
+            return
         start = Start(
             call=0,
             role=Role.SEND,

@@ -72,6 +72,7 @@ class Machine(ABC):
         self._hang_up_at: float | None = None
         self._times: Counter[str] = Counter()
         self._began: float | None = None
+        self._clock = 0.0
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram of the gateway."""
@@ -98,6 +99,7 @@ class Machine(ABC):
         if self._began is None:
             self._began = now
             self._begin(now)
+        self._clock = round(now - self._began, 3)
         if self._hang_up_at is not None and now >= self._hang_up_at:
             self.hung_up = True
         if not self.silent and not self.hung_up:
@@ -110,6 +112,11 @@ class Machine(ABC):
         return out
 
     # What a direction fills in.
+
+    @property
+    @abstractmethod
+    def mode(self) -> tuple[int, bool, str]:
+        """Bit rate, error correction, coding; 0 and empty before they are known."""
 
     @abstractmethod
     def _begin(self, now: float) -> None:
@@ -127,6 +134,7 @@ class Machine(ABC):
     def _on_image(self, signal: Signal, now: float) -> None:
         """A high-speed signal has ended."""
 
+    @abstractmethod
     def _on_beginning(self, signal: Signal, now: float) -> None:
         """A signal begins."""
 
@@ -138,22 +146,21 @@ class Machine(ABC):
         return self.script.act(moment, self._times[moment])
 
     def _say(self, moment: str, normal: Sequence[bytes], now: float) -> int:
-        """Say the frames of a moment, or what the script has instead; returns the last one's code, 0 for silence."""
+        """Say the frames of a moment, or what the script has instead; returns the first one's code, 0 for silence."""
         return self._perform(self._act(moment), normal, now)
 
     def _perform(self, act: Act, normal: Sequence[bytes], now: float) -> int:
         frames = tuple(normal) if act.frames is None else act.frames
         self._send_raw(act, now)
         if frames and not act.skip:
-            self._transmit(carrier.v21(frames, fcs_ok=act.fcs_ok), now, act.delay)
+            self._transmit(carrier.v21(frames, fcs_ok=act.fcs_ok, style=self.script.style), now, act.delay)
             self._note(">", frames)
         self._conclude(act, now)
         if not frames or not act.fcs_ok:
             return 0
-        code = t30_frames.fcf(frames[-1])
-        if code == t30_frames.DCN:
+        if t30_frames.fcf(frames[-1]) == t30_frames.DCN:
             self._part()
-        return code
+        return t30_frames.fcf(frames[0])
 
     def _send_raw(self, act: Act, now: float) -> None:
         at = max(now + TURNAROUND + act.delay, self._free_at)
@@ -184,17 +191,16 @@ class Machine(ABC):
     def _note(self, direction: str, frames: Sequence[bytes]) -> None:
         self.ladder += [(self._clock, direction, frame) for frame in frames[: MAX_LADDER - len(self.ladder)]]
 
-    _clock = 0.0
-
     # Hearing.
 
     def _hear(self, signal: Signal, now: float) -> None:
-        self._clock = round(now - (self._began or now), 3)
         if signal.image:
             if not self.silent:
                 self._on_image(signal, now)
             return
         frames = [frame for frame, good in signal.frames if good and len(frame) > 2]
+        if self._act("heard").skip:
+            return
         self._note("<", frames)
         for frame in frames:
             code = t30_frames.fcf(frame)

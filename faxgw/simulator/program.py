@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="faxgw simulator",
-        description="A park of fax machines on a SIP port; the last two digits dialled decide what happens.",
+        description="A park of fax machines on a SIP port; the last digits dialled decide what happens.",
     )
     parser.add_argument("--bind", type=_host_and_port, default=("127.0.0.1", 5071), metavar="HOST:PORT",
                         help="SIP over UDP; port 0: any free one (default 127.0.0.1:5071)")  # fmt: skip
@@ -62,8 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("--call", metavar="SIP-URI", help="send a fax to this address (host must be an IP), and end")
     call.add_argument("--file", type=Path, metavar="TIFF", help="the fax: G3 or G4 pages, 1728 wide")
     call.add_argument("--from", dest="caller", default="+493055500", metavar="NUMBER", help="our number")
-    call.add_argument("--machine", default="01", choices=sorted(BEHAVIOURS), metavar="SUFFIX",
-                      help="behave like this machine of the list (modems, coding, ECM; default 01)")  # fmt: skip
+    call.add_argument("--machine", default="01", metavar="SUFFIX",
+                      choices=sorted(suffix for suffix, behaviour in BEHAVIOURS.items() if behaviour.calls),
+                      help="behave like this machine of the list (S…: a sender of the zoo; default 01)")  # fmt: skip
     call.add_argument("--t38", default="waits", choices=[str(value) for value in Fax],
                       help="who re-INVITEs to T.38: we (offers), the far end (waits), nobody (refuses)")  # fmt: skip
     call.add_argument("--goes-wrong", default="normal", metavar="HOW",

@@ -39,12 +39,18 @@ class ReceivingMachine(Machine):
         self._answered: Sequence[bytes] = ()
         self._again: tuple[int, ...] = ()
 
+    @property
+    def mode(self) -> tuple[int, bool, str]:
+        """As the last DCS said."""
+        meaning = t30.capabilities(self._dcs) if self._dcs else None
+        return (0, False, "") if meaning is None else (meaning.bit_rate, meaning.ecm, meaning.codings[-1])
+
     def _begin(self, now: float) -> None:
         self._free_at = now + self.script.quiet
         if self.script.tone:
             self._transmit(carrier.tone(Indicator.CED, self.script.tone), now)
-        self._dis_at = self._free_at
-        self._give_up_at = self._free_at + self.script.patience
+        self._dis_at = self._free_at + self.script.pause
+        self._give_up_at = self._dis_at + self.script.patience
 
     def _on_time(self, now: float) -> None:
         if self._dis_at is None or now < self._dis_at:
@@ -78,7 +84,7 @@ class ReceivingMachine(Machine):
                 if self._reply("EOR", frames.frame(frames.ERR), now) == frames.ERR:
                     self._take_block(last=command[3:4] != b"\0")
             case t30.CRP:
-                self._transmit(carrier.v21(self._answered), now)
+                self._transmit(carrier.v21(self._answered, style=self.script.style), now)
 
     def _on_partial_page(self, command: bytes, now: float) -> None:
         count = command[6] + 1 if len(command) > 6 else 0

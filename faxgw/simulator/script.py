@@ -1,16 +1,17 @@
 """A machine's behaviour as data: what it says at which moment of the T.30 procedure, and what a gateway makes of it.
 
-A `Script` is the normal procedure with exceptions. The machine runs T.30 by itself and asks the script at each
-moment when it is its turn to speak; a `Rule` names the moment, the first and the last time it holds, and what is done
-instead (`Act`). Moments of a receiving machine: `DIS`, `CFR` (after TCF), `page` (image data begins), `PPR` (frames
-are missing), `MCF` (after a post-page command, nothing missing), `RR`, `CTC`, `EOR` (after these commands), `DCN`.
-Of a sending machine: `DCS`, `TCF`, `page`, `post-page`, `RR`, `PPR` (before it repeats frames), `DCN`.
+A `Script` is the normal procedure with exceptions. The machine runs T.30 by itself and asks the script at each moment
+when it is its turn to speak; a `Rule` names the moment, the first and the last time it holds, and what is done instead
+(`Act`). Moments of a receiving machine: `DIS`, `CFR` (after TCF), `page` (image data begins), `PPR` (frames are
+missing), `MCF` (after a post-page command, nothing missing), `RR`, `CTC`, `EOR` (after these commands). Of a sending
+machine: `DCS`, `TCF`, `page`, `post-page`, `RR`, `CTC` and `EOR` (after four PPR), `DCN`. Of both: `heard` (a V.21
+signal has come in; with `skip` the machine is deaf to it).
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from faxgw.fax.outcome import Cause
@@ -55,6 +56,17 @@ class Wire(enum.Enum):
     BACKWARDS = "of each pair of datagrams the second comes first"
 
 
+class Style(enum.Enum):
+    """How V.21 frames are put into IFP packets."""
+
+    NORMAL = "preamble, a packet per frame, an end"
+    BARE = "no preamble and no indicator at the end"
+    ENDLESS = "frames without an FCS field and without an end"
+    OCTETS = "a packet per octet, the ends in packets of their own"
+    WRONG_FIELDS = "frames in fields for data without HDLC"
+    ONE_PACKET = "all frames in one packet"
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """What is done at a moment."""
@@ -72,8 +84,10 @@ class Act:
     """Sending, at `page`: these HDLC frames instead of FCD and RCP."""
     packets: tuple[bytes, ...] = ()
     """IFP packets sent first as they are, 20 ms apart."""
+    lost: tuple[int, ...] = ()
+    """Sending, at `page`: ECM frames with these numbers arrive with a bad FCS."""
     skip: bool = False
-    """Sending: the signal is left out and the procedure goes on as if it had been sent."""
+    """Sending: the signal is left out and the procedure goes on as if it had been sent. At `heard`: not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,14 @@ class Expected:
     never: tuple[str, ...] = ()
     """Frames that do not occur."""
     kept: int | None = None
-    """Pages the machine has whole, when that is another number than `confirmed`."""
+    """Pages at the receiving end, when that is another number than `confirmed`."""
+    intact: bool = True
+    """Receiving: the pages we keep are the machine's own, pixel by pixel; False: it has sent something else."""
+
+    @property
+    def pages_kept(self) -> int:
+        """Pages at the receiving end."""
+        return self.confirmed if self.kept is None else self.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +143,9 @@ class Script:
     tone: float = 2.6
     """Seconds of CED (receiving) or CNG (sending); 0: none."""
     quiet: float = 0.2
-    """Seconds from the answer to the first sign of life."""
+    """Seconds from the answer to the tone."""
+    pause: float = 0.0
+    """Receiving: seconds from there to the first DIS."""
     dis_every: float = 3.0
     """Seconds between two DIS that nobody answers."""
     patience: float = 35.0
@@ -142,8 +165,9 @@ class Script:
     commands: tuple[int, ...] = ()
     """Sending: post-page command of each page; empty: MPS … EOP."""
     wire: Wire = Wire.REDUNDANCY
-    pages_cut: int | None = field(default=None)
-    """Sending: at most so many pages of the document."""
+    style: Style = Style.NORMAL
+    hasty: bool = False
+    """Sending: begins without waiting for DIS."""
 
     @property
     def sends(self) -> bool:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from faxgw.simulator.behaviour import BEHAVIOURS
+from faxgw.simulator.behaviour import BEHAVIOURS, zoo_table
+from faxgw.simulator.callers import CALLING
+from faxgw.simulator.machines import ANSWERING
 from faxgw.simulator.program import main
 from tests.t30.conftest import page_image, tiff
 
@@ -63,13 +65,15 @@ def test_a_call_by_command_says_what_became_of_it(
 def test_the_list_has_every_machine(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line[1:3] for line in lines] == list(BEHAVIOURS)
+    assert [line.split()[0].lstrip("…") for line in lines] == list(BEHAVIOURS)
 
 
 def test_the_documentation_has_every_machine() -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     for behaviour in BEHAVIOURS.values():
-        assert f"| …{behaviour.suffix} | {behaviour.text} |" in text
+        assert behaviour.script is not None or f"| …{behaviour.suffix} | {behaviour.text} |" in text
+    assert zoo_table(ANSWERING) in text
+    assert zoo_table(CALLING) in text
 
 
 @pytest.mark.parametrize(
