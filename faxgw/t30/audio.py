@@ -21,6 +21,8 @@ RELAXED: Final = 4
 QUIET: Final = 64
 """Linear amplitude below which nothing is said: some 45 dB below a fax signal."""
 _LAWS: Final = (rtp.PCMU, rtp.PCMA)
+LAST_TONES: Final = frozenset({Tone.V21, Tone.CNG})
+"""After them there is no tone that would tell more: V.21 follows CED, and CNG is all a caller says."""
 
 
 class AudioTerminal(Terminal):
@@ -48,8 +50,7 @@ class AudioTerminal(Terminal):
         if self._state == ffi.NULL:
             raise LibraryFault("no audio terminal")
         lib.fax_set_transmit_on_idle(self._state, 1)
-        tone = binding.TONE_CED_OR_PREAMBLE if profile.calling_party else binding.TONE_CNG
-        self._tones = lib.modem_connect_tones_rx_init(ffi.NULL, tone, _tone_handler, self._handle)
+        self._tones = make_tones(self, profile)
         self._configure(lib.fax_get_t30_state(self._state))
 
     def change_payload_type(self, payload_type: int) -> None:
@@ -71,10 +72,7 @@ class AudioTerminal(Terminal):
 
     def is_media(self, datagram: bytes) -> bool:
         """Whether it is RTP with G.711."""
-        try:
-            return rtp.decode(datagram).payload_type in _LAWS
-        except RemoteProtocolError:
-            return False
+        return is_g711(datagram)
 
     def tick(self, now: float) -> list[tuple[bytes, int]]:
         """Hear and speak 20 ms."""
@@ -103,7 +101,7 @@ class AudioTerminal(Terminal):
         count = min(len(samples), TICK_SAMPLES)
         if count:
             pointer = binding.pointer(samples)
-            if not self.phase_b:
+            if not self.phase_b and not self._heard & LAST_TONES:
                 self._listen(samples[:count], pointer)
             self._lib.fax_rx(self._state, pointer, count)
         if count < TICK_SAMPLES:
@@ -111,22 +109,18 @@ class AudioTerminal(Terminal):
         self._after()
 
     def _listen(self, samples: binding.Samples, pointer: Any) -> None:
-        """Before phase B: fax tones, and speech."""
+        """Before phase B: fax tones until the last one of a machine, and speech until one is heard."""
         self._lib.modem_connect_tones_rx(self._tones, pointer, len(samples))
-        if Tone.VOICE not in self._heard and len(samples) == TICK_SAMPLES and self._speech.hear(samples):
+        if not self._heard and len(samples) == TICK_SAMPLES and self._speech.hear(samples):
             self._heard.add(Tone.VOICE)
-            self.events.append(Heard(Tone.VOICE))
+            self._tell(Heard(Tone.VOICE))
 
     def on_tone(self, code: int) -> None:
         """The tone detector changed its mind; each tone is reported once."""
-        tone = {
-            binding.TONE_ANS: Tone.CED,
-            binding.TONE_PREAMBLE: Tone.V21,
-            binding.TONE_CNG: Tone.CNG,
-        }.get(code)
+        tone = tone_of(code)
         if tone is not None and tone not in self._heard:
             self._heard.add(tone)
-            self.events.append(Heard(tone))
+            self._tell(Heard(tone))
 
     @property
     def losses(self) -> tuple[int, int]:
@@ -141,6 +135,25 @@ class AudioTerminal(Terminal):
         self._lib.modem_connect_tones_rx_free(self._tones)
         self._lib.fax_release(self._state)
         self._lib.fax_free(self._state)
+
+
+def is_g711(datagram: bytes) -> bool:
+    """Whether a datagram is RTP with G.711."""
+    try:
+        return rtp.decode(datagram).payload_type in _LAWS
+    except RemoteProtocolError:
+        return False
+
+
+def tone_of(code: int) -> Tone | None:
+    """What the library's tone code means to us."""
+    return {binding.TONE_ANS: Tone.CED, binding.TONE_PREAMBLE: Tone.V21, binding.TONE_CNG: Tone.CNG}.get(code)
+
+
+def make_tones(terminal: Terminal, profile: Profile) -> Any:
+    """The library's detector of what a terminal may hear before phase B; it calls `on_tone`."""
+    tone = binding.TONE_CED_OR_PREAMBLE if profile.calling_party else binding.TONE_CNG
+    return binding.library().modem_connect_tones_rx_init(ffi.NULL, tone, _tone_handler, terminal.handle)
 
 
 @callback("tone_handler_t")

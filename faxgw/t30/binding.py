@@ -184,6 +184,19 @@ _DECODE: Final = {0: _mulaw_table(), 8: _alaw_table()}
 _ENCODE: Final = {kind: _encoder(table) for kind, table in _DECODE.items()}
 
 
+def law_tables() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """The tables for C, µ-law before A-law: 256 samples by octet, and 65,536 octets by sample taken as unsigned."""
+    return (
+        (pointer(_DECODE[0]), pointer(_DECODE[8])),
+        (_octets(_ENCODE[0]), _octets(_ENCODE[8])),
+    )
+
+
+def _octets(table: npt.NDArray[np.uint8]) -> Any:
+    octets: Any = table
+    return ffi.from_buffer(ffi.typeof("uint8_t[]"), octets)
+
+
 def g711_decode(payload: bytes, payload_type: int) -> Samples:
     """Samples of a G.711 payload; `payload_type` is 0 (µ-law) or 8 (A-law)."""
     return _DECODE[payload_type][np.frombuffer(payload, np.uint8)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,15 +40,17 @@ from faxgw.foip.control import (
     T38Media,
     Trace,
 )
-from faxgw.t30 import binding, terminal, tiff
-from faxgw.t30.audio import AudioTerminal
+from faxgw.t30 import binding, native, terminal, tiff
+from faxgw.t30.native import NativeTerminal
 from faxgw.t30.remote import Remote
-from faxgw.t30.terminal import PageRange, Profile, T38Terminal, Terminal
+from faxgw.t30.terminal import PageRange, Profile, Terminal
 
 MAX_DOCUMENT: Final = 256 * 1024 * 1024
 """Octets of one document to be sent."""
 MAX_DATAGRAMS: Final = 64
 """Datagrams read from a socket per tick; a flood beyond waits in the kernel and is dropped there."""
+TRACE_AFTER: Final = 0.5
+"""Seconds T.30 frames wait at most until the daemon gets them."""
 LINGER: Final = 0.4
 """Seconds the engine still runs after the library ended the session, so that the last packets leave."""
 FINE_ROWS: Final = 5_000.0
@@ -88,6 +91,9 @@ class Outgoing:
     message: Message
     descriptor: int | None = None
     """Owned by whoever takes the message; close it after sending."""
+
+
+_NOTHING: Final[tuple[Outgoing, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ class MediaCall:
         self._payload_type = start.payload_type
         self._t38: T38Media | None = None
         self._began = now
+        self._clock = now
         self._t38_began = now
         self._refusals = 0
         self._progress = now
@@ -158,12 +165,14 @@ class MediaCall:
         self._plan = [(d.fax, page) for d in start.documents for page in range(d.first, d.last + 1)]
         self._pages_done = 0
         self._terminal: Terminal | None = None
+        self._pumped: NativeTerminal | None = None
         try:
             self._profile = self._build_profile(documents)
             if start.t38 is not None:
                 self._begin_t38(start.t38)
             else:
-                self._terminal = AudioTerminal(self._profile, start.payload_type)
+                self._terminal = native.audio_terminal(self._profile, start.payload_type)
+                self._attach()
         except BaseException:
             self.close()
             raise
@@ -226,9 +235,11 @@ class MediaCall:
                 self._t38_began = now if self._t38 is None else self._t38_began
                 self._switch(message.t38)
             case Media():
+                self._keep_settled()
                 self._audio_remote.move(message.remote)
+                self._attach()
                 self._payload_type = message.payload_type
-                if isinstance(self._terminal, AudioTerminal):
+                if self._terminal is not None:
                     self._terminal.change_payload_type(message.payload_type)
             case Hangup():
                 self._hang_up(now)
@@ -239,22 +250,61 @@ class MediaCall:
         """Let 20 ms pass: read what came, run the engine, send, look at the bounds."""
         if self.ended or self._terminal is None:
             return
-        self._read(now)
-        if self.ended:
+        if self._pumped is not None:
+            if self._pumped.pump(now):
+                self.look(now)
+        else:
+            self._read(now)
+            if self.ended:
+                return
+            for octets, count in self._terminal.tick(now):
+                for _ in range(count):
+                    self._send(octets)
+            self._look(now)
+        self.check(now)
+
+    @property
+    def pumped(self) -> NativeTerminal | None:
+        """The engine, if it reads and writes its socket itself: `native.Crowd` ticks it, then `look` if it wants."""
+        return self._pumped
+
+    def look(self, now: float) -> None:
+        """A pumped engine wants attention: turn what happened into messages, and let it go on with its tick."""
+        engine = self._pumped
+        while engine is not None and not self.ended:
+            if engine.media.unreachable:
+                engine.media.unreachable = 0
+                self._remote.unreachable()
+            engine.media.attention = 0
+            self._look(now)
+            if self.ended or not engine.unfinished:
+                return
+            engine.resume()
+            if not engine.media.attention:
+                return
+
+    def check(self, now: float) -> None:
+        """Look at the clock: bounds, gates, and the end after the last packets."""
+        if self.ended or self._terminal is None:
             return
-        for octets, count in self._terminal.tick(now):
-            for _ in range(count):
-                self._send(octets)
-        self._look(now)
+        self._clock = now
         if self._result is not None:
             if now >= self._linger_until:
                 self.ended = True
             return
         self._check_bounds(now)
 
-    def take(self) -> list[Outgoing]:
-        """The messages for the daemon since the last look, oldest first."""
-        self._flush_trace()
+    def take(self) -> Sequence[Outgoing]:
+        """The messages for the daemon since the last look, oldest first.
+
+        Frames go with other messages, or once the oldest has waited for TRACE_AFTER.
+        """
+        engine = self._terminal
+        if engine is not None and engine.frames:
+            if self._out or self.ended or self._clock - engine.frames[0][0] >= TRACE_AFTER:
+                self._flush_trace()
+        if not self._out:
+            return _NOTHING
         out, self._out = self._out, []
         return out
 
@@ -269,6 +319,7 @@ class MediaCall:
     def close(self) -> None:
         """Free the engine, close sockets and files, and drop messages nobody took."""
         self.ended = True
+        self._pumped = None
         if self._terminal is not None:
             self._terminal.close()
             self._terminal = None
@@ -283,6 +334,32 @@ class MediaCall:
         self._udptl.close()
 
     # Sockets.
+
+    def _attach(self) -> None:
+        """Give a native engine the real socket of its medium, and the address to send to."""
+        engine, sock = self._terminal, self._udptl if self._t38 is not None else self._rtp
+        if isinstance(engine, NativeTerminal) and isinstance(sock, socket.socket):
+            self._pumped = engine
+            engine.attach(sock.fileno(), self._remote.address, self._judge)
+        else:
+            self._pumped = None
+
+    def _keep_settled(self) -> None:
+        """What a pumped engine knows of the remote address."""
+        if self._pumped is not None and self._pumped.media.settled:
+            self._remote.settle()
+
+    def _judge(self, source: Address, octets: bytes) -> bool:
+        """Whether a pumped engine takes a datagram from another address than the one it sends to."""
+        engine = self._pumped
+        if engine is None:
+            return False
+        self._keep_settled()
+        before = self._remote.address
+        taken = self._remote.admits(source, partial(engine.is_media, octets))
+        if self._remote.address != before:
+            self._attach()
+        return taken
 
     def _read(self, now: float) -> None:
         assert self._terminal is not None
@@ -314,13 +391,19 @@ class MediaCall:
     def _begin_t38(self, media: T38Media) -> None:
         self._t38 = media
         self._remote = Remote(media.remote, self._start.signalling, self._start.nat)
-        self._terminal = T38Terminal(self._profile, media.max_datagram, media.error_correction, media.max_bit_rate)
+        self._terminal = native.t38_terminal(
+            self._profile, media.max_datagram, media.error_correction, media.max_bit_rate
+        )
+        self._attach()
 
     def _switch(self, media: T38Media) -> None:
         """Replace the audio engine by T.38, or move a T.38 session to another address (a repeated re-INVITE)."""
         if self._t38 is not None:
+            self._keep_settled()
             self._remote.move(media.remote)
+            self._attach()
         elif self._terminal is not None and not self._terminal.phase_b:
+            self._flush_trace()
             self._terminal.close()
             self._begin_t38(media)
         else:
@@ -484,6 +567,7 @@ class MediaCall:
     @property
     def _is_t38_silent(self) -> bool:
         """Whether T.38 was agreed and the far end has not sent any; in mid-fax a receiver is silent for minutes."""
+        self._keep_settled()
         return self._t38 is not None and not self._remote.settled and not (self._terminal and self._terminal.phase_b)
 
     def _hang_up(self, now: float) -> None:

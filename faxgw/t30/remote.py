@@ -56,6 +56,10 @@ class Remote:
             self._settled = self._unreachable = False
             self._candidate, self._seen = None, 0
 
+    def settle(self) -> None:
+        """Media came from `address`."""
+        self._settled = True
+
     def unreachable(self) -> None:
         """The system knows no way to `address`."""
         self._unreachable = True

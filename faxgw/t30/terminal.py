@@ -218,6 +218,8 @@ class Terminal(abc.ABC):
         """Pages of this call that may be sent: CFR for a later one closes the gate."""
         self.over_budget = False
         """The packet budget of a tick was exceeded: the library's loop was broken."""
+        self.packet_budget = PACKET_BUDGET
+        """IFP packets of one tick at most."""
         self._profile = profile
         self._lib = binding.library()
         self._now = 0.0
@@ -230,6 +232,11 @@ class Terminal(abc.ABC):
         self._t30: Any = None
         self._handle: Any = ffi.new_handle(self)
 
+    @property
+    def handle(self) -> Any:
+        """What the library's callbacks find this terminal by."""
+        return self._handle
+
     @abc.abstractmethod
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram from the far end. Garbage is counted and dropped."""
@@ -241,6 +248,9 @@ class Terminal(abc.ABC):
     @abc.abstractmethod
     def tick(self, now: float) -> list[tuple[bytes, int]]:
         """Let 20 ms pass; returns datagrams to send, each with how many times."""
+
+    def change_payload_type(self, payload_type: int) -> None:  # noqa: B027 - T.38 has none
+        """Over G.711: send in another law from now on. Both are understood at any time."""
 
     @abc.abstractmethod
     def _free(self) -> None:
@@ -295,7 +305,7 @@ class Terminal(abc.ABC):
         lib.t30_set_phase_b_handler(t30, _phase_b_handler, self._handle)
         lib.t30_set_phase_d_handler(t30, _phase_d_handler, self._handle)
         lib.t30_set_phase_e_handler(t30, _phase_e_handler, self._handle)
-        lib.t30_set_real_time_frame_handler(t30, _frame_handler, self._handle)
+        lib.t30_set_real_time_frame_handler(t30, frame_handler, self._handle)
         if profile.documents:
             lib.t30_set_document_handler(t30, _document_handler, self._handle)
             self._load(profile.documents[0])
@@ -331,6 +341,9 @@ class Terminal(abc.ABC):
             page_octets=stats.image_size,
         )
 
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+
     # The library's handlers. They run inside a C call: they append, close the gate, and return.
 
     def on_phase_b(self) -> None:
@@ -338,22 +351,22 @@ class Terminal(abc.ABC):
         self.phase_b = True
         ident = binding.string(self._lib.t30_get_rx_ident(self._t30))
         sub_address = binding.string(self._lib.t30_get_rx_sub_address(self._t30))
-        self.events.append(PhaseB(self._negotiation, ident, sub_address))
+        self._tell(PhaseB(self._negotiation, ident, sub_address))
 
     def on_phase_d(self, code: int) -> None:
         """A page has ended; `code` is the command (receiving) or the answer (sending)."""
         stats = self._stats()
         pages = stats.pages_tx if self._profile.documents else stats.pages_rx
         if pages <= self._pages:
-            self.events.append(Refused(code))
+            self._tell(Refused(code))
             return
         self._pages = pages
         self.frozen = True
         if self._profile.documents:
-            self.events.append(Confirmed(pages, self._late))
+            self._tell(Confirmed(pages, self._late))
             self._late = False
             return
-        self.events.append(
+        self._tell(
             Received(
                 count=pages,
                 rows=stats.length,
@@ -392,7 +405,7 @@ class Terminal(abc.ABC):
     def _on_answer(self, code: int) -> None:
         if code == t30_frames.CFR and self._pages >= self.cleared:
             self.frozen = True
-            self.events.append(CfrHeld())
+            self._tell(CfrHeld())
         repeated = len(self._commands) > 1 and self._now - self._commands[-1] < LATE_WINDOW
         self._late = code in t30_frames.CONFIRMATIONS and repeated
         self._commands.clear()
@@ -401,7 +414,7 @@ class Terminal(abc.ABC):
         """After each C call: a late confirmation that confirmed no page leaves the session unsure."""
         if self._late:
             self._late = False
-            self.events.append(StalePartial())
+            self._tell(StalePartial())
 
     def on_document(self) -> int:
         """The last page of a document has been sent; 1 if another follows (EOM), else 0 (EOP)."""
@@ -437,7 +450,7 @@ class T38Terminal(Terminal):
         self.garbage = 0
         """Datagrams that could not be read."""
         self._packets: list[tuple[bytes, int]] = []
-        self._budget = PACKET_BUDGET
+        self._budget = self.packet_budget
         self._sender = udptl.Sender(max_datagram, error_correction)
         self._receiver = udptl.Receiver(REORDER)
         self._trim = error_correction == "fec"
@@ -469,11 +482,7 @@ class T38Terminal(Terminal):
 
     def is_media(self, datagram: bytes) -> bool:
         """Whether it is UDPTL with an IFP packet in it."""
-        try:
-            ifp.decode(udptl.decode(datagram).primary)
-        except RemoteProtocolError:
-            return False
-        return True
+        return is_udptl(datagram)
 
     @staticmethod
     def _trimmed(packet: bytes) -> bytes:
@@ -494,7 +503,7 @@ class T38Terminal(Terminal):
         self._now = now
         self._lib.t38_terminal_send_timeout(self._state, TICK_SAMPLES)
         self._after()
-        self._budget = PACKET_BUDGET
+        self._budget = self.packet_budget
         if not self._packets:
             return []
         packets, self._packets = self._packets, []
@@ -523,6 +532,15 @@ class T38Terminal(Terminal):
         self._lib.t38_terminal_free(self._state)
 
 
+def is_udptl(datagram: bytes) -> bool:
+    """Whether a datagram is UDPTL with an IFP packet in it."""
+    try:
+        ifp.decode(udptl.decode(datagram).primary)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
 @callback("phase_handler_t", error=-1)
 def _phase_b_handler(_t30: Any, user_data: Any, _code: int) -> int:
     ffi.from_handle(user_data).on_phase_b()
@@ -541,7 +559,8 @@ def _phase_e_handler(_t30: Any, user_data: Any, code: int) -> None:
 
 
 @callback("frame_handler_t")
-def _frame_handler(_t30: Any, user_data: Any, direction: int, message: Any, length: int) -> None:
+def frame_handler(_t30: Any, user_data: Any, direction: int, message: Any, length: int) -> None:
+    """The library's real-time frame handler of a terminal."""
     if length > 0 and message != ffi.NULL:
         ffi.from_handle(user_data).on_frame(bool(direction), bytes(ffi.buffer(message, length)))
 

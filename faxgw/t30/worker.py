@@ -17,7 +17,8 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final  # the C library's object has no types
 
@@ -31,6 +32,7 @@ from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.t30 import tiff
 from faxgw.t30.binding import LibraryFault, library
 from faxgw.t30.call import DatagramSocket, MediaCall
+from faxgw.t30.native import Crowd, NativeTerminal
 from faxgw.t30.recorder import Recorder, RecordingSocket
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ MAX_LATENESS: Final = 2.0
 """Seconds that are made up tick by tick; the far ends' timers do not bear more."""
 PING_TIMEOUT: Final = 5.0
 """Seconds without a ping after which the daemon is taken for dead."""
+CHECK_EVERY: Final = 5
+"""Ticks between two looks at the bounds of a call whose engine runs in C (100 ms; the narrowest bound is 400 ms)."""
 MAX_CALLS: Final = 256
 """Calls of one worker at most, whatever the daemon asks."""
 _ADDRESS_SPACE: Final = 4 << 30
@@ -49,6 +53,19 @@ _FILE_SIZE: Final = 256 << 20
 """Octets of one received file at most."""
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shift:
+    """The calls of this process, sorted by how they are ticked; made anew when one begins, ends or changes engine."""
+
+    crowd: Crowd
+    pumped: dict[NativeTerminal, MediaCall]
+    """Calls by their engine in C."""
+    others: list[MediaCall]
+    """Calls whose sockets Python reads."""
+    checked: list[list[MediaCall]]
+    """Calls of `pumped` whose bounds are looked at in this turn."""
 
 
 class Worker:
@@ -61,6 +78,8 @@ class Worker:
         self._worst = 0.0
         self._last_ping = loop.time()
         self._stopping = asyncio.Event()
+        self._shift: _Shift | None = None
+        self._turn = 0
 
     async def run(self) -> None:
         """Serve until the daemon is gone or `stop` is called; then end all calls."""
@@ -116,6 +135,7 @@ class Worker:
         except Exception:  # one call's fault ends that call, as in a tick: the others know nothing of it
             log.exception("call failed", extra={"call": call.number})
             call.stop("fault", "internal fault of the media process", self._loop.time())
+        self._shift = None
         self._after(call)
 
     def _start(self, start: Start, descriptors: Sequence[int]) -> None:
@@ -147,6 +167,7 @@ class Worker:
         finally:
             _close(documents)
         self._calls[start.call] = (call, now)
+        self._shift = None
 
     def _refuse(self, number: int, text: str) -> None:
         self._send(PhaseE(number, -1, text, "", Statistics(), "start"))
@@ -175,14 +196,39 @@ class Worker:
                 self._tick(due, now)
 
     def _tick(self, due: float, now: float) -> None:
-        for call, born in list(self._calls.values()):
-            if born <= due:
-                try:
-                    call.tick(now)
-                except Exception:
-                    log.exception("call failed", extra={"call": call.number})
-                    call.stop("fault", "internal fault of the media process", now)
-                self._after(call)
+        """20 ms of every call: all those with an engine in C at once, the others one after the other."""
+        shift = self._shift or self._arrange(due)
+        for engine in shift.crowd.pump(now):
+            self._guarded(shift.pumped[engine], MediaCall.look, now)
+        for call in shift.others:
+            self._guarded(call, MediaCall.tick, now)
+        self._turn = (self._turn + 1) % CHECK_EVERY
+        for call in shift.checked[self._turn]:
+            if not call.ended:
+                self._guarded(call, MediaCall.check, now)
+
+    def _arrange(self, due: float) -> _Shift:
+        """Sort the calls by how they are ticked; those that have begun after `due` wait for a later tick."""
+        calls = [call for call, born in self._calls.values() if born <= due]
+        pumped = {call.pumped: call for call in calls if call.pumped is not None}
+        shift = _Shift(
+            Crowd(list(pumped)),
+            pumped,
+            [call for call in calls if call.pumped is None],
+            [[call for call in pumped.values() if call.number % CHECK_EVERY == turn] for turn in range(CHECK_EVERY)],
+        )
+        if len(calls) == len(self._calls):
+            self._shift = shift
+        return shift
+
+    def _guarded(self, call: MediaCall, what: Callable[[MediaCall, float], None], now: float) -> None:
+        """Do something with a call; its fault ends it alone."""
+        try:
+            what(call, now)
+        except Exception:
+            log.exception("call failed", extra={"call": call.number})
+            call.stop("fault", "internal fault of the media process", now)
+        self._after(call)
 
     def _after(self, call: MediaCall) -> None:
         """Send what a call has to say; forget it when it is over."""
@@ -194,6 +240,7 @@ class Worker:
                 _close(descriptors)
         if call.ended:
             self._calls.pop(call.number, None)
+            self._shift = None
             call.close()
 
     def _end_all(self, reason: str, text: str) -> None:
@@ -204,6 +251,7 @@ class Worker:
                 self._after(call)
             except PipeClosed:
                 self._calls.pop(call.number, None)
+                self._shift = None
                 call.close()
 
 

@@ -594,7 +594,7 @@ def test_a_packet_storm_of_the_library_ends_the_call(lines: Any, monkeypatch: py
     """transport.md F.1: after a stall the library can emit packets without end inside one call."""
     line = lines([THREE])
     line.run(until=lambda: bool(line.receiver.pages))
-    monkeypatch.setattr(terminal, "PACKET_BUDGET", 0)
+    line.sender.call._terminal.packet_budget = 0
     line.run(until=lambda: bool(line.sender.of(PhaseE)))
     assert (line.sender.result.code, line.sender.result.reason) == (-1, "budget")
     assert line.sender.result.statistics.pages_in_call == len(line.sender.of(Confirmed))
