@@ -345,6 +345,7 @@ class Daemon:
         smtp.reload_tls(smtp_tls)
         if web_tls is not None:
             self.web.reload_tls(web_tls)
+        self._line.reload_tls(settings.one("sip", SipSettings).tls)
         await self._lay_seed(seat.store, settings.many("customer", CustomerSection))
         self._ways.update(ways)
         self._system.clear()
