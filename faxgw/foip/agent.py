@@ -194,6 +194,10 @@ class UserAgent:
         found.acknowledge(now)
         self._stack.touch(found)
 
+    def is_unanswered(self, call: CallId) -> bool:
+        """Whether nothing at all has come back for the INVITE of a call of ours, not even 100."""
+        return self._outgoing(call).is_unanswered
+
     def cancel(self, call: CallId, now: float) -> None:
         """Give up a call that is not answered; ends with Ended(LOCAL, "cancel"), also when an answer crosses it."""
         found = self._outgoing(call)

@@ -129,6 +129,11 @@ class OutgoingCall(NegotiatedSession):
         self.state = CallState.CANCELLING
         self._try_cancel(now)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nothing at all has come back for the last INVITE, not even 100."""
+        return self._invite is not None and self._invite.is_unanswered
+
     # Towards the stack
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:

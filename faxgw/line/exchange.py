@@ -22,6 +22,10 @@ async def ask(endpoint: SipEndpoint, sending: Sending, within: float | None = No
     inbox: Inbox = asyncio.Queue()
     agent = endpoint.agent
     try:
+        await endpoint.reach(sending.destination)
+    except OSError as exc:
+        return _failed(sending, CallId(""), str(exc) or "not reached in time", Why.TRANSPORT)
+    try:
         call = agent.request(
             sending.method,
             sending.target,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,14 +23,15 @@ from faxgw.foip.agent import UserAgent
 from faxgw.foip.control import Gate, Tone
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import Answered, CallIdentity, Provisional, Rejected
+from faxgw.foip.location import Target
 from faxgw.foip.sdp import SessionDescription
 from faxgw.line.call import ANSWERED_WITHIN, FaxCall, HangUp
 from faxgw.line.commits import Committed
 from faxgw.line.endpoint import SipEndpoint
-from faxgw.line.identity import Caller
 from faxgw.line.media import modems
 from faxgw.line.ports import NoMediaPorts, PortRange
 from faxgw.line.tally import Tally
+from faxgw.line.targets import leg_of
 from faxgw.line.trunk import Trunk
 from faxgw.line.watch import Watch
 from faxgw.line.workers import CallWorkers, NoWorker, Received
@@ -37,6 +39,15 @@ from faxgw.line.workers import CallWorkers, NoWorker, Received
 BYE_DELAY: Final = 0.2
 """Seconds from phase E to our BYE. Measured: phase E comes 1.2 s after DCN has left, so nothing is cut off, and the
 BYE is out within 3 s of DCN even when the far end waits for it."""
+
+
+MOVE_WITHIN: Final = 20.0
+"""Seconds after the first INVITE in which another server of the trunk may get one. Less than a node's lease: whoever
+takes its calls over cancels every INVITE that may have left."""
+REQUEST_TIMEOUT: Final = 408
+"""SIP status (RFC 3261 section 21.4.9)."""
+UNAVAILABLE: Final = 503
+"""SIP status (RFC 3261 section 21.5.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,15 @@ class OutgoingFaxCall(FaxCall):
         self._watch = Watch(sending=True, pages=pages)
         self._t38_wait = t38_wait
         self._last_page = max((document.last for document in plan.documents), default=0)
+        self._servers: deque[Target] = deque()
+        """Servers of the trunk that have not been tried."""
+        self._server: Target | None = None
+        """The one that has the INVITE."""
+        self._try_until = 0.0
+        self._rings = False
+        """A provisional response above 100 came: from here on there is no other server for this call."""
+        self._moves = False
+        """The next server is to be tried."""
         self._answer: SessionDescription | None = None
         self._peer = ""
         self._asked: set[_Mark] = set()
@@ -107,8 +127,8 @@ class OutgoingFaxCall(FaxCall):
         plan = self._plan
         try:
             await self._media.open()
-            destination = await self._trunk.address(self._endpoint.family)
-            await self._endpoint.reach(destination)
+            self._servers.extend(await self._trunk.servers(self._endpoint.family))
+            self._server = await self._reach()
         except (NoMediaPorts, NoWorker) as exc:
             self._tally.force(Cause.LINE_FAULT, str(exc))
             return False
@@ -122,16 +142,41 @@ class OutgoingFaxCall(FaxCall):
             self._tally.force(Cause.LINE_FAULT, "the INVITE would have left too long after its commit")
             return False
         self._tap(plan.identity.call_id)
-        identity = CallIdentity(plan.identity.call_id, plan.identity.from_tag, plan.identity.branch, plan.identity.cseq)
+        self._try_until = self._endpoint.now + MOVE_WITHIN
+        return self._invite(self._server)
+
+    async def _reach(self) -> Target:
+        """The first of the servers that are left which can be reached.
+
+        Raises:
+            OSError: If none can.
+        """
+        while True:
+            server = self._servers.popleft()
+            try:
+                await self._endpoint.reach(server.address)
+            except OSError:
+                self._trunk.targets.failed(server, unreachable=True)
+                if not self._servers:
+                    raise
+            else:
+                return server
+
+    def _invite(self, server: Target) -> bool:
+        """Send the INVITE to a server. False: it did not leave."""
+        plan = self._plan
+        drawn = CallIdentity(plan.identity.call_id, plan.identity.from_tag, plan.identity.branch, plan.identity.cseq)
         try:
             self._call = self._endpoint.agent.invite(
-                identity,
+                leg_of(drawn, server, alone=self._trunk.has_one_server),
                 self._trunk.target(plan.number),
-                destination,
+                server.address,
                 self._media.offer_first(),
                 from_=self._trunk.from_(plan.caller, plan.caller_name, withheld=plan.withheld),
                 to=self._trunk.to(plan.number),
                 credentials=self._trunk.credentials,
+                headers=self._trunk.identity_headers(plan.caller, plan.caller_name, plan.withheld, plan.number),
+                route=self._trunk.route,
                 now=self._endpoint.now,
             )
         except LocalProtocolError as exc:
@@ -140,15 +185,80 @@ class OutgoingFaxCall(FaxCall):
         self._sip_over = False
         self._endpoint.listen(self._call, self._inbox)
         self._timers.start("ring", self._endpoint.now + float(self._trunk.settings.ring_time))
+        self._timers.start("silent", self._endpoint.now + float(self._trunk.settings.answer_within))
         self._endpoint.pump()
         self._show("dialling")
         return True
+
+    # Another server
+
+    async def _next(self) -> object | None:
+        if self._moves:
+            self._moves = False
+            await self._move()
+        return await super()._next()
+
+    async def _move(self) -> None:
+        """Call the trunk's next server: the one before has failed before anything rang."""
+        self._sip_over = True  # until the next INVITE has left
+        try:
+            server = await self._reach()
+        except OSError as exc:
+            self._tally.details.append(f"no other server reached: {exc or 'not in time'}")
+            return
+        if self._wish is not None:
+            self._on_hang_up(self._wish)
+            return
+        if self._endpoint.now > self._try_until:
+            self._tally.details.append("too late for another server")
+            return
+        self._note(f"calling {server}")
+        self._server = server
+        self._invite(server)
+
+    @property
+    def _may_move(self) -> bool:
+        """Whether another server may be called: one is left, nothing has rung, and it is not too late."""
+        in_time = self._endpoint.now <= self._try_until
+        return bool(self._servers) and in_time and not (self._rings or self._closing or self._wish)
+
+    def _on_silence(self) -> None:
+        """The server has said nothing at all: leave it, and call the next one.
+
+        Its INVITE is cancelled as soon as it says anything; an answer that crosses that gets ACK and BYE.
+        """
+        if self._call is None or self._server is None or not self._may_move:
+            return
+        if not self._endpoint.agent.is_unanswered(self._call):
+            return
+        self._trunk.targets.failed(self._server, unreachable=False)
+        self._tally.details.append(f"no answer from {self._server}")
+        self._tally.sip_status = REQUEST_TIMEOUT
+        self._command(UserAgent.cancel)
+        self._endpoint.forget(self._call)
+        self._moves = True
+
+    def _judge(self, event: Rejected) -> bool:
+        """What a refusal says about the server. True: it says that another one may do better (RFC 3263 section 4.3)."""
+        if self._server is None:
+            return False
+        targets = self._trunk.targets
+        if event.local and event.status in (REQUEST_TIMEOUT, UNAVAILABLE):
+            targets.failed(self._server, unreachable=event.status == UNAVAILABLE)
+            return True
+        if event.status == UNAVAILABLE:
+            targets.overloaded(self._server, self._tally.retry_after)
+            return True
+        targets.served(self._server)
+        return False
 
     # SIP
 
     def _on_own_event(self, event: object) -> None:
         match event:
             case Provisional():
+                self._rings = True
+                self._timers.stop("silent")
                 self._show("ringing")
             case Answered() if not self._closing:  # else it crossed our goodbye: acknowledged and ended already
                 self._on_answered(event)
@@ -156,7 +266,9 @@ class OutgoingFaxCall(FaxCall):
                 self._on_rejected(event)
 
     def _on_answered(self, event: Answered) -> None:
-        self._timers.stop("ring")
+        self._timers.stop("ring", "silent")
+        if self._server is not None:
+            self._trunk.targets.served(self._server)
         self._timers.start("answered", self._endpoint.now + ANSWERED_WITHIN)
         self._tally.answered_at = time.time()
         self._answer = event.sdp
@@ -171,7 +283,10 @@ class OutgoingFaxCall(FaxCall):
         self._tally.retry_after = None if event.retry_after is None else float(event.retry_after)
         self._tally.add_causes(event.causes)
         self._tally.details.append(f"SIP {event.status} {event.reason}{' (no answer came)' * event.local}")
-        self._sip_over = True
+        if self._judge(event) and self._may_move:
+            self._moves = True
+        else:
+            self._sip_over = True
 
     def _start_media(self) -> None:
         """The mark `answered` is durable: ACK, and the worker begins."""
@@ -314,6 +429,8 @@ class OutgoingFaxCall(FaxCall):
         if name == "ring":
             self._tally.force(Cause.NO_ANSWER, f"not answered in {self._trunk.settings.ring_time}")
             self._end_sip()
+        elif name == "silent":
+            self._on_silence()
 
     def _on_late(self, item: object) -> None:
         """Marks that came back last count, and so does what a slow worker said last."""

@@ -925,3 +925,15 @@ def test_a_realm_of_any_octets_is_answered() -> None:
     wire.caller.receive_datagram(challenge, CALLEE, 0.1)
     _ack, (repeated, _destination) = wire.caller.datagrams_to_send()
     assert b'realm="r\xff\xe4"' in repeated
+
+
+def test_a_call_is_unanswered_until_anything_comes_back() -> None:
+    """Whoever has another server to try asks; 100 is an answer too."""
+    wire = Wire()
+    call = dial(wire)
+    assert wire.caller.is_unanswered(call)
+    wire.flush()
+    assert wire.log == ["INVITE", "100 INVITE"]
+    assert not wire.caller.is_unanswered(call)
+    with pytest.raises(LocalProtocolError):
+        wire.caller.is_unanswered(CallId("gone"))
