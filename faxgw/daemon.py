@@ -29,6 +29,8 @@ from faxgw.dispatch.live import calls_in_progress
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.dispatch.recordings import RecordingKeeper
+from faxgw.dispatch.routes import Routes, RouteSettings
+from faxgw.dispatch.routes import named as named_trunks
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL, Station
 from faxgw.dispatch.worker import PageWorker
@@ -38,6 +40,7 @@ from faxgw.fax.errors import FaxError
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Parcel
+from faxgw.fax.route import Route
 from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
@@ -124,6 +127,7 @@ SECTIONS: Mapping[str, type[Section] | Many] = {
     "pages": PagesSection,
     "sip": SipSettings,
     "trunk": Many(TrunkSettings),
+    "route": Many(RouteSettings),
     "settings": AccountSection,
     "customer": Many(CustomerSection),
 }
@@ -147,6 +151,7 @@ class Daemon:
         self._pages_settings = settings.one("pages", PagesSection)
         self._sip = settings.one("sip", SipSettings)
         self._trunks = settings.many("trunk", TrunkSettings)
+        self._route_settings = settings.many("route", RouteSettings)
         self._relay = settings.one("relay", RelaySettings)
         self._system = dict(self._account.values)
         self._ways: dict[str, MailDelivery] = {}
@@ -166,6 +171,7 @@ class Daemon:
         self._outbound: Outbound | None = None
         self._inbound: Inbound | None = None
         self._line: SipLine | None = None
+        self._routes: Routes | None = None
         self._recordings: RecordingKeeper | None = None
         self._dead_letters = 0
         self._smtp: SmtpServer | None = None
@@ -267,11 +273,13 @@ class Daemon:
 
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
         worker = PageWorker(seat, pages, self._count_rendering)
-        self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame, self._count_page)
+        routes = self._routes = Routes(line, _routes(self._route_settings))
+        self._outbound = Outbound(seat, pages, line, self._count_call, describe_frame, self._count_page, routes)
         lead = self._lead
         dispatcher = self._dispatcher = Dispatcher(
-            seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held
+            seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held, routes
         )
+        dispatcher.calling.places = max(1, sum(line.channels.values()))
         self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
         self._ways = self._ways_out(self._relay)
         deliveries = OutboxWorker(seat, self._ways, lambda parcel: self._count_dead(), self._count_delivery)
@@ -354,6 +362,8 @@ class Daemon:
         self._node = self._node.model_copy(update={"grace": grace})
         trunks = settings.many("trunk", TrunkSettings)
         self._line.adjust(trunks)
+        if self._routes is not None:
+            self._routes.adjust(_routes(settings.many("route", RouteSettings)))
         self._dispatcher.calling.places = max(1, sum(trunk.channels for trunk in trunks))
         self._dispatcher.calling.wake()
 
@@ -515,6 +525,10 @@ class Daemon:
         }
 
 
+def _routes(entries: Sequence[RouteSettings]) -> list[Route]:
+    return [route for entry in entries for route in entry.routes()]
+
+
 def _nothing(conn: Connection) -> None:
     """A unit that only passes through the store."""
 
@@ -528,9 +542,12 @@ def cross_check(settings: Settings) -> list[str]:
         value
         for c in settings.many("customer", CustomerSection)
         for table in (c.settings, *c.profile.values(), *(u.settings for u in c.user), *(n.settings for n in c.number))
-        if (value := table.get("trunk"))
+        for value in named_trunks(str(table.get("trunk", "")))
     }
+    named |= set(named_trunks(str(settings.one("settings", AccountSection).values.get("trunk", ""))))
     found += [f"there is no trunk {name}, which an account names" for name in sorted(named - set(trunks))]
+    routed = {route.trunk for route in settings.many("route", RouteSettings)}
+    found += [f"there is no trunk {name}, which a route names" for name in sorted(routed - set(trunks))]
     found += _unowned(settings)
     if not trunks:
         found.append("there is no [[trunk]]: nothing can be sent")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from faxgw.dispatch.outbound import Outbound
+from faxgw.dispatch.routes import Routes
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.ports import Line
@@ -84,6 +85,7 @@ class Dispatcher:
         line: For its trunks and their channels.
         setups_per_second: Pace of new calls.
         leads: Whether this node is the dispatcher of all nodes now; it calls only while it is.
+        routes: Which trunk carries which fax; none: the trunks in their order.
     """
 
     def __init__(
@@ -93,14 +95,18 @@ class Dispatcher:
         line: Line,
         setups_per_second: float = SETUPS_PER_SECOND,
         leads: Callable[[], bool] = lambda: True,
+        routes: Routes | None = None,
     ) -> None:
         self._leads = leads
+        self._routes = routes or Routes(line)
         self._seat = seat
         self._outbound = outbound
         self._line = line
         self._interval = 1.0 / setups_per_second
         self._next_setup = 0.0
         self._in_hand: dict[str, Candidate] = {}
+        self._trunk_of: dict[str, str] = {}
+        """The trunk that a fax in hand will probably take."""
         self._rest_until: dict[str, float] = {}
         self._served: dict[Turn, int] = {}
         self._turns = itertools.count(1)
@@ -130,18 +136,20 @@ class Dispatcher:
         return chosen
 
     def _with_channel(self, order: Sequence[Candidate]) -> list[Candidate]:
-        """Those for which a channel is free; a fax of a trunk that does not exist passes, and is told so."""
-        channels = dict(self._line.trunks())
-        first = next(iter(channels), "")
-        for candidate in self._in_hand.values():
-            trunk = candidate.trunk or first
-            channels[trunk] = channels.get(trunk, 1) - 1
+        """Those for which a channel is free; a fax that no trunk carries passes, and is told so."""
+        free, now = dict(self._line.trunks()), self._seat.clock()
+        self._trunk_of = {fax: trunk for fax, trunk in self._trunk_of.items() if fax in self._in_hand}
+        for trunk in self._trunk_of.values():
+            free[trunk] = free.get(trunk, 1) - 1
         chosen = []
         for candidate in order:
-            trunk = candidate.trunk or first
-            if channels.get(trunk, 1) > 0:
-                channels[trunk] = channels.get(trunk, 1) - 1
-                chosen.append(candidate)
+            found = self._routes.in_turn(self._routes.of(candidate.e164, candidate.trunk), free, now=now)
+            if found and found[0].full:
+                continue
+            if found:
+                free[found[0].trunk] -= 1
+                self._trunk_of[candidate.fax] = found[0].trunk
+            chosen.append(candidate)
         return chosen
 
     def _remember(self, candidate: Candidate) -> None:

@@ -2,8 +2,8 @@
 
 Each `Route` says what one trunk does with numbers that begin so. Of a trunk's routes the one with the longest prefix
 counts; a trunk that no route names carries everything, after those that are named. What an account names is tried in
-its order, whatever the routes say. A trunk that is held, full or has just failed this fax comes last, but it comes:
-no choice here keeps a fax from being called.
+its order, whatever the routes say. A trunk that is held or has just failed this fax comes last, and so does one that is
+full where a route or the account names others; but it comes: no choice here keeps a fax from being called.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Why(enum.StrEnum):
     ACCOUNT = "account"
     ROUTE = "route"
     UNROUTED = "unrouted"
-    """No route names the trunk."""
+    """No route names the trunk: it steps in for one that fails, not for one that is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,13 @@ def in_turn(
                 full=free is not None and free.get(way.trunk, 0) <= 0,
             )
         )
-    return tuple(sorted(marked, key=lambda way: (way.full, way.failed, bool(way.held_until), way.held_until)))
+    return tuple(sorted(marked, key=_rank))
+
+
+def _rank(way: Way) -> tuple[bool, bool, bool, float]:
+    """Ways without a route wait for a channel of the one before them: nobody said that its calls may cost more."""
+    full = way.full and way.why is not Why.UNROUTED
+    return full, way.failed, bool(way.held_until), way.held_until
 
 
 def just_failed(tried: Sequence[tuple[str, Cause]], offered: Sequence[str]) -> frozenset[str]:

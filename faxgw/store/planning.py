@@ -56,7 +56,7 @@ class Candidate:
     e164: str
     priority: int
     trunk: str
-    """The trunk its account names; empty: the line's first."""
+    """The trunks its account names; empty: by the routes."""
 
 
 def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -> Sequence[Candidate]:

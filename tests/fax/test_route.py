@@ -73,17 +73,24 @@ def test_nothing_that_fails_takes_a_way_out_of_the_choice(
     found = ways(FAR, TRUNKS, routes)
     turn = in_turn(found, failed=failed, held=held, free=free, now=100.0)
     assert {way.trunk for way in turn} == {way.trunk for way in found}
-    ready = [way.ready for way in turn]
-    assert ready == sorted(ready, reverse=True)
+    works = [not (way.failed or way.held_until or (way.full and way.why is Why.ROUTE)) for way in turn]
+    assert works == sorted(works, reverse=True)
     order = [way.trunk for way in found]
-    good = [way.trunk for way in turn if way.ready]
+    good = [way.trunk for way, good in zip(turn, works, strict=True) if good]
     assert good == [trunk for trunk in order if trunk in good]
 
 
 def test_a_full_trunk_comes_after_a_held_one_and_that_after_a_failed_one() -> None:
-    turn = in_turn(ways(FAR, TRUNKS, ()), failed=["b"], held={"c": 130.0}, free={"a": 0, "b": 1, "c": 1}, now=100.0)
+    found = ways(FAR, TRUNKS, (), ("a", "b", "c"))
+    turn = in_turn(found, failed=["b"], held={"c": 130.0}, free={"a": 0, "b": 1, "c": 1}, now=100.0)
     assert [way.trunk for way in turn] == ["c", "b", "a"]
-    assert in_turn(ways(FAR, TRUNKS, ()), held={"a": 99.0}, now=100.0)[0].ready
+    assert in_turn(found, held={"a": 99.0}, now=100.0)[0].ready
+
+
+def test_without_routes_the_next_trunk_steps_in_for_one_that_fails_not_for_one_that_is_full() -> None:
+    found = ways(FAR, TRUNKS, ())
+    assert [way.trunk for way in in_turn(found, free={"a": 0, "b": 1, "c": 1})] == ["a", "b", "c"]
+    assert [way.trunk for way in in_turn(found, failed=["a"], free={"a": 0, "b": 1, "c": 1})] == ["b", "c", "a"]
 
 
 CF, OK, BUSY = Cause.CARRIER_FAULT, Cause.OK, Cause.BUSY
