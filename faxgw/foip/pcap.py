@@ -19,6 +19,8 @@ _MAGIC: Final = 0xA1B2C3D4
 _HOPS: Final = 64
 _UDP: Final = 17
 """Protocol number (RFC 768)."""
+_LATEST: Final = 2.0**32 - 1
+"""Unix seconds at most."""
 _MAX_PAYLOAD: Final = 65_000
 """Octets that fit an IPv4 packet with room for its headers."""
 
@@ -31,7 +33,7 @@ def to_pcap(recording: Recording) -> bytes:
     for number, entry in enumerate(recording.entries):
         ours, theirs = addresses[entry.medium]
         packet = _packet(entry, *((ours, theirs) if entry.ours else (theirs, ours)), number)
-        at = max(0.0, head.wall + entry.at - head.began)
+        at = min(max(0.0, head.wall + entry.at - head.began), _LATEST)
         seconds, rest = divmod(round(at * 1_000_000), 1_000_000)
         parts += [struct.pack(">IIII", seconds, rest, len(packet), len(packet)), packet]
     return b"".join(parts)

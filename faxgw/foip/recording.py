@@ -13,6 +13,8 @@ the others which medium. An entry that is cut off ends the file: a call worker m
 from __future__ import annotations
 
 import enum
+import ipaddress
+import math
 import struct
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -29,6 +31,8 @@ MAX_DATAGRAM: Final = 65_535
 """Octets of one entry."""
 MAX_HEADER: Final = 64 * 1024
 """Octets of the header."""
+_LATEST: Final = float(2**32)
+"""Unix seconds that a capture file can hold."""
 _ENTRY: Final = struct.Struct(">dBH")
 
 Address = tuple[str, int]
@@ -115,7 +119,7 @@ def decode_entries(octets: bytes) -> list[Entry]:
     while place + _ENTRY.size <= len(octets):
         at, what, size = _ENTRY.unpack_from(octets, place)
         place += _ENTRY.size
-        if place + size > len(octets) or what >> 1 not in Medium.__members__.values():
+        if place + size > len(octets) or what >> 1 > max(Medium) or not math.isfinite(at):
             break
         found.append(Entry(at, Medium(what >> 1), bool(what & 1), octets[place : place + size]))
         place += size
@@ -143,9 +147,25 @@ def decode(octets: bytes) -> Recording:
     try:
         values = dict(msgpack.unpackb(octets[start : start + size], raw=False, use_list=False))
         for name in ("sip", "rtp", "udptl"):
-            values[name] = tuple((str(host), int(port)) for host, port in values[name])
+            ours, theirs = values[name]
+            values[name] = (_address(*ours), _address(*theirs))
+        for name in ("began", "wall", "media_began"):
+            values[name] = float(values[name])
         header = Header(**values)
     except (ValueError, TypeError, KeyError) as exc:
         raise LocalProtocolError(f"no recording of a call: {exc}") from exc
+    if not 0 <= header.wall < _LATEST or not math.isfinite(header.began):
+        raise LocalProtocolError("no recording of a call: its time")
     entries = sorted(decode_entries(octets[start + size :]), key=lambda entry: entry.at)
     return Recording(header, tuple(entries))
+
+
+def _address(host: str, port: int) -> Address:
+    """An address as it must be.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not 0 <= port <= 65_535:
+        raise ValueError(f"port {port}")
+    return str(ipaddress.ip_address(host)), port
