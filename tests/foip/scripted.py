@@ -27,7 +27,6 @@ class Scripted:
         """Last CSeq number of the far end."""
         self._branches = count(1)
         self._invite: Request | None = None
-        self.answer_of_agent: Response | None = None
 
     # What the agent sends
 
@@ -178,6 +177,11 @@ class Scripted:
         self.send("ACK")
         self.events()
         return answer
+
+    def repeat_invite(self) -> None:
+        """Send the far end's INVITE once more, as it was."""
+        assert self._invite is not None
+        self.agent.receive_datagram(self._invite.to_bytes(), CALLEE, self.now)
 
     def cancel(self) -> None:
         """CANCEL the far end's INVITE."""
