@@ -111,7 +111,7 @@ class Endpoints:
         """
         clients = {
             trunk.name: TlsClient(
-                client_context(trunk.settings.ca_file, trunk.settings.client_certificate), trunk.settings.host
+                client_context(trunk.settings.ca_file, trunk.settings.client_certificate), trunk.server_name
             )
             for trunk in self._trunks
             if trunk.settings.transport == "tls"

@@ -291,6 +291,11 @@ class Trunk:
         return (await self.servers(family))[0].address
 
     @property
+    def server_name(self) -> str:
+        """The name that its certificate must bear: that of the proxy or host, never one that DNS gave (RFC 5922)."""
+        return self._next_hop
+
+    @property
     def has_one_server(self) -> bool:
         """Whether there is one server only, whatever DNS says: its address stands in the settings."""
         return is_ip_literal(self._next_hop)

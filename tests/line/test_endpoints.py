@@ -61,6 +61,14 @@ def test_elsewhere_it_must_be_that_of_the_only_trunk() -> None:
     assert found is not None and found.server_name == "sip.example.net"
 
 
+def test_behind_a_proxy_it_must_be_that_of_the_proxy() -> None:
+    """RFC 5922 section 7.1: the next hop proves itself."""
+    made = endpoints(trunk("only", "sip.example.net", transport="tls", proxy="sbc.example.net:5061"))
+    made.renew(None)
+    found = made._security(("198.51.100.1", 5061))
+    assert found is not None and found.server_name == "sbc.example.net"
+
+
 async def test_a_certificate_that_is_gone_is_told_at_the_start(make_certificate: MakeCertificate) -> None:
     certificate, key = make_certificate()
     tls = Tls(certificate=certificate, key=key)
