@@ -30,6 +30,7 @@ int modem_connect_tones_rx(void *s, const int16_t *amp, int len);
 
 enum {
     TICK_SAMPLES = 160,
+    PAUSE_AFTER = 25,     /* as in audio.py */
     MAX_DATAGRAMS = 64,   /* read from a socket per tick */
     RECEIVE_SIZE = 2048,
     BATCH = 8,            /* datagrams of one recvmmsg */
@@ -89,6 +90,7 @@ typedef struct {
     uint16_t next;
     int16_t pending[MAX_PAYLOAD + TICK_SAMPLES];
     int count;
+    int missing; /* ticks in a row in which nothing came */
     /* speech */
     int frames;
     double levels, level_squares, crossings, crossing_squares;
@@ -782,7 +784,12 @@ static void hear(media_t *m)
         if (a->count)
             memmove(a->pending, a->pending + played, (size_t)a->count * sizeof *a->pending);
     }
-    if (played < TICK_SAMPLES)
+    a->missing = played ? 0 : a->missing + 1;
+    if (a->missing > PAUSE_AFTER) {
+        int16_t silence[TICK_SAMPLES] = {0};
+        a->missing = PAUSE_AFTER + 1;
+        fax_rx(a->fax, silence, TICK_SAMPLES);
+    } else if (played < TICK_SAMPLES)
         fax_rx_fillin(a->fax, TICK_SAMPLES - played);
     after(m);
 }

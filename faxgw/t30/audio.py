@@ -18,6 +18,9 @@ from faxgw.t30.terminal import TICK_SAMPLES, Heard, Profile, Terminal
 
 RELAXED: Final = 4
 """Packets that may wait in the jitter buffer before quiet ones are skipped (a peer's clock that is faster)."""
+PAUSE_AFTER: Final = 25
+"""Ticks in a row without a packet (0.5 s) after which it is a pause and no loss: a far end that suppresses silence, or
+one that is gone. A fill-in would hold its last signal up for ever, and with it the modem's timers."""
 QUIET: Final = 64
 """Linear amplitude below which nothing is said: some 45 dB below a fax signal."""
 _LAWS: Final = (rtp.PCMU, rtp.PCMA)
@@ -42,6 +45,8 @@ class AudioTerminal(Terminal):
         self._rtp = rtp.Sender(payload_type, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
         self._jitter = rtp.JitterBuffer()
         self._pending: binding.Samples = np.zeros(0, np.int16)
+        self._missing = 0
+        """Ticks in a row in which nothing came."""
         self._out: binding.Samples = np.zeros(TICK_SAMPLES, np.int16)
         self._out_pointer: Any = binding.pointer(self._out)
         self._heard: set[Tone] = set()
@@ -86,7 +91,7 @@ class AudioTerminal(Terminal):
         return [(self._rtp.send(binding.g711_encode(self._out, self._payload_type)), 1)]
 
     def _hear(self) -> None:
-        """20 ms into the modem: what came, and a fill-in (never silence) for what did not."""
+        """20 ms into the modem: what came, and a fill-in (silence only in a pause) for what did not."""
         samples = self._pending
         while len(samples) < TICK_SAMPLES:
             packet = self._jitter.get()
@@ -104,7 +109,10 @@ class AudioTerminal(Terminal):
             if not self.phase_b and not self._heard & LAST_TONES:
                 self._listen(samples[:count], pointer)
             self._lib.fax_rx(self._state, pointer, count)
-        if count < TICK_SAMPLES:
+        self._missing = 0 if count else self._missing + 1
+        if self._missing > PAUSE_AFTER:
+            self._lib.fax_rx(self._state, binding.pointer(np.zeros(TICK_SAMPLES, np.int16)), TICK_SAMPLES)
+        elif count < TICK_SAMPLES:
             self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - count)
         self._after()
 
