@@ -300,9 +300,10 @@ class MediaCall:
         Frames go with other messages, or once the oldest has waited for TRACE_AFTER.
         """
         engine = self._terminal
-        if engine is not None and engine.frames:
-            if self._out or self.ended or self._clock - engine.frames[0][0] >= TRACE_AFTER:
-                self._flush_trace()
+        if engine is None or not engine.frames:
+            pass
+        elif self._out or self.ended or self._clock - engine.frames[0][0] >= TRACE_AFTER:
+            self._flush_trace()
         if not self._out:
             return _NOTHING
         out, self._out = self._out, []

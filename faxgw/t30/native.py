@@ -108,7 +108,7 @@ class NativeTerminal(Terminal):
     def __init__(self, profile: Profile) -> None:
         self._native = library()
         self._media_handle: Any = ffi.new_handle(self)
-        self.media: Any = self._native.media_new(self._media_handle, _python())
+        self.media: Any = self._native.media_new(self._media_handle, callbacks())
         """The state in C."""
         if self.media == ffi.NULL:
             raise LibraryFault("no memory for a call's media")
@@ -398,7 +398,7 @@ def _stranger_handler(handle: Any, octets: Any, length: int, host: Any, port: in
 
 
 @functools.cache
-def _python() -> Any:
+def callbacks() -> Any:
     """What C calls."""
     made: Any = ffi.new("media_python_t *")
     made.frame, made.after = frame_handler, _after_handler

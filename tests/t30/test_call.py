@@ -32,7 +32,7 @@ from faxgw.foip.control import (
     T38Media,
     Tone,
 )
-from faxgw.t30 import terminal
+from faxgw.t30 import native, terminal
 from faxgw.t30.call import MediaCall
 from faxgw.t30.remote import Remote
 from tests.t30.conftest import (
@@ -49,6 +49,16 @@ from tests.t30.conftest import (
 )
 
 THREE = tiff([page_image(n) for n in (1, 2, 3)])
+
+
+@pytest.fixture(params=["C", "Python"], autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs over the media loop in C and over the one in Python."""
+    if request.param == "Python":
+        monkeypatch.setattr(native, "library", lambda: None)
+    elif native.library() is None:
+        pytest.skip("the media loop in C is not built")
+    return str(request.param)
 
 
 @pytest.fixture

@@ -5,14 +5,57 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet, decode, encode
+from faxgw.t30 import native
+from faxgw.t30.binding import ffi
 from faxgw.t30.guard import Guard
+
+
+class NativeGuard:
+    """The same filter in C."""
+
+    def __init__(self) -> None:
+        self._native: Any = native.library()
+        self._media: Any = self._native.media_new(ffi.NULL, native.callbacks())
+
+    def filter(self, packet: bytes, now: float) -> bytes:
+        octets = bytearray(packet)
+        held: Any = ffi.from_buffer("uint8_t[]", octets)
+        self._native.media_guard(self._media, held, len(packet), now)
+        return bytes(octets)
+
+    @property
+    def changed(self) -> int:
+        return int(self._media.changed)
+
+    def __del__(self) -> None:
+        self._native.media_free(self._media)
+
+
+Filter = Guard | NativeGuard
+MADE: list[Callable[[], Filter]] = [Guard]
+
+
+def new_guard() -> Filter:
+    return MADE[0]()
+
+
+@pytest.fixture(params=["C", "Python"], autouse=True, scope="module")
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every test runs over both."""
+    if request.param == "C" and native.library() is None:
+        pytest.skip("the media loop in C is not built")
+    MADE[0] = NativeGuard if request.param == "C" else Guard
+    return str(request.param)
+
 
 PROGRAM = Path(__file__).with_name("hostile_peer.py")
 OK_ENDS = (FieldType.HDLC_FCS_OK, FieldType.HDLC_FCS_OK_SIG_END)
@@ -26,13 +69,13 @@ def data(octets: str) -> Field:
     return Field(FieldType.HDLC_DATA, bytes.fromhex(octets))
 
 
-def through(guard: Guard, packet: Packet, now: float = 0.0) -> Packet:
+def through(guard: Filter, packet: Packet, now: float = 0.0) -> Packet:
     return decode(guard.filter(encode(packet), now))
 
 
 def judged(frame: str, kind: DataType = DataType.V17_14400, end: FieldType = FieldType.HDLC_FCS_OK) -> bool:
     """True when the frame stays good."""
-    packet = through(Guard(), Data(kind, (data(frame), Field(end))))
+    packet = through(new_guard(), Data(kind, (data(frame), Field(end))))
     assert isinstance(packet, Data)
     assert packet.fields[1].type in (end, BAD[end])
     return packet.fields[1].type is end
@@ -64,7 +107,7 @@ def test_image_frames_may_be_long() -> None:
 
 
 def test_a_frame_in_pieces_is_judged_as_a_whole() -> None:
-    guard = Guard()
+    guard = new_guard()
     through(guard, Data(DataType.V17_14400, (data("ff"),)))
     through(guard, Data(DataType.V17_14400, (data("c060"),)))
     last = through(guard, Data(DataType.V17_14400, (Field(FieldType.HDLC_FCS_OK),)))
@@ -77,7 +120,7 @@ def test_octets_in_the_fcs_field_count_and_do_not_count() -> None:
         (data("ffc060"), Field(FieldType.HDLC_FCS_OK, b"\0\0\0")),
         (data("ffc8c1"), Field(FieldType.HDLC_FCS_OK, bytes.fromhex("0046df2240"))),
     ):
-        packet = through(Guard(), Data(DataType.V17_14400, fields))
+        packet = through(new_guard(), Data(DataType.V17_14400, fields))
         assert isinstance(packet, Data)
         assert packet.fields[1].type is FieldType.HDLC_FCS_BAD
 
@@ -87,7 +130,7 @@ def test_octets_in_the_fcs_field_count_and_do_not_count() -> None:
 )
 def test_a_frame_cannot_be_hidden_behind_an_interruption(between: Packet) -> None:
     """The library keeps a frame over a repeated indicator and drops it over another; both must be safe."""
-    guard = Guard()
+    guard = new_guard()
     through(guard, Data(DataType.V21, (data("ffc8c10046"),)))
     through(guard, between)
     end = through(guard, Data(DataType.V21, (data("df22"), Field(FieldType.HDLC_FCS_OK))))
@@ -98,7 +141,7 @@ def test_a_frame_cannot_be_hidden_behind_an_interruption(between: Packet) -> Non
 
 def test_a_field_that_is_cut_off_does_not_hurt_the_next_frame() -> None:
     """The library drops it whole, so it is no part of any frame (seen: every CFR after such a packet was lost)."""
-    guard = Guard()
+    guard = new_guard()
     cut = encode(Data(DataType.V21, (data("ffc8c10046df2240"),)))[:-1]
     assert guard.filter(cut, 0.0) == cut
     through(guard, Indicator.V21_PREAMBLE)
@@ -108,7 +151,7 @@ def test_a_field_that_is_cut_off_does_not_hurt_the_next_frame() -> None:
 
 
 def test_a_frame_cannot_be_hidden_behind_a_pause() -> None:
-    guard = Guard()
+    guard = new_guard()
     through(guard, Data(DataType.V21, (data("ffc8aa0000"),)), now=0.0)
     end = through(guard, Data(DataType.V21, (data("ffc060"), Field(FieldType.HDLC_FCS_OK))), now=20.0)
     assert isinstance(end, Data)
@@ -120,7 +163,7 @@ FIELDS = st.lists(st.builds(Field, st.sampled_from(FieldType), st.binary(max_siz
 
 @given(st.lists(st.builds(Data, st.sampled_from([DataType.V21, DataType.V17_14400]), FIELDS), max_size=6))
 def test_only_fcs_bits_change(packets: list[Data]) -> None:
-    guard = Guard()
+    guard = new_guard()
     for packet in packets:
         after = through(guard, packet)
         assert isinstance(after, Data)
@@ -131,7 +174,7 @@ def test_only_fcs_bits_change(packets: list[Data]) -> None:
 
 @given(st.binary(max_size=40))
 def test_garbage_passes_without_harm(octets: bytes) -> None:
-    guard = Guard()
+    guard = new_guard()
     assert len(guard.filter(octets, 0.0)) == len(octets)
 
 
@@ -154,3 +197,16 @@ def test_the_same_session_with_good_frames_goes_on() -> None:
     result = run("good", "guarded")
     changed, _heard, confirmed = result.stdout.split()
     assert (changed, confirmed) == ("0", "True")
+
+
+IFP = st.builds(Data, st.sampled_from([DataType.V21, DataType.V17_14400]), FIELDS).map(encode)
+
+
+@pytest.mark.skipif(native.library() is None, reason="the media loop in C is not built")
+@given(st.lists(st.tuples(st.one_of(st.binary(max_size=30), IFP), st.floats(0, 8))))
+def test_both_filters_judge_alike(stream: list[tuple[bytes, float]]) -> None:
+    first, second, now = Guard(), NativeGuard(), 0.0
+    for packet, pause in stream:
+        now += pause
+        assert first.filter(packet, now) == second.filter(packet, now)
+    assert first.changed == second.changed
