@@ -261,6 +261,7 @@ class SipLine:
                         from_=known.from_(""),
                         to=known.to(number),
                         with_credentials=known.credentials is not None,
+                        route=known.route,
                         now=now,
                     )
         except (LocalProtocolError, OSError) as exc:
