@@ -14,7 +14,7 @@ from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.events import By, MediaMoved, ReofferAnswered, Reoffered, ReofferRefused
 from faxgw.foip.message import Request, Response, response_to
 from faxgw.foip.options import SUPPORTED, lists
-from faxgw.foip.refusal import Refusal
+from faxgw.foip.refusal import Refusal, retry_after_of
 from faxgw.foip.sdp import CONTENT_TYPE, MediaLine, SessionDescription, same_media
 from faxgw.foip.session import CallState, Session, sdp_of
 from faxgw.foip.session_timer import SessionTimer, Terms
@@ -22,7 +22,7 @@ from faxgw.foip.stack import ALLOW, Stack
 from faxgw.foip.transaction import ClientTransaction, InviteServer, ServerTransaction, State
 
 MAX_GLARE = 4
-"""How often a re-INVITE is tried again after 491."""
+"""How often a re-INVITE is tried again after 491, or 500 with Retry-After."""
 REOFFER_LIMIT = 20.0
 """Seconds our user has to answer a re-INVITE or UPDATE before it is refused for it."""
 REFRESH_AGAIN = 10.0
@@ -304,10 +304,10 @@ class NegotiatedSession(Session):
             self._reinvite = None
         elif self._challenged(response) or (response.status == 422 and self._session_timer.may_retry(response)):
             self._send_reinvite(now)
-        elif response.status == 491 and self._glares < MAX_GLARE:
+        elif (delay := self._delay_after(response)) is not None and self._glares < MAX_GLARE:
             self._reinvite = None
             self._glares += 1
-            self._timers.start("glare", now + self._glare_delay())
+            self._timers.start("glare", now + delay)
         else:
             self._on_reinvite_failed(Refusal.of(response), response.status, now, by=By.REMOTE)
 
@@ -363,6 +363,16 @@ class NegotiatedSession(Session):
             self._emit(ReofferAnswered(self.call, sdp))
         elif moved:
             self._emit(MediaMoved(self.call, sdp))
+
+    def _delay_after(self, response: Response) -> float | None:
+        """Seconds until a re-INVITE that came at a bad time is tried again; None: it was refused.
+
+        491 is glare; a peer whose own offer waits for its user says 500 and when (sections 14.1, 14.2 and 21.5.1).
+        """
+        if response.status == 491:
+            return self._glare_delay()
+        after = retry_after_of(response) if response.status == 500 else None
+        return None if after is None or after > MAX_RETRY_AFTER else after + 0.1
 
     def _glare_delay(self) -> float:
         """RFC 3261 section 14.1: 2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other; units of 10 ms."""

@@ -407,6 +407,23 @@ def test_a_refused_reinvite_tells_all_it_says() -> None:
     assert str(refused.warnings[0]) == "304 no T.38"
 
 
+def test_a_reinvite_that_came_too_early_is_sent_again_when_the_peer_says() -> None:
+    """RFC 3261 sections 14.2 and 21.5.1: 500 with Retry-After; without it, or with too long a one, it is a refusal."""
+    far = Scripted()
+    far.establish_out()
+    far.agent.reinvite(far.call, FAX, far.now)
+    (first,) = far.requests()
+    far.respond(first, 500, ("Retry-After", "3"))
+    far.sent()
+    far.wait(2.9)
+    assert far.requests("INVITE") == []
+    far.wait(0.3)
+    (second,) = far.requests("INVITE")
+    assert second.body == FAX.to_bytes()
+    far.respond(second, 500, ("Retry-After", "60"))
+    assert far.events() == [ReofferRefused(far.call, 500, retry_after=60)]
+
+
 def test_a_reinvite_that_asks_for_too_short_an_interval_is_sent_again() -> None:
     """RFC 4028 section 7.3."""
     far = Scripted()
