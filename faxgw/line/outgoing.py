@@ -36,6 +36,8 @@ from faxgw.line.trunk import Trunk
 from faxgw.line.watch import Watch
 from faxgw.line.workers import CallWorkers, NoWorker, Received
 
+PARTING_WITHIN: Final = 10.0
+"""Seconds from the last confirmation to the engine's phase E: DCN takes 1.5 of them."""
 BYE_DELAY: Final = 0.2
 """Seconds from phase E to our BYE. Measured: phase E comes 1.2 s after DCN has left, so nothing is cut off, and the
 BYE is out within 3 s of DCN even when the far end waits for it."""
@@ -413,6 +415,9 @@ class OutgoingFaxCall(FaxCall):
             self._media.acknowledge(Gate(mark.kind), mark.fax, mark.page)
             self._show("page", min(mark.page + (mark.kind == "confirmed"), self._last_page))
 
+            if self._tally.complete and self._tally.phase_e is None:
+                self._timers.start("parting", self._endpoint.now + PARTING_WITHIN)
+
     def _count(self, mark: _Mark) -> None:
         if mark.kind == "exposed":
             self._tally.exposed = True
@@ -431,6 +436,9 @@ class OutgoingFaxCall(FaxCall):
             self._end_sip()
         elif name == "silent":
             self._on_silence()
+        elif name == "parting":
+            self._tally.details.append("the fax engine did not say goodbye")
+            self._end_all()
 
     def _on_late(self, item: object) -> None:
         """Marks that came back last count, and so does what a slow worker said last."""
