@@ -95,6 +95,19 @@ class Control:
         found: Mapping[str, str] = answer["faxes"]
         return found
 
+    async def explain(self, number: str, customer: str, sender: str) -> Mapping[str, Any]:
+        """What the next call to a number will do."""
+        return await self._json("GET", "/explain", {"number": number, "customer": customer, "sender": sender})
+
+    async def destinations(self, number: str, limit: int) -> Mapping[str, Any]:
+        """What was learned of the numbers called last, or of one."""
+        return await self._json("GET", "/destinations", {"number": number, "limit": str(limit)})
+
+    async def forget(self, number: str, who: str) -> str:
+        """Forget what was learned of a number; the number that was meant."""
+        answer = await self._json("DELETE", "/destinations", {"number": number, "who": who})
+        return str(answer["forgotten"])
+
     async def restored(self, verb: str, who: str, **query: str) -> Mapping[str, Any]:
         """Release or cancel what a restored backup holds."""
         return await self._json("POST", f"/restored/{verb}", {"who": who, **query})

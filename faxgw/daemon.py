@@ -10,7 +10,8 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any  # Any: the status as JSON
 
@@ -23,6 +24,7 @@ from faxgw.delivery.mail import MailDelivery, RelaySettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
+from faxgw.dispatch.explain import Explainer
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Inbound
 from faxgw.dispatch.live import calls_in_progress
@@ -290,10 +292,17 @@ class Daemon:
         for station in self._stations:
             self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
         self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
-        self.health.add("line", lambda: PartState(bool(line.trunks()), "" if line.trunks() else "no trunk"))
+        line.keeper.when_changed = dispatcher.calling.wake
+        self.health.add("line", partial(_line_state, line))
         self.health.add(
             "delivery", lambda: PartState(self._dead_letters == 0, "reports were given up" * (self._dead_letters > 0))
         )
+
+    def _explainer(self, seat: Seat) -> Callable[[str, str, str], Awaitable[Mapping[str, Any]]] | None:
+        """Answers what the next call to a number will do; None without a line."""
+        if self._routes is None or self._line is None:
+            return None
+        return Explainer(seat, self._routes, self._line).explain
 
     def _ways_out(self, relay: RelaySettings) -> dict[str, MailDelivery]:
         mail = MailDelivery(relay, self._smtp_settings.hostname or socket.gethostname())
@@ -309,6 +318,7 @@ class Daemon:
             self.status,
             seat.system,
             confirm_clock=clock.confirm,
+            explain=self._explainer(seat),
             calls=self._calls,
             recordings=self._recordings,
         )
@@ -492,6 +502,7 @@ class Daemon:
             "smtp": [f"{place.host}:{place.port}" for place in self.smtp_addresses],
             "http": str(self.web_address),
             "trunks": dict(self._line.channels) if self._line else {},
+            "trunk_faults": dict(self._line.faults) if self._line else {},
             "sip_port": self._line.port if self._line else 0,
             "health": {name: {"ok": s.ok, "detail": s.detail} for name, s in self.health.check().items()},
             "calls": [
@@ -527,6 +538,13 @@ class Daemon:
 
 def _routes(entries: Sequence[RouteSettings]) -> list[Route]:
     return [route for entry in entries for route in entry.routes()]
+
+
+def _line_state(line: SipLine) -> PartState:
+    """At fault when no trunk takes calls; which ones do not, and why, in any case."""
+    faults, channels = line.faults, line.channels
+    detail = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+    return PartState(len(faults) < len(channels), detail or ("" if channels else "no trunk"))
 
 
 def _nothing(conn: Connection) -> None:

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
+from faxgw.api.destinations import DestinationRoutes
 from faxgw.api.received import ReceivedFaxes
 from faxgw.api.restored import RestoredRoutes
 from faxgw.fax.errors import FaxError
@@ -84,6 +85,8 @@ class Operations:
     """Takes an operator's word that the clock is right."""
     calls: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     """The calls in progress (docs/calls.md)."""
+    explain: Callable[[str, str, str], Awaitable[Mapping[str, Any]]] | None = None
+    """What the next call to a number will do: number, customer, sender. None: this node places no calls."""
     recordings: RecordedCalls | None = None
     """None: this node records nothing."""
 
@@ -118,6 +121,7 @@ class ControlServer:
                 web.post("/send", self._send),
                 *ReceivedFaxes(self._do.store, self._do.files).routes(),
                 web.post("/faxes/{ident}/{verb:cancel|hold|release}", self._wish),
+                *DestinationRoutes(self._do).routes(),
                 *RestoredRoutes(self._do).routes(),
             ]
         )

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any  # JSON
 
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause, Outcome
@@ -193,6 +194,20 @@ class SipLine:
     def take_calls(self, inbound: InboundCalls) -> None:
         """Admit calls to us from now on; before, a trunk is told 480."""
         self._inbound = inbound
+
+    def presentation(self, trunk: str, number: str, caller: str, name: str, *, withheld: bool) -> Mapping[str, Any]:
+        """How a call on a trunk would look on the wire, and what it would do about T.38, as JSON."""
+        found = self._trunks[trunk]
+        settings = found.settings
+        return {
+            "request_uri": found.target(number),
+            "to": found.to(number),
+            "from": found.from_(caller, name, withheld=withheld),
+            "headers": [list(field) for field in found.identity_headers(caller, name, withheld, number)],
+            "t38": settings.t38,
+            "t38_offer": settings.t38_offer,
+            "t38_wait": float(self._settings.t38_wait),
+        }
 
     def record_to(self, keeper: Recordings) -> None:
         """Keep recordings there; before, no call is recorded."""

@@ -13,6 +13,7 @@ from typing import Any  # rows
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from faxgw.fax.destination import DAY, CallRecord, kept, record_of
+from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Outcome
 from faxgw.store import schema as t
 from faxgw.store.journal import note
@@ -90,3 +91,24 @@ def forget_old(conn: Connection, *, now: float) -> int:
     c = t.destinations.c
     old = select(c.e164).where(c.called_at < now - KEPT_FOR).order_by(c.called_at).limit(FORGOTTEN_AT_ONCE)
     return int(conn.execute(delete(t.destinations).where(c.e164.in_(old.scalar_subquery()))).rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is under way to a number."""
+
+    open: int
+    """Faxes that are not final and have no call."""
+    calling: bool
+    next_at: float
+    """The earliest time at which one of them may be called, Unix seconds; 0.0: there is none."""
+
+
+def waiting(conn: Connection, e164: str) -> Waiting:
+    """The faxes to a number that are not final, and whether it has a call."""
+    f, open_states = t.faxes.c, [FaxState.ACCEPTED, FaxState.RENDERING, FaxState.READY, FaxState.WAITING]
+    row = conn.execute(
+        select(func.count(), func.min(f.until)).where(f.e164 == e164, f.state.in_([s.value for s in open_states]))
+    ).one()
+    call = select(t.attempts.c.id).where(t.attempts.c.number == e164, t.attempts.c.done_at.is_(None))
+    return Waiting(row[0], conn.execute(call).first() is not None, row[1] or 0.0)
