@@ -131,8 +131,10 @@ class Studio:
         """Wait for what is being kept, KEEP_WITHIN at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=KEEP_WITHIN)
-        for task in list(self._tasks):
+        left = list(self._tasks)
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _keep(
         self, keeper: Recordings, tape: Tape, header: Header, messages: Sequence[tuple[float, bool, bytes]]

@@ -19,7 +19,7 @@ from faxgw.client import Control, NotRunning, Unwilling
 from faxgw.dispatch.gate import Gate
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
 from faxgw.store import schema as t
-from faxgw.store.errors import StoreBusy
+from faxgw.store.errors import ObjectMissing, StoreBusy
 from faxgw.store.space import Watermark
 from tests.house import ALICE, House
 
@@ -55,6 +55,18 @@ class Submissions:
         return self.answer or await self.gate.submit_mail(mail)
 
 
+class Recordings:
+    """One recording, of att_1."""
+
+    def ask(self, number: str, who: str) -> str:
+        return f"{number} by {who}"
+
+    async def read(self, call: str, form: str) -> bytes:
+        if call != "att_1":
+            raise ObjectMissing(call, public="There is no recording of this call.")
+        return f"{call} as {form}".encode()
+
+
 @pytest.fixture
 def submissions(house: House, monkeypatch: pytest.MonkeyPatch) -> Submissions:
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -65,7 +77,14 @@ def submissions(house: House, monkeypatch: pytest.MonkeyPatch) -> Submissions:
 @pytest_asyncio.fixture(loop_scope="session")
 async def control(house: House, submissions: Submissions) -> AsyncIterator[Control]:
     operations = Operations(
-        house.store, house.files, submissions, house.seat(), house.clock, lambda: {"version": "1", "calls": []}
+        house.store,
+        house.files,
+        submissions,
+        house.seat(),
+        house.clock,
+        lambda: {"version": "1", "calls": []},
+        calls=lambda: [{"call": "att_1"}],
+        recordings=Recordings(),
     )
     server = ControlServer(house.folder, operations)
     await server.start()
@@ -102,6 +121,31 @@ async def test_status_counts_what_is_open(house: House, control: Control) -> Non
     await house.ready_fax()
     answer = await control.status()
     assert answer == {"version": "1", "calls": [], "faxes": {"ready": 1}, "oldest_open": house.now}
+
+
+async def test_calls_in_progress_are_told_with_the_time(house: House, control: Control) -> None:
+    assert await control.calls() == {"at": house.now, "calls": [{"call": "att_1"}]}
+
+
+async def test_recordings_are_asked_for_and_read(house: House, control: Control) -> None:
+    assert await control.record("+33199000001", "root") == "+33199000001 by root"
+    assert await control.recording("att_1", "pcap") == b"att_1 as pcap"
+    with pytest.raises(Unwilling, match="no recording"):
+        await control.recording("att_2", "pcap")
+
+
+async def test_a_gateway_that_records_nothing_says_so(house: House, control: Control) -> None:
+    folder = house.folder / "other"
+    folder.mkdir()
+    bare = Operations(house.store, house.files, None, house.seat(), house.clock, dict)  # type: ignore[arg-type]
+    server = ControlServer(folder, bare)
+    await server.start()
+    with pytest.raises(Unwilling, match="Nothing is recorded"):
+        await Control(folder).record("+33199000001", "root")
+    with pytest.raises(Unwilling, match="no recording"):
+        await Control(folder).recording("att_1", "pcap")
+    assert (await Control(folder).calls())["calls"] == []
+    await server.stop()
 
 
 async def test_faxes_are_listed_within_bounds(house: House, control: Control) -> None:
