@@ -86,13 +86,22 @@ def status(answer: Mapping[str, Any], now: float) -> str:
         f"  data     {answer['data']}",
         f"  smtp     {', '.join(answer['smtp'])}",
         f"  http     {answer['http']}",
-        f"  trunks   {', '.join(f'{name} ({limit} channels)' for name, limit in answer['trunks'].items()) or 'none'}",
+        f"  trunks   {_trunks(answer['trunks'], answer.get('trunk_faults', {}))}",
         f"  health   {health}",
         f"  faxes    {', '.join(f'{count} {state}' for state, count in answer['faxes'].items()) or 'none open'}",
     ]
     lines += [f"  call     {_call(call, now)}" for call in answer["calls"]]
     lines += [f"  receives {_arriving(call, now)}" for call in answer["receptions"]]
     return "\n".join(lines)
+
+
+def _trunks(channels: Mapping[str, int], faults: Mapping[str, str]) -> str:
+    """Each trunk with its channels, or why it takes no calls."""
+    told = [
+        f"{name} (DOWN: {faults[name]})" if name in faults else f"{name} ({limit} channels)"
+        for name, limit in channels.items()
+    ]
+    return ", ".join(told) or "none"
 
 
 def _call(call: Mapping[str, Any], now: float) -> str:

@@ -22,7 +22,7 @@ from faxgw.line.trunk import Trunk
 
 log = logging.getLogger(__name__)
 
-DEAD_PAUSE: Final = 5.0
+DEAD_PAUSE: Final = 2.0
 """Seconds between two rounds while a server is dead, where the setting is longer."""
 
 
