@@ -463,4 +463,4 @@ def _measures(statistics: control.Statistics) -> str:
     """Rows, octets and coding of the page that was just counted, as far as the engine told."""
     known = [(statistics.page_rows, "rows"), (statistics.page_octets, "octets")]
     words = "".join(f", {number} {unit}" for number, unit in known if number)
-    return words + (f" of {statistics.encoding}" if statistics.encoding else "")
+    return words + (f" of {statistics.encoding}" if words and statistics.encoding else "")
