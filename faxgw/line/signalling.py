@@ -42,8 +42,8 @@ class Signalling:
     """
 
     clock: Callable[[], float]
-    steps: list[tuple[float, str, str]] = field(default_factory=list)
-    """Time on that clock, `>` sent or `<` came, the message in words; MAX_STEPS at most."""
+    steps: list[tuple[float, bool, bytes]] = field(default_factory=list)
+    """Time on that clock, whether we sent it, its octets: each different message once; MAX_STEPS at most."""
     messages: list[tuple[float, bool, bytes]] = field(default_factory=list)
     """Time, whether we sent it, its octets, for a recording; MAX_OCTETS at most."""
     _size: int = 0
@@ -61,15 +61,19 @@ class Signalling:
             self._repeated[place] = self._repeated.get(place, 0) + 1
         elif len(self.steps) < MAX_STEPS:
             self._places[sent, octets] = len(self.steps)
-            self.steps.append((now, ">" if sent else "<", describe_message(octets)))
+            self.steps.append((now, sent, octets))
 
     def since(self, origin: float) -> list[tuple[float, str, str]]:
-        """The steps with their times since `origin`; a repeated message says how often it was repeated."""
-        return [
-            (round(at - origin, 3), way, text + (f" (repeated {times} times)" if times else ""))
-            for index, (at, way, text) in enumerate(self.steps)
-            for times in (self._repeated.get(index, 0),)
-        ]
+        """The steps in words, with their times since `origin` and how often each was repeated.
+
+        Messages are read here and not when they pass: a call that begins has no time to lose.
+        """
+        told = []
+        for index, (at, sent, octets) in enumerate(self.steps):
+            times = self._repeated.get(index, 0)
+            words = describe_message(octets) + (f" (repeated {times} times)" if times else "")
+            told.append((round(at - origin, 3), ">" if sent else "<", words))
+        return told
 
 
 def describe_message(octets: bytes) -> str:
