@@ -349,8 +349,8 @@ class Terminal(abc.ABC):
     def on_phase_b(self) -> None:
         """DIS or DCS decoded."""
         self.phase_b = True
-        ident = binding.string(self._lib.t30_get_rx_ident(self._t30))
-        sub_address = binding.string(self._lib.t30_get_rx_sub_address(self._t30))
+        ident = binding.string(self._lib.t30_get_rx_ident(self._t30)).strip()  # many machines fill up with blanks
+        sub_address = binding.string(self._lib.t30_get_rx_sub_address(self._t30)).strip()
         self._tell(PhaseB(self._negotiation, ident, sub_address))
 
     def on_phase_d(self, code: int) -> None:
