@@ -152,5 +152,12 @@ CALLING: Final = (
     Script("S47", "JBIG sender", "DCS for JBIG, which our DIS does not offer and our library does not know",
            _fails(Cause.PROTOCOL_ERROR, 0, "<DCS", ">CFR", "<PPS-MPS"),
            command=frames.dcs("V.17 14400", *_FINE[:3], 78)),
+    Script("S48", "superfine sender", "pages of 204 × 391 dpi", _good(),
+           command=frames.dcs("V.17 14400", *_FINE[1:], frames.SUPERFINE)),
+    Script("S49", "counts too many", "PPS speaks of 256 frames, most of which do not exist",
+           _fails(Cause.REMOTE_HUNG_UP, 0, "<PPS-MPS", ">PPR", ">PPR", "<EOR-MPS", ">ERR", never=(">MCF",)),
+           rules=(Rule("post-page", Act(frames=(frames.pps(t30.MPS, 0, 0, 256),))),)),
+    Script("S50", "counts too few", "PPS speaks of 2 frames of the many that came",
+           _good(intact=False), rules=(Rule("post-page", Act(frames=(frames.pps(t30.MPS, 0, 0, 2),)), last=1),)),
 )  # fmt: skip
 """All machines that call, in the order of the list."""

@@ -55,6 +55,7 @@ from faxgw.foip.events import (
 from faxgw.foip.sdp import (
     PCMA,
     PCMU,
+    ErrorCorrection,
     Origin,
     SessionDescription,
     T38Parameters,
@@ -187,6 +188,10 @@ class Leg(ABC):
 
     # Session descriptions.
 
+    def _t38_parameters(self) -> T38Parameters:
+        """What our side says of itself when it offers T.38."""
+        return T38Parameters()
+
     def _next_origin(self) -> Origin:
         self._origin = self._origin.next()
         return self._origin
@@ -197,7 +202,7 @@ class Leg(ABC):
             return
         try:
             if self._agent.may_reinvite(self.call):
-                line = t38_line(self._sockets.udptl_port)
+                line = t38_line(self._sockets.udptl_port, self._t38_parameters())
                 self._agent.reinvite(self.call, offer(self._next_origin(), line), now)
         except LocalProtocolError:
             log.info("no re-INVITE now", extra={"call": self.record.id})
@@ -381,6 +386,11 @@ class IncomingLeg(Leg):
 
     def _takes_t38(self) -> bool:
         return self._behaviour.fax is not Fax.REFUSES and super()._takes_t38()
+
+    def _t38_parameters(self) -> T38Parameters:
+        script = self._behaviour.script
+        fec = script is not None and script.announces_fec
+        return T38Parameters(error_correction=ErrorCorrection.FEC if fec else ErrorCorrection.REDUNDANCY)
 
     def _on_own_event(self, event: Event, now: float) -> None:
         if isinstance(event, Acknowledged):

@@ -205,6 +205,22 @@ _PAGES: Final = (
     Script("0913", "very late MCF", "confirms page 1 twice, in one breath, after the gateway has asked twice",
            _fails(Cause.PROTOCOL_ERROR, 1, ">PPS-MPS", ">PPS-MPS", "<MCF", "<MCF", ">DCN", kept=1),
            rules=(Rule("MCF", Act(delay=4.5), last=1),)),
+    Script("0914", "silent after page 1", "receives page 1 and says nothing any more; the line stays open",
+           _fails(Cause.PAGE_NOT_CONFIRMED, 0, ">PPS-MPS", ">PPS-MPS", ">PPS-MPS", ">DCN"),
+           rules=(Rule("MCF", _SILENT),)),
+    Script("0915", "silent after page 2", "receives the last page and says nothing any more",
+           _fails(Cause.LAST_PAGE_NOT_CONFIRMED, 1, "<MCF", ">PPS-EOP", ">PPS-EOP", ">DCN"),
+           rules=(Rule("MCF", _SILENT, 2),)),
+    Script("0916", "short PPR", "asks for frame 0 again, with a bitmap of one octet",
+           _fails(Cause.PAGE_NOT_CONFIRMED, 0, ">PPS-MPS", "<PPR", never=("<MCF",)),
+           rules=(Rule("MCF", Act(frames=(frames.frame(t30.PPR, b"\1"),)), last=1),)),
+    Script("0917", "long PPR", "asks for frames again, with a bitmap of 64 octets",
+           _fails(Cause.PAGE_NOT_CONFIRMED, 0, ">PPS-MPS", "<PPR", never=("<MCF",)),
+           rules=(Rule("MCF", Act(frames=(frames.frame(t30.PPR, b"\3" + bytes(63)),)), last=1),)),
+    Script("0918", "takes SUB", "DIS says that it takes a sub-address: it gets one", _good(("<DIS", ">SUB", *_OK[1:])),
+           command=frames.dis(*EVERYTHING, frames.SUB_ADDRESS)),
+    Script("0919", "reversed CSI", "an identification in the wrong order", _good(),
+           idents=(frames.ident(t30.CSI, b"+49 30 55500        "),)),
 )  # fmt: skip
 
 _LIARS: Final = (
@@ -234,6 +250,9 @@ _LIARS: Final = (
     Script("0934", "not one packet", "T.38 is agreed, and not one packet comes", _fails(Cause.MEDIA_LOST, 0,
            never=("<DIS",)),
            tone=0.0, rules=(Rule("DIS", _SILENT),)),
+    Script("0935", "FEC announced", "UDPTL: the session says parity, the machine sends redundancy", _good(),
+           announces_fec=True),
+    Script("0936", "FEC both ways", "UDPTL: parity agreed and sent", _good(), announces_fec=True, wire=Wire.FEC),
 )  # fmt: skip
 
 ANSWERING: Final = (*_PHASE_B, *_TRAINING, *_PAGES, *_LIARS)

@@ -164,6 +164,8 @@ class Script:
     """Sending: pixels of a row."""
     commands: tuple[int, ...] = ()
     """Sending: post-page command of each page; empty: MPS … EOP."""
+    announces_fec: bool = False
+    """The session description asks for parity (T38FaxUdpEC), whatever `wire` sends."""
     wire: Wire = Wire.REDUNDANCY
     style: Style = Style.NORMAL
     hasty: bool = False

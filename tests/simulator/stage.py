@@ -64,6 +64,8 @@ class Played:
     machine: Machine
     pages: list[bytes]
     """Receiving: the pages our engine has handed over, as TIFFs."""
+    sub_address: str
+    """Receiving: the one our engine has heard."""
     seconds: float
     ended: bool
     """False: it hung until LIMIT."""
@@ -87,9 +89,8 @@ def rows(number: int, width: int = 1728, count: int = 300) -> list[Row]:
 
 def call_machine(script: Script) -> Played:
     """Our gateway sends two pages to the machine."""
-    start = replace(
-        send_start(), t38=T38Media(MACHINE), documents=(Document("F", PAGES, 1, PAGES),), sub_address="4711"
-    )
+    media = T38Media(MACHINE, error_correction="fec" if script.announces_fec else "redundancy")
+    start = replace(send_start(), t38=media, documents=(Document("F", PAGES, 1, PAGES),), sub_address="4711")
     file = memory_file(document())
     try:
         return _play(start, [file], ReceivingMachine(script), Tally(0.0, pages=PAGES))
@@ -110,7 +111,7 @@ def _play(start: Start, files: list[int], machine: Machine, facts: Tally | Arriv
     facts.answered_at = 0.0
     now = 0.0
     call = MediaCall(start, rtp, udptl, files, now)
-    played = Played(facts.outcome(now), 0, [], machine, [], 0.0, ended=False)
+    played = Played(facts.outcome(now), 0, [], machine, [], "", 0.0, ended=False)
     bye = LIMIT
     try:
         while now < bye:
@@ -139,6 +140,8 @@ def _learn(call: MediaCall, facts: Tally | Arrival, played: Played, now: float) 
     """What the line's call objects do with the messages of the worker; every promise is kept at once."""
     for outgoing in call.take():
         _note(outgoing.message, facts, played.ladder)
+        if isinstance(outgoing.message, PhaseB):
+            played.sub_address = outgoing.message.sub_address
         if outgoing.descriptor is not None:
             played.pages.append(read_all(outgoing.descriptor))
         ack = answer(outgoing.message)
