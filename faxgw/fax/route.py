@@ -145,14 +145,15 @@ def just_failed(tried: Sequence[tuple[str, Cause]], offered: Sequence[str]) -> f
         offered: Trunks that may carry it.
 
     Returns:
-        Those on which its last calls failed one after the other; none when all have failed: the round is over.
+        Those on which it has failed since a call came through, or since all of them had failed: then it goes round
+        them again.
     """
     failed: set[str] = set()
-    for trunk, cause in reversed(tried):
-        if cause not in TRUNK_FAULTS or trunk in failed:
-            break
-        failed.add(trunk)
-    return frozenset() if failed >= set(offered) else frozenset(failed)
+    for trunk, cause in tried:
+        failed = failed | {trunk} if cause in TRUNK_FAULTS else set()
+        if failed >= set(offered):
+            failed = set()
+    return frozenset(failed)
 
 
 def blames_trunk(outcome: Outcome) -> bool:
