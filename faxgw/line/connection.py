@@ -42,7 +42,7 @@ class StreamTimes:
     stranger: float = 10.0
     """A connection of nobody we know without a message."""
     idle: float = 6 * 3600.0
-    """A connection of a trunk without a message: longer than any call, for its BYE may come by it."""
+    """A connection of a trunk or of ours without a message: longer than any call, for its BYE may come by it."""
     ping: float = 110.0
     """Silence on a connection of ours before a ping (RFC 5626 section 4.4.1: 95 to 120 s)."""
     pong: float = 10.0
@@ -218,9 +218,14 @@ class Connection(asyncio.Protocol):
         """It is gone."""
         self.fail()
 
+    @property
+    def _is_strangers(self) -> bool:
+        """Whether somebody opened it who is no trunk; who we connect to ourselves is none."""
+        return not self.is_outgoing and not self._owner.is_known(self.peer[0])
+
     def _count(self) -> None:
         self._received += 1
-        if self._received >= MAX_STRANGERS_MESSAGES and not self._owner.is_known(self.peer[0]):
+        if self._received >= MAX_STRANGERS_MESSAGES and self._is_strangers:
             self.finish()
 
     def _answer_ping(self) -> None:
@@ -236,8 +241,8 @@ class Connection(asyncio.Protocol):
     def _deadlines(self) -> dict[str, float]:
         if self._ends_at is not None:
             return {"end": self._ends_at}
-        times, known = self._owner.times, self._owner.is_known(self.peer[0])
-        found = {"idle": self._last_message + (times.idle if known else times.stranger)}
+        times = self._owner.times
+        found = {"idle": self._last_message + (times.stranger if self._is_strangers else times.idle)}
         if self._message_since is not None:
             found["message"] = self._message_since + times.message
         if self._pinged_at is not None and self._answers_pings:

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from faxgw.foip.framing import PING, PONG, Broken
-from faxgw.line.connection import MAX_UNSENT, MAX_WAITING, Connection, StreamTimes
+from faxgw.line.connection import MAX_STRANGERS_MESSAGES, MAX_UNSENT, MAX_WAITING, Connection, StreamTimes
 
 PEER = ("192.0.2.1", 5060)
 MESSAGE = b"OPTIONS sip:a@192.0.2.2 SIP/2.0\r\nl: 0\r\n\r\n"
@@ -154,6 +154,17 @@ async def test_nothing_is_read_once_it_ends() -> None:
     made.connection_lost(None)
     made.connection_lost(None)
     assert owner.seen == [400, "lost"]
+
+
+async def test_whom_we_connect_to_is_no_stranger() -> None:
+    """A Contact at an address that no trunk is known by."""
+    owner = Owner(known=False)
+    made, pipe = connect(owner, is_outgoing=True)
+    made.data_received(MESSAGE * (MAX_STRANGERS_MESSAGES + 1))
+    assert len(owner.seen) == MAX_STRANGERS_MESSAGES + 1
+    assert pipe.ended == ""
+    assert made._deadlines()["idle"] > asyncio.get_running_loop().time() + 3600
+    made.connection_lost(None)
 
 
 async def test_pings_do_not_keep_a_stranger() -> None:

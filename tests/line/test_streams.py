@@ -384,6 +384,19 @@ async def test_without_a_listener_connections_start_from_the_port_of_our_contact
         await ground.streams.stop()
 
 
+async def test_where_that_port_is_taken_they_start_from_any(make: Make) -> None:
+    ground = await make(listens=False)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((HERE, ground.port))
+        taken.listen()
+        async with Peer() as peer:
+            ground.streams.send(options(), (HERE, peer.port))
+            await until(lambda: bool(peer.octets))
+            assert peer.sources[0][1] != ground.port
+            await ground.streams.stop()
+
+
 async def test_the_same_address_over_ipv6_in_two_spellings_is_one_destination() -> None:
     assert streams_module._normal(("0:0:0:0:0:0:0:1", 5060)) == streams_module._normal(("::1", 5060))
 
