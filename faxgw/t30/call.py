@@ -424,6 +424,8 @@ class MediaCall:
             return
         if engine.over_budget:
             self.stop("budget", "packet storm in the fax engine", now)
+        elif engine.completion is not None and self._is_t38_silent:
+            self._conclude(engine.completion, self._silence, "silent", now)
         elif engine.completion is not None:
             reason = "resolution" if self._too_fine and engine.completion == _BAD_RESOLUTION else ""
             self._conclude(engine.completion, binding.completion_text(engine.completion), reason, now)
@@ -556,8 +558,7 @@ class MediaCall:
         if self._gate is not None and now > self._gate.deadline:
             self.stop("gate", f"no acknowledgement ({self._gate.gate}) in time", now)
         elif self._is_t38_silent and now - self._t38_began > limits.t38_silence:
-            host, port = self._remote.address or ("nowhere", 0)
-            self.stop("silent", f"no T.38 packets came from {host} port {port}", now)
+            self.stop("silent", self._silence, now)
         elif not engine.phase_b and now - self._began > limits.answer_to_phase_b:
             self.stop("limit", "no fax machine answered in time", now)
         elif engine.phase_b and now - self._progress > limits.page:
@@ -570,6 +571,11 @@ class MediaCall:
         """Whether T.38 was agreed and the far end has not sent any; in mid-fax a receiver is silent for minutes."""
         self._keep_settled()
         return self._t38 is not None and not self._remote.settled and not (self._terminal and self._terminal.phase_b)
+
+    @property
+    def _silence(self) -> str:
+        host, port = self._remote.address or ("nowhere", 0)
+        return f"no T.38 packets came from {host} port {port}"
 
     def _hang_up(self, now: float) -> None:
         if self._terminal is None:

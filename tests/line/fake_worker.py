@@ -53,7 +53,7 @@ class Fake:
             time.sleep(60)
         if script in ("ced", "v21"):
             self.send(control.Heard(start.call, Tone(script)))
-        if script not in ("ced", "v21", "wait"):
+        if script not in ("ced", "v21", "wait", "stays"):
             self.phase_b(start)
 
     def script(self, start: control.Start) -> str:
@@ -100,10 +100,12 @@ class Fake:
             self.receive(start, message)
             return
         document, script = start.documents[0], self.script(start)
-        if isinstance(message, control.SwitchT38):
+        if isinstance(message, control.SwitchT38) and script == "stays":
+            self.send(control.SwitchRefused(start.call))
+        elif isinstance(message, control.SwitchT38):
             self._t38[start.call] = True
             self.phase_b(start)
-        elif isinstance(message, control.Media) and script == "ced":
+        elif isinstance(message, control.Media) and script in ("ced", "stays"):
             self.phase_b(start)
         elif isinstance(message, control.Hangup):
             if script == "lastword":
@@ -120,7 +122,8 @@ class Fake:
     def confirm(self, start: control.Start, page: int, script: str) -> None:
         document = start.documents[0]
         if page > document.last:
-            self.end(start, 0)
+            if script != "lingers":
+                self.end(start, 0)
             return
         self.send(control.Trace(start.call, ((float(page), ">", EOP),)))
         if script == "silent" and page == document.last:

@@ -41,6 +41,8 @@ class FarEnd:
         self.refuse_t38 = False
         self.after_refusal: Callable[[CallId], None] = lambda call: None
         """Done when T.38 has been refused."""
+        self.refuse_audio = False
+        """Once in T.38, audio is refused."""
         self.empty_t38 = False
         """T.38 is accepted, with its line at port 0."""
         self.audio_codec: tuple[int, ...] = (8, 0)
@@ -109,7 +111,9 @@ class FarEnd:
             case Reoffered():
                 self.offers.append(event.offer)
                 self._origin = self._origin.next()
-                if event.offer.t38 is None:
+                if event.offer.t38 is None and self.refuse_audio:
+                    made = None
+                elif event.offer.t38 is None:
                     made = answer_audio(event.offer, self._origin, RTP_PORT)
                 elif self.empty_t38:
                     made = answer(event.offer, self._origin, {})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 
 from faxgw.fax.outcome import Cause
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import Answered
+from faxgw.foip.transaction import Address
 from faxgw.line import call as module
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import TrunkSettings
@@ -107,14 +108,14 @@ async def test_a_worker_that_never_ends_the_call_is_told_to(line: SipLine, monke
 async def test_a_hang_up_while_the_trunk_is_looked_up_lets_no_invite_leave(
     line: SipLine, far: FarEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, known = asyncio.Event(), line._trunks["t"]
-    address = known.address
+    found = asyncio.Event()
+    reach = line._endpoint.reach
 
-    async def slow(*family: object) -> object:
+    async def slow(address: Address) -> None:
         await found.wait()
-        return await address()
+        await reach(address)
 
-    monkeypatch.setattr(known, "address", slow)
+    monkeypatch.setattr(line._endpoint, "reach", slow)
     call = asyncio.create_task(dial(line))
     await asyncio.sleep(0.05)
     await line.hangup("att_1")
@@ -197,6 +198,49 @@ async def test_t38_accepted_without_media_goes_back_to_audio(line: SipLine, far:
     outcome = await dial(line, script="ced")
     assert (outcome.cause, outcome.transport) == (Cause.OK, "g711")
     assert far.offers[-1].audio is not None
+
+
+async def test_a_worker_that_stays_in_audio_takes_the_call_back_there(line: SipLine, far: FarEnd) -> None:
+    """Phase B and the far end's T.38 crossed (SwitchRefused): audio is offered as soon as its re-INVITE is done."""
+    far.after_ack = far.propose_t38
+    outcome = await dial(line, script="stays")
+    assert (outcome.cause, outcome.transport) == (Cause.OK, "g711")
+    assert "phase B came before T.38" in outcome.detail
+    assert [sdp.t38 is not None for sdp in far.offers[1:]] == [True, False]
+
+
+@pytest.mark.parametrize("how", ["refused", "never free"])
+async def test_no_way_back_to_audio_ends_the_call_so_that_it_is_tried_again(
+    line: SipLine, far: FarEnd, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    far.after_ack = far.propose_t38
+    far.refuse_audio = True
+    if how == "never free":
+        monkeypatch.setattr(module, "RETURN_WITHIN", 0.2)
+        monkeypatch.setattr(module, "PROPOSE_AGAIN", 0.05)
+
+        def busy(*_arguments: object) -> None:
+            raise LocalProtocolError("no re-INVITE now")
+
+        monkeypatch.setattr(type(line._endpoint.agent), "reinvite", reinvite_of(line, far, busy))
+    outcome = await dial(line, script="stays")
+    assert outcome.cause is Cause.MEDIA_LOST
+    assert {"refused": "audio refused with 488", "never free": "no way back to audio"}[how] in outcome.detail
+    await until(lambda: bool(far.ended))
+
+
+def reinvite_of(line: SipLine, far: FarEnd, ours: Callable[..., None]) -> Callable[..., None]:
+    """`reinvite` of the far end's agent as it is, of the line's agent `ours`."""
+    real = type(far.endpoint.agent).reinvite
+    return lambda agent, *given: ours() if agent is line._endpoint.agent else real(agent, *given)
+
+
+async def test_an_engine_that_says_no_goodbye_is_hung_up_on(line: SipLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages are confirmed: the fax is sent, whatever keeps the engine."""
+    monkeypatch.setattr("faxgw.line.outgoing.PARTING_WITHIN", 0.2)
+    outcome = await dial(line, script="lingers")
+    assert outcome.cause is Cause.OK
+    assert "the fax engine did not say goodbye" in outcome.detail
 
 
 async def test_retry_after_is_told(line: SipLine) -> None:

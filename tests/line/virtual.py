@@ -371,7 +371,10 @@ class Machine:
         """What to do after an event of that name has been handled, or the engine said something of that name."""
         self.call = CallId("")
         self.place: Place | None = None
-        self.engine_runs = True
+        self.hesitates = 0.0
+        """Seconds until it answers a re-INVITE."""
+        self.switches = True
+        """Its engine follows where T.38 was agreed."""
         self._origin = Origin(5, 1, "127.0.0.1")
         self._tasks: list[asyncio.Task[None]] = []
         self._inbox: asyncio.Queue[object] = asyncio.Queue()
@@ -514,13 +517,10 @@ class Machine:
                     await self._begin(event.sdp, event.sdp.t38 is not None)
             case Reoffered():
                 self.offers.append(event.offer)
-                made = self._answer(event.offer)
-                if isinstance(made, int):
-                    agent.refuse_reinvite(event.call, made, now())
-                    return
-                agent.answer_reinvite(event.call, made, now())
-                if made.t38 is not None:
-                    self._switch(event.offer)
+                if self.hesitates:
+                    self.later(self.hesitates, lambda: self._on_reoffered(event))
+                else:
+                    self._on_reoffered(event)
             case ReofferAnswered():
                 self.answers.append(event.sdp)
                 if event.sdp.t38 is not None:
@@ -531,11 +531,32 @@ class Machine:
             case _:
                 pass
 
+    def _on_reoffered(self, event: Reoffered) -> None:
+        made = self._answer(event.offer)
+        if isinstance(made, int):
+            self.endpoint.agent.refuse_reinvite(event.call, made, now())
+        else:
+            self.endpoint.agent.answer_reinvite(event.call, made, now())
+            if made.t38 is not None:
+                self._switch(event.offer)
+        self.endpoint.pump()
+
+    def when(self, kind: str) -> float:
+        """When that event came, or the engine said so, for the first time."""
+        return next(at for at, seen in self.times if seen == kind)
+
+    def move(self) -> None:
+        """The machine's T.38 goes on from another port."""
+        old = self._sockets
+        self._sockets = bind_media("127.0.0.1", PORTS)
+        if self.place is not None and self.place.call is not None:
+            self.place.call._udptl.close()
+            self.place.call._udptl = Tap(self._sockets.udptl.dup(), self.place._loses)
+        old.close()
+
     # The engine
 
     async def _begin(self, sdp: SessionDescription, t38: bool) -> None:
-        if not self.engine_runs:
-            return
         if self.scripted is not None:
             self.place = ScriptedPlace(self.workers, 1, self._inbox, self.scripted)
         else:
@@ -561,7 +582,7 @@ class Machine:
 
     def _switch(self, sdp: SessionDescription) -> None:
         self.t38 = True
-        if self.place is not None:
+        if self.place is not None and self.switches:
             self.place.send(control.SwitchT38(self.place.number, _media(sdp)))
 
     def _on_engine(self, received: Received) -> None:
