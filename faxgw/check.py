@@ -21,7 +21,8 @@ from faxgw.document import sandbox
 from faxgw.document.client import PageClient
 from faxgw.fax.errors import FaxError
 from faxgw.intake.smtp_settings import SmtpSettings
-from faxgw.line.trunk import SipSettings, TrunkSettings
+from faxgw.line.dns import Resolver
+from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.settings import Listener, Settings, load
 from faxgw.store.space import FreeSpace, Watermark
 from faxgw.webserver import WebSettings
@@ -92,13 +93,17 @@ async def _surroundings(settings: Settings) -> list[Finding]:
         asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
         _relay(settings.one("relay", RelaySettings)),
     ]
-    looks += [_look(f"trunk {trunk.name}", _resolves(trunk.host)) for trunk in settings.many("trunk", TrunkSettings)]
+    sip = settings.one("sip", SipSettings)
+    looks += [
+        _look(f"trunk {trunk.name}", _servers(Trunk(trunk, Resolver(sip.nameservers)), sip))
+        for trunk in settings.many("trunk", TrunkSettings)
+    ]
     found = list(await asyncio.gather(*looks))
     if running:
         return [*found, Finding("gateway", True, "is running; its ports are not tried")]
     listeners = [("smtp " + entry.name, entry.listen, socket.SOCK_STREAM) for entry in smtp.listeners]
     listeners.append(("http", settings.one("http", WebSettings).listen, socket.SOCK_STREAM))
-    listeners.append(("sip", settings.one("sip", SipSettings).listen, socket.SOCK_DGRAM))
+    listeners.append(("sip", sip.listen, socket.SOCK_DGRAM))
     return [*found, *(_port(name, listener, kind) for name, listener, kind in listeners)]
 
 
@@ -158,9 +163,10 @@ async def _look(what: str, work: Awaitable[str]) -> Finding:
         return Finding(what, False, f"{exc or 'no answer'}")
 
 
-async def _resolves(host: str) -> str:
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    return f"{host} is {found[0][4][0]}"
+async def _servers(trunk: Trunk, sip: SipSettings) -> str:
+    """Where calls of a trunk would go, by DNS (RFC 3263)."""
+    found = await trunk.servers(socket.AF_INET6 if ":" in sip.listen.host else socket.AF_INET)
+    return f"{trunk.settings.host} is {', '.join(str(server) for server in found)}"
 
 
 async def _relay(relay: RelaySettings) -> Finding:
