@@ -38,6 +38,8 @@ class Watch:
     """Trainings refused, and pages or blocks asked for again."""
     lost: int = 0
     recovered: int = 0
+    _more: bool = False
+    """Receiving: another page follows the one that just ended."""
 
     def see(self, frames: Iterable[tuple[float, str, bytes]]) -> None:
         """Take frames as the worker reports them."""
@@ -49,6 +51,18 @@ class Watch:
                 self.remote_ident = t30_frames.ident(frame)
             elif code in _AGAIN:
                 self.retries += 1
+            elif not self.sending:
+                self._receive(way, code, frame)
+
+    def _receive(self, way: str, code: int, frame: bytes) -> None:
+        """Receiving: our CFR lets the first page come, our MCF the next one, if the sender has said that one follows."""
+        if way == "<" and code in t30_frames.POST_PAGE_COMMANDS:
+            end = frame[3] & 0xFE if code == t30_frames.PPS and len(frame) > 3 else code
+            self._more = end in (t30_frames.MPS, t30_frames.EOM)
+        elif way == ">" and code == t30_frames.CFR:
+            self.phase, self.page = "page", max(1, self.page)
+        elif way == ">" and code in t30_frames.CONFIRMATIONS and self._more:
+            self.page, self._more = self.page + 1, False
 
     def _on_dcs(self, frame: bytes) -> None:
         meaning = t30_frames.capabilities(frame)

@@ -41,3 +41,18 @@ def test_a_dcs_that_is_too_short_changes_nothing() -> None:
     watch = Watch(sending=False)
     watch.see([(1.0, "<", DCS[:4])])
     assert watch.progress().bit_rate == 0
+
+
+def test_the_page_that_comes_in_is_known_before_it_is_whole() -> None:
+    """CFR lets page 1 come, MCF after MPS or PPS-MPS the next one; after EOP, and within a page, none."""
+    watch = Watch(sending=False)
+    seen = []
+    for way, frame in [
+        ("<", DCS), (">", bytes.fromhex("ffc884")), ("<", bytes.fromhex("ffc84e")), (">", MCF),
+        ("<", bytes.fromhex("ffc8be00010045")), (">", MCF), ("<", bytes.fromhex("ffc8be4e010145")), (">", MCF),
+        ("<", bytes.fromhex("ffc82e")), (">", MCF),
+    ]:  # fmt: skip
+        watch.see([(1.0, way, frame)])
+        seen.append(watch.progress().page)
+    assert seen == [0, 1, 1, 2, 2, 2, 2, 3, 3, 3]
+    assert watch.progress().phase == "page"
