@@ -55,7 +55,7 @@ class Watch:
                 self._receive(way, code, frame)
 
     def _receive(self, way: str, code: int, frame: bytes) -> None:
-        """Receiving: our CFR lets the first page come, our MCF the next one, if the sender has said that one follows."""
+        """Receiving: our CFR lets the first page come, our MCF the next one, if the sender said that one follows."""
         if way == "<" and code in t30_frames.POST_PAGE_COMMANDS:
             end = frame[3] & 0xFE if code == t30_frames.PPS and len(frame) > 3 else code
             self._more = end in (t30_frames.MPS, t30_frames.EOM)
