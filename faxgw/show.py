@@ -194,7 +194,9 @@ def _attempt(attempt: Mapping[str, Any]) -> str:
     result = attempt["cause"] or attempt["mark"]
     detail_ = f" ({outcome['detail']})" if outcome.get("detail") else ""
     transport = outcome.get("transport") or "no media"
-    return f"{_when(attempt['planned_at'])}  {result}: {pages}, {transport}{rate}{ecm}{far}{detail_}"
+    measures = (attempt.get("manner") or {}).get("measures")
+    heeded = f", heeding {', '.join(measures)}" if measures else ""
+    return f"{_when(attempt['planned_at'])}  {result}: {pages}, {transport}{rate}{ecm}{far}{heeded}{detail_}"
 
 
 def trace(found: Mapping[str, Any], call: str = "", limit: int | None = MAX_ENTRIES) -> str:

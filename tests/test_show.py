@@ -109,7 +109,8 @@ def test_detail_and_trace_tell_calls_doubts_and_frames() -> None:
         "mark": "done", "first_page": 1, "last_page": 3, "confirmed": 1, "trace": [[0.5, "<", "ff1380", "CSI"]],
         "outcome": {"bit_rate": 14400, "ecm": True, "remote_ident": "X", "detail": "BYE", "transport": "t38"},
     }  # fmt: skip
-    running = {**attempt, "id": "att_2", "cause": "", "mark": "planned", "outcome": None, "trace": None}
+    attempt["manner"] = {"t38": "never", "measures": ["no_t38_proposal", "slow"]}
+    running = {**attempt, "id": "att_2", "cause": "", "mark": "planned", "outcome": None, "trace": None, "manner": None}
     what = found(
         fax(state="unknown", cause="in_doubt", doubtful_page=2, attempts=[attempt, running]),
         message=message("walked"),
@@ -120,7 +121,7 @@ def test_detail_and_trace_tell_calls_doubts_and_frames() -> None:
         "message msg_1  walked",
         "UNKNOWN",
         "1 of 3 pages confirmed, page 2 in doubt, 2 dials",
-        "remote_hung_up: pages 1-3, confirmed up to 1, t38, 14400 bit/s ECM, far end 'X' (BYE)",
+        "remote_hung_up: pages 1-3, confirmed up to 1, t38, 14400 bit/s ECM, far end 'X', heeding no_t38_proposal, slow (BYE)",
         "planned: pages 1-3, confirmed up to 1, no media",
         "fax.unknown",
         "from=calling",
