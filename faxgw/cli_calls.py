@@ -71,7 +71,7 @@ def register(
     ) -> None:
         """Show how a fax's calls went, or one call (IDENT: fax, job, attempt or received fax, or its beginning).
 
-        --svg, --pcap and --recording take the newest call of a fax.
+        --svg, --pcap and --recording take the newest call of a fax that is over.
         """
         control = control_of(context)
         found = run(control.find(ident))
@@ -84,7 +84,7 @@ def register(
             return
         if not traced:
             raise click.ClickException(f"{ident} has had no call yet.")
-        newest = traced[-1]
+        newest = next((one for one in reversed(traced) if one.ladder.entries), traced[-1])
         if picture is not None:
             _write(picture, svg(newest.ladder, newest.title, newest.verdict, newest.far_end).encode())
         for file, form in ((pcap, "pcap"), (recording, "recording")):

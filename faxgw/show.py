@@ -18,6 +18,8 @@ from faxgw.logs import mask_number
 
 BAR = 24
 """Characters of a progress bar."""
+RECEIVED = "All pages were received, kept and confirmed."
+"""What a call to us that went well came to."""
 PHASES = {
     "planned": "about to be dialled",
     "dialling": "dialling",
@@ -274,7 +276,7 @@ def _received_call(fax: Mapping[str, Any]) -> TracedCall:
     return TracedCall(
         fax["id"],
         f"call {fax['id']} from {sender} to {fax['number']} on {fax['trunk']}, {_when(fax['started_at'])}",
-        verdict(fax["outcome"], _words(fax["cause"])),
+        verdict(fax["outcome"], RECEIVED if fax["cause"] == Cause.OK.value else _words(fax["cause"])),
         sender,
         read(fax["trace"]),
     )

@@ -99,6 +99,12 @@ def test_a_picture_is_drawn_of_the_newest_call(run: Callable[..., tuple[int, str
     assert "att_2" in str(picture.get("aria-label"))
 
 
+def test_a_call_that_goes_on_is_not_drawn(run: Callable[..., tuple[int, str]], gateway: Gateway) -> None:
+    running = {**attempt("att_3"), "trace": None, "outcome": None, "cause": ""}
+    gateway.found = found(fax(attempts=[attempt("att_1"), running]))
+    assert "att_1" in run("trace", "FN1", "--svg", "-")[1]
+
+
 def test_recordings_are_written_in_the_form_that_was_asked_for(
     run: Callable[..., tuple[int, str]], gateway: Gateway, tmp_path: Path
 ) -> None:

@@ -214,4 +214,5 @@ def test_a_received_fax_has_its_call() -> None:
     (call,) = show.calls_of({"reception": reception, "faxes": []})
     assert call.title.startswith("call rcv_1 from +33199000002 to +33199000099 on t1")
     assert call.far_end == "+33199000002"
+    assert call.verdict.startswith("All pages were received, kept and confirmed.")
     assert call.as_json()["entries"][3]["page"] == 1

@@ -26,6 +26,7 @@ _WORDS_AT: Final = 545
 _COLUMNS: Final = 88
 """Characters of a line right of the ladder."""
 _HEAD_COLUMNS: Final = 150
+_TITLE_COLUMNS: Final = 92
 _LINE: Final = 15
 _ROW: Final = 27
 _MARGIN: Final = 18
@@ -116,9 +117,10 @@ def svg(ladder: Ladder, title: str, verdict: str, far_end: str = "far end", limi
         limit: Entries at most; of more the middle pages are folded.
     """
     canvas = _Canvas()
-    canvas.y += 8
-    canvas.text(_MARGIN, canvas.y, title, "title")
-    canvas.y += 4
+    for line in textwrap.wrap(title[:MAX_WORDS], _TITLE_COLUMNS):
+        canvas.text(_MARGIN, canvas.y + 8, line, "title")
+        canvas.y += 21
+    canvas.y -= 9
     canvas.paragraph(verdict, _HEAD_COLUMNS)
     canvas.y += 18
     _overview(canvas, ladder)
@@ -156,7 +158,8 @@ def _overview(canvas: _Canvas, ladder: Ladder) -> None:
     for second in range(0, int(total) + 1, step):
         x = _BAR_AT + second * scale
         canvas.line(x, top + _BAR_HEIGHT, x, top + _BAR_HEIGHT + 5, "rule")
-        canvas.text(x, top + _BAR_HEIGHT + 18, f"{second} s", "soft middle" if second else "soft")
+        anchor = "soft middle" if 0 < x - _BAR_AT < _BAR_WIDTH - 20 else "soft" if not second else "time"
+        canvas.text(x, top + _BAR_HEIGHT + 18, f"{second} s", anchor)
     canvas.y = top + _BAR_HEIGHT + 28
     _legend(canvas, ladder)
 
