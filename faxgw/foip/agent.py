@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from faxgw.foip.call import new_invite
 from faxgw.foip.callee import IncomingCallLeg
 from faxgw.foip.caller import MAX_ATTEMPTS, MAX_RAISES, OutgoingCall, Redirect
-from faxgw.foip.client import Exchange, Sending
+from faxgw.foip.client import Exchanges, Sending
 from faxgw.foip.dialog import DialogRecord
 from faxgw.foip.digest import Authenticator, Credentials, Random
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError, TooLarge
@@ -34,8 +34,6 @@ from faxgw.foip.transaction import (
     server_key,
 )
 
-MAX_EXCHANGES = 1000
-"""Requests outside a dialog under way at most."""
 MAX_EVENTS = 100_000
 """Events nobody has fetched; beyond it datagrams are dropped: the shell has stopped."""
 
@@ -63,7 +61,7 @@ class UserAgent:
         self._calls: dict[CallId, OutgoingCall | IncomingCallLeg] = {}
         self._dialogs: dict[tuple[str, str], OutgoingCall | IncomingCallLeg] = {}
         self._ringing: dict[tuple[str, ...], IncomingCallLeg] = {}
-        self._exchanges: dict[CallId, Exchange] = {}
+        self._exchanges = Exchanges(self._stack)
         self._strangers = Strangers(self._stack)
 
     # The five verbs
@@ -230,18 +228,11 @@ class UserAgent:
         sending = Sending(
             method, target, destination, from_, to, headers, body, route, call_id, from_tag, cseq, credentials
         )
-        self._exchanges = {name: open_ for name, open_ in self._exchanges.items() if not open_.ended}
-        exchange = Exchange(self._stack, sending)
-        if exchange.call in self._exchanges or len(self._exchanges) >= MAX_EXCHANGES:
-            raise LocalProtocolError("name in use, or too many requests")
-        exchange.start(now)
-        self._exchanges[exchange.call] = exchange
-        return exchange.call
+        return self._exchanges.start(sending, now)
 
     def abandon(self, call: CallId) -> None:
         """Forget a request of `request`; no RequestDone follows."""
-        if call in self._exchanges:
-            self._exchanges.pop(call).abandon()
+        self._exchanges.abandon(call)
 
     @property
     def stack(self) -> Stack:

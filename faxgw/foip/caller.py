@@ -34,6 +34,8 @@ MAX_RAISES = 1
 """INVITEs of one call at most that ask for a longer session interval after a 422 (RFC 4028 section 7.3)."""
 MAX_REDIRECTS = 3
 """Contacts of 3xx responses that one call tries at most."""
+MAX_PRACKS = 32
+"""Reliable provisional responses that one call acknowledges at most: each costs us a transaction."""
 MAX_CONTACTS = 10
 """Contacts read from one 3xx at most."""
 ANSWER_LIMIT = 32.0
@@ -93,6 +95,7 @@ class OutgoingCall(NegotiatedSession):
         self._tried = {request.uri}
         self._redirects = 0
         self._raises = 0
+        self._pracks = 0
         self._attempt = 0
         self._invite: InviteClient | None = None
         self._cancel_sent = False
@@ -227,8 +230,9 @@ class OutgoingCall(NegotiatedSession):
         rseq = rseq_of(response) if self._reliable else None
         if rseq is None:
             return True
-        if early is None or not early.order.take(rseq):
+        if early is None or self._pracks >= MAX_PRACKS or not early.order.take(rseq):
             return False  # a repetition, or one that overtook another: the called side sends it again
+        self._pracks += 1
         early.dialog.refresh_target(response)
         self._learn(response)
         self._send_prack(early.dialog, str(RAck(rseq, response.cseq.number, "INVITE")), now)

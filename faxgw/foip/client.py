@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from faxgw.foip.dialog import preloaded
 from faxgw.foip.digest import Authenticator, Credentials
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
-from faxgw.foip.events import RequestDone, Why
+from faxgw.foip.events import CallId, RequestDone, Why
 from faxgw.foip.headers import NameAddr
 from faxgw.foip.message import REASONS, Headers, Request, Response, clean_text
 from faxgw.foip.session import call_name, challenges_of
 from faxgw.foip.stack import Stack
 from faxgw.foip.transaction import Address, ClientTransaction
 
+MAX_EXCHANGES = 1000
+"""Exchanges of one listener under way at most."""
 MAX_ATTEMPTS = 5
 """Transactions of one exchange at most: the first and those with credentials."""
 
@@ -168,3 +170,30 @@ class Exchange:
             self._stack.emit(done)
         else:
             self._on_done(done, now)
+
+
+class Exchanges:
+    """The exchanges of one listener that our user has started."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._open: dict[CallId, Exchange] = {}
+
+    def start(self, sending: Sending, now: float) -> CallId:
+        """Send a request; its outcome becomes an event.
+
+        Raises:
+            LocalProtocolError: If an address is malformed, the name is in use, or there are too many.
+        """
+        self._open = {name: exchange for name, exchange in self._open.items() if not exchange.ended}
+        exchange = Exchange(self._stack, sending)
+        if exchange.call in self._open or len(self._open) >= MAX_EXCHANGES:
+            raise LocalProtocolError("name in use, or too many requests")
+        exchange.start(now)
+        self._open[exchange.call] = exchange
+        return exchange.call
+
+    def abandon(self, call: CallId) -> None:
+        """Forget one; no outcome follows."""
+        if call in self._open:
+            self._open.pop(call).abandon()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faxgw.foip.caller import MAX_ATTEMPTS, MAX_REDIRECTS
+from faxgw.foip.caller import MAX_ATTEMPTS, MAX_PRACKS, MAX_REDIRECTS
 from faxgw.foip.digest import Credentials
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.events import Answered, By, Ended, Provisional, Rejected
@@ -172,6 +172,15 @@ def test_early_dialogs_are_bounded() -> None:
     for number in range(20):
         far.respond(invite, 180, *reliable(1), tag=f"t{number}")
     assert len(far.requests("PRACK")) == 8
+
+
+def test_pracks_are_bounded() -> None:
+    """A called side that never stops costs us so many transactions and no more."""
+    far = Scripted()
+    invite = far.dial()
+    for number in range(100):
+        far.respond(invite, 180, *reliable(number + 1))
+    assert len(far.requests("PRACK")) == MAX_PRACKS
 
 
 def test_a_challenged_prack_bears_credentials() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from faxgw.foip import client
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.client import MAX_ATTEMPTS
 from faxgw.foip.digest import Authenticator, Credentials
@@ -189,3 +190,14 @@ def test_a_provisional_answer_is_no_outcome() -> None:
     assert agent.next_event() is None
     answer(agent, request, 200)
     assert done(agent).status == 200
+
+
+def test_requests_under_way_are_bounded_and_ended_ones_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_EXCHANGES", 2)
+    agent = caller()
+    first = register(agent)
+    register(agent)
+    with pytest.raises(LocalProtocolError, match="too many"):
+        register(agent)
+    answer(agent, first, 200)
+    register(agent)
