@@ -292,7 +292,7 @@ class Daemon:
         for station in self._stations:
             self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
         self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
-        line.keeper.when_changed = dispatcher.calling.wake
+        line.tell_changes(dispatcher.calling.wake)
         self.health.add("line", partial(_line_state, line))
         self.health.add(
             "delivery", lambda: PartState(self._dead_letters == 0, "reports were given up" * (self._dead_letters > 0))

@@ -179,6 +179,7 @@ class OutgoingFaxCall(FaxCall):
                 credentials=self._trunk.credentials,
                 headers=self._trunk.identity_headers(plan.caller, plan.caller_name, plan.withheld, plan.number),
                 route=self._trunk.route,
+                redirect=partial(self._trunk.redirected, server, plan.number),
                 now=self._endpoint.now,
             )
         except LocalProtocolError as exc:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any  # JSON
 
 from faxgw.fax.errors import FaxError
@@ -191,6 +191,10 @@ class SipLine:
         """Names of the trunks and all their channels, in order of preference."""
         return {name: trunk.settings.channels for name, trunk in self._trunks.items()}
 
+    def tell_changes(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever a trunk has gone down or is up again."""
+        self.keeper.when_changed = tell
+
     def take_calls(self, inbound: InboundCalls) -> None:
         """Admit calls to us from now on; before, a trunk is told 480."""
         self._inbound = inbound
@@ -276,6 +280,7 @@ class SipLine:
                         from_=known.from_(""),
                         to=known.to(number),
                         with_credentials=known.credentials is not None,
+                        with_redirects=True,
                         route=known.route,
                         now=now,
                     )

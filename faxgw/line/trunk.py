@@ -17,11 +17,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from faxgw.foip.digest import Credentials
-from faxgw.foip.location import Target
+from faxgw.foip.errors import RemoteProtocolError
+from faxgw.foip.location import Target, default_port
 from faxgw.foip.registration import Account, Registration
 from faxgw.foip.stack import Transport
 from faxgw.foip.transaction import Address
-from faxgw.foip.uri import SipUri, bracket, is_ip_literal, sip_uri
+from faxgw.foip.uri import SipUri, bracket, is_ip_literal, parse_uri, sip_uri
 from faxgw.line import identity
 from faxgw.line.dns import Resolver
 from faxgw.line.identity import Caller
@@ -294,6 +295,29 @@ class Trunk:
     def server_name(self) -> str:
         """The name that its certificate must bear: that of the proxy or host, never one that DNS gave (RFC 5922)."""
         return self._next_hop
+
+    def redirected(self, server: Target, number: str, uri: str) -> Address | None:
+        """Where a call that a server redirects may go (RFC 3261 section 8.1.3.4): to a server of the trunk.
+
+        Another number would be one that nobody has allowed, and not the one the sender is told of.
+
+        Args:
+            server: The one that says so.
+            number: The number called, E.164.
+            uri: Whom to call instead.
+        """
+        try:
+            wanted, ours = parse_uri(uri), parse_uri(self.target(number))
+        except RemoteProtocolError:
+            return None
+        if not isinstance(wanted, SipUri) or not isinstance(ours, SipUri) or wanted.username != ours.username:
+            return None
+        host = wanted.host.strip("[]").lower()
+        if self.settings.proxy or host in (self.settings.host.lower(), self._domain.lower()):
+            return server.address if self.is_known_host(host) or not is_ip_literal(host) else None
+        if host in self.targets.hosts and (":" in host) == (":" in server.host):
+            return host, wanted.port or default_port(self.transport)
+        return None
 
     @property
     def has_one_server(self) -> bool:

@@ -19,16 +19,17 @@ import secrets
 import selectors
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any  # the selector's and the daemon's arguments, JSON
 
 from faxgw.delivery.mail import MailDelivery
 from faxgw.document import types as pages
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, DeliveryResult, InboundCalls, Parcel
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, DeliveryResult, InboundCalls, Parcel, Recordings
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
 from faxgw.formats.status_mail import refused_letter, status_letter
 from tests.faults.checker import FarCall, Sighting, SinkMail
@@ -153,6 +154,7 @@ class ScriptedLine:
     """
 
     port = 0
+    faults: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, far: FarEnd, steps: Steps, callers: Callers) -> None:
         self.far = far
@@ -174,6 +176,12 @@ class ScriptedLine:
 
     def trunks(self) -> Mapping[str, int]:
         return {"far-end": CHANNELS}
+
+    def record_to(self, keeper: Recordings) -> None:
+        """It has no media."""
+
+    def tell_changes(self, tell: Callable[[], None]) -> None:
+        """Its trunk is always up."""
 
     def take_calls(self, inbound: InboundCalls) -> None:
         self.callers.begin(inbound)

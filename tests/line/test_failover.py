@@ -202,3 +202,28 @@ async def test_calls_from_every_address_that_dns_names_are_the_trunks() -> None:
         assert (await dial(line)).cause is Cause.OK
         assert line._trunk_at("127.0.0.1") is not None
         assert line._trunk_at("192.0.2.1") is None
+
+
+class Redirector(FarEnd):
+    """Sends every call elsewhere."""
+
+    to = ""
+    """The Contact."""
+
+    def _on_call(self, event: IncomingCall) -> None:
+        self.log.append("redirected")
+        self.endpoint.agent.reject(event.call, 302, self.endpoint.now, (("Contact", f"<{self.to}>"),))
+        self.endpoint.pump()
+
+
+@pytest.mark.parametrize(("number", "cause"), [("+200", Cause.OK), ("+900", None)])
+async def test_a_redirection_to_the_other_server_is_followed_for_the_same_number_only(
+    number: str, cause: Cause | None
+) -> None:
+    one = Redirector()
+    async with one, FarEnd() as two, line_to(one.port, two.port) as line:
+        one.to = f"sip:{number}@127.0.0.1:{two.port}"
+        outcome = await dial(line)
+        assert (outcome.cause is Cause.OK) == (cause is Cause.OK)
+        assert bool(two.log) == (cause is Cause.OK)
+        assert one.log == ["redirected"]

@@ -13,6 +13,7 @@ from faxgw.foip.uri import SipUri
 from faxgw.line.ports import NoMediaPorts, PortRange, bind_media
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.settings import Listener, Secret
+from tests.line.test_targets import Names
 
 
 def trunk(**values: object) -> Trunk:
@@ -197,3 +198,35 @@ async def test_a_trunk_without_a_server_that_lives_says_so() -> None:
     assert made.fault(0.0) == "no server answers"
     made.targets.served(server)
     assert made.fault(0.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("sip:+33199@192.0.2.2:5070", ("192.0.2.2", 5070)),
+        ("sip:+33199@192.0.2.2;user=phone", ("192.0.2.2", 5060)),
+        ("sip:+33199@192.0.2.1", ("192.0.2.1", 5060)),
+        ("sip:+33199@SIP.example.net", ("192.0.2.1", 5060)),
+        ("sip:+33900@192.0.2.2", None),
+        ("sip:+33199@198.51.100.9", None),
+        ("sip:+33199@elsewhere.example", None),
+        ("sip:+33199@[2001:db8::1]", None),
+        ("tel:+33199", None),
+        ("nonsense", None),
+    ],
+)
+async def test_a_redirection_leads_to_servers_of_the_trunk_and_to_the_same_number(
+    uri: str, place: tuple[str, int] | None
+) -> None:
+    """RFC 3261 section 8.1.3.4; anything else would be a number nobody has allowed."""
+    hosts = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
+    made = Trunk(TrunkSettings(name="t", host="sip.example.net"), Names(*hosts))
+    server = (await made.servers())[0]
+    assert made.redirected(server, "+33199", uri) == place
+
+
+async def test_with_a_proxy_a_redirection_goes_there_too() -> None:
+    made = trunk(host="ims.example", proxy="192.0.2.5")
+    (server,) = await made.servers()
+    assert made.redirected(server, "+33199", "sip:+33199@node7.ims.example") == ("192.0.2.5", 5060)
+    assert made.redirected(server, "+33199", "sip:+33199@198.51.100.9") is None
