@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <math.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #ifndef MEDIA_VERSION
 #define MEDIA_VERSION ""
@@ -64,6 +66,11 @@ typedef struct {
     int frozen, attention, unfinished, over_budget, settled, unreachable, listening, voice, packet_budget;
     int lost, recovered, old, garbage, skipped, changed;
 } media_shared_t;
+
+typedef struct {
+    double due, now, tick, late, worst; /* seconds of CLOCK_MONOTONIC */
+    int interrupted;
+} media_run_t;
 
 typedef struct { uint16_t sequence; uint16_t length; uint8_t octets[RECEIVE_SIZE]; } held_t;
 
@@ -952,6 +959,46 @@ int media_pump(media_t **calls, int count, double now)
         m->stage = READING;
         step(m);
         wanted += m->shared.attention || m->shared.unreachable;
+    }
+    return wanted;
+}
+
+static double clock_now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+/* Up to `turns` ticks on absolute time. Ends early when a call wants attention, when there is something to read at
+ * `wake`, at a signal, or when a tick is later than `late`: that one is left to Python. Returns how many calls want it. */
+int media_run(media_t **calls, int count, media_run_t *run, int turns, int wake)
+{
+    struct pollfd pipe = {wake, POLLIN, 0};
+    int wanted = 0;
+
+    run->interrupted = 0;
+    while (turns-- > 0 && !wanted) {
+        double wait = run->due - clock_now();
+        struct timespec patience = {0, 0};
+        int ready;
+        if (wait > 0) {
+            patience.tv_sec = (time_t)wait;
+            patience.tv_nsec = (long)((wait - (double)patience.tv_sec) * 1e9);
+        }
+        ready = ppoll(&pipe, 1, &patience, NULL);
+        run->now = clock_now();
+        run->interrupted = ready != 0;
+        if (run->interrupted && run->now < run->due)
+            break;
+        if (run->now - run->due > run->worst)
+            run->worst = run->now - run->due;
+        if (run->now - run->due > run->late)
+            break;
+        wanted = media_pump(calls, count, run->now);
+        run->due += run->tick;
+        if (run->interrupted)
+            break;
     }
     return wanted;
 }

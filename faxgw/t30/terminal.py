@@ -11,7 +11,8 @@ G.711: silence, `fax_tx` not called). Received packets are fed on; missed ticks 
 - receiving: at each page that was accepted, before its MCF.
 
 **Late confirmations** (docs/transport.md, "False confirmation"): an answer less than `LATE_WINDOW` after a *repeated*
-post-page command may be the answer to the first one; `Confirmed.late` says so.
+post-page command may be the answer to the first one; `Confirmed.late` says so. One that comes before its question has
+been heard (`EARLY_WINDOW`) confirms nothing.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ PACKET_BUDGET: Final = 60
 """IFP packets of one tick at most; the library can loop for ever inside one call otherwise."""
 REORDER: Final = 0.06
 """Seconds an IFP packet waits for an earlier one that redundancy does not bring (two chunks of 30 ms)."""
-LATE_WINDOW: Final = 1.5
-"""Seconds after a repeated post-page command in which a confirmation is taken for a late one."""
+LATE_WINDOW: Final = 2.2
+"""Seconds after a repeated post-page command in which a confirmation is taken for a late one. A modem's answer to the
+repeat itself takes 2.3 s: our preamble and frame, the turn-around, its preamble and frame."""
+EARLY_WINDOW: Final = 1.1
+"""Seconds after a first post-page command was queued in which no answer to it can come: its preamble (1 s) and frame
+are still leaving. A confirmation in it belongs to an earlier page (seen: an answer 5.5 s late, on its second copy)."""
 MAX_TRACE: Final = 4000
 """Frames kept of one call."""
 MAX_PATH: Final = 255
@@ -164,7 +169,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class StalePartial:
-    """A late confirmation of something less than a page: end the call, nothing is confirmed."""
+    """A late confirmation of something less than a page, or of an earlier one: end the call, nothing is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,7 @@ class Terminal(abc.ABC):
         self._negotiation = b""
         self._commands: list[float] = []
         self._late = False
+        self._early = False
         self._traced = 0
         self._t30: Any = None
         self._handle: Any = ffi.new_handle(self)
@@ -360,8 +366,12 @@ class Terminal(abc.ABC):
         if pages <= self._pages:
             self._tell(Refused(code))
             return
-        self._pages = pages
         self.frozen = True
+        if self._early:
+            self._early = False
+            self._tell(StalePartial())
+            return
+        self._pages = pages
         if self._profile.documents:
             self._tell(Confirmed(pages, self._late))
             self._late = False
@@ -406,14 +416,16 @@ class Terminal(abc.ABC):
         if code == t30_frames.CFR and self._pages >= self.cleared:
             self.frozen = True
             self._tell(CfrHeld())
-        repeated = len(self._commands) > 1 and self._now - self._commands[-1] < LATE_WINDOW
-        self._late = code in t30_frames.CONFIRMATIONS and repeated
+        confirms, said = code in t30_frames.CONFIRMATIONS, len(self._commands)
+        since = self._now - self._commands[-1] if said else 0.0
+        self._early = confirms and said == 1 and since < EARLY_WINDOW
+        self._late = confirms and said > 1 and since < LATE_WINDOW
         self._commands.clear()
 
     def _after(self) -> None:
         """After each C call: a late confirmation that confirmed no page leaves the session unsure."""
-        if self._late:
-            self._late = False
+        if self._late or self._early:
+            self._late = self._early = False
             self._tell(StalePartial())
 
     def on_document(self) -> int:

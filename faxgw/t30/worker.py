@@ -32,7 +32,7 @@ from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.t30 import tiff
 from faxgw.t30.binding import LibraryFault, library
 from faxgw.t30.call import DatagramSocket, MediaCall
-from faxgw.t30.native import Crowd, NativeTerminal
+from faxgw.t30.native import Crowd, NativeTerminal, Run
 from faxgw.t30.recorder import Recorder, RecordingSocket
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,11 @@ MAX_LATENESS: Final = 2.0
 PING_TIMEOUT: Final = 5.0
 """Seconds without a ping after which the daemon is taken for dead."""
 CHECK_EVERY: Final = 5
-"""Ticks between two looks at the bounds of a call whose engine runs in C (100 ms; the narrowest bound is 400 ms)."""
+"""Ticks in C at most until Python has its turn and looks at the bounds (100 ms; the narrowest bound is 400 ms)."""
+IDLE: Final = 0.1
+"""Seconds between two looks at the clock of a worker without calls; the first tick of a call is as late at most."""
+ROUNDS: Final = 5
+"""Turns of the event loop until what came through the pipe has reached its call."""
 MAX_CALLS: Final = 256
 """Calls of one worker at most, whatever the daemon asks."""
 _ADDRESS_SPACE: Final = 4 << 30
@@ -64,14 +68,13 @@ class _Shift:
     """Calls by their engine in C."""
     others: list[MediaCall]
     """Calls whose sockets Python reads."""
-    checked: list[list[MediaCall]]
-    """Calls of `pumped` whose bounds are looked at in this turn."""
 
 
 class Worker:
     """All calls of this process."""
 
-    def __init__(self, pipe: Pipe, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pipe: Pipe, loop: asyncio.AbstractEventLoop, wake: int) -> None:
+        """Serve `pipe`, whose socket has the descriptor `wake`."""
         self._pipe = pipe
         self._loop = loop
         self._calls: dict[int, tuple[MediaCall, float]] = {}
@@ -79,7 +82,8 @@ class Worker:
         self._last_ping = loop.time()
         self._stopping = asyncio.Event()
         self._shift: _Shift | None = None
-        self._turn = 0
+        self._checked = 0.0
+        self._ticks = Run(TICK, MAX_LATENESS, wake)
 
     async def run(self) -> None:
         """Serve until the daemon is gone or `stop` is called; then end all calls."""
@@ -178,32 +182,60 @@ class Worker:
     # Ticks.
 
     async def _tick_for_ever(self) -> None:
-        due = self._loop.time()
+        due = self._loop.time() + TICK
         while True:
-            due += TICK
-            await asyncio.sleep(max(0.0, due - self._loop.time()))
-            now = self._loop.time()
-            lateness = now - due
-            self._worst = max(self._worst, lateness)
-            if lateness > MAX_LATENESS:
-                log.error("ticks too late", extra={"seconds": round(lateness, 3), "calls": len(self._calls)})
-                self._end_all("late", f"media process stalled for {lateness:.1f} s")
-                due = now
-            elif now - self._last_ping > PING_TIMEOUT and lateness < TICK:
+            shift = self._shift
+            if shift is not None and shift.pumped and not shift.others:
+                due = self._run(shift, due)
+                for _ in range(ROUNDS if self._ticks.state.interrupted else 1):
+                    await asyncio.sleep(0)  # what came through the pipe has its turn
+            elif not self._calls:
+                await asyncio.sleep(IDLE)
+                due = self._loop.time()
+            else:
+                await asyncio.sleep(max(0.0, due - self._loop.time()))
+                due = self._tick(due)
+            if self._loop.time() - self._last_ping > PING_TIMEOUT and self._loop.time() - due < TICK:
                 log.error("no ping from the daemon")
                 return
-            else:
-                self._tick(due, now)
 
-    def _tick(self, due: float, now: float) -> None:
-        """20 ms of every call: all those with an engine in C at once, the others one after the other."""
+    def _run(self, shift: _Shift, due: float) -> float:
+        """Several ticks of calls with engines in C, as long as no one wants anything; returns when the next one is."""
+        state = self._ticks.state
+        state.due, state.worst = due, self._worst
+        wanting = shift.crowd.run(self._ticks, CHECK_EVERY)
+        self._worst = state.worst
+        now = self._loop.time()
+        for engine in wanting:
+            self._guarded(shift.pumped[engine], MediaCall.look, now)
+        if now - self._checked >= CHECK_EVERY * TICK - TICK / 2:
+            self._check(shift, now)
+        return self._too_late(due, now) if now - state.due > MAX_LATENESS else float(state.due)
+
+    def _tick(self, due: float) -> float:
+        """20 ms of every call: those with an engine in C at once, the others one after the other; the next time."""
+        now = self._loop.time()
+        self._worst = max(self._worst, now - due)
+        if now - due > MAX_LATENESS:
+            return self._too_late(due, now)
         shift = self._shift or self._arrange(due)
         for engine in shift.crowd.pump(now):
             self._guarded(shift.pumped[engine], MediaCall.look, now)
         for call in shift.others:
             self._guarded(call, MediaCall.tick, now)
-        self._turn = (self._turn + 1) % CHECK_EVERY
-        for call in shift.checked[self._turn]:
+        if now - self._checked >= CHECK_EVERY * TICK - TICK / 2:
+            self._check(shift, now)
+        return due + TICK
+
+    def _too_late(self, due: float, now: float) -> float:
+        log.error("ticks too late", extra={"seconds": round(now - due, 3), "calls": len(self._calls)})
+        self._end_all("late", f"media process stalled for {now - due:.1f} s")
+        return now + TICK
+
+    def _check(self, shift: _Shift, now: float) -> None:
+        """Look at the bounds of the calls whose engines run in C."""
+        self._checked = now
+        for call in shift.pumped.values():
             if not call.ended:
                 self._guarded(call, MediaCall.check, now)
 
@@ -215,7 +247,6 @@ class Worker:
             Crowd(list(pumped)),
             pumped,
             [call for call in calls if call.pumped is None],
-            [[call for call in pumped.values() if call.number % CHECK_EVERY == turn] for turn in range(CHECK_EVERY)],
         )
         if len(calls) == len(self._calls):
             self._shift = shift
@@ -280,7 +311,7 @@ async def serve(sock: socket.socket) -> None:
     """Serve the daemon at the other end of `sock` until it is gone."""
     loop = asyncio.get_running_loop()
     pipe = Pipe(sock)
-    worker = Worker(pipe, loop)
+    worker = Worker(pipe, loop, sock.fileno())
     loop.add_signal_handler(signal.SIGTERM, worker.stop)
     try:
         await worker.run()
