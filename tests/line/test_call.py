@@ -146,6 +146,40 @@ def test_a_machine_that_rings_for_ever_is_cancelled() -> None:
     run(scene())
 
 
+def deafen(machine: Machine) -> None:
+    """From here on the machine answers no SIP any more."""
+    machine.endpoint.agent.receive_datagram = lambda *_given: None  # type: ignore[method-assign]
+
+
+def test_a_far_end_that_answers_no_bye_is_waited_for_4_s() -> None:
+    async def scene() -> None:
+        async with Machine() as machine, Gateway(machine.port) as caller:
+            machine.on["Reoffered"] = lambda: machine.later(1.0, lambda: deafen(machine))
+            outcome = await caller.fax(TWO)
+            assert outcome.cause is Cause.OK
+            assert module.FAREWELL_WITHIN <= now() - caller.workers.when(">DCN") <= module.FAREWELL_WITHIN + TO_OUR_BYE
+
+    run(scene())
+
+
+def test_a_far_end_that_answers_no_reinvite_ends_the_call_after_32_s() -> None:
+    """64·T1; the fax goes on in audio until then, and what was confirmed counts."""
+    pages = tiff([page_image(1 + number % 5) for number in range(12)])
+
+    async def scene() -> None:
+        async with Machine() as machine, Gateway(machine.port) as caller:
+            machine.on["Acknowledged"] = lambda: deafen(machine)
+            marks = Marks()
+            began = now()
+            outcome = await caller.fax(pages, marks)
+            assert "dialog gone" in outcome.detail
+            assert outcome.transport == "g711" and outcome.cause is not Cause.OK
+            assert any(mark.startswith("confirmed") for mark in marks.log)
+            assert now() - began < 32 + 3 + module.FAREWELL_WITHIN + TO_OUR_BYE + 32
+
+    run(scene())
+
+
 def test_the_bounds_of_the_engine_lie_within_those_of_the_call() -> None:
     limits = control.Limits()
     assert limits.t38_silence < limits.answer_to_phase_b < limits.page < limits.call < module.CALL_WITHIN
