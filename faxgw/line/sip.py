@@ -303,15 +303,18 @@ class SipLine:
         self._strangers = (second, count + 1)
         return NOT_FOUND if count < STRANGERS_PER_SECOND else 0
 
-    def _trunk_at(self, host: str) -> Trunk | None:
-        return next((trunk for trunk in self._trunks.values() if trunk.is_known_host(host)), None)
+    def _trunk_at(self, host: str, user: str = "") -> Trunk | None:
+        """The trunk that calls come from at an address; of several, the one whose registered user is called."""
+        there = [trunk for trunk in self._trunks.values() if trunk.is_known_host(host)]
+        named = [trunk for trunk in there if trunk.is_registered_as(user)]
+        return next(iter(named + there), None)
 
     def _arriving_on(self, trunk: str) -> int:
         return sum(1 for call in self._arriving.values() if call.trunk == trunk)
 
     def _on_incoming(self, endpoint: SipEndpoint, event: events.IncomingCall) -> None:
         """A call of a trunk: start it, unless there is a reason not to."""
-        trunk = self.keeper.called(event.call.rpartition("/")[0]) or self._trunk_at(event.source[0])
+        trunk = self.keeper.called(event.call.rpartition("/")[0]) or self._trunk_at(event.source[0], event.target)
         status = NOT_FOUND if trunk is None else self._obstacle(trunk)
         if trunk is None or status or self._inbound is None:
             log.info("call refused", extra={"event": "line.refused", "source": event.source[0], "status": status})

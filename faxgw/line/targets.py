@@ -40,6 +40,7 @@ class Targets:
         resolver: Asks DNS.
         draw: Source of random numbers for SRV weights.
         clock: Monotonic seconds.
+        watched: Whether servers are probed; otherwise none is ever taken for dead, for nobody would see it live again.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Targets:
         resolver: Resolver,
         draw: Draw = random.random,
         clock: Callable[[], float] | None = None,
+        *,
+        watched: bool = True,
     ) -> None:
         self._host = host
         self._port = port
@@ -57,6 +60,7 @@ class Targets:
         self._resolver = resolver
         self._draw = draw
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._watched = watched
         self._found: Found | None = None
         self._fresh_until = 0.0
         self._look_up: asyncio.Task[None] | None = None
@@ -152,7 +156,7 @@ class Targets:
     def failed(self, target: Target, *, unreachable: bool) -> float:
         """It left a call or a registration unanswered, or cannot be reached; returns the same."""
         self._silent.add(target)
-        if unreachable:
+        if unreachable and self._watched:
             self._dead.add(target)
         self.suspicious.set()
         return self._hold.failed(target, self._clock())

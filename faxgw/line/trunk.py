@@ -192,7 +192,8 @@ class Trunk:
         self.transport = Transport(settings.transport.upper())
         """What carries its signalling."""
         host, port = _split(settings.proxy) if settings.proxy else (settings.host, settings.port)
-        self.targets = Targets(host, port, self.transport, resolver or Resolver())
+        watched = settings.keepalive > 0
+        self.targets = Targets(host, port, self.transport, resolver or Resolver(), watched=watched)
         """Its servers."""
         self.registration: Registration | None = None
         """Its registration, once the line has begun with it."""
@@ -270,6 +271,10 @@ class Trunk:
         """Whether a Request-URI is the contact that we have registered there."""
         given = uri.param(LINE_PARAM) or ""
         return self.settings.registration and secrets.compare_digest(given.encode(), self._line.encode())
+
+    def is_registered_as(self, user: str) -> bool:
+        """Whether the contact that we have registered there has this user part."""
+        return self.settings.registration and user == self._user
 
     def probe(self) -> tuple[str, str]:
         """Request-URI and From value of an OPTIONS to its servers."""

@@ -208,6 +208,8 @@ async def test_two_accounts_at_one_registrar_have_contacts_of_their_own() -> Non
         try:
             await until(lambda: line.trunks() == {"a": 2, "b": 2})
             assert sorted(uri.partition("@")[0] for uri in registrar.bindings) == ["sip:a", "sip:b"]
+            found = [line._trunk_at("127.0.0.1", user) for user in ("b", "a", "", "+33199")]
+            assert [trunk.name for trunk in found if trunk] == ["b", "a", "a", "a"], "by the user, else the first"
         finally:
             await line.stop()
         assert registrar.bindings == {}

@@ -178,3 +178,15 @@ async def test_servers_that_dns_names_no_more_are_forgotten() -> None:
 
 async def test_nothing_is_down_before_it_is_known() -> None:
     assert not targets(Names("192.0.2.1")).is_down
+
+
+async def test_a_server_that_nobody_probes_is_never_dead() -> None:
+    """Nobody would see it live again; it is passed over for its time, as any other."""
+    clock = Clock()
+    made = Targets("x.test", None, Transport.UDP, Names("192.0.2.1", "192.0.2.2"), lambda: 0.0, clock, watched=False)
+    await made.find(socket.AF_INET)
+    made.failed(ONE, unreachable=True)
+    made.failed(TWO, unreachable=True)
+    assert not made.is_down and not made.is_dead(ONE)
+    clock.now += HOLD_FIRST
+    assert await made.find(socket.AF_INET) == [ONE, TWO]
