@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -98,6 +100,58 @@ async def test_a_silent_worker_is_killed(monkeypatch: pytest.MonkeyPatch) -> Non
         assert gone.text.startswith("silent for")
     finally:
         await workers.stop()
+
+
+BUSY = (
+    "import re, sys; from faxgw.t30 import worker;"
+    "worker.MediaCall = lambda *args: re.match('(a+)+$', 'a' * 60 + 'b');"
+    "sys.argv[0] = 'busy'; worker.main()"
+)
+"""The real worker, but the first call drives it into a C function that does not come back."""
+
+
+@pytest.mark.parametrize("how", ["stopped", "busy"])
+async def test_a_real_worker_that_hangs_is_killed_and_each_of_its_calls_is_told(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spine section 5: no answer for 3 s. The calls of the other worker go on."""
+    assert module.SILENT_AFTER <= 3.0
+    monkeypatch.setattr(module, "PING_EVERY", 0.2)
+    monkeypatch.setattr(module, "SILENT_AFTER", 2.0)
+    victims = CallWorkers(8, (sys.executable, "-c", BUSY) if how == "busy" else module.COMMAND)
+    others = CallWorkers(8)
+    inboxes: list[asyncio.Queue[object]] = [asyncio.Queue() for _ in range(3)]
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    try:
+        places = [
+            await victims.reserve(inboxes[0]),
+            await victims.reserve(inboxes[1]),
+            await others.reserve(inboxes[2]),
+        ]
+        for place in (places[0], places[2]):
+            begin = control.Start(place.number, control.Role.RECEIVE, None, 8, None, "", calling_party=False)
+            place.send(begin, [sock.fileno() for sock in sockets])
+        [pid] = victims.pids
+        if how == "stopped":
+            os.kill(pid, signal.SIGSTOP)
+        for inbox in inboxes[:2]:
+            gone = await next_of(inbox)
+            assert isinstance(gone, WorkerGone)
+            assert gone.text.startswith("silent for")
+            assert not gone.our_doing
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert places[2].alive
+        places[2].send(control.Hangup(places[2].number))
+        ended = await next_of(inboxes[2])
+        while isinstance(ended, Received) and isinstance(ended.message, control.Trace):
+            ended = await next_of(inboxes[2])
+        assert isinstance(ended, Received)
+        assert isinstance(ended.message, control.PhaseE)
+    finally:
+        await asyncio.gather(victims.stop(), others.stop())
+        for sock in sockets:
+            sock.close()
 
 
 async def test_a_worker_that_talks_nonsense_is_killed() -> None:
