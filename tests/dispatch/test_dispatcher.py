@@ -128,6 +128,23 @@ async def test_a_full_trunk_does_not_keep_faxes_of_another_waiting(house: House)
         over.set()
 
 
+async def test_while_a_trunk_is_down_faxes_wait_and_the_store_is_not_asked_in_a_circle(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No try is used up; the line tells when the trunk is up again."""
+    _job, (fax,) = await house.job("+33199000001")
+    line = ScriptedLine(channels={"t1": 0})
+    looks = counted(house, monkeypatch)
+    async with dispatching(house, line) as dispatcher:
+        await until(lambda: len(looks) >= 2)
+        await asyncio.sleep(0.5)
+        assert len(looks) < 10
+        assert (line.calls, await house.state(fax)) == ([], "ready")
+        line.channels["t1"] = 1
+        dispatcher.calling.wake()
+        await until(lambda: len(line.calls) == 1)
+
+
 async def test_a_broadcast_does_not_starve_another_customer(house: House) -> None:
     """Spine section 6: with one channel, the single fax that came last is the second call, not the last."""
     await house.job(*(f"+331990{n:05}" for n in range(300)))
