@@ -104,8 +104,10 @@ class JitterBuffer:
     row; single strays are dropped.
     """
 
-    MAX_DEPTH: Final = 15
-    """Packets waiting at most; 300 ms at 20 ms each."""
+    MAX_DEPTH: Final = 50
+    """Packets waiting at most, 1 s at 20 ms each: so much may come at once after a stall, ours or the network's."""
+    WINDOW: Final = 100
+    """Packets ahead of the one that is due that are taken at most."""
     RESET_AFTER: Final = 8
     """Packets in a row out of the window after which the stream is taken as a new one."""
     FOLLOW_AFTER: Final = 2
@@ -155,7 +157,7 @@ class JitterBuffer:
     def _place(self, packet: Packet) -> None:
         if self._next is None or (self._played == 0 and 0 < (self._next - packet.sequence) % _MODULO <= self._depth):
             self._next = packet.sequence  # the first, or one that overtook the first
-        elif (packet.sequence - self._next) % _MODULO >= 4 * self.MAX_DEPTH:
+        elif (packet.sequence - self._next) % _MODULO >= self.WINDOW:
             self._strange += 1
             if self._strange < self.RESET_AFTER:
                 return
@@ -168,7 +170,7 @@ class JitterBuffer:
         """A packet of the stream that is no audio: when its turn comes there is nothing, and nothing is lost."""
         if self._next is None or packet.ssrc != self._ssrc or self._strange:
             return
-        if (packet.sequence - self._next) % _MODULO < 4 * self.MAX_DEPTH:
+        if (packet.sequence - self._next) % _MODULO < self.WINDOW:
             self._packets[packet.sequence] = replace(packet, payload=b"")
 
     def _restart(self, ssrc: int) -> None:

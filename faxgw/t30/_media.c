@@ -46,7 +46,7 @@ enum {
     V21_FRAME = 100,
     HEAD = 6,
     FCD = 0x06, RCP = 0x86, /* as in t30_frames, low bit cleared */
-    SLOTS = 64, MAX_WAITING = 15, WINDOW = 60, RESET_AFTER = 8, MAX_PAYLOAD = 1600,
+    SLOTS = 128, MAX_WAITING = 50, WINDOW = 100, RESET_AFTER = 8, MAX_PAYLOAD = 1600,
     RELAXED = 4, QUIET = 64,
     SPEECH_FRAMES = 75
 };

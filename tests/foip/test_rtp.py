@@ -107,9 +107,17 @@ def test_a_late_packet_and_a_duplicate_are_dropped() -> None:
 
 def test_a_fast_sender_does_not_grow_the_delay() -> None:
     buffer = JitterBuffer()
-    for number in range(50):
+    for number in range(90):
         buffer.put(audio(number))
-    assert drain(buffer, 1)[0] == 50 - JitterBuffer.MAX_DEPTH
+    assert drain(buffer, 1)[0] == 90 - JitterBuffer.MAX_DEPTH
+
+
+def test_what_comes_at_once_after_a_stall_of_a_second_is_kept() -> None:
+    buffer = JitterBuffer()
+    for number in range(JitterBuffer.MAX_DEPTH):
+        buffer.put(audio(number))
+    assert drain(buffer, JitterBuffer.MAX_DEPTH) == list(range(JitterBuffer.MAX_DEPTH))
+    assert buffer.lost == 0
 
 
 def test_a_new_source_starts_anew() -> None:

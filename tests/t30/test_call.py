@@ -188,6 +188,24 @@ def test_g711_survives_loss_with_ecm(lines: Any) -> None:
     assert line.receiver.result.statistics.packets_lost > 0
 
 
+@pytest.mark.parametrize("stall", [5, 20, 45])
+def test_g711_survives_our_own_stalls(lines: Any, stall: int) -> None:
+    """Ticks that are late are made up, and what came meanwhile is all heard (transport.md F.6)."""
+    line = lines([tiff([page_image(1)])], t38=False)
+    for turn in itertools.count(1):
+        line.now = round(line.now + 0.02, 3)
+        line.sender.call.tick(line.now)
+        line.sender.step(line.now)
+        if turn % 250 >= stall:
+            for _ in range(stall + 1 if turn % 250 == stall else 1):
+                line.receiver.call.tick(line.now)
+            line.receiver.step(line.now)
+        if line.sender.call.ended or turn > 6000:
+            break
+    assert line.sender.result.code == 0
+    assert received(line) == pixels(tiff([page_image(1)]))
+
+
 def test_switch_to_t38_happens_before_phase_b_only(lines: Any) -> None:
     """The audio engine runs from the start; on agreement a fresh T.38 terminal takes over."""
     line = lines([THREE], t38=False)
