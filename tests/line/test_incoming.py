@@ -211,6 +211,13 @@ async def caller(line: SipLine) -> AsyncIterator[Caller]:
 # ------------------------------------------------------------------------------------------------------ admission
 
 
+@pytest.fixture
+def in_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """We propose no T.38 before the worker says phase B, however busy the machine is."""
+    monkeypatch.setattr("faxgw.line.incoming.T38_AFTER", 60.0)
+
+
+@pytest.mark.usefixtures("in_audio")
 async def test_a_fax_of_two_pages_comes_in(inside: Inside, caller: Caller) -> None:
     """Spine section 4: row, answer, pages, end, in this order."""
     caller.invite()
@@ -380,6 +387,7 @@ async def test_a_call_that_begins_with_t38_stays_there(inside: Inside, caller: C
     assert (outcome.transport, acknowledged, caller.offers) == ("t38", 2, [])
 
 
+@pytest.mark.usefixtures("in_audio")
 async def test_t38_after_phase_b_is_refused(inside: Inside, caller: Caller) -> None:
     """D.3 rule 2: the engine is never swapped once DCS was decoded."""
     inside.station_id = plays.AFTER_PAGE_1
