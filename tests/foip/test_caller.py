@@ -131,6 +131,18 @@ def test_a_2xx_without_a_description_has_that_of_the_reliable_response() -> None
     assert bye.cseq.number == prack.cseq.number + 2
 
 
+def test_only_a_reliable_description_is_the_answer_before_the_2xx() -> None:
+    """RFC 3261 section 13.2.1, RFC 3262 section 5: what comes unreliably may be followed by another."""
+    far = Scripted()
+    invite = far.dial()
+    far.respond(invite, 183, sdp=FAX_ANSWER)
+    far.respond(invite, 183, *reliable(1), sdp=AUDIO_ANSWER)
+    far.respond(invite, 200)
+    answered = far.events()[-1]
+    assert isinstance(answered, Answered)
+    assert answered.sdp == AUDIO_ANSWER
+
+
 def test_the_description_of_the_2xx_counts_before_an_early_one() -> None:
     """Deviation from RFC 3261 section 13.2.1: gateways announce on one address and answer on another."""
     far = Scripted()
@@ -303,6 +315,16 @@ def test_the_preferred_contact_is_tried_first_and_the_next_after_its_failure() -
     assert (rejected.status, rejected.local) == (503, False)
 
 
+def test_a_target_named_twice_is_tried_once() -> None:
+    """RFC 3261 section 8.1.3.4."""
+    far = Scripted()
+    far.respond(far.dial(redirect=anywhere), 302, moved("<sip:a@192.0.2.3>", "<sip:a@192.0.2.3>;q=0.3"))
+    (invite,) = far.requests("INVITE")
+    far.respond(invite, 302, moved("<sip:a@192.0.2.3>"))
+    assert far.names() == ["ACK"]
+    assert kinds(far.events()) == ["Rejected"]
+
+
 def test_a_global_failure_ends_the_search() -> None:
     """RFC 3261 section 8.1.3.4."""
     far = Scripted()
@@ -433,6 +455,17 @@ def test_a_bye_over_a_broken_connection_is_sent_once_more() -> None:
     assert far.events() == []
     far.agent.handle_transport_error(CALLEE, far.now)
     assert far.requests() == []
+    assert far.events() == [Ended(far.call, By.LOCAL, "bye")]
+
+
+def test_a_bye_to_a_host_that_is_gone_is_not_repeated() -> None:
+    """Over UDP an ICMP error says that nobody is there (section 8.1.3.1)."""
+    far = Scripted()
+    far.establish_out()
+    far.agent.bye(far.call, far.now)
+    far.sent()
+    far.agent.handle_transport_error(CALLEE, far.now)
+    assert far.sent() == []
     assert far.events() == [Ended(far.call, By.LOCAL, "bye")]
 
 

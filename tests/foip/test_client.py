@@ -126,6 +126,18 @@ def test_an_authenticator_keeps_the_nonce_for_the_next_registration() -> None:
     assert "nc=00000002" in (third.headers.get("Authorization") or "")
 
 
+def test_a_password_that_was_right_is_tried_again_with_a_new_nonce() -> None:
+    """RFC 7616 section 3.3: a registrar may change its nonce between registrations and not call the old one stale."""
+    agent = caller()
+    authenticator = Authenticator(SECRET, numbers())
+    for nonce in ("n1", "n2", "n3"):
+        answer(agent, register(agent, credentials=authenticator), 401, ("WWW-Authenticate", OK.replace("n1", nonce)))
+        (again,) = sent(agent)
+        assert f'nonce="{nonce}"' in (again.headers.get("Authorization") or "")
+        answer(agent, again, 200)
+        assert done(agent).status == 200
+
+
 def test_silence_ends_after_64_t1_and_icmp_at_once() -> None:
     """Sections 17.1.2.2 (timer F) and 8.1.3.1."""
     agent = caller()

@@ -236,6 +236,19 @@ def test_a_fax_of_two_hours_lives_through_its_refreshes() -> None:
     assert kinds(wire.take(CALLEE)) == ["Ended"]
 
 
+def test_a_timer_that_a_later_answer_does_not_name_is_off() -> None:
+    """RFC 4028 section 7.2: the session does not expire any more, and nobody refreshes it."""
+    for fields in (THEY_REFRESH, WE_REFRESH):
+        far = Scripted()
+        far.establish_out(fields)
+        far.agent.reinvite(far.call, FAX, far.now)
+        (invite,) = far.requests()
+        far.respond(invite, 200, sdp=FAX_ANSWER)
+        assert far.names() == ["ACK"]
+        far.wait(200.0)
+        assert far.names() == []
+
+
 # The peer refreshes
 
 
