@@ -31,9 +31,6 @@ SETUPS_PER_SECOND = 5.0
 """Call set-ups per second of this node (a carrier's clause allows 10; a worker wants a few)."""
 AFTER_FAULT = 30.0
 """Seconds before a fax is looked at again whose call could not be seen through for a fault of ours."""
-NO_CHANNEL_PAUSE = 1.0
-"""Seconds until the next look while faxes wait for a channel only; the end of a call of ours, or a trunk that is up
-again, is told at once."""
 MAX_TURNS = 10_000
 """Customers and jobs of which the last turn is remembered."""
 NOBODY: Mapping[tuple[str, str], int] = MappingProxyType({})
@@ -111,7 +108,6 @@ class Dispatcher:
         self._trunk_of: dict[str, str] = {}
         """The trunk that a fax in hand will probably take."""
         self._rest_until: dict[str, float] = {}
-        self._no_channel = False
         self._served: dict[Turn, int] = {}
         self._turns = itertools.count(1)
         self.calling: Station[Candidate] = Station(
@@ -134,7 +130,6 @@ class Dispatcher:
         )
         free = [c for c in waiting if c.fax not in self._in_hand and c.fax not in self._rest_until]
         chosen = self._with_channel(fair(free, [c.e164 for c in self._in_hand.values()], self._served))[:limit]
-        self._no_channel = bool(free) and not chosen
         for candidate in chosen:
             self._in_hand[candidate.fax] = candidate
             self._remember(candidate)
@@ -168,8 +163,6 @@ class Dispatcher:
     async def _next_due(self) -> float | None:
         now = self._seat.clock()
         due = await self._seat.store.read(lambda conn: planning.next_candidate(conn, now=now))
-        if due is not None and self._no_channel:
-            due = max(due, now + NO_CHANNEL_PAUSE)
         return min([*([] if due is None else [due]), *self._rest_until.values()], default=None)
 
     async def _call(self, candidate: Candidate) -> None:
