@@ -65,6 +65,6 @@ class Arrival(Facts):
         if code == 0 and self.announced and self.acknowledged == self.announced:
             return Cause.OK  # DCN after EOM
         if not self.phase_b and self.heard_codes:  # a fax machine was heard, whatever the library made of it
-            return Cause.NO_COMMON_MODE if DCS in self.heard_codes else Cause.REMOTE_HUNG_UP
+            return Cause.NO_COMMON_MODE if DCS in self.heard_codes else self.cause_before_phase_b
         cause = classify_t30(code, phase_b=self.phase_b, remote_ended=self.far_end_parted, all_data_sent=False)
         return Cause.MEDIA_LOST if cause is Cause.PAGE_NOT_CONFIRMED else cause  # we confirm, nobody confirms to us

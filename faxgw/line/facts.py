@@ -91,6 +91,12 @@ class Facts:
         """The T.30 frames that came, in order, as facsimile control fields."""
         return [fcf(frame) for _at, direction, frame in self.frames if direction == "<"]
 
+    @property
+    def cause_before_phase_b(self) -> Cause:
+        """Why the fax of a machine that was heard never began."""
+        parted = DCN in self.heard_codes or self.far_end_parted
+        return Cause.REMOTE_HUNG_UP if parted else Cause.PROTOCOL_ERROR
+
     def describe(self, cause: Cause, now: float) -> Outcome:
         """The outcome, as far as the direction does not matter, at `now` (Unix seconds)."""
         end = self.phase_e

@@ -86,7 +86,7 @@ class Tally(Facts):
         if not self.phase_b and Tone.VOICE in self.heard and self.heard.isdisjoint({Tone.CED, Tone.V21}):
             return Cause.PERSON
         if not self.phase_b and self.heard_codes:  # a fax machine was heard, whatever the library made of it
-            return Cause.NO_COMMON_MODE if DIS in self.heard_codes else Cause.REMOTE_HUNG_UP
+            return Cause.NO_COMMON_MODE if DIS in self.heard_codes else self.cause_before_phase_b
         if end is None:
             return classify_t30(-1, phase_b=self.phase_b, remote_ended=True, all_data_sent=last)
         if self.phase_b and not last and self._last_answer() in (RTN, PIN):

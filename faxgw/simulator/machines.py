@@ -96,6 +96,8 @@ _PHASE_B: Final = (
            command=frames.dis(*EVERYTHING, frames.POLLING)),
     Script("49", "wants to poll", "sends DTC instead of DIS, as if it had called, and takes what it gets",
            _good(("<DTC", *_OK[1:])), command=frames.bits(t30.DTC, EVERYTHING)),
+    Script("0900", "CFR first", "CFR instead of DIS", _fails(Cause.PROTOCOL_ERROR, 0, "<CFR", never=(">DCS",)),
+           rules=(Rule("DIS", _say(t30.CFR)),)),
 )  # fmt: skip
 
 _TRAINING: Final = (

@@ -438,6 +438,8 @@ class MediaCall:
                 self._put(Heard(self.number, event.tone))
             case terminal.PhaseB():
                 self._on_phase_b(event, now)
+            case terminal.CfrHeld() if self._terminal is not None and not self._terminal.phase_b:
+                self.stop("limit", "the far end said CFR before any DIS", now, _UNEXPECTED)
             case terminal.CfrHeld() if self._too_fine:
                 self.stop("resolution", "the far end takes standard resolution only", now, _BAD_RESOLUTION)
             case terminal.CfrHeld():

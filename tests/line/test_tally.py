@@ -83,7 +83,11 @@ def test_a_goodbye_instead_of_an_answer_is_the_far_ends_doing() -> None:
 
 @pytest.mark.parametrize(
     ("frames", "cause"),
-    [([("<", DIS), ("<", DIS)], Cause.NO_COMMON_MODE), ([("<", DCN)], Cause.REMOTE_HUNG_UP)],
+    [
+        ([("<", DIS), ("<", DIS)], Cause.NO_COMMON_MODE),
+        ([("<", DCN)], Cause.REMOTE_HUNG_UP),
+        ([("<", MCF), (">", DCN)], Cause.PROTOCOL_ERROR),
+    ],
 )
 @pytest.mark.parametrize("remote_ended", [False, True])
 def test_a_machine_that_was_heard_is_a_fax_machine(
