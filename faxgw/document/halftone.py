@@ -1,9 +1,11 @@
 """Grey to black and white: threshold for text and drawings, clustered dots for pictures.
 
 Text is thresholded at 176, which keeps thin strokes and coloured type solid. Pictures are found by the tone mask:
-blocks of 8 × 8 in which most pixels are neither black nor white. Within it a clip curve clears light panels behind
-text, and a clustered screen makes dots that MMR codes well (error diffusion would take five times as long on the line).
-Pages that still come out large get a line screen, which codes in two thirds.
+blocks of 8 × 8 in which most pixels are neither black nor white. Within it stands a clustered screen, turned by 45°
+and longer along the rows, where MMR codes a run at the price of its ends: beside round dots of 8 × 8 a photograph
+takes a fifth less time on the line and comes closer to the original (error diffusion would take five times as long).
+Flat tints, such as the light panel behind a text, get a clip curve first: what is nearly white becomes white.
+Pages that still come out too large get the next coarser screen.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from faxgw.document.bitmap import ROW_OCTETS, Bits, Grey
 from faxgw.document.limits import MAX_PAGE_OCTETS
 from faxgw.document.types import Mode, Resolution
 
+Blocks = npt.NDArray[np.bool_]
+"""One value for each block of BLOCK × BLOCK pixels."""
+
 THRESHOLD = 176
 """Grey below it is black."""
 TONE_LOW, TONE_HIGH = 12, 243
@@ -27,8 +32,14 @@ BAND = 32 * BLOCK
 every fresh page of memory."""
 TONE_PART = 0.6
 """Part of a block's pixels above which it is a picture."""
-INK_WHITE, INK_BLACK = 0.14, 0.90
-"""Ink below which a tone is white, above which it is black."""
+FLAT_CLIP = (0.16, 0.90)
+"""Ink of a flat tint below which it is white, above which it is black."""
+PHOTO_CLIP = (0.0, 1.0)
+"""The same for a picture: its lights and shadows have tones of their own, and nothing is cut off."""
+FLAT_SPREAD = 2
+"""Grey levels that the tones of a block may lie apart and still be one flat tint."""
+FLAT_PART = 0.8
+"""Part of a region's blocks from which all of it is flat tint; the blocks at its edges are mixed."""
 
 
 def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
@@ -41,12 +52,17 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
     """
     if mode is Mode.TEXT:
         return threshold(grey)
-    mask = np.ones(grey.shape, np.bool_) if mode is Mode.PHOTO else tone_mask(grey)
-    if mask is None:
+    if mode is Mode.PHOTO:
+        mask, flat = np.ones(grey.shape, np.bool_), np.zeros(grey.shape, np.bool_)
+    elif (blocks := tone_blocks(grey)) is None:
         return threshold(grey)
-    screened = _screened(grey, mask, _DOTS[resolution])
-    if len(bitmap.encode(screened).data) > MAX_PAGE_OCTETS:
-        return _screened(grey, mask, _LINES[resolution])
+    else:
+        mask, flat = _pixels(blocks, grey.shape), _pixels(_flat_regions(grey, blocks), grey.shape)
+    screens = _SCREENS[resolution]
+    for screen in screens:
+        screened = _screened(grey, mask, flat, screen)
+        if screen is screens[-1] or len(bitmap.encode(screened).data) <= MAX_PAGE_OCTETS:
+            break
     return screened
 
 
@@ -58,9 +74,8 @@ def threshold(grey: Grey) -> Bits:
     return bits
 
 
-def tone_mask(grey: Grey) -> npt.NDArray[np.bool_] | None:
-    """Where the page is a picture: rows × columns, grown by one block on each side; None: nowhere."""
-    rows, columns = grey.shape
+def tone_blocks(grey: Grey) -> Blocks | None:
+    """Blocks of pictures, grown by one on each side; None: there are none."""
     found = np.pad(_tones(grey) > TONE_PART * BLOCK * BLOCK, 1)
     if not found.any():
         return None
@@ -68,8 +83,11 @@ def tone_mask(grey: Grey) -> npt.NDArray[np.bool_] | None:
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             grown |= np.roll(found, (down, right), (0, 1))
-    inner = grown[1:-1, 1:-1]
-    return np.repeat(np.repeat(inner, BLOCK, axis=0), BLOCK, axis=1)[:rows, :columns]
+    return grown[1:-1, 1:-1]
+
+
+def _pixels(blocks: Blocks, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    return np.repeat(np.repeat(blocks, BLOCK, axis=0), BLOCK, axis=1)[: shape[0], : shape[1]]
 
 
 def _tones(grey: Grey) -> npt.NDArray[np.uint64]:
@@ -90,27 +108,84 @@ def _tones(grey: Grey) -> npt.NDArray[np.uint64]:
     return count
 
 
-def _screened(grey: Grey, mask: npt.NDArray[np.bool_], screen: Grey) -> Bits:
-    """Dots where the mask is, threshold elsewhere."""
+def _flat_regions(grey: Grey, blocks: Blocks) -> Blocks:
+    """Of the blocks those whose whole region is flat tint: a picture with a smooth sky is one picture."""
+    flat = _flat(grey)
+    regions = _regions(blocks)
+    size = np.bincount(regions.ravel())
+    even = np.bincount(regions.ravel(), weights=flat.ravel())
+    return np.asarray((even >= FLAT_PART * size)[regions] & blocks)
+
+
+def _regions(blocks: Blocks) -> npt.NDArray[np.int64]:
+    """Number of the region that a block belongs to, 0 for none; blocks that touch, at a corner too, are one region."""
+    numbers = np.zeros(blocks.shape, np.int64)
+    parent = [0]
+    above: list[tuple[int, int, int]] = []
+    for row, line in enumerate(blocks):
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], line.view(np.int8), [0]))))
+        runs = []
+        for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            number = 0
+            for other_first, other_end, other in above:
+                if other_first <= end and first <= other_end:
+                    root = _root(parent, other)
+                    if number:
+                        parent[max(root, number)] = number = min(root, number)
+                    number = number or root
+            if not number:
+                number = len(parent)
+                parent.append(number)
+            runs.append((first, end, number))
+            numbers[row, first:end] = number
+        above = runs
+    return np.array([_root(parent, number) for number in range(len(parent))])[numbers]
+
+
+def _root(parent: list[int], number: int) -> int:
+    while parent[number] != number:
+        parent[number] = parent[parent[number]]
+        number = parent[number]
+    return number
+
+
+def _flat(grey: Grey) -> Blocks:
+    """Blocks whose tones are one tint; black and white pixels (the text on it) do not count."""
+    rows, columns = grey.shape
+    wide = -(-columns // BLOCK)
+    flat = np.empty((-(-rows // BLOCK), wide), np.bool_)
+    for top in range(0, rows, BAND):
+        band = np.full((BAND, wide * BLOCK), 255, np.uint8)
+        band[: len(grey[top : top + BAND]), :columns] = grey[top : top + BAND]
+        tone = (band - np.uint8(TONE_LOW)) <= TONE_HIGH - TONE_LOW
+        low = np.where(tone, band, 255).reshape(-1, BLOCK, wide, BLOCK).min(axis=1).min(axis=2)
+        high = np.where(tone, band, 0).reshape(-1, BLOCK, wide, BLOCK).max(axis=1).max(axis=2)
+        part = flat[top // BLOCK : (top + BAND) // BLOCK]
+        part[:] = (high <= low + np.minimum(FLAT_SPREAD, 255 - low))[: len(part)]
+    return flat
+
+
+def _screened(grey: Grey, mask: npt.NDArray[np.bool_], flat: npt.NDArray[np.bool_], screen: Grey) -> Bits:
+    """Dots where the mask is, threshold elsewhere; the flat part of the mask by the steeper curve."""
     columns = grey.shape[1]
     high, wide = screen.shape
     tiled = np.tile(screen, (-(-BAND // high) + 1, -(-columns // wide)))[:, :columns]
     bits = np.empty((len(grey), ROW_OCTETS), np.uint8)
     for top in range(0, len(grey), BAND):
-        band, where = grey[top : top + BAND], mask[top : top + BAND]
+        band, where, even = grey[top : top + BAND], mask[top : top + BAND], flat[top : top + BAND]
         black = band < THRESHOLD
         if where.any():
             phase = top % high
-            dots = _CLIP[band] < tiled[phase : phase + len(band)]
-            black ^= (black ^ dots) & where
+            toned = np.where(even, _FLAT[band], _PHOTO[band])
+            black ^= (black ^ (toned < tiled[phase : phase + len(band)])) & where
         bits[top : top + BAND] = bitmap.pack(black)
     return bits
 
 
-def _clip() -> Grey:
-    """Grey in, grey out: light tones to white, dark ones to black, linear between."""
+def _curve(white: float, black: float) -> Grey:
+    """Grey in, grey out: ink up to `white` becomes none, from `black` on full, linear between."""
     ink = 1.0 - np.arange(256) / 255.0
-    clipped = np.clip((ink - INK_WHITE) / (INK_BLACK - INK_WHITE), 0.0, 1.0)
+    clipped = np.clip((ink - white) / (black - white), 0.0, 1.0)
     return np.asarray(np.round(255.0 * (1.0 - clipped)), np.uint8)
 
 
@@ -120,11 +195,10 @@ def _screen(distance: npt.NDArray[np.float64]) -> Grey:
     return np.asarray(255 - order * 254 // max(1, distance.size - 1), np.uint8)
 
 
-def _dots(high: int, wide: int) -> Grey:
-    """A round dot in the middle of a cell; the second term makes ties fall evenly around the centre."""
-    y, x = np.mgrid[0:high, 0:wide]
-    down, right = (y + 0.5) / high - 0.5, (x + 0.5) / wide - 0.5
-    return _screen(down**2 + right**2 + 1e-6 * np.arctan2(down, right))
+def _angled(high: int, wide: int) -> Grey:
+    """Dots at 45°: two in a cell of 2·high × 2·wide, so that a row of dots lies `high` rows below the last."""
+    y, x = np.mgrid[0 : 2 * high, 0 : 2 * wide]
+    return _screen(-np.cos(np.pi * (x + 0.5) / wide) * np.cos(np.pi * (y + 0.5) / high))
 
 
 def _lines(high: int) -> Grey:
@@ -135,7 +209,9 @@ def _lines(high: int) -> Grey:
 
 _ONES = np.uint64(0x0101010101010101)
 """Times a number of eight octets: their sum in the highest octet, as long as it stays below 256."""
-_CLIP = _clip()
-# Cells that are square on paper: 8 × 8 pixels at fine are 1 mm.
-_DOTS = {Resolution.FINE: _dots(8, 8), Resolution.STANDARD: _dots(4, 8)}
-_LINES = {Resolution.FINE: _lines(6), Resolution.STANDARD: _lines(3)}
+_FLAT, _PHOTO = _curve(*FLAT_CLIP), _curve(*PHOTO_CLIP)
+_SCREENS = {
+    Resolution.FINE: (_angled(4, 6), _angled(4, 8), _lines(6)),
+    Resolution.STANDARD: (_angled(2, 6), _angled(2, 8), _lines(3)),
+}
+"""From fine to coarse. Measured on a photograph of a whole page at fine: 158, 132 and 94 kB."""

@@ -38,7 +38,7 @@ def test_a_tone_keeps_its_darkness(ink: float, resolution: Resolution) -> None:
     grey[160:640, 320:1280] = round(255 * (1 - ink))
     seen = black(grey, resolution=resolution)
     inside = seen[200:600, 400:1200].mean()
-    clipped = (ink - halftone.INK_WHITE) / (halftone.INK_BLACK - halftone.INK_WHITE)
+    clipped = (ink - halftone.FLAT_CLIP[0]) / (halftone.FLAT_CLIP[1] - halftone.FLAT_CLIP[0])
     assert inside == pytest.approx(clipped, abs=0.04)
 
 
@@ -67,11 +67,11 @@ def test_text_only_and_photo_are_what_they_say() -> None:
 def test_a_line_of_text_is_no_picture() -> None:
     grey = page()
     grey[100:103, ::2] = 100  # thin and grey, but not an area
-    assert halftone.tone_mask(grey) is None
+    assert halftone.tone_blocks(grey) is None
     grey[200:240, 300:400] = 100
-    mask = halftone.tone_mask(grey)
-    assert mask is not None
-    assert mask[200:240, 304:400].all() and not mask[:180].any()
+    blocks = halftone.tone_blocks(grey)
+    assert blocks is not None
+    assert blocks[25:30, 38:50].all() and not blocks[:22].any()
 
 
 def test_a_page_that_codes_badly_gets_the_line_screen() -> None:
@@ -79,7 +79,9 @@ def test_a_page_that_codes_badly_gets_the_line_screen() -> None:
     grey = np.random.default_rng(1).integers(40, 215, (2286 // 8, 1728 // 8), np.uint8).repeat(8, 0).repeat(8, 1)
     grey = np.vstack([grey, page(128, 6)])
     bits = halftone.to_bits(grey, Resolution.FINE, Mode.PHOTO)
-    dots = halftone._screened(grey, np.ones_like(grey, bool), halftone._DOTS[Resolution.FINE])
+    dots = halftone._screened(
+        grey, np.ones_like(grey, bool), np.zeros_like(grey, bool), halftone._SCREENS[Resolution.FINE][0]
+    )
     assert len(bitmap.encode(dots).data) > MAX_PAGE_OCTETS
     assert len(bitmap.encode(bits).data) < 0.8 * len(bitmap.encode(dots).data)
     assert bitmap.black_ratio(bits) == pytest.approx(bitmap.black_ratio(dots), abs=0.03)
@@ -94,9 +96,42 @@ def test_working_in_bands_changes_no_pixel(rows: int) -> None:
     tone = np.zeros((-(-rows // 8) * 8, 1728), bool)
     tone[:rows] = (grey >= halftone.TONE_LOW) & (grey <= halftone.TONE_HIGH)
     assert (halftone._tones(grey) == tone.reshape(-1, 8, 216, 8).sum(axis=(1, 3))).all()
-    screen = halftone._DOTS[Resolution.FINE]
-    mask = source.integers(0, 2, (rows, 1728), np.uint8).astype(bool)
-    tiled = np.tile(screen, (-(-rows // screen.shape[0]), 1728 // screen.shape[1]))[:rows]
-    expected = np.where(mask, halftone._CLIP[grey] < tiled, grey < halftone.THRESHOLD)
-    assert (halftone._screened(grey, mask, screen) == bitmap.pack(expected)).all()
+    screen = halftone._SCREENS[Resolution.FINE][0]
+    mask, flat = source.integers(0, 2, (2, rows, 1728), np.uint8).astype(bool)
+    tiled = np.tile(screen, (-(-rows // screen.shape[0]), 1728 // screen.shape[1] + 1))[:rows, :1728]
+    toned = np.where(flat, halftone._FLAT[grey], halftone._PHOTO[grey])
+    expected = np.where(mask, toned < tiled, grey < halftone.THRESHOLD)
+    assert (halftone._screened(grey, mask, flat, screen) == bitmap.pack(expected)).all()
     assert (halftone.threshold(grey) == bitmap.pack(grey < halftone.THRESHOLD)).all()
+
+
+def test_a_flat_tint_is_told_from_a_picture() -> None:
+    grey = page()
+    grey[80:160, 80:400] = 225  # a panel of 12 % ink, with text on it
+    grey[100:110, 100:200] = 0
+    grey[400:480, 80:400] = np.random.default_rng(2).integers(215, 235, (80, 320), np.uint8)
+    blocks = halftone.tone_blocks(grey)
+    assert blocks is not None
+    flat = halftone._flat_regions(grey, blocks)
+    assert flat[10:20, 10:50].all() and not flat[50:60, 10:50].any()
+    bits = bitmap.unpack(halftone.to_bits(grey, Resolution.FINE, Mode.AUTO))
+    assert bits[100:110, 100:200].all() and bits[80:160, 80:400].sum() == 1000  # the text and nothing else
+    assert bitmap.black_ratio(bitmap.pack(bits[400:480, 80:400] > 0)) == pytest.approx(0.11, abs=0.03)
+
+
+def test_regions_are_those_of_a_flood() -> None:
+    """Against the plain definition, on random blocks: U shapes and spirals join late."""
+    for seed in range(40):
+        blocks = np.random.default_rng(seed).random((12, 15)) < 0.3 + seed / 100
+        found = halftone._regions(blocks)
+        assert ((found > 0) == blocks).all()
+        seen: dict[int, set[tuple[int, int]]] = {}
+        for at in zip(*np.nonzero(blocks), strict=True):
+            seen.setdefault(int(found[at]), set()).add((int(at[0]), int(at[1])))
+        for region in seen.values():
+            reached, fresh = set(), {min(region)}
+            while fresh:
+                reached |= fresh
+                near = {(r + i, c + j) for r, c in fresh for i in (-1, 0, 1) for j in (-1, 0, 1)}
+                fresh = {(r, c) for r, c in near if 0 <= r < 12 and 0 <= c < 15 and blocks[r, c]} - reached
+            assert reached == region
