@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -186,6 +187,37 @@ async def test_requests_go_by_the_proxy_with_a_route() -> None:
         async with registering(5060, host="192.0.2.1", proxy=proxy) as line:
             await until(lambda: line.trunks() == {"t": 2})
             assert registrar.registers()[0].one("Route") == f"<sip:{proxy};lr>"
+
+
+async def test_a_trunk_over_tcp_registers_by_the_connection_it_opened() -> None:
+    """The contact names the transport; REGISTER messages have no body, so that one ends at the empty line."""
+    registrar = Registrar(proxy=True)
+
+    class Writer:
+        def __init__(self, writer: asyncio.StreamWriter) -> None:
+            self._writer = writer
+
+        def sendto(self, data: bytes, _destination: tuple[str, int]) -> None:
+            self._writer.write(data)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        registrar.transport = Writer(writer)  # type: ignore[assignment]
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                data = await reader.readuntil(b"\r\n\r\n")
+                registrar.datagram_received(data.lstrip(), writer.get_extra_info("peername"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with registering(port, transport="tcp") as line:
+            await until(lambda: line.trunks() == {"t": 2})
+            (contact,) = registrar.bindings
+            assert ";transport=tcp;line=" in contact
+            assert registrar.registers()[0].one("Via").startswith("SIP/2.0/TCP ")
+        assert registrar.bindings == {}
+        assert registrar.answers == [407, 401, 200, 200]
 
 
 async def test_two_accounts_at_one_registrar_have_contacts_of_their_own() -> None:
