@@ -340,7 +340,8 @@ static void append(media_t *m, const uint8_t *data, int length)
     int i;
     for (i = 0; m->frame_length + i < HEAD && i < length; i++)
         m->head[m->frame_length + i] = data[i];
-    m->frame_length += length;
+    if (m->frame_length < 1 << 20) /* longer ones are bad or image data in any case */
+        m->frame_length += length;
 }
 
 static int end_is_dangerous(media_t *m, const uint8_t *data, int length, int v21)
