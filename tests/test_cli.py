@@ -70,3 +70,16 @@ def test_a_command_without_a_gateway_says_so(tmp_path: Path, words: tuple[str, .
     assert code == 1
     assert "No gateway runs" in text
     assert "Traceback" not in text
+
+
+def test_trunks_that_routes_and_lists_of_accounts_name_must_exist(tmp_path: Path) -> None:
+    config = tmp_path / "faxgw.toml"
+    config.write_text(
+        '[[trunk]]\nname = "t"\nhost = "h"\n[[route]]\ntrunk = "lost"\n'
+        '[[customer]]\nid = "acme"\n[customer.settings]\ntrunk = "t, gone"\n'
+    )
+    code, text = run("--config", str(config), "run")
+    assert code == 2
+    assert "no trunk lost, which a route names" in text
+    assert "no trunk gone, which an account names" in text
+    assert "no trunk t," not in text

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,6 +130,8 @@ class Outbound:
         self._page_confirmed = page_confirmed
         self.live: dict[str, Live] = {}
         """Calls in progress by attempt."""
+        self._chosen: dict[str, str] = {}
+        """Trunks of faxes that are about to be planned."""
 
     async def call(self, fax: str) -> float:
         """See one call of a fax through. Returns seconds for which the fax shall rest (0: its row says when)."""
@@ -136,10 +139,19 @@ class Outbound:
         if prepared is None:
             return 0.0
         settings = from_snapshot(prepared.settings)
-        choice = await self._choose(prepared, settings)
-        against = await self._obstacle(prepared, choice) if isinstance(choice, Choice) else choice
-        if against is not None or not isinstance(choice, Choice):
-            return await self._set_aside(fax, against or NotPlanned("no trunk", Then.WAIT))
+        try:
+            return await self._see_through(prepared, settings)
+        finally:
+            self._chosen.pop(fax, None)
+
+    async def _see_through(self, prepared: Prepared, settings: Effective) -> float:
+        """Choose, compose, plan and place."""
+        fax, choice = prepared.fax, await self._choose(prepared, settings)
+        if isinstance(choice, NotPlanned):
+            return await self._set_aside(fax, choice)
+        against = await self._obstacle(prepared, choice)
+        if against is not None:
+            return await self._set_aside(fax, against)
         try:
             tiff = await self._compose(prepared, settings, coarse=prepared.coarse or choice.coarse)
             descriptor = await self._seat.files.open_read(tiff)
@@ -165,9 +177,11 @@ class Outbound:
             carried = "no trunk carries this number" if self._line.trunks() else "no trunk"
             return NotPlanned(f"no trunk {', '.join(unknown)}" if unknown else carried, Then.WAIT)
         channels = self._line.trunks()
-        busy = await self._seat.store.read(planning.busy_trunks)
-        free = {trunk: limit - busy.get(trunk, 0) for trunk, limit in channels.items()}
+        busy = Counter(await self._seat.store.read(planning.busy_trunks))
+        busy.update(self._chosen.values())
+        free = {trunk: limit - busy[trunk] for trunk, limit in channels.items()}
         trunk = self._routes.in_turn(found, free, tried=prepared.tried, now=now)[0].trunk
+        self._chosen[prepared.fax] = trunk
         taken = measures(prepared.calls, trunk=trunk, now=now, kills=prepared.kills)
         made = manner(wanted(settings, coarse=prepared.coarse), taken)
         return Choice(trunk, channels[trunk], made, tuple(way.trunk for way in found))
@@ -236,6 +250,7 @@ class Outbound:
                 manner=choice.to_json(),
             )
         )
+        self._chosen.pop(prepared.fax, None)
         if isinstance(planned, NotPlanned):
             await seat.files.remove(tiff.key)
             return await self._set_aside(prepared.fax, planned)

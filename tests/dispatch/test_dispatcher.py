@@ -14,9 +14,11 @@ from sqlalchemy import update
 from faxgw.dispatch import station
 from faxgw.dispatch.dispatcher import MAX_TURNS, Dispatcher, fair
 from faxgw.dispatch.outbound import Outbound
+from faxgw.dispatch.routes import Routes
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallMarks, CallPlan
+from faxgw.fax.route import Route
 from faxgw.store import schema as t
 from faxgw.store.planning import Candidate
 from tests.dispatch.doubles import Pages, ScriptedLine, receives_well, until
@@ -58,10 +60,12 @@ async def test_each_number_comes_up_once_and_not_while_it_has_a_call() -> None:
 
 
 @contextlib.asynccontextmanager
-async def dispatching(house: House, line: ScriptedLine, client: Pages | None = None) -> AsyncIterator[Dispatcher]:
+async def dispatching(
+    house: House, line: ScriptedLine, client: Pages | None = None, routes: Routes | None = None
+) -> AsyncIterator[Dispatcher]:
     seat = house.seat()
-    outbound = Outbound(seat, cast(PageClient, client or Pages()), line)
-    dispatcher = Dispatcher(seat, outbound, line, setups_per_second=10_000)
+    outbound = Outbound(seat, cast(PageClient, client or Pages()), line, routes=routes)
+    dispatcher = Dispatcher(seat, outbound, line, setups_per_second=10_000, routes=routes)
     running = asyncio.create_task(dispatcher.calling.run())
     try:
         yield dispatcher
@@ -105,6 +109,24 @@ async def test_waiting_faxes_are_called_as_channels_become_free(house: House) ->
     assert [await house.state(fax) for fax in faxes] == ["sent"] * 9
     assert highest == 2  # all go over the first trunk
     assert {plan.trunk for plan in line.calls} == {"t1"}
+
+
+async def test_faxes_that_find_the_cheapest_trunk_full_go_over_the_next_one_of_their_routes(house: House) -> None:
+    over = asyncio.Event()
+
+    async def long(plan: CallPlan, marks: CallMarks) -> Outcome:
+        await over.wait()
+        return await receives_well(plan, marks)
+
+    _job, faxes = await house.job(*(f"+3319900000{n}" for n in range(5)))
+    line = ScriptedLine([long], {"dear": 1, "cheap": 2, "other": 9})
+    routes = Routes(line, [Route("dear", "+", 0.09), Route("cheap", "+33", 0.01), Route("other", "+44")])
+    async with dispatching(house, line, routes=routes):
+        await until(lambda: len(line.calls) == 3)
+        assert sorted(plan.trunk for plan in line.calls) == ["cheap", "cheap", "dear"]
+        over.set()
+        await until(lambda: len(line.calls) == 5)
+    assert [await house.state(fax) for fax in faxes] == ["sent"] * 5
 
 
 async def test_a_full_trunk_does_not_keep_faxes_of_another_waiting(house: House) -> None:

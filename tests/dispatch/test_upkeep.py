@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 
 from faxgw.dispatch import upkeep
 from faxgw.fax.errors import FaxError
-from faxgw.store import node
+from faxgw.fax.outcome import Cause
+from faxgw.store import destinations, node
 from faxgw.store import schema as t
 from faxgw.store.errors import StoreDown
 from faxgw.store.files import Files, Kind
@@ -141,3 +142,22 @@ async def test_order_is_kept_even_after_the_store_was_away(house: House, monkeyp
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     assert len(await house.outbox()) == 1
+
+
+async def test_destinations_that_were_not_called_for_half_a_year_are_forgotten(house: House) -> None:
+    """Features D5: a number is personal data."""
+    for number in ("+33199000001", "+33199000002"):
+        await house.call(await house.ready_fax(number), Cause.BUSY)
+    long_ago = house.now - destinations.KEPT_FOR - 1
+    old = t.destinations.c.e164 == "+33199000001"
+    await house.change(update(t.destinations).where(old).values(called_at=long_ago))
+    keeping = asyncio.create_task(upkeep.keep_order(house.seat()))
+
+    async def forgotten() -> bool:
+        return [row.e164 for row in await house.rows(select(t.destinations.c.e164))] == ["+33199000002"]
+
+    try:
+        await until(forgotten)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)

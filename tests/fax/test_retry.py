@@ -7,6 +7,7 @@ import pytest
 
 from faxgw.fax.outcome import Cause, Outcome, Retry
 from faxgw.fax.retry import (
+    FAILOVER_PAUSE,
     MAX_DIALS,
     MAX_RETRY_AFTER,
     MAX_TRIES,
@@ -139,3 +140,15 @@ def test_ten_thousand_jobs_never_pass_a_ceiling_nor_dial_a_wrong_number_twice() 
         assert all(
             sum(1 for n, c in seen if n == i and c.facts.retry is Retry.NOFAX) <= NOFAX_DIALS for i in range(numbers)
         )
+
+
+def test_a_fault_of_one_trunk_is_no_pause_where_another_carries_the_number() -> None:
+    """Spine section 2: failover; the ceilings hold, and a number that is never to be dialled again is not."""
+    fault = Outcome(Cause.CARRIER_FAULT, retry_after=600.0)
+
+    def over(outcome: Outcome, tally: Tally) -> Decision:
+        return decide(outcome, tally, policy=RetryPolicy(), numbers=1, number=0, elsewhere=True, now=NOON)
+
+    assert over(fault, Tally(1, 0, (Cause.CARRIER_FAULT,))) == Again(NOON + FAILOVER_PAUSE, 0, Cause.CARRIER_FAULT)
+    assert over(fault, Tally(MAX_DIALS, 0, (Cause.CARRIER_FAULT,))) == Stop(Cause.CARRIER_FAULT)
+    assert over(Outcome(Cause.WRONG_NUMBER), Tally(1, 0, (Cause.WRONG_NUMBER,))) == Stop(Cause.WRONG_NUMBER)
