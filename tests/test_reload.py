@@ -100,3 +100,8 @@ def test_other_certificates_are_taken_on_but_tls_itself_is_not(
 def test_a_changed_secret_is_seen_and_not_shown(tmp_path: Path) -> None:
     before = read(tmp_path, BASE)
     assert changed(before, read(tmp_path, BASE.replace("secret", "other"))) == ["trunk[0].password"]
+
+
+def test_routes_are_taken_on(tmp_path: Path) -> None:
+    found = after(tmp_path, "[settings.values]", '[[route]]\ntrunk = "t"\ncost = 0.5\n[settings.values]')
+    assert "route[0].cost" in found.taken_on and found.waiting == ()
