@@ -452,6 +452,8 @@ class MediaCall:
                 self.stop("guard", "an answer came too late to be trusted", now)
             case terminal.Received():
                 self._on_page(event, now)
+            case terminal.Unkept():
+                self.stop("limit", "a page was lost whole, and the library would confirm it", now)
             case terminal.Refused():
                 self._on_refused(now)
 

@@ -42,6 +42,9 @@ repeat itself takes 2.3 s: our preamble and frame, the turn-around, its preamble
 EARLY_WINDOW: Final = 1.1
 """Seconds after a first post-page command was queued in which no answer to it can come: its preamble (1 s) and frame
 are still leaving. A confirmation in it belongs to an earlier page (seen: an answer 5.5 s late, on its second copy)."""
+REPEAT_WITHIN: Final = 6.5
+"""Seconds in which the same post-page command is a repeated one: T4 of a manual machine (4.5 s + 15 %) and the command
+itself (1.2 s). Later it is that of another page, which was lost whole; after 8 s the library's T2 ends the wait."""
 MAX_TRACE: Final = 4000
 """Frames kept of one call."""
 MAX_PATH: Final = 255
@@ -193,13 +196,18 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Unkept:
+    """The library is about to confirm a page of which nothing has come: end the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Phase D without a page more: the page was not accepted (RTN, PIN), by us or by the far end."""
 
     fcf: int
 
 
-Event = Heard | PhaseB | CfrHeld | Confirmed | StalePartial | Received | Refused
+Event = Heard | PhaseB | CfrHeld | Confirmed | StalePartial | Received | Refused | Unkept
 
 
 class Terminal(abc.ABC):
@@ -234,6 +242,8 @@ class Terminal(abc.ABC):
         self._commands: list[float] = []
         self._late = False
         self._early = False
+        self._acknowledged = 0
+        self._asked = self._answered = (0, 0.0)
         self._traced = 0
         self._t30: Any = None
         self._handle: Any = ffi.new_handle(self)
@@ -406,11 +416,26 @@ class Terminal(abc.ABC):
         if code in (t30_frames.DIS, t30_frames.DCS) and received:
             self._negotiation = frame
         if not self._profile.documents:
-            return
-        if received:
+            self._on_page_end(received, code)
+        elif received:
             self._on_answer(code)
         elif code in t30_frames.POST_PAGE_COMMANDS:
             self._commands.append(self._now)
+
+    def _on_page_end(self, received: bool, code: int) -> None:
+        """Receiving without ECM: asked about a page that was lost whole, the library confirms the one before again.
+
+        Right only for a command that is repeated because our answer was lost: the same one, and soon.
+        """
+        if code == t30_frames.DCS:
+            self._answered = (0, 0.0)
+        elif received and code in t30_frames.POST_PAGE_COMMANDS and code != t30_frames.PPS:
+            self._asked = (code, self._now)
+        elif not received and code in t30_frames.CONFIRMATIONS and self._asked[0]:
+            (asked, at), (answered, before) = self._asked, self._answered
+            if self._pages == self._acknowledged and (asked != answered or at - before > REPEAT_WITHIN):
+                self._tell(Unkept())
+            self._acknowledged, self._answered = self._pages, self._asked
 
     def _on_answer(self, code: int) -> None:
         if code == t30_frames.CFR and self._pages >= self.cleared:
