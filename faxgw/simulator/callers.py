@@ -159,5 +159,11 @@ CALLING: Final = (
            rules=(Rule("post-page", Act(frames=(frames.pps(t30.MPS, 0, 0, 256),))),)),
     Script("S50", "counts too few", "PPS speaks of 2 frames of the many that came",
            _good(intact=False), rules=(Rule("post-page", Act(frames=(frames.pps(t30.MPS, 0, 0, 2),)), last=1),)),
+    Script("S51", "page lost", "no error correction; nothing of page 2 arrives but its EOP",
+           _fails(Cause.MEDIA_LOST, 1, "<MPS", ">MCF", "<EOP"), ecm=False, coding="MH",
+           rules=(Rule("page", Act(skip=True), 2),)),
+    Script("S52", "page lost in time", "no error correction; both pages end with MPS, nothing of page 2 arrives",
+           _fails(Cause.MEDIA_LOST, 1, "<MPS", ">MCF", "<MPS"), ecm=False, coding="MH", commands=(t30.MPS, t30.MPS),
+           rules=(Rule("page", Act(skip=True), 2), Rule("post-page", Act(delay=5.0), 2, 2))),
 )  # fmt: skip
 """All machines that call, in the order of the list."""
