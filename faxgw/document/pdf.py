@@ -4,10 +4,6 @@ The page is drawn grey at 204 × 98 or 204 × 196, with independent scales. Text
 least one pixel, and only real tones are grey. Lines and shapes are: unsmoothed, PDFium drops every third horizontal
 line of half a point at 98 rows per inch (measured with 5.15.2: 46 of 69 drawn); smoothed, each survives the threshold.
 
-PDFium puts each glyph on a whole pixel. At standard, where nothing makes up for it, the page is drawn twice as wide,
-so that letters stand where they belong within half a pixel: a third fewer character errors at 8 points. Horizontal
-rules are then taken from the page as it is: drawn wide, PDFium makes them thinner than a row.
-
 PDFium aborts its process when it runs out of memory: one document per process.
 """
 
@@ -17,7 +13,6 @@ import ctypes
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
@@ -25,10 +20,7 @@ from faxgw.document import bitmap, fit, halftone, refusal
 from faxgw.document.bitmap import Bits, Grey
 from faxgw.document.fit import Placement, Target
 from faxgw.document.tiff import WIDTH
-from faxgw.document.types import Resolution
 
-RULE = 32
-"""Pixels of a black run from which it is a rule, not part of a letter: 4 mm."""
 MM_PER_POINT = 25.4 / 72
 _FLAGS = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_RENDER_NO_SMOOTHTEXT
 
@@ -108,55 +100,22 @@ def _sheet(
 ) -> Bits:
     grey = bitmap.blank(target.rows)
     _draw(document, page, grey, placement, sheet)
-    if target.resolution is Resolution.STANDARD:
-        wide = np.full((target.rows, 2 * WIDTH), 255, np.uint8)
-        _draw(document, page, wide, placement, sheet, 2)
-        _add_rules(narrow := _narrowed(wide), grey)
-        grey = narrow
     return halftone.to_bits(grey, target.resolution, target.mode)
 
 
 def _draw(
-    document: pypdfium2.PdfDocument,
-    page: pypdfium2.PdfPage,
-    grey: Grey,
-    placement: Placement,
-    sheet: int,
-    wider: int = 1,
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, grey: Grey, placement: Placement, sheet: int
 ) -> None:
-    """Draw one sheet's part of a page upon white, `wider` times as wide."""
-    rows, columns = grey.shape
+    """Draw one sheet's part of a page upon white."""
+    rows = len(grey)
     buffer = grey.ctypes.data_as(ctypes.c_void_p)
-    canvas = pdfium.FPDFBitmap_CreateEx(columns, rows, pdfium.FPDFBitmap_Gray, buffer, columns)
+    canvas = pdfium.FPDFBitmap_CreateEx(WIDTH, rows, pdfium.FPDFBitmap_Gray, buffer, WIDTH)
     top = placement.top - sheet * rows
     turns = 1 if placement.turned else 0
-    where = (placement.left * wider, top, placement.width * wider, placement.height, turns, _FLAGS)
+    where = (placement.left, top, placement.width, placement.height, turns, _FLAGS)
     try:
         pdfium.FPDF_RenderPageBitmap(canvas, page, *where)
         if document.formenv is not None:
             pdfium.FPDF_FFLDraw(document.formenv, canvas, page, *where)
     finally:
         pdfium.FPDFBitmap_Destroy(canvas)
-
-
-def _narrowed(wide: Grey) -> Grey:
-    """Two pixels side by side become one: of a stroke or an edge the darker one, of a tone their mean."""
-    left, right = wide[:, 0::2], wide[:, 1::2]
-    darker = np.minimum(left, right)
-    mean = (left >> 1) + (right >> 1) + (left & right & 1)
-    edge = (darker < halftone.TONE_LOW) | (np.maximum(left, right) > halftone.TONE_HIGH)
-    return np.where(edge, darker, mean)
-
-
-def _add_rules(grey: Grey, upright: Grey) -> None:
-    """Blacken in `grey` what is black in `upright` in runs of RULE pixels and more."""
-    black = upright < halftone.THRESHOLD
-    sums = np.zeros((len(black), black.shape[1] + 1), np.int16)
-    np.cumsum(black, axis=1, dtype=np.int16, out=sums[:, 1:])
-    begins = sums[:, RULE:] - sums[:, :-RULE] == RULE
-    touched = np.flatnonzero(begins.any(axis=1))
-    padded = np.zeros((len(touched), begins.shape[1] + 2 * RULE), np.int16)
-    np.cumsum(begins[touched], axis=1, dtype=np.int16, out=padded[:, RULE:-RULE])
-    padded[:, -RULE:] = padded[:, -RULE - 1 : -RULE]
-    within = padded[:, RULE:] - padded[:, :-RULE] > 0
-    grey[touched] = np.where(within[:, : grey.shape[1]], 0, grey[touched])
