@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from faxgw.foip import rtp, udptl
 from faxgw.foip.control import Document, Limits, PhaseE, Start, T38Media
-from faxgw.t30 import build, native
+from faxgw.t30 import native
 from faxgw.t30.audio import AudioTerminal
 from faxgw.t30.call import MediaCall
 from faxgw.t30.native import NativeAudioTerminal, NativeT38Terminal
@@ -222,14 +221,3 @@ def test_a_library_of_another_source_is_not_used(monkeypatch: pytest.MonkeyPatch
     assert native.library.__wrapped__() is None
     monkeypatch.setattr(native, "LIBRARY", tmp_path / "none.so")
     assert native.library.__wrapped__() is None
-
-
-def test_building_needs_a_compiler_and_makes_what_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if shutil.which("cc") is None:
-        pytest.skip("no compiler here")
-    for module in (build, native):
-        monkeypatch.setattr(module, "LIBRARY", tmp_path / "lib.so")
-    assert build.build()
-    assert native.library.__wrapped__() is not None
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
-    assert not build.build()
