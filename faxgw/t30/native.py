@@ -27,14 +27,13 @@ from faxgw.t30 import binding
 from faxgw.t30.audio import LAST_TONES, AudioTerminal, is_g711, make_tones, tone_of
 from faxgw.t30.binding import LibraryFault, ffi
 from faxgw.t30.callback import callback
+from faxgw.t30.t38 import T38Terminal, is_udptl
 from faxgw.t30.terminal import (
     Event,
     Heard,
     Profile,
-    T38Terminal,
     Terminal,
     frame_handler,
-    is_udptl,
     modems_for_rate,
 )
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet, encode
 from faxgw.foip.udptl import Sender
 from faxgw.t30.guard import Guard
-from faxgw.t30.terminal import Profile, T38Terminal
+from faxgw.t30.t38 import T38Terminal
+from faxgw.t30.terminal import Profile
 
 GOOD_DCS = "ffc8c100461f2240"
 FRAMES = {

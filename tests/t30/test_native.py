@@ -19,7 +19,8 @@ from faxgw.t30 import native
 from faxgw.t30.audio import AudioTerminal
 from faxgw.t30.call import MediaCall
 from faxgw.t30.native import NativeAudioTerminal, NativeT38Terminal
-from faxgw.t30.terminal import Profile, T38Terminal, Terminal
+from faxgw.t30.t38 import T38Terminal
+from faxgw.t30.terminal import Profile, Terminal
 from tests.t30.conftest import Daemon, memory_file, page_image, pixels, receive_start, send_start, tiff
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the media loop in C is not built")
