@@ -352,6 +352,9 @@ class UserAgent:
         if response.cseq.method != "INVITE" or not 200 <= response.status < 300 or not response.to.tag:
             return
         self._strangers.dismiss(response, source, now)
+        known = self._dialogs.get((response.call_id, response.from_.tag))
+        if known is not None and known.dialog is not None and known.dialog.remote.tag == response.to.tag:
+            known.lose(now)  # a re-INVITE of ours, answered long after we gave it up: the two sides no longer agree
 
     def _receive_request(self, request: Request, source: Address, now: float) -> None:
         key = server_key(request)

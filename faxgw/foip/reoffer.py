@@ -87,9 +87,13 @@ class NegotiatedSession(Session):
             super().on_response(transaction, response, now)
 
     def on_timeout(self, transaction: ClientTransaction, status: int, now: float) -> None:
-        """No answer at all ends the dialog (section 12.2.1.2); a transport that breaks does not: media may flow."""
+        """A re-INVITE that is never answered is refused by it; the call goes on, since its media may well flow.
+
+        Section 12.2.1.2 would end the dialog. Some gateways ignore every re-INVITE and carry the fax on in audio; a
+        peer that is gone is found by its silence on the media, or by the session timer's refresh.
+        """
         if transaction is self._reinvite:
-            self._on_reinvite_failed(Refusal(), status, now)
+            self._on_reinvite_failed(Refusal(), status, now, answered=False)
         elif transaction is self._update:
             self._update = None
             self._refresh_refused(status, now)
@@ -311,7 +315,9 @@ class NegotiatedSession(Session):
         else:
             self._on_reinvite_failed(Refusal.of(response), response.status, now, by=By.REMOTE)
 
-    def _on_reinvite_failed(self, refusal: Refusal, status: int, now: float, by: By = By.TIMEOUT) -> None:
+    def _on_reinvite_failed(
+        self, refusal: Refusal, status: int, now: float, by: By = By.TIMEOUT, *, answered: bool = True
+    ) -> None:
         self._reinvite, self._offer = None, None
         if self.state is not CallState.ESTABLISHED:
             return
@@ -319,7 +325,7 @@ class NegotiatedSession(Session):
             self._refresh_refused(status, now, by)
             return
         self._emit(ReofferRefused(self.call, status, refusal.causes, refusal.retry_after, refusal.warnings))
-        if status in (408, 481):  # section 12.2.1.2
+        if answered and status in (408, 481):  # section 12.2.1.2
             self._hang_up("dialog gone", by, now)
 
     def _on_reinvite_accepted(self, transaction: ClientTransaction, response: Response, now: float) -> None:

@@ -112,6 +112,11 @@ class Session:
             raise LocalProtocolError(f"no BYE in state {self.state.value}")
         self._hang_up("bye", By.LOCAL, now)
 
+    def lose(self, now: float) -> None:
+        """The peer and we no longer agree on the session: hang up, if the call stands at all."""
+        if self.state is CallState.ESTABLISHED:
+            self._hang_up("session lost", By.REMOTE, now)
+
     # What the peer sends
 
     def owns(self, request: Request) -> bool:

@@ -451,13 +451,34 @@ def test_a_switch_into_a_lost_dialog_ends_the_call(status: int) -> None:
     assert wire.take(CALLER) == [ReofferRefused(outgoing, status), Ended(outgoing, By.REMOTE, "dialog gone")]
 
 
-def test_a_switch_that_nobody_answers_ends_the_call() -> None:
+def test_a_switch_that_nobody_answers_leaves_the_call_as_it_is() -> None:
+    """Some gateways ignore a re-INVITE and carry on in audio: against section 12.2.1.2 the fax goes on."""
     wire = Wire()
     outgoing, _ = establish(wire)
     wire.drop = lambda _name: True
     wire.caller.reinvite(outgoing, FAX, wire.now)
     wire.run(wire.now + 70)
-    assert wire.take(CALLER) == [ReofferRefused(outgoing, 408), Ended(outgoing, By.TIMEOUT, "dialog gone")]
+    assert wire.take(CALLER) == [ReofferRefused(outgoing, 408)]
+    wire.drop = lambda _name: False
+    wire.take(CALLEE)
+    wire.caller.bye(outgoing, wire.now)
+    wire.flush()
+    assert kinds(wire.take(CALLER)) == ["Ended"] and "Ended" in kinds(wire.take(CALLEE))
+
+
+def test_a_switch_accepted_long_after_we_gave_it_up_ends_the_call() -> None:
+    wire = Wire()
+    outgoing, call = establish(wire)
+    wire.drop = lambda name: name[0].isdigit()  # no response comes back
+    wire.caller.reinvite(outgoing, FAX, wire.now)
+    wire.flush()
+    wire.run(wire.now + 10)
+    wire.callee.answer_reinvite(call, FAX, wire.now)
+    wire.run(wire.now + 23)
+    assert kinds(wire.take(CALLER)) == ["ReofferRefused"]
+    wire.drop = lambda _name: False
+    wire.run(wire.now + 5)
+    assert [(type(event).__name__, event.why) for event in wire.take(CALLER)] == [("Ended", "session lost")]
 
 
 def test_glare_is_resolved_by_the_side_that_was_called() -> None:
