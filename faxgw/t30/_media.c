@@ -47,7 +47,7 @@ enum {
     HEAD = 6,
     FCD = 0x06, RCP = 0x86, /* as in t30_frames, low bit cleared */
     SLOTS = 128, MAX_WAITING = 50, WINDOW = 100, RESET_AFTER = 8, MAX_PAYLOAD = 1600,
-    RELAXED = 4, QUIET = 64,
+    RELAXED = 4, QUIET = 64, PAUSE_KEPT = 10,
     SPEECH_FRAMES = 75
 };
 static const double STALE = 5.0, REORDER = 0.06;
@@ -97,6 +97,7 @@ typedef struct {
     uint16_t next;
     int16_t pending[MAX_PAYLOAD + TICK_SAMPLES];
     int count;
+    int quiet;   /* quiet packets in a row */
     int missing; /* ticks in a row in which nothing came */
     /* speech */
     int frames;
@@ -772,9 +773,11 @@ static void hear(media_t *m)
             break;
         for (i = 0; i < packet->length; i++)
             a->pending[a->count + i] = a->decode[packet->law][packet->octets[i]];
-        if (a->waiting > RELAXED && packet->length <= TICK_SAMPLES && is_quiet(a->pending + a->count, packet->length)) {
+        if (a->waiting <= RELAXED || packet->length > TICK_SAMPLES || !is_quiet(a->pending + a->count, packet->length)) {
+            a->quiet = 0;
+        } else if (++a->quiet > PAUSE_KEPT) {
             m->shared.skipped++;
-            continue; /* the peer's clock is faster: time is saved where nothing is said */
+            continue; /* more wait than need to, and nothing has been said for a while */
         }
         a->count += packet->length;
     }

@@ -21,6 +21,9 @@ RELAXED: Final = 4
 PAUSE_AFTER: Final = 25
 """Ticks in a row without a packet (0.5 s) after which it is a pause and no loss: a far end that suppresses silence, or
 one that is gone. A fill-in would hold its last signal up for ever, and with it the modem's timers."""
+PAUSE_KEPT: Final = 10
+"""Quiet packets in a row that are played in any case (200 ms): the pauses of T.30 between two signals, 75 ms ± 20 ms
+(section 5.1), belong to the signals; a modem that does not see the carrier go misses the next one."""
 QUIET: Final = 64
 """Linear amplitude below which nothing is said: some 45 dB below a fax signal."""
 _LAWS: Final = (rtp.PCMU, rtp.PCMA)
@@ -45,6 +48,8 @@ class AudioTerminal(Terminal):
         self._rtp = rtp.Sender(payload_type, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32))
         self._jitter = rtp.JitterBuffer()
         self._pending: binding.Samples = np.zeros(0, np.int16)
+        self._quiet = 0
+        """Quiet packets in a row."""
         self._missing = 0
         """Ticks in a row in which nothing came."""
         self._out: binding.Samples = np.zeros(TICK_SAMPLES, np.int16)
@@ -98,9 +103,9 @@ class AudioTerminal(Terminal):
             if packet is None:
                 break
             more = binding.g711_decode(packet.payload, packet.payload_type)
-            if self._jitter.waiting > RELAXED and len(more) <= TICK_SAMPLES and int(np.abs(more).max()) < QUIET:
+            if self._is_superfluous(more):
                 self.skipped += 1
-                continue  # the peer's clock is faster than ours: time is saved where nothing is said
+                continue
             samples = np.concatenate((samples, more)) if len(samples) else more
         self._pending = samples[TICK_SAMPLES:]
         count = min(len(samples), TICK_SAMPLES)
@@ -115,6 +120,14 @@ class AudioTerminal(Terminal):
         elif count < TICK_SAMPLES:
             self._lib.fax_rx_fillin(self._state, TICK_SAMPLES - count)
         self._after()
+
+    def _is_superfluous(self, samples: binding.Samples) -> bool:
+        """Whether a packet is to be skipped: more wait than need to, and nothing has been said for a while."""
+        if self._jitter.waiting <= RELAXED or len(samples) > TICK_SAMPLES or int(np.abs(samples).max()) >= QUIET:
+            self._quiet = 0
+            return False
+        self._quiet += 1
+        return self._quiet > PAUSE_KEPT
 
     def _listen(self, samples: binding.Samples, pointer: Any) -> None:
         """Before phase B: fax tones until the last one of a machine, and speech until one is heard."""

@@ -87,6 +87,25 @@ def test_rtp_is_received_alike(profile: Profile, datagrams: list[tuple[bytes, fl
     both_fed((AudioTerminal(profile, 8), NativeAudioTerminal(profile, 8)), datagrams)
 
 
+@pytest.mark.parametrize("make", [AudioTerminal, NativeAudioTerminal])
+def test_a_pause_of_t30_is_kept_and_a_long_one_is_shortened(make: Any, profile: Profile) -> None:
+    """30 packets come at once: the pause of 80 ms between two signals is heard, one of 600 ms catches up."""
+    terminal = make(profile, 8)
+    loud, quiet = b"\x2a\xaa" * 80, b"\xd5" * 160
+    for number, payload in enumerate([loud] * 10 + [quiet] * 4 + [loud] * 16):
+        terminal.receive(rtp.encode(rtp.Packet(8, number, 0, 1, payload)), 0.0)
+    for tick in range(26):
+        terminal.tick(0.02 * tick)
+    assert terminal.skipped == 0
+    for number in range(30, 60):
+        terminal.receive(rtp.encode(rtp.Packet(8, number, 0, 1, quiet)), 1.0)
+    for tick in range(30):
+        terminal.tick(1.0 + 0.02 * tick)
+    assert 10 < terminal.skipped <= 20
+    assert terminal.losses == (0, 0)
+    terminal.close()
+
+
 @pytest.mark.parametrize("error_correction", ["redundancy", "none"])
 def test_both_send_the_same_datagrams(error_correction: str, profile: Profile) -> None:
     """A receiving terminal says the same whoever drives it: CED, CSI and DIS, octet by octet."""
