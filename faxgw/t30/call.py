@@ -16,7 +16,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from faxgw.foip import t30_frames
 from faxgw.foip.control import (
@@ -40,13 +40,11 @@ from faxgw.foip.control import (
     T38Media,
     Trace,
 )
-from faxgw.t30 import binding, native, terminal, tiff
+from faxgw.t30 import binding, memory, native, terminal, tiff
 from faxgw.t30.native import NativeTerminal
-from faxgw.t30.remote import Remote
+from faxgw.t30.remote import DatagramSocket, Remote
 from faxgw.t30.terminal import PageRange, Profile, Terminal
 
-MAX_DOCUMENT: Final = 256 * 1024 * 1024
-"""Octets of one document to be sent."""
 MAX_DATAGRAMS: Final = 64
 """Datagrams read from a socket per tick; a flood beyond waits in the kernel and is dropped there."""
 TRACE_AFTER: Final = 0.5
@@ -61,27 +59,16 @@ _UNEXPECTED: Final = 13
 """Completion code: the far end said what it should not."""
 MAX_BAD_PAGES: Final = 8
 """Times in a row that we refuse a page to be received; a machine that repeats noise must not hold the line for ever."""
+MAX_PAGE_ROWS: Final = 65_536
+"""Rows of one received page at most: 4 m of paper at the finest, 8 m at 204 x 196. A row may be a single bit on the line
+and hundreds of octets in the library: seen, half a million rows and 113 MB for each block of 64 KB."""
+ROWS_EVERY: Final = 0.1
+"""Seconds between two looks at the rows of a page that comes in."""
 MAX_REFUSALS: Final = 2
 """RTN or PIN for one page: it is sent once more, at a lower rate; each copy may have been printed all the same."""
 _RECEIVE_SIZE: Final = 2048
 _NO_WAY: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 """What sendto says of an address that cannot be reached from here."""
-
-
-class DatagramSocket(Protocol):
-    """A non-blocking UDP socket, real or in memory."""
-
-    def recvfrom(self, size: int, /) -> tuple[bytes, Address]:
-        """The next datagram; raises BlockingIOError when there is none."""
-        ...
-
-    def sendto(self, octets: bytes, address: Address, /) -> int:
-        """Send one datagram; raises OSError when the system refuses it."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +139,7 @@ class MediaCall:
         self._clock = now
         self._t38_began = now
         self._refusals = 0
+        self._rows_at = now
         self._progress = now
         self._out: list[Outgoing] = []
         self._files: list[int] = []
@@ -181,14 +169,14 @@ class MediaCall:
         start = self._start
         ranges = []
         for document, descriptor in zip(start.documents, documents, strict=True):
-            file = _copy(descriptor)
+            file = memory.copy(descriptor)
             self._files.append(file)
             pages = tiff.count_pages(file)
             if pages != document.pages_in_file or not 1 <= document.first <= document.last <= pages:
                 raise ValueError(
                     f"pages {document.first} to {document.last} of {document.pages_in_file}; the file has {pages}"
                 )
-            ranges.append(PageRange(_file_name(file), document.first, document.last))
+            ranges.append(PageRange(memory.name_of(file), document.first, document.last))
             self._finest = max(self._finest, tiff.finest_rows(file, document.first, document.last))
         if not ranges:
             self._files.append(os.memfd_create("received", os.MFD_CLOEXEC))
@@ -196,7 +184,7 @@ class MediaCall:
             calling_party=start.calling_party,
             station_id=terminal.check_station_id(start.station_id),
             documents=tuple(ranges),
-            receive_path="" if ranges else _file_name(self._files[0]),
+            receive_path="" if ranges else memory.name_of(self._files[0]),
             ecm=start.ecm,
             modems=start.modems,
             compressions=start.compressions,
@@ -503,9 +491,12 @@ class MediaCall:
 
     def _on_page(self, event: terminal.Received, now: float) -> None:
         self._progress = now
+        self._check_rows(event.rows, now)
+        if self._result is not None:
+            return
         try:
             page = tiff.cut_page(self._files[0], event.count, event.rows, event.x_resolution, event.y_resolution)
-            descriptor = _memory_file(page.octets)
+            descriptor = memory.file_of(page.octets)
         except (tiff.PageFault, OSError) as exc:
             self.stop("page", f"received page not stored: {exc}", now)
             return
@@ -569,6 +560,13 @@ class MediaCall:
             self.stop("limit", "a page took too long", now)
         elif now - self._began > limits.call:
             self.stop("limit", "the call took too long", now)
+        elif engine.phase_b and self._start.role is Role.RECEIVE and now >= self._rows_at:
+            self._rows_at = now + ROWS_EVERY
+            self._check_rows(self.statistics().page_rows, now)
+
+    def _check_rows(self, rows: int, now: float) -> None:
+        if rows > MAX_PAGE_ROWS:
+            self.stop("limit", f"a page of more than {MAX_PAGE_ROWS} rows", now)
 
     @property
     def _is_t38_silent(self) -> bool:
@@ -617,38 +615,3 @@ class MediaCall:
         frames = tuple((round(at - self._began, 3), direction, frame) for at, direction, frame in engine.frames)
         engine.frames.clear()
         self._put(Trace(self.number, frames, *engine.losses))
-
-
-def _copy(descriptor: int) -> int:
-    """The document in memory: from here on no disk can stall the ticks of the process."""
-    size = os.fstat(descriptor).st_size
-    if size > MAX_DOCUMENT:
-        raise ValueError(f"document of {size} octets")
-    copy = os.memfd_create("document", os.MFD_CLOEXEC)
-    try:
-        offset = 0
-        while offset < size:
-            sent = os.sendfile(copy, descriptor, offset, size - offset)
-            if sent == 0:
-                raise OSError("document is shorter than it says")
-            offset += sent
-    except BaseException:
-        os.close(copy)
-        raise
-    return copy
-
-
-def _memory_file(octets: bytes) -> int:
-    descriptor = os.memfd_create("page", os.MFD_CLOEXEC)
-    try:
-        if os.write(descriptor, octets) != len(octets):
-            raise OSError("no memory for a page")
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _file_name(descriptor: int) -> str:
-    return f"/proc/self/fd/{descriptor}"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from faxgw.foip.control import Address
 from faxgw.foip.recording import MAX_RECORDING, Medium, encode_entry
-from faxgw.t30.call import DatagramSocket
+from faxgw.t30.remote import DatagramSocket
 
 
 class Recorder:

@@ -14,12 +14,28 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from faxgw.foip.control import Address
 
 LATCH_AFTER: Final = 3
 """Valid packets in a row from one other address before it is believed."""
+
+
+class DatagramSocket(Protocol):
+    """A non-blocking UDP socket, real or in memory."""
+
+    def recvfrom(self, size: int, /) -> tuple[bytes, Address]:
+        """The next datagram; raises BlockingIOError when there is none."""
+        ...
+
+    def sendto(self, octets: bytes, address: Address, /) -> int:
+        """Send one datagram; raises OSError when the system refuses it."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class Remote:

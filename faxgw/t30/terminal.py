@@ -1,4 +1,4 @@
-"""A T.30 terminal of libspandsp, over T.38 (here) or over G.711 (`audio`), behind one interface (ITU-T T.30, T.38).
+"""A T.30 terminal of libspandsp, over T.38 (`t38`) or G.711 (`audio`), behind one interface (ITU-T T.30, T.38).
 
 `Terminal.receive` takes a datagram, `Terminal.tick` lets 20 ms pass and returns the datagrams to send; there is no
 other clock, so a call runs in virtual time as it does in real time. What happened is in `events`, `frames` and

@@ -31,9 +31,10 @@ from faxgw.foip.recording import Medium
 from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.t30 import tiff
 from faxgw.t30.binding import LibraryFault, library
-from faxgw.t30.call import DatagramSocket, MediaCall
+from faxgw.t30.call import MediaCall
 from faxgw.t30.native import Crowd, NativeTerminal, Run
 from faxgw.t30.recorder import Recorder, RecordingSocket
+from faxgw.t30.remote import DatagramSocket
 
 log = logging.getLogger(__name__)
 
