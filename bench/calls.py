@@ -46,6 +46,8 @@ START_WITHIN = 50.0
 """Seconds in which all calls have begun, however many: beyond 500 calls that takes more set-ups per second."""
 CALL_LIMIT = 300.0
 """Seconds one call may last."""
+CALLS_PER_FAR_END = 125
+"""Calls that one far process bears: it has no workers, and one that stalls would fail ours."""
 LAG_EVERY = 0.1
 """Seconds between two looks at how late our event loop is."""
 NUMBERS = {"t38": "+33199000000", "g711": "+33199000002"}
@@ -176,33 +178,39 @@ async def measure(mode: str, direction: str, number: int, pages: int, per_worker
     with tempfile.TemporaryDirectory(dir=workplace()) as name:
         folder = Path(name)
         (folder / "fax.tif").write_bytes(document(pages))
-        far = await start_far(direction, folder)
         rate = max(SETUPS_PER_SECOND, number / START_WITHIN)
-        order = {
-            "received": str(folder), "document": str(folder / "fax.tif"), "mode": mode, "calls": number,
-            "rate": rate, "pages": pages,
-        }  # fmt: skip
-        if direction == "in":
-            await say_to(far, order)
-        ready = await hear_from(far, 60)
-        port = int(ready["port"]) if direction == "in" else int(ready["sip"].rpartition(":")[2])
-        trunk = TrunkSettings(name="t", host="127.0.0.1", port=port, channels=number, ring_time=Duration(60))
+        ends = [await start_far(direction, folder) for _ in range(-(-number // CALLS_PER_FAR_END))]
+        ports = []
+        for index, far in enumerate(ends):
+            order = {
+                "received": str(folder), "document": str(folder / "fax.tif"), "mode": mode, "pages": pages,
+                "calls": len(range(index, number, len(ends))), "rate": rate / len(ends),
+            }  # fmt: skip
+            if direction == "in":
+                await say_to(far, order)
+            ready = await hear_from(far, 60)
+            ports.append(int(ready["port"]) if direction == "in" else int(ready["sip"].rpartition(":")[2]))
+        trunks = [
+            TrunkSettings(name=f"t{index}", host="127.0.0.1", port=port, channels=number, ring_time=Duration(60))
+            for index, port in enumerate(ports)
+        ]
         more: dict[str, Any] = {} if per_worker is None else {"calls_per_worker": per_worker}
         settings = SipSettings(listen=Listener("127.0.0.1", 0), media_ports=PortRange(40_000, 59_999), **more)
-        line = SipLine(settings, [trunk])
+        line = SipLine(settings, trunks)
         try:
             await line.start()
             await asyncio.sleep(2.0)  # the first worker has loaded its library
-            usage, far_before, begun = Usage(line), cpu_of(far.pid), time.perf_counter()
+            usage, begun = Usage(line), time.perf_counter()
+            far_before = sum(cpu_of(far.pid) for far in ends)
             if direction == "out":
-                found = await placed(line, folder / "fax.tif", mode, number, pages, rate)
+                found = await placed(line, len(ends), folder / "fax.tif", mode, number, pages, rate)
             else:
-                found = await taken(line, far, number, pages)
+                found = await taken(line, ends, number, pages)
             daemon, worker = usage.stop()
-            far_used, wall = cpu_of(far.pid) - far_before, time.perf_counter() - begun
+            far_used, wall = sum(cpu_of(far.pid) for far in ends) - far_before, time.perf_counter() - begun
         finally:
             await line.stop()
-            await end(far)
+            await asyncio.gather(*map(end, ends))
     connected = max(1.0, found.pop("connected_s"))
     used = parts(daemon, worker, far_used)
     share = {name: round(100 * seconds / number / connected, 4) for name, seconds in used.items()}
@@ -229,7 +237,9 @@ def summary(outcomes: Sequence[object], delays: Sequence[float]) -> dict[str, An
     }  # fmt: skip
 
 
-async def placed(line: SipLine, file: Path, mode: str, number: int, pages: int, rate: float) -> dict[str, Any]:
+async def placed(
+    line: SipLine, trunks: int, file: Path, mode: str, number: int, pages: int, rate: float
+) -> dict[str, Any]:
     """Calls from us; the delay is that from the order to our INVITE."""
     delays: list[float] = []
     invite = UserAgent.invite
@@ -244,9 +254,10 @@ async def placed(line: SipLine, file: Path, mode: str, number: int, pages: int, 
 
     async def one(index: int) -> Outcome:
         await asyncio.sleep(index / rate)
+        trunk = f"t{index % trunks}"
         plan = CallPlan(
-            attempt=f"att_{index}", identity=line.new_identity("t"), trunk="t", number=NUMBERS[mode], sub_address="",
-            caller="", station_id="+33 1 99 00 00 99", ecm=True, max_bit_rate=14_400, fine=True,
+            attempt=f"att_{index}", identity=line.new_identity(trunk), trunk=trunk, number=NUMBERS[mode],
+            sub_address="", caller="", station_id="+33 1 99 00 00 99", ecm=True, max_bit_rate=14_400, fine=True,
             documents=(CallDocument(f"FN{index}", fd, pages, 1, pages),),
         )  # fmt: skip
         ordered[plan.identity.call_id] = time.perf_counter()
@@ -293,16 +304,18 @@ class Inbound:
             self.done.set()
 
 
-async def taken(line: SipLine, far: asyncio.subprocess.Process, number: int, pages: int) -> dict[str, Any]:
+async def taken(line: SipLine, ends: Sequence[asyncio.subprocess.Process], number: int, pages: int) -> dict[str, Any]:
     """Calls to us; the delay is that from the caller's INVITE to our 100 Trying, as the caller sees it."""
     inbound = Inbound(number, pages)
     line.take_calls(inbound)
-    await say_to(far, {"port": line.port})
-    heard = await hear_from(far, CALL_LIMIT + START_WITHIN)
+    for far in ends:
+        await say_to(far, {"port": line.port})
+    heard = await asyncio.gather(*(hear_from(far, CALL_LIMIT + START_WITHIN) for far in ends))
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(inbound.done.wait(), 10)
-    found = summary(inbound.outcomes, heard["trying_s"])
-    return {**found, "ok": min(found["ok"], heard["ok"]), "far_faults": heard["faults"]}
+    found = summary(inbound.outcomes, [delay for one in heard for delay in one["trying_s"]])
+    good, faults = sum(one["ok"] for one in heard), [fault for one in heard for fault in one["faults"]]
+    return {**found, "ok": min(found["ok"], good), "far_faults": faults}
 
 
 def parts(daemon: float, worker: float, far: float) -> dict[str, float]:
