@@ -60,8 +60,8 @@ _UNEXPECTED: Final = 13
 MAX_BAD_PAGES: Final = 8
 """Times in a row that we refuse a page to be received; a machine that repeats noise must not hold the line for ever."""
 MAX_PAGE_ROWS: Final = 65_536
-"""Rows of one received page at most: 4 m of paper at the finest, 8 m at 204 x 196. A row may be a single bit on the line
-and hundreds of octets in the library: seen, half a million rows and 113 MB for each block of 64 KB."""
+"""Rows of one received page at most: 4 m of paper at the finest, 8 m at 204 x 196. A row may be a single bit on the
+line and hundreds of octets in the library: seen, half a million rows and 113 MB for each block of 64 KB."""
 ROWS_EVERY: Final = 0.1
 """Seconds between two looks at the rows of a page that comes in."""
 MAX_REFUSALS: Final = 2
