@@ -27,6 +27,11 @@ class AccountState(enum.StrEnum):
     ENDED = "ended"
 
 
+def strictest(*states: AccountState) -> AccountState:
+    """The state that counts where several do, such as a customer's and its user's."""
+    return max(states, key=list(AccountState).index)
+
+
 class Level(enum.StrEnum):
     """Where a value can be given, from the weakest to the strongest."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
+
+from faxgw.fax.limits import MAX_TRACKED, Failures, client_of
+
+__all__ = ["MAX_TRACKED", "Admission", "Connections", "Failures", "client_of", "is_within"]
 
 STRESS_SHARE = 0.8
 """Share of the connections in use above which deadlines shrink; all in use in Postfix (STRESS_README), which can
 start no process for the one that would notice."""
-MAX_TRACKED = 10_000
-"""Addresses whose failed logins are remembered; the longest unseen is forgotten first."""
-_V6_CLIENT_BITS = 64
 
 
 class Admission(enum.Enum):
@@ -21,19 +22,6 @@ class Admission(enum.Enum):
     WELCOME = "welcome"
     SERVER_FULL = "server_full"
     CLIENT_FULL = "client_full"
-
-
-def client_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 /64; empty when it is no address."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ipaddress.ip_network((int(ip), _V6_CLIENT_BITS), strict=False))
-    return str(ip)
 
 
 def is_within(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
@@ -83,29 +71,3 @@ class Connections:
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
-
-
-class Failures:
-    """Failed logins per key within a window.
-
-    Args:
-        limit: From so many on, the key is barred until the window ends.
-        window: Seconds from the first failure.
-    """
-
-    def __init__(self, limit: int, window: float) -> None:
-        self._limit = limit
-        self._window = window
-        self._seen: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
-
-    def barred(self, key: tuple[str, ...], now: float) -> bool:
-        """Whether the key has failed too often."""
-        since, count = self._seen.get(key, (now, 0))
-        return count >= self._limit and now - since < self._window
-
-    def note(self, key: tuple[str, ...], now: float) -> None:
-        """The key failed."""
-        since, count = self._seen.pop(key, (now, 0))
-        self._seen[key] = (since, count + 1) if now - since < self._window else (now, 1)
-        while len(self._seen) > MAX_TRACKED:
-            self._seen.popitem(last=False)

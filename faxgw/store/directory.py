@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
-from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve
+from faxgw.fax.access import USER_SCOPES
+from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve, strictest
 from faxgw.store import schema as t
+
+FILE = "file"
+"""Mark of what the settings file names: the file alone decides it, but not its state."""
+DIRECTORY = "directory"
+"""Mark of what an import of a directory made (store/synchronise.py)."""
+_FILE = {"managed": FILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +101,26 @@ def _upsert(conn: Connection, table: Table, key: Mapping[str, object], values: M
 
 
 def seed(conn: Connection, customers: Sequence[CustomerSeed]) -> None:
-    """Lay the seed over the directory."""
+    """Lay the seed over the directory. States stay as they are: they are the operator's."""
+    _end_stale_logins(conn, customers)
+    _let_go(conn)
     for c in customers:
         state = conn.execute(select(t.customers.c.state).where(t.customers.c.id == c.id)).scalar()
         _upsert(
             conn,
             t.customers,
             {"id": c.id},
-            {"name": c.name, "settings": dict(c.settings), "state": state or AccountState.ACTIVE.value},
+            {"name": c.name, "settings": dict(c.settings), "state": state or AccountState.ACTIVE.value, **_FILE},
         )
         for name, settings in c.profiles.items():
             _upsert(
                 conn,
                 t.profiles,
                 {"id": f"{c.id}/{name}"},
-                {"customer": c.id, "name": name, "settings": dict(settings)},
+                {"customer": c.id, "name": name, "settings": dict(settings), **_FILE},
             )
         for domain in c.domains:
-            _upsert(conn, t.domains, {"name": domain.lower()}, {"customer": c.id, "settings": {}})
+            _upsert(conn, t.domains, {"name": domain.lower()}, {"customer": c.id, "settings": {}, **_FILE})
         for network in c.networks:
             _sender(conn, "network", str(ipaddress.ip_network(network)), c.id, None)
         for address in c.addresses:
@@ -128,15 +137,39 @@ def _seed_user(conn: Connection, customer: str, user: UserSeed) -> None:
     values: dict[str, object] = {
         "customer": customer,
         "name": user.name,
-        "login": user.login,
-        "password": user.password_hash,
         "profile": f"{customer}/{user.profile}" if user.profile else None,
         "settings": dict(user.settings),
         "state": state or AccountState.ACTIVE.value,
+        **_FILE,
     }
     _upsert(conn, t.users, {"id": key}, values)
+    _seed_login(conn, customer, key, user)
     for address in user.addresses:
         _sender(conn, "address", address.lower(), customer, key)
+
+
+def _seed_login(conn: Connection, customer: str, user: str, given: UserSeed) -> None:
+    if given.login is None or given.password_hash is None:
+        return
+    state = conn.execute(select(t.logins.c.state).where(t.logins.c.name == given.login)).scalar()
+    values: dict[str, object] = {"customer": customer, "user": user, "password": given.password_hash, **_FILE}
+    if state is None:
+        values |= {"state": AccountState.ACTIVE.value, "scopes": list(USER_SCOPES), "allow": []}
+    _upsert(conn, t.logins, {"name": given.login}, values)
+
+
+def _end_stale_logins(conn: Connection, customers: Sequence[CustomerSeed]) -> None:
+    """Remove the logins that the file gave a user before, and gives the same user no more."""
+    for c in customers:
+        for user in c.users:
+            mine = (t.logins.c.user == f"{c.id}/{user.name}") & (t.logins.c.managed == FILE)
+            conn.execute(delete(t.logins).where(mine, t.logins.c.name != (user.login or "")))
+
+
+def _let_go(conn: Connection) -> None:
+    """Forget what the file named at the last start: what it names still is marked again, the rest is anybody's."""
+    for table in (t.customers, t.profiles, t.users, t.logins, t.senders, t.domains, t.numbers):
+        conn.execute(update(table).where(table.c.managed == FILE).values(managed=""))
 
 
 def _seed_number(conn: Connection, customer: str, number: NumberSeed) -> None:
@@ -146,12 +179,13 @@ def _seed_number(conn: Connection, customer: str, number: NumberSeed) -> None:
         "profile": f"{customer}/{number.profile}" if number.profile else None,
         "settings": dict(number.settings),
         "state": state or AccountState.ACTIVE.value,
+        **_FILE,
     }
     _upsert(conn, t.numbers, {"e164": number.e164}, values)
 
 
 def _sender(conn: Connection, kind: str, value: str, customer: str, user: str | None) -> None:
-    _upsert(conn, t.senders, {"kind": kind, "value": value}, {"customer": customer, "user": user})
+    _upsert(conn, t.senders, {"kind": kind, "value": value}, {"customer": customer, "user": user, **_FILE})
 
 
 def forget_sender(conn: Connection, kind: str, value: str) -> None:
@@ -161,10 +195,14 @@ def forget_sender(conn: Connection, kind: str, value: str) -> None:
 
 def login(conn: Connection, name: str) -> Login | None:
     """The user of a login, or None."""
-    row = conn.execute(select(t.users).where(t.users.c.login == name)).mappings().first()
-    if row is None or row["password"] is None:
+    row = conn.execute(select(t.logins).where(t.logins.c.name == name)).mappings().first()
+    if row is None:
         return None
-    return Login(row["id"], row["customer"], row["password"], AccountState(row["state"]))
+    users = t.users.c
+    state = conn.execute(select(users.state).where(users.id == row["user"])).scalar() or AccountState.ACTIVE
+    return Login(
+        row["user"] or "", row["customer"], row["password"], strictest(AccountState(row["state"]), AccountState(state))
+    )
 
 
 def sender(conn: Connection, address: str, peer: str) -> tuple[Sender, str] | None:
@@ -232,7 +270,7 @@ def effective(conn: Connection, system: Mapping[str, object], customer: str, use
 def number(conn: Connection, system: Mapping[str, object], forms: Sequence[str]) -> NumberEntry | None:
     """The number of the register that the first of some E.164 forms means; None when it is none of ours."""
     for form in forms:
-        row = conn.execute(select(t.numbers).where(t.numbers.c.e164 == form)).mappings().first()
+        row = conn.execute(select(t.numbers).where(t.numbers.c.e164 == form, t.numbers.c.inbound)).mappings().first()
         if row is not None:
             return _number_entry(conn, system, row)
     return None
@@ -249,20 +287,14 @@ def _number_entry(conn: Connection, system: Mapping[str, object], row: RowMappin
     ).mappings()
     levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
     levels.append((Origin(Level.NUMBER, row["e164"]), row["settings"]))
-    strictness = list(AccountState)
-    state = max(AccountState(row["state"]), AccountState(customer["state"]), key=strictness.index)
+    state = strictest(AccountState(row["state"]), AccountState(customer["state"]))
     return NumberEntry(row["e164"], customer["id"], state, resolve(levels))
 
 
 def passwords(conn: Connection) -> Mapping[str, str]:
-    """User id → password hash of every user that has one."""
-    rows = conn.execute(select(t.users.c.id, t.users.c.password).where(t.users.c.password.is_not(None)))
-    return {row.id: row.password for row in rows}
-
-
-def set_password(conn: Connection, user: str, digest: str) -> None:
-    """Store a password's hash."""
-    conn.execute(update(t.users).where(t.users.c.id == user).values(password=digest))
+    """User id → password hash of every login that the settings file gives."""
+    rows = conn.execute(select(t.logins.c.user, t.logins.c.password).where(t.logins.c.managed == FILE))
+    return {row.user: row.password for row in rows}
 
 
 def exists(conn: Connection, customer: str, user: str) -> bool:

@@ -36,6 +36,12 @@ metadata = MetaData(
 
 _ID = String(48)
 
+
+def _managed() -> Column[str]:
+    """Who keeps a row of the directory: `file` (the settings file), `directory` (an import), or its users: empty."""
+    return Column("managed", String(12), nullable=False, server_default=text("''"))
+
+
 nodes = Table(
     "nodes",
     metadata,
@@ -64,6 +70,7 @@ customers = Table(
     Column("name", String(200), nullable=False),
     Column("state", String(24), nullable=False),
     Column("settings", JSON, nullable=False),
+    _managed(),
 )
 
 profiles = Table(
@@ -73,6 +80,7 @@ profiles = Table(
     Column("customer", ForeignKey("customers.id"), nullable=False),
     Column("name", String(64), nullable=False),
     Column("settings", JSON, nullable=False),
+    _managed(),
     UniqueConstraint("customer", "name"),
 )
 
@@ -83,11 +91,48 @@ users = Table(
     Column("customer", ForeignKey("customers.id"), nullable=False),
     Column("profile", ForeignKey("profiles.id")),
     Column("name", String(64), nullable=False),
-    Column("login", String(320), unique=True),
-    Column("password", String(200)),
     Column("state", String(24), nullable=False),
     Column("settings", JSON, nullable=False),
+    _managed(),
 )
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("name", String(320), primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("user", ForeignKey("users.id")),
+    Column("password", String(200), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("allow", JSON, nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("created_at", Float, nullable=False, server_default=text("0")),
+    Column("last_used_at", Float),
+    _managed(),
+    Index(None, "customer"),
+    Index(None, "user"),
+)
+"""Names and argon2id hashes, for every interface that knows passwords (store/credentials.py)."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", ForeignKey("customers.id")),
+    Column("user", ForeignKey("users.id")),
+    Column("name", String(200), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("allow", JSON, nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(130), nullable=False),
+    Column("expires_at", Float),
+    Column("last_used_at", Float),
+    Index(None, "customer", "created_at"),
+    Index(None, "user"),
+)
+"""Hashes of API tokens (store/credentials.py); without a customer: an operator's."""
 
 senders = Table(
     "senders",
@@ -96,6 +141,7 @@ senders = Table(
     Column("value", String(320), primary_key=True),
     Column("customer", ForeignKey("customers.id"), nullable=False),
     Column("user", ForeignKey("users.id")),
+    _managed(),
 )
 
 domains = Table(
@@ -104,6 +150,7 @@ domains = Table(
     Column("name", String(255), primary_key=True),
     Column("customer", ForeignKey("customers.id")),
     Column("settings", JSON, nullable=False),
+    _managed(),
 )
 
 numbers = Table(
@@ -114,6 +161,11 @@ numbers = Table(
     Column("profile", ForeignKey("profiles.id")),
     Column("state", String(24), nullable=False),
     Column("settings", JSON, nullable=False),
+    Column("inbound", Boolean, nullable=False, server_default=text("true")),
+    Column("clip", Boolean, nullable=False, server_default=text("true")),
+    Column("clip_until", Float),
+    Column("origin", String(12), nullable=False, server_default=text("'assigned'")),
+    _managed(),
 )
 
 # -------------------------------------------------------------------------------------------------------- intake

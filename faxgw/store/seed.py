@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self  # Any: settings of an account: each key has its own type, checked by fax.account
 
 from argon2 import PasswordHasher
@@ -226,7 +227,19 @@ def hash_passwords(known: Mapping[str, str], clear: Mapping[str, str]) -> dict[s
 
 
 def lay(conn: Connection, seeds: Sequence[CustomerSeed], hashed: Mapping[str, str]) -> None:
-    """Lay the seed over the directory."""
-    directory.seed(conn, seeds)
-    for user, digest in hashed.items():
-        directory.set_password(conn, user, digest)
+    """Lay the seed over the directory.
+
+    Args:
+        conn: The unit's connection.
+        seeds: What the file names.
+        hashed: User id → hash, where the file has the password itself.
+    """
+    directory.seed(conn, [_with_hashes(c, hashed) for c in seeds])
+
+
+def _with_hashes(customer: CustomerSeed, hashed: Mapping[str, str]) -> CustomerSeed:
+    users = tuple(
+        replace(user, password_hash=hashed.get(f"{customer.id}/{user.name}", user.password_hash))
+        for user in customer.users
+    )
+    return replace(customer, users=users)

@@ -102,8 +102,10 @@ async def test_a_seed_laid_again_changes_what_it_names_and_keeps_states(house: H
         await house.do(directory.seed, [changed])
     rows = await house.rows(select(t.customers.c.name, t.customers.c.state).where(t.customers.c.id == "acme"))
     assert [tuple(row) for row in rows] == [("Acme Ltd", "suspended")]
-    users = await house.rows(select(t.users.c.login, t.users.c.state))
-    assert [tuple(row) for row in users] == [("bert2", "ended")]
+    logins = await house.rows(select(t.logins.c.name, t.logins.c.state, t.logins.c.managed))
+    assert [tuple(row) for row in logins] == [("bert2", "active", "file")]
+    found = await house.ask(directory.login, "bert2")
+    assert found is not None and found.state is AccountState.ENDED, "as the user is"
     assert (await house.ask(directory.domain_customer, DOMAIN)) == (True, "acme"), "nothing is removed"
 
 
@@ -112,6 +114,11 @@ async def test_logins_and_passwords(house: House) -> None:
     found = await house.ask(directory.login, "bert")
     assert found is not None and (found.user, found.customer, found.password) == ("acme/bert", "acme", "none")
     assert await house.ask(directory.login, "dora") is None
-    await house.do(directory.set_password, "acme/bert", "hash")
+    assert await house.ask(directory.passwords) == {}, "of those that the file gives now"
+    bert = UserSeed("bert", login="bert", password_hash="hash")
+    await house.do(directory.seed, [CustomerSeed("acme", "Acme", users=(bert,))])
     assert await house.ask(directory.passwords) == {"acme/bert": "hash"}
+    bert = UserSeed("bert", login="bert2", password_hash="hash")
+    await house.do(directory.seed, [CustomerSeed("acme", "Acme", users=(bert,))])
+    assert await house.ask(directory.login, "bert") is None, "what the file gave and gives no more"
     assert await house.ask(directory.customers) == ["acme", "beta", "gamma"]

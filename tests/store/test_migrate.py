@@ -122,6 +122,7 @@ def definitions(url: str) -> dict[object, list[str]]:
 def clauses(definition: str) -> list[str]:
     """A definition's parts: split at its commas outside parentheses, without needless parentheses and blanks."""
     tidy = re.sub(r"DEFAULT \((.*?)\)", r"DEFAULT \1", " ".join(definition.split()))
+    tidy = re.sub(r'^CREATE TABLE "(\w+)"', r"CREATE TABLE \1", tidy)  # so SQLite names a table that was rebuilt
     head, _, body = tidy.removesuffix(")").partition("(")
     return [head.strip(), *(part.strip() for part in re.split(r",(?![^(]*\))", body))]
 
