@@ -17,8 +17,9 @@ from pathlib import Path
 from faxgw.client import Control, NotRunning
 from faxgw.daemon import SECTIONS, NodeSettings, PagesSection, cross_check
 from faxgw.delivery.mail import RelaySettings
-from faxgw.document import sandbox
+from faxgw.document import office_pool, sandbox
 from faxgw.document.client import PageClient
+from faxgw.document.types import Use
 from faxgw.fax.errors import FaxError
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.dns import Resolver
@@ -89,6 +90,7 @@ async def _surroundings(settings: Settings) -> list[Finding]:
     running = await _is_running(node.data)
     looks: list[Awaitable[Finding]] = [
         _pages(settings.one("pages", PagesSection)),
+        asyncio.to_thread(_office, settings.one("pages", PagesSection)),
         asyncio.to_thread(_data_folder, node.data),
         asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
         _relay(settings.one("relay", RelaySettings)),
@@ -127,6 +129,16 @@ async def _pages(pages: PagesSection) -> Finding:
     finally:
         await client.close()
     return Finding("page service", True, f"{pages.socket} answers")
+
+
+def _office(pages: PagesSection) -> Finding:
+    """Whether Office documents are converted; a page service looks at its own machine by itself."""
+    kinds = sorted(kind.value for kind in office_pool.installed())
+    if pages.office is Use.OFF:
+        return Finding("office", True, "switched off: Office documents are refused")
+    if not kinds:
+        return Finding("office", pages.office is Use.AUTO, "not installed: Office documents are refused")
+    return Finding("office", True, f"LibreOffice converts {', '.join(kinds)}")
 
 
 def _data_folder(data: Path) -> Finding:

@@ -37,7 +37,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL, Station
 from faxgw.dispatch.worker import PageWorker
 from faxgw.document.client import PageClient
-from faxgw.document.types import PageSettings, Sandbox
+from faxgw.document.types import PageSettings, Sandbox, Use
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
@@ -111,12 +111,16 @@ class PagesSection(Section):
     """`auto`, `bubblewrap`, `unshare`; `none` only where nothing else works."""
     children: Annotated[int, Field(ge=1, le=64)] = 2
     """Documents converted at the same time."""
+    office: Use = Use.AUTO
+    """`auto`: LibreOffice converts Office documents where it is installed; `on`: it must be; `off`: it does not."""
+    offices: Annotated[int, Field(ge=1, le=16)] = 1
+    """LibreOffices at the same time, each for one document and with up to 1.5 GB of memory."""
     socket: Path | None = Field(default=None, examples=["/run/faxgw/pages.sock"])
     """Socket of a page service (`faxgw pages`) that is confined by itself; none: the gateway starts its own."""
 
     def client_settings(self) -> PageSettings:
         """What the client of the page processes wants to know."""
-        return PageSettings(self.sandbox, self.children, socket=self.socket)
+        return PageSettings(self.sandbox, self.children, office=self.office, offices=self.offices, socket=self.socket)
 
 
 SECTIONS: Mapping[str, type[Section] | Many] = {

@@ -13,13 +13,24 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, protocol, received, render, sandbox, seccomp
+from faxgw.document import compose, mail, protocol, received, refusal, render, sandbox, seccomp
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
+from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
-from faxgw.document.types import ComposeOptions, Document, PdfOptions, Progress, Refused, RenderOptions, WalkOptions
+from faxgw.document.types import (
+    ComposeOptions,
+    Document,
+    Kind,
+    PdfOptions,
+    Progress,
+    Refused,
+    RenderOptions,
+    WalkOptions,
+)
 
 TEMPLATE_MEMORY = 512 * 1024 * 1024
 """Octets of address space allowed for the template where /proc does not tell; measured 140 MB."""
@@ -27,10 +38,17 @@ OUT_OF_MEMORY = 3
 """Exit status: an allocation failed."""
 FILE_TOO_LARGE = 4
 """Exit status: a result exceeded its limit."""
+UNAVAILABLE = 5
+"""Exit status: a program outside failed without the document's fault."""
 
 
 def run(
-    message: protocol.Message, descriptors: tuple[int, ...], channel: socket.socket, stderr: int, parent: int
+    message: protocol.Message,
+    descriptors: tuple[int, ...],
+    channel: socket.socket,
+    stderr: int,
+    parent: int,
+    outside: frozenset[Kind],
 ) -> NoReturn:
     """Do one request and end. Called directly after fork, in the child.
 
@@ -40,17 +58,21 @@ def run(
         channel: Socket to the server.
         stderr: Where error output goes.
         parent: Process id of the server.
+        outside: Kinds that the server's programs convert.
     """
     status = 1
     try:
         _settle(message, {*descriptors, channel.fileno()}, stderr, parent)
         answers = pipe.BlockingPipe(channel)
         try:
-            _work(message, descriptors, answers)
+            _work(message, descriptors, answers, outside)
             status = 0
         except DocumentRefused as exc:
             _refuse(answers, exc.refused)
             status = 0
+        except Unavailable as exc:
+            sys.stderr.write(f"{exc}\n")
+            status = UNAVAILABLE
         except MemoryError:
             status = OUT_OF_MEMORY
         except OSError as exc:
@@ -65,17 +87,23 @@ def run(
             os._exit(status)
 
 
-def _work(message: protocol.Message, descriptors: tuple[int, ...], answers: pipe.BlockingPipe) -> None:
+def _work(
+    message: protocol.Message, descriptors: tuple[int, ...], answers: pipe.BlockingPipe, outside: frozenset[Kind]
+) -> None:
     limits = protocol.value(Limits, message.get("limits"))
+    programs = Programs(outside, lambda *asked: _to_pdf(answers, *asked))
     options = message.get("options")
     result: object
     match message["type"]:
         case "walk":
-            result = mail.walk(descriptors[0], protocol.value(WalkOptions, options))
+            result = mail.walk(descriptors[0], protocol.value(WalkOptions, options), programs)
         case "render":
             documents = protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
+            if not message.get("outside") and render.needs(documents, programs):
+                answers.send(protocol.pack({"type": "outside"}))
+                return
             result = render.render(
-                documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at)
+                documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at), programs
             )
         case "compose":
             result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options))
@@ -90,6 +118,43 @@ def _work(message: protocol.Message, descriptors: tuple[int, ...], answers: pipe
         return len(results) - 1
 
     answers.send(protocol.pack({"type": "result", "value": protocol.plain(result, place)}), results)
+
+
+def _to_pdf(answers: pipe.BlockingPipe, data: bytes, kind: Kind, name: str, pages: int) -> bytes:
+    """Have the server's programs make a PDF.
+
+    Raises:
+        DocumentRefused: If they cannot because of the document.
+        Unavailable: If they cannot now.
+    """
+    document = render.memory_file(data)
+    assert document is not None  # memory_file of octets
+    try:
+        answers.send(protocol.pack({"type": "convert", "kind": kind.value, "pages": pages}), (document,))
+        frame = answers.receive()
+    finally:
+        os.close(document)
+    if frame is None:
+        raise Unavailable("the page server has gone")
+    message = protocol.unpack(frame.payload)
+    match message["type"]:
+        case "converted":
+            made = render.read_all(frame.descriptors[0])
+            os.close(frame.descriptors[0])
+            return made
+        case "declined":
+            raise _DECLINED.get(str(message.get("why")), refusal.damaged)(name)
+        case _:
+            raise Unavailable(str(message.get("detail")))
+
+
+_DECLINED: dict[str, Callable[[str], DocumentRefused]] = {
+    "password": refusal.encrypted,
+    "damaged": refusal.damaged,
+    "empty": refusal.blank,
+    "slow": refusal.too_slow,
+    "memory": refusal.too_much_memory,
+}
 
 
 def _tell(answers: pipe.BlockingPipe, progress: Progress) -> None:

@@ -26,6 +26,7 @@ from typing import TypeVar
 from faxgw import pipe
 from faxgw.document import pdf_out, protocol, sandbox, tiff
 from faxgw.document.types import (
+    OUTSIDE,
     Composed,
     ComposeOptions,
     Document,
@@ -74,6 +75,10 @@ class PagesDamaged(FaxError):
     default_temporary = False
 
 
+class _NeedsOutside(Exception):
+    """A document needs a program outside: the request is to be made again, in a place for those."""
+
+
 class PageClient:
     """Requests to the page processes. Create and use it on one event loop.
 
@@ -84,6 +89,7 @@ class PageClient:
     def __init__(self, settings: PageSettings | None = None) -> None:
         self.settings = settings or PageSettings()
         self._documents = asyncio.Semaphore(self.settings.children)
+        self._outside = asyncio.Semaphore(self.settings.offices + 1)
         self._compositions = asyncio.Semaphore(self.settings.children)
         self._waiting = 0
         self._starting = asyncio.Lock()
@@ -155,12 +161,29 @@ class PageClient:
             "options": protocol.plain(options),
             "documents": protocol.plain(tuple(documents), _placer(descriptors)),
         }
-        async with self._place(self._documents):
-            limit = self.settings.limits.job_seconds
-            rendered = await self._request(fields, descriptors, limit, Rendered, progress)
+        rendered = await self._render(fields, descriptors, progress, any(d.kind in OUTSIDE for d in documents))
         if isinstance(rendered, Rendered):
             await asyncio.to_thread(_check, rendered, rendered.pages)
         return rendered
+
+    async def _render(
+        self,
+        fields: protocol.Message,
+        descriptors: Sequence[int],
+        progress: Callable[[Progress], None] | None,
+        outside: bool,
+    ) -> Rendered | Refused:
+        """A render request, in a place of the kind that it needs: what waits for a program outside holds up no other.
+
+        One place more than there are programs: while a program has one document, another's pages are drawn.
+        """
+        limit = self.settings.limits.job_seconds
+        if not outside:
+            with contextlib.suppress(_NeedsOutside):
+                async with self._place(self._documents):
+                    return await self._request(fields | {"outside": False}, descriptors, limit, Rendered, progress)
+        async with self._place(self._outside):
+            return await self._request(fields | {"outside": True}, descriptors, limit, Rendered, progress)
 
     async def compose(self, body_fd: int, options: ComposeOptions) -> Composed:
         """Make the file of one attempt: a range of the body's pages, header lines and marks drawn.
@@ -275,7 +298,7 @@ class PageClient:
                 raise PagesUnavailable(str(exc)) from exc
             level = logging.INFO if self._plan.isolated else logging.WARNING
             log.log(level, "page sandbox chosen", extra={"event": "page_sandbox", "sandbox": self._plan.kind.value})
-        server = await _Server.start(self._plan)
+        server = await _Server.start(self._plan, self.settings)
         log.info("page server started", extra={"event": "page_server_started", "pid": server.pid})
         return server
 
@@ -302,12 +325,12 @@ class _Server:
         return self._process.pid if self._process is not None else None
 
     @classmethod
-    async def start(cls, plan: sandbox.Plan) -> _Server:
+    async def start(cls, plan: sandbox.Plan, settings: PageSettings) -> _Server:
         """Start a server and wait until it is ready."""
         ours, theirs = pipe.pair()
         try:
             process = await asyncio.create_subprocess_exec(
-                *plan.command(["-m", "faxgw.document.server", "--fd", str(theirs.fileno())]),
+                *plan.command(["-m", "faxgw.document.server", "--fd", str(theirs.fileno()), *_words(settings)]),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
@@ -465,6 +488,11 @@ class _Server:
                 answer.exception()  # marks it as seen: the waiter may have been cancelled
 
 
+def _words(settings: PageSettings) -> list[str]:
+    """What the server is told when it is started."""
+    return ["--office", settings.office.value, "--offices", str(settings.offices)]
+
+
 def _answer(frame: pipe.Frame, expected: type[T]) -> T | Refused:
     message = protocol.unpack(frame.payload)
     match message["type"]:
@@ -472,6 +500,8 @@ def _answer(frame: pipe.Frame, expected: type[T]) -> T | Refused:
             return protocol.value(expected, message.get("value"), frame.descriptors)
         case "refused":
             return protocol.value(Refused, message.get("value"))
+        case "outside":
+            raise _NeedsOutside
         case "failed":
             raise PagesUnavailable(str(message.get("detail"))[:500])
         case other:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from faxgw.document import html, images, pdf, refusal, sniff, text, tiff_in
+from faxgw.document import html, images, office, pdf, refusal, sniff, text, tiff_in
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_TEXT
-from faxgw.document.types import Kind
+from faxgw.document.office import NONE, Programs
+from faxgw.document.types import OUTSIDE, Kind
 
 
-def pages(data: bytes, kind: Kind | None, charset: str | None, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+def pages(
+    data: bytes,
+    kind: Kind | None,
+    charset: str | None,
+    name: str,
+    target: Target,
+    programs: Programs = NONE,
+) -> Iterator[tuple[int, Bits]]:
     """Render a document.
 
     Args:
@@ -20,18 +28,22 @@ def pages(data: bytes, kind: Kind | None, charset: str | None, name: str, target
         charset: Of a text.
         name: For refusals.
         target: What for.
+        programs: What converts outside this process.
 
     Yields:
         The document's page, from 1, and its pixels; at least one, or the document was refused.
 
     Raises:
         DocumentRefused: If it cannot be faxed.
+        Unavailable: If a program outside fails without its fault.
     """
-    found = _kind(data, kind)
+    found = kind_of(data, kind)
     if not data:
         raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
     if isinstance(found, sniff.Unknown):
         raise refusal.unsupported(name, found.what)
+    if found in OUTSIDE and found not in programs.kinds:
+        raise refusal.unsupported(name, sniff.NAMES[found])
     match found:
         case Kind.PDF:
             return pdf.pages(data, name, target)
@@ -41,11 +53,14 @@ def pages(data: bytes, kind: Kind | None, charset: str | None, name: str, target
             return text.pages(data, charset, name, target)
         case Kind.HTML:
             return _html(data, charset, name, target)
+        case outside if outside in OUTSIDE:
+            return office.pages(data, outside, name, target, programs)
         case _:
             return images.pages(data, found, name, target)
 
 
-def _kind(data: bytes, kind: Kind | None) -> Kind | sniff.Unknown:
+def kind_of(data: bytes, kind: Kind | None) -> Kind | sniff.Unknown:
+    """What a document is: texts as their sender's side says, all else by its octets."""
     if kind in (Kind.TEXT, Kind.HTML):
         return kind
     return sniff.kind_of(data)

@@ -19,6 +19,10 @@ COMPOSE_SECONDS = 60.0
 """Seconds on the clock for one composition; a page needs about 20 ms."""
 CHILD_MEMORY = 1024 * 1024 * 1024
 """Octets of address space a child may use beyond those of the template it was forked from."""
+OFFICE_SECONDS = 60.0
+"""Seconds on the clock for turning one Office document into PDF; an ordinary one needs 0.1 to 0.3."""
+OFFICE_MEMORY = 1536 * 1024 * 1024
+"""Octets of memory of one LibreOffice with its document; measured 85 MB idle, 280 MB after ordinary ones."""
 MAX_PIXELS = 100_000_000
 """Pixels of one picture before it is decoded. A0 at 300 dpi has 140 million, A3 at 600 dpi 70 million."""
 MAX_OUTPUT = 256 * 1024 * 1024
@@ -75,5 +79,9 @@ class Limits:
     """Octets of address space beyond the template's."""
     pixels: int = MAX_PIXELS
     """Pixels of one picture before it is decoded."""
+    office_seconds: float = OFFICE_SECONDS
+    """Seconds on the clock for turning one Office document into PDF."""
+    office_memory: int = OFFICE_MEMORY
+    """Octets of memory of one LibreOffice."""
     output: int = MAX_OUTPUT
     """Octets of one result file."""

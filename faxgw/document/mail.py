@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from faxgw.document import html, images, mime, refusal, sniff, text
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
+from faxgw.document.office import NONE, Programs
 from faxgw.document.render import memory_file, read_all
-from faxgw.document.types import Document, Ignored, Kind, Origin, Reason, Walked, WalkOptions
+from faxgw.document.types import OUTSIDE, Document, Ignored, Kind, Origin, Reason, Walked, WalkOptions
 
 BODY_NAME = "mail text"
 """Name of the body as a document."""
@@ -63,8 +64,13 @@ class _Found:
     """Content ids that HTML refers to."""
 
 
-def walk(mail_fd: int, options: WalkOptions) -> Walked:
+def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walked:
     """Take a mail apart.
+
+    Args:
+        mail_fd: The mail.
+        options: What of it is faxed.
+        programs: What converts outside; an attachment that would need another is refused here.
 
     Raises:
         DocumentRefused: If there is nothing to fax, a part cannot be faxed, or the mail is beyond the limits.
@@ -79,7 +85,7 @@ def walk(mail_fd: int, options: WalkOptions) -> Walked:
     if not options.attachments_only:
         documents += _body(found)
     if not options.body_only:
-        documents += _attachments(found, options)
+        documents += _attachments(found, options, programs)
     if not documents:
         raise refusal.empty(_nothing(found, options))
     if len(documents) > MAX_DOCUMENTS:
@@ -215,7 +221,7 @@ def _characters(piece: _Text) -> str:
     return characters.strip("\r\n")
 
 
-def _attachments(found: _Found, options: WalkOptions) -> list[_Made]:
+def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> list[_Made]:
     made: list[_Made] = []
     for number, part in enumerate(found.attachments, 1):
         name = part.name or f"attachment {number}"
@@ -227,6 +233,8 @@ def _attachments(found: _Found, options: WalkOptions) -> list[_Made]:
             raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
         elif isinstance(kind, sniff.Unknown):
             raise refusal.unsupported(name, kind.what)
+        elif kind in OUTSIDE and kind not in programs.kinds:
+            raise refusal.unsupported(name, sniff.NAMES[kind])
         else:
             why = _unwanted(part, kind, data, found, options)
             if why is None:

@@ -68,6 +68,19 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
         document.close()
 
 
+def count(data: bytes, name: str) -> int:
+    """Pages of a PDF.
+
+    Raises:
+        DocumentRefused: If it cannot be opened.
+    """
+    document = _open(data, name)
+    try:
+        return len(document)
+    finally:
+        document.close()
+
+
 def _open(data: bytes, name: str) -> pypdfium2.PdfDocument:
     try:
         return pypdfium2.PdfDocument(data)

@@ -86,6 +86,21 @@ def too_much_memory(name: str, page: int | None = None) -> DocumentRefused:
     return too_large(name, "it is too complicated and would need too much memory", page)
 
 
+def unsafe(name: str, why: str) -> DocumentRefused:
+    """It has something that no honest document has.
+
+    Args:
+        name: Of the document.
+        why: Continues "… is not opened: ".
+    """
+    return _refuse(Reason.UNSAFE, f"{_subject(name)} is not opened: {why}. Please send it as PDF.", name)
+
+
+def blank(name: str) -> DocumentRefused:
+    """It opens, and there is nothing on its pages."""
+    return _refuse(Reason.EMPTY, f"{_subject(name)} is empty: there is nothing to fax.", name)
+
+
 def empty(public: str) -> DocumentRefused:
     """There is nothing to fax."""
     return _refuse(Reason.EMPTY, public, "")

@@ -16,6 +16,7 @@ from faxgw.document import bitmap, convert, refusal, tiff
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_THUMBNAIL, Limits
+from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, PageFacts, Progress, Rendered, RenderOptions
 
@@ -30,17 +31,27 @@ class _Body:
     thumbnail: bytes | None = None
 
 
+def needs(documents: Sequence[Document], programs: Programs) -> bool:
+    """True if a program outside is needed for one of the documents."""
+    return any(convert.kind_of(read_all(document.fd), document.kind) in programs.kinds for document in documents)
+
+
 def render(
-    documents: Sequence[Document], options: RenderOptions, limits: Limits, progress: Callable[[Progress], None]
+    documents: Sequence[Document],
+    options: RenderOptions,
+    limits: Limits,
+    progress: Callable[[Progress], None],
+    programs: Programs,
 ) -> Rendered:
     """Render documents, in order, into a new memory file.
 
     Raises:
         DocumentRefused: If one of them cannot be faxed, or nothing is left.
+        Unavailable: If a program outside fails without a document's fault.
     """
     body = _Body()
     for index, document in enumerate(documents):
-        for number, bits in _document(index, document, options, limits, len(body.facts), progress):
+        for number, bits in _document(index, document, options, limits, len(body.facts), progress, programs):
             black = bitmap.black_ratio(bits)
             if options.suppress_blank and black < BLANK:
                 continue
@@ -85,6 +96,7 @@ def _document(
     limits: Limits,
     before: int,
     progress: Callable[[Progress], None],
+    programs: Programs,
 ) -> Iterator[tuple[int, Bits]]:
     """Pages of one document. Whatever a converter stumbles over is the document's fault, and told so."""
     page = 0
@@ -102,13 +114,13 @@ def _document(
     made = 0
     try:
         for number, bits in convert.pages(
-            read_all(document.fd), document.kind, document.charset, document.name, target
+            read_all(document.fd), document.kind, document.charset, document.name, target, programs
         ):
             made += 1
             if before + made > limits.pages:
                 raise refusal.too_many_pages(document.name, before + made, limits.pages, counted=False)
             yield number, bits
-    except DocumentRefused:
+    except (DocumentRefused, Unavailable):
         raise
     except MemoryError as exc:
         raise refusal.too_much_memory(document.name, page or None) from exc

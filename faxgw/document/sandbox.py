@@ -28,7 +28,9 @@ NOBODY = 65534
 """User and group inside: owns nothing."""
 
 _LIBRARIES = ("/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
-_ETC = ("/etc/fonts", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+_ETC = ("/etc/fonts", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime", "/etc/libreoffice")
+TEMPORARY = 512 * 1024 * 1024
+"""Octets of the private /tmp: profiles, documents and PDF of LibreOffice; nobody else writes there."""
 
 # linux/sched.h, sys/mount.h, linux/prctl.h
 _CLONE_NEWNS, _CLONE_NEWUTS, _CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
@@ -137,7 +139,7 @@ def _candidates() -> list[tuple[Sandbox, tuple[str, ...]]]:
 
 def _bubblewrap(extra: Sequence[str]) -> list[str]:
     words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", *extra]
-    words += ["--dev", "/dev", "--tmpfs", "/tmp"]
+    words += ["--dev", "/dev", "--size", str(TEMPORARY), "--tmpfs", "/tmp"]
     for path in _view():
         if _is_link(path):
             words += ["--symlink", str(path.readlink()), str(path)]
@@ -267,7 +269,7 @@ def _build_root(libc: _Libc, root: Path) -> None:
     (root / "proc").mkdir()
     libc.mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
     (root / "tmp").mkdir()
-    libc.mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777,size=64m")
+    libc.mount("tmpfs", str(root / "tmp"), "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=1777,size={TEMPORARY}")
     for path, descriptor in opened:
         _bind(libc, f"/proc/self/fd/{descriptor}", root / path.relative_to("/"), path.is_dir())
         os.close(descriptor)

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -21,9 +22,11 @@ LIBRARY = "libseccomp.so.2"
 ALLOW = 0x7FFF0000
 """SCMP_ACT_ALLOW."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _OCTETS_PER_INSTRUCTION = 8
 _PROT_WRITE, _PROT_EXEC = 2, 4
 _TCGETS, _FIONBIO, _FIOCLEX, _FIONCLEX = 0x5401, 0x5421, 0x5451, 0x5450
+_FIONREAD = 0x541B
 _PROCESS_ITSELF = 0
 
 CHILD_CALLS = (
@@ -183,6 +186,62 @@ def child_program() -> bytes:
         ALLOW, "tgkill", Argument(2, Compare.EQUAL, signal.SIGABRT)
     )  # abort(3) of a decoder, told as a broken document
     return rules.program()
+
+
+OFFICE_CALLS = (
+    # its pipe: it listens and accepts, and connects to nothing
+    "bind", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown",
+    "socketpair", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd", "eventfd2",
+    # files of its own profile, and of the document
+    "open", "openat", "creat", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "unlink", "unlinkat",
+    "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat",
+    "truncate", "truncate64", "fsync", "fdatasync", "msync", "flock", "chdir", "pipe", "getdents",
+    # its own start, and threads; see `office_program`
+    "execve", "arch_prctl", "set_tid_address", "mlock", "munlock", "mincore", "setitimer", "getitimer", "alarm",
+    "pause", "tgkill", "rt_sigtimedwait", "rt_sigsuspend", "rt_sigpending", "getpgrp", "getpgid", "getsid",
+    "getresuid", "getresgid", "getgroups", "getpriority", "sched_getparam", "sched_getscheduler",
+    "sched_get_priority_max", "sched_get_priority_min", "inotify_init1", "capget", "wait4", "waitid",
+)  # fmt: skip
+"""What LibreOffice may call beside CHILD_CALLS."""
+_CLONE_THREAD = 0x00010000  # linux/sched.h
+
+
+@cache
+def office_program() -> bytes:
+    """The filter of LibreOffice: files, threads and its own Unix socket; no other process, no connection to anything.
+
+    It may exec, for that is how it starts, but never fork: there is no process that a macro or a stolen thread of it
+    could start beside it. Writable code is refused; its bridges live with that.
+
+    Raises:
+        NoSeccomp: If there is no libseccomp.
+    """
+    rules = Rules(refuse(errno.EPERM))
+    for name in (*CHILD_CALLS, *OFFICE_CALLS):
+        rules.add(ALLOW, name)
+    rules.add(ALLOW, "socket", Argument(0, Compare.EQUAL, socket.AF_UNIX))
+    rules.add(ALLOW, "clone", Argument(0, Compare.MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD))
+    rules.add(refuse(errno.ENOSYS), "clone3")  # its arguments lie in memory: the C library then takes clone
+    for name in ("mmap", "mmap2", "mprotect"):
+        rules.add(ALLOW, name, Argument(2, Compare.MASKED_EQUAL, _PROT_EXEC, 0))
+        rules.add(ALLOW, name, Argument(2, Compare.MASKED_EQUAL, _PROT_WRITE | _PROT_EXEC, _PROT_EXEC))
+    for request in (_TCGETS, _FIONREAD, _FIONBIO, _FIOCLEX, _FIONCLEX):
+        rules.add(ALLOW, "ioctl", Argument(1, Compare.EQUAL, request))
+    rules.add(ALLOW, "prlimit64", Argument(2, Compare.EQUAL, 0))  # looking, not setting
+    rules.add(ALLOW, "prctl", Argument(0, Compare.EQUAL, _PR_SET_NAME))
+    return rules.program()
+
+
+def die_with_parent() -> None:
+    """SIGKILL when the parent ends, no privilege by exec. For processes that have the standard library only.
+
+    Raises:
+        OSError: If the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, given in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
+        if libc.prctl(option, given, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
 
 
 @cache

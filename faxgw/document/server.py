@@ -17,15 +17,17 @@ import resource
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, pdf, protocol, refusal, sandbox, seccomp
+from faxgw.document import child, fonts, office_pool, pdf, protocol, refusal, sandbox, seccomp
 from faxgw.document.limits import MAX_STDERR, Limits
+from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
-from faxgw.document.types import Document, Progress
+from faxgw.document.types import Document, Kind, Progress, Use
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)."""
@@ -53,6 +55,10 @@ class _Job:
     at: Progress | None = None
     """Where the child is."""
     answer: tuple[protocol.Message, tuple[int, ...]] | None = None
+    outside: asyncio.Task[None] | None = None
+    """A conversion by a program outside that the child waits for."""
+    outside_seconds: float = 0.0
+    """Seconds on the clock that conversions outside took."""
     heard: int = 0
     """Messages so far."""
     timed_out: bool = False
@@ -64,6 +70,8 @@ class PageServer:
     """The daemon's pipe and the jobs under way."""
 
     daemon: pipe.Pipe
+    office: OfficePool | None = None
+    """Converts Office documents; None: they are refused."""
     jobs: dict[int, _Job] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -77,6 +85,11 @@ class PageServer:
             for job in self.jobs.values():
                 _kill(job.pid)
             await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    @property
+    def outside(self) -> frozenset[Kind]:
+        """Kinds that programs outside convert."""
+        return office_pool.installed() if self.office is not None else frozenset()
 
     def _take(self, frame: pipe.Frame) -> None:
         message = protocol.unpack(frame.payload)
@@ -96,7 +109,7 @@ class PageServer:
         stderr = os.memfd_create("stderr", os.MFD_CLOEXEC)
         try:
             try:
-                job, channel = _fork(number, message, descriptors, stderr)
+                job, channel = _fork(number, message, descriptors, stderr, self.outside)
             except OSError as exc:
                 self._send({"type": "failed", "id": number, "detail": f"no child: {exc}"})
                 return
@@ -118,7 +131,7 @@ class PageServer:
         try:
             async with asyncio.timeout(job.seconds):
                 while (frame := await channel.receive()) is not None:
-                    self._hear(job, frame)
+                    self._hear(job, frame, channel)
                 await ended.wait()
         except TimeoutError:
             job.timed_out = True
@@ -130,13 +143,15 @@ class PageServer:
             _kill(job.pid)
             raise
         finally:
+            if job.outside is not None:
+                job.outside.cancel()
             channel.close()
         await ended.wait()
         ended.close()
         _pid, status, usage = os.wait4(job.pid, 0)  # noqa: ASYNC222 - it has ended
         return status, usage
 
-    def _hear(self, job: _Job, frame: pipe.Frame) -> None:
+    def _hear(self, job: _Job, frame: pipe.Frame, channel: pipe.Pipe) -> None:
         message = protocol.unpack(frame.payload)
         job.heard += 1
         if job.heard > MAX_MESSAGES:
@@ -145,11 +160,39 @@ class PageServer:
             _close(frame.descriptors)
             job.at = protocol.value(Progress, message.get("value"))
             self._send({"type": "progress", "id": job.number, "value": message["value"]})
-        elif message["type"] in ("result", "refused") and job.answer is None:
+        elif message["type"] in ("result", "refused", "outside") and job.answer is None:
             job.answer = (message, frame.descriptors)
+        elif message["type"] == "convert" and _is_idle(job.outside) and len(frame.descriptors) == 1:
+            work = self._convert(job, message, frame.descriptors[0], channel)
+            job.outside = asyncio.create_task(work, name=f"page-request-{job.number}-outside")
+            self.tasks.add(job.outside)
+            job.outside.add_done_callback(self.tasks.discard)
         else:
             _close(frame.descriptors)
             raise protocol.BadMessage("unexpected message")
+
+    async def _convert(self, job: _Job, message: protocol.Message, source: int, channel: pipe.Pipe) -> None:
+        """Have a program outside make a PDF for a child that waits for it."""
+        began = time.monotonic()
+        answer: tuple[protocol.Message, tuple[int, ...]]
+        try:
+            if self.office is None:
+                raise office_pool.NoOffice("there is no office")
+            kind, pages = Kind(str(message.get("kind"))), protocol.number(message, "pages")
+            made = await self.office.convert(source, kind, pages, job.limits)
+            answer = ({"type": "converted"}, (made,))
+        except office_pool.Declined as exc:
+            answer = ({"type": "declined", "why": exc.why.value}, ())
+        except office_pool.NoOffice as exc:
+            answer = ({"type": "failed", "detail": str(exc)}, ())
+        except (protocol.BadMessage, ValueError, KeyError) as exc:
+            answer = ({"type": "failed", "detail": f"bad request: {exc}"}, ())
+        finally:
+            os.close(source)
+            job.outside_seconds += time.monotonic() - began
+        with contextlib.suppress(pipe.PipeClosed):  # the child is gone: `_accompany` says why
+            channel.send(protocol.pack(answer[0]), answer[1])
+        _close(answer[1])
 
     def _report(self, job: _Job, status: int, usage: resource.struct_rusage) -> None:
         message, descriptors = job.answer or ({}, ())
@@ -192,14 +235,20 @@ class _Ended:
         asyncio.get_running_loop().remove_reader(self._fd)
 
 
-def _fork(number: int, message: protocol.Message, descriptors: tuple[int, ...], stderr: int) -> tuple[_Job, pipe.Pipe]:
+def _is_idle(task: asyncio.Task[None] | None) -> bool:
+    return task is None or task.done()
+
+
+def _fork(
+    number: int, message: protocol.Message, descriptors: tuple[int, ...], stderr: int, outside: frozenset[Kind]
+) -> tuple[_Job, pipe.Pipe]:
     ours, theirs = pipe.pair()
     parent = os.getpid()
     names = tuple(document.name for document in _documents(message, descriptors))
     limits = protocol.value(Limits, message.get("limits"))
     pid = os.fork()
     if pid == 0:
-        child.run(message, descriptors, theirs, stderr, parent)
+        child.run(message, descriptors, theirs, stderr, parent, outside)
     theirs.close()
     job = _Job(number, pid, names, message["type"], limits, float(message["seconds"]))
     return job, pipe.Pipe(ours)
@@ -221,7 +270,11 @@ def _explain(job: _Job, status: int, usage: resource.struct_rusage) -> protocol.
     refused: DocumentRefused | None = None
     if job.cancelled or job.what in ("compose", "pdf"):
         pass
-    elif ended_by == signal.SIGXCPU or (job.timed_out and cpu > job.seconds / 3) or cpu > job.limits.job_seconds:
+    elif (
+        ended_by == signal.SIGXCPU
+        or (job.timed_out and cpu + job.outside_seconds > job.seconds / 3)
+        or cpu > job.limits.job_seconds
+    ):
         refused = refusal.too_slow(name, page)
     elif code == child.OUT_OF_MEMORY:
         refused = refusal.too_much_memory(name, page)
@@ -251,8 +304,34 @@ def _close(descriptors: tuple[int, ...]) -> None:
             os.close(descriptor)
 
 
-async def _main(sock: socket.socket) -> None:
-    await PageServer(pipe.Pipe(sock)).serve()
+async def _main(sock: socket.socket, offices: int) -> None:
+    office = OfficePool(offices) if offices else None
+    try:
+        await PageServer(pipe.Pipe(sock), office).serve()
+    finally:
+        if office is not None:
+            await office.close()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words that say which programs outside are used."""
+    parser.add_argument("--office", choices=[use.value for use in Use], default=Use.AUTO.value)
+    parser.add_argument("--offices", type=int, default=1, help="LibreOffices at the same time")
+
+
+def offices(arguments: argparse.Namespace) -> int:
+    """How many LibreOffices there may be; 0: none.
+
+    Raises:
+        NoOffice: If one must be there and is not.
+    """
+    if arguments.office == Use.OFF:
+        return 0
+    if not office_pool.installed():
+        if arguments.office == Use.ON:
+            raise office_pool.NoOffice("LibreOffice is to be used, and it or python3-uno is not installed")
+        return 0
+    return int(arguments.offices)
 
 
 def preload() -> None:
@@ -285,13 +364,14 @@ def main() -> int:
     """Entry point: `python -m faxgw.document.server --fd N`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
+    add_arguments(parser)
     arguments = parser.parse_args()
     sandbox.prctl_child()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sock = socket.socket(fileno=arguments.fd)
     sock.set_inheritable(False)
     preload()
-    asyncio.run(_main(sock))
+    asyncio.run(_main(sock, offices(arguments)))
     return 0
 
 

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from faxgw import logs, pipe
 from faxgw.document import fonts, protocol, seccomp
-from faxgw.document.server import PageServer, preload
+from faxgw.document.office_pool import NoOffice, OfficePool
+from faxgw.document.server import PageServer, add_arguments, offices, preload
 from faxgw.sdnotify import Notifier
 
 MAX_CONNECTIONS = 8
@@ -50,12 +51,14 @@ class PageService:
         listener: Listening Unix stream socket; this object owns it.
         users: User ids that may connect.
         notifier: The service manager.
+        offices: LibreOffices for all gateways together; 0: none.
     """
 
-    def __init__(self, listener: socket.socket, users: Collection[int], notifier: Notifier) -> None:
+    def __init__(self, listener: socket.socket, users: Collection[int], notifier: Notifier, offices: int = 0) -> None:
         self._listener = listener
         self._users = frozenset(users)
         self._notifier = notifier
+        self._office = OfficePool(offices) if offices else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -78,6 +81,8 @@ class PageService:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._office is not None:
+                await self._office.close()
             self._listener.close()
         for task in done:
             task.result()  # raises what ended us without being asked
@@ -103,7 +108,7 @@ class PageService:
         log.info("gateway connected", extra={"event": "pages.connected"})
         channel = pipe.Pipe(sock)
         try:
-            await PageServer(channel).serve()
+            await PageServer(channel, self._office).serve()
         except (pipe.PipeClosed, protocol.BadMessage) as exc:
             log.error("gateway broke the protocol", extra={"event": "pages.mad", "why": str(exc)})
         except Exception:  # owner of the connection
@@ -183,6 +188,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="faxgw pages", description="Convert documents for a gateway.")
     parser.add_argument("--listen", type=Path, help="socket to make, unless the service manager hands one over")
     parser.add_argument("--peer", default="", help="user of the gateway (default: the one this runs as)")
+    add_arguments(parser)
     arguments = parser.parse_args()
     logs.configure(level="INFO", form="auto")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -195,10 +201,11 @@ def main() -> int:
                 raise NoSocket("no socket was handed over; name one with --listen")
             listener = listen(arguments.listen)
         preload()
-    except (NoSocket, KeyError, fonts.NoFont, seccomp.NoSeccomp) as exc:
+        outside = offices(arguments)
+    except (NoSocket, NoOffice, KeyError, fonts.NoFont, seccomp.NoSeccomp) as exc:
         sys.exit(f"faxgw pages: {exc}")
     try:
-        asyncio.run(_main(listener, user))
+        asyncio.run(_main(listener, user, outside))
     finally:
         if made is not None:
             with contextlib.suppress(OSError):
@@ -206,8 +213,8 @@ def main() -> int:
     return 0
 
 
-async def _main(listener: socket.socket, user: int) -> None:
-    await PageService(listener, {user}, Notifier()).run()
+async def _main(listener: socket.socket, user: int, outside: int) -> None:
+    await PageService(listener, {user}, Notifier(), outside).run()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from faxgw.document import ole, package
 from faxgw.document.types import Kind
 
 _HEAD = 4096
@@ -24,8 +25,6 @@ _NAMED = (
     (0, b"\x04%!PS", "a PostScript file"),
     (0, b"\x1b%-12345X", "a printer file"),
     (0, b"\x1bE", "a printer file"),
-    (0, b"{\\rtf", "an RTF text"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document of the old format"),
     (0, b"Rar!", "a RAR archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"\x1f\x8b", "a compressed file"),
@@ -50,6 +49,32 @@ _NAMED = (
 )
 
 
+# [MS-DOC] 2.1, [MS-XLS] 2.1.2 (Book: before Excel 97), [MS-PPT] 2.1.2; an encrypted new document is one of the old
+# container ([MS-OFFCRYPTO] 2.3.4), and refused later, by its reason.
+_STREAMS = (
+    ("WordDocument", Kind.DOC),
+    ("Workbook", Kind.XLS),
+    ("Book", Kind.XLS),
+    ("PowerPoint Document", Kind.PPT),
+    ("EncryptedPackage", Kind.DOC),
+)
+NAMES = {
+    Kind.DOCX: "a Word document",
+    Kind.DOC: "a Word document",
+    Kind.XLSX: "an Excel workbook",
+    Kind.XLSB: "an Excel workbook",
+    Kind.XLS: "an Excel workbook",
+    Kind.PPTX: "a PowerPoint presentation",
+    Kind.PPT: "a PowerPoint presentation",
+    Kind.RTF: "an RTF text",
+    Kind.ODT: "an OpenDocument text",
+    Kind.ODS: "an OpenDocument spreadsheet",
+    Kind.ODP: "an OpenDocument presentation",
+    Kind.ODG: "an OpenDocument drawing",
+}
+"""Kinds that need a program outside, as a sentence names them where that program is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """Something that we do not convert."""
@@ -71,8 +96,12 @@ def kind_of(data: bytes, declared: str = "") -> Kind | Unknown:
         return picture
     if b"%PDF-" in head[:1024]:
         return Kind.PDF
-    if head.startswith(b"PK\x03\x04"):
-        return Unknown(_zip(head))
+    if head.startswith(package.MAGIC):
+        return package.kind_of(data) or Unknown("a ZIP archive")
+    if head.startswith(ole.MAGIC):
+        return _compound(data)
+    if head.startswith(b"{\\rtf"):
+        return Kind.RTF
     if _HTML.match(head):
         return Kind.HTML
     for offset, octets, what in _NAMED:
@@ -103,12 +132,18 @@ def _picture(head: bytes) -> Kind | None:
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 16, 40, 52, 56, 64, 108, 124)}
 
 
-def _zip(head: bytes) -> str:
-    if b"[Content_Types].xml" in head or b"word/" in head or b"xl/" in head or b"ppt/" in head or b"_rels/" in head:
-        return "an Office document"
-    if b"mimetypeapplication/vnd.oasis.opendocument" in head:
-        return "an OpenDocument file"
-    return "a ZIP archive"
+def _compound(data: bytes) -> Kind | Unknown:
+    """A compound file, by the streams it holds; one that cannot be read is taken for a Word document and refused so."""
+    try:
+        names = ole.Ole(data).names
+    except ole.BadOle:
+        return Kind.DOC
+    for stream, kind in _STREAMS:
+        if stream in names:
+            return kind
+    if "__properties_version1.0" in names:
+        return Unknown("an Outlook message")
+    return Unknown("a compound file of an unknown kind")
 
 
 def _is_text(sample: bytes, declared: str) -> bool:

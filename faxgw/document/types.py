@@ -29,6 +29,28 @@ class Kind(StrEnum):
     WEBP = "webp"
     TEXT = "text"
     HTML = "html"
+    DOCX = "docx"
+    DOC = "doc"
+    XLSX = "xlsx"
+    XLSB = "xlsb"
+    XLS = "xls"
+    PPTX = "pptx"
+    PPT = "ppt"
+    RTF = "rtf"
+    ODT = "odt"
+    ODS = "ods"
+    ODP = "odp"
+    ODG = "odg"
+
+
+OUTSIDE = frozenset(
+    {
+        *(Kind.DOCX, Kind.DOC, Kind.RTF, Kind.ODT),
+        *(Kind.XLSX, Kind.XLSB, Kind.XLS, Kind.ODS),
+        *(Kind.PPTX, Kind.PPT, Kind.ODP, Kind.ODG),
+    }
+)
+"""Kinds that a program outside the page processes turns into PDF first, where it is installed."""
 
 
 class Origin(StrEnum):
@@ -72,6 +94,7 @@ class Reason(StrEnum):
     TOO_MANY_PAGES = "too many pages"
     TOO_MANY_PARTS = "too many parts"
     TOO_SLOW = "too slow"
+    UNSAFE = "unsafe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +327,16 @@ class Sandbox(StrEnum):
     """Not at all: only the limits of section setrlimit hold. For machines where nothing else works."""
 
 
+class Use(StrEnum):
+    """Whether a program that need not be there is used."""
+
+    AUTO = "auto"
+    """Where it is installed."""
+    ON = "on"
+    """Always; the page server does not start without it."""
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class PageSettings:
     """What the daemon decides about its page processes."""
@@ -312,6 +345,10 @@ class PageSettings:
     children: int = 2
     """Documents converted at the same time; compositions have as many places of their own."""
     limits: limits.Limits = field(default_factory=limits.Limits)
+    office: Use = Use.AUTO
+    """LibreOffice for Office documents."""
+    offices: int = 1
+    """LibreOffices at the same time, each for one document."""
     socket: Path | None = None
     """Where a page service of its own listens (`faxgw pages`); None: the daemon starts a server in `sandbox`."""
 

@@ -294,7 +294,7 @@ def test_the_content_decides_not_the_declared_kind(make: Make) -> None:
     with pytest.raises(DocumentRefused) as refused:
         convert.pages(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), Kind.PDF, None, "a.pdf", FINE)
     assert refused.value.refused.reason is Reason.UNSUPPORTED
-    assert "Office" in refused.value.refused.public
+    assert "a Word document" in refused.value.refused.public
 
 
 def test_modes_reach_the_halftone(make: Make) -> None:

@@ -203,7 +203,7 @@ def test_an_outlook_container_with_attachments_refuses_the_mail(make: Make, walk
 @pytest.mark.parametrize(
     ("data", "name", "said"),
     [
-        (b"PK\x03\x04" + b"\0" * 26 + b"word/document.xml" + bytes(50), "letter.docx", "an Office document"),
+        (b"PK\x03\x04" + b"\0" * 26 + b"word/document.xml" + bytes(50), "letter.docx", "a Word document"),
         (b"MZ" + bytes(100), "invoice.pdf", "a program"),
         (bytes(range(256)) * 4, "data.bin", "of an unknown kind"),
         (b"<svg xmlns='x'/>", "a.svg", "an SVG drawing"),
