@@ -13,6 +13,8 @@ from typing import Final
 
 from faxgw.simulator.callers import CALLING
 from faxgw.simulator.machines import ANSWERING
+from faxgw.simulator.manner import Manner
+from faxgw.simulator.manners import ODD, Odd
 from faxgw.simulator.script import Script
 from faxgw.t30 import terminal
 
@@ -80,6 +82,9 @@ class Behaviour:
     script: Script | None = None
     """A machine of the zoo; with one, `ecm` to `resolutions` mean nothing. Machines that call are never dialled."""
 
+    manner: Manner | None = None
+    """What is odd about its signalling, its negotiation or its network; it cannot place a call then."""
+
     @property
     def answers(self) -> bool:
         """Whether it can be dialled."""
@@ -88,7 +93,7 @@ class Behaviour:
     @property
     def calls(self) -> bool:
         """Whether it can place a call."""
-        return self.script is None or self.script.sends
+        return self.manner is None and (self.script is None or self.script.sends)
 
 
 PERSON_TALKS: Final = 8.0
@@ -123,12 +128,33 @@ _ALL: Final = (
     Behaviour("51", "hangs up once", "hangs up after page 1 once, then receives well", first=("30",)),
     Behaviour("52", "drops once", "drops in mid-page once, then receives well", first=("31",)),
 )
+
+
+def _of(odd: Odd) -> Behaviour:
+    script = None
+    if odd.pause >= 0.0:
+        script = Script(odd.suffix, odd.name, odd.text, odd.manner.expected, pause=odd.pause)
+    return Behaviour(
+        odd.suffix,
+        odd.name,
+        odd.text,
+        status=odd.status,
+        ring=odd.ring,
+        fax=Fax(odd.fax),
+        first=odd.first,
+        script=script,
+        manner=odd.manner,
+    )
+
+
 _ZOO: Final = (
     *(Behaviour(script.suffix, script.name, script.text, script=script) for script in ANSWERING),
     *(Behaviour(script.suffix, script.name, script.text, fax=Fax.WAITS, script=script) for script in CALLING),
 )
+_ODD: Final = tuple(_of(odd) for odd in ODD)
 BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
-    behaviour.suffix: behaviour for behaviour in (*_ALL, *sorted(_ZOO, key=lambda behaviour: behaviour.suffix))
+    behaviour.suffix: behaviour
+    for behaviour in (*_ALL, *sorted((*_ODD, *_ZOO), key=lambda behaviour: behaviour.suffix))
 }
 """By suffix, in the order of the list."""
 
@@ -145,6 +171,17 @@ def behaviour_of(number: str, earlier_calls: int = 0) -> Behaviour:
     if earlier_calls < len(found.first):
         return BEHAVIOURS[found.first[earlier_calls]]
     return found
+
+
+def odd_table(machines: Sequence[Odd]) -> str:
+    """A table of the documentation, as `zoo_table`."""
+    lines = ["| number | machine | behaviour | two pages come to |", "|---|---|---|---|"]
+    for odd in machines:
+        expected = odd.manner.expected
+        lines.append(
+            f"| …{odd.suffix} | {odd.name} | {odd.text} | `{expected.cause.value}`, {expected.confirmed} of 2 |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def zoo_table(scripts: Sequence[Script]) -> str:

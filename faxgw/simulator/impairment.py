@@ -7,11 +7,12 @@ as a queue does; what overtakes is set by `reordered`. `ImpairedSocket` puts bot
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol  # an address is what the system makes it
 
 from faxgw.foip.control import Address
 
@@ -134,6 +135,10 @@ class DatagramSocket(Protocol):
         """Send one datagram; raises OSError when the system refuses it."""
         ...
 
+    def getsockname(self) -> Any:
+        """Its own address, as a socket says it."""
+        ...
+
     def close(self) -> None:
         """Close it."""
         ...
@@ -166,7 +171,8 @@ class ImpairedSocket:
     def flush(self) -> None:
         """Send what has been under way long enough; to be called at every tick."""
         for octets, address in self.there.take(self._clock()):
-            self._sock.sendto(octets, address)
+            with contextlib.suppress(OSError):  # lost on the way like any other
+                self._sock.sendto(octets, address)
 
     def recvfrom(self, size: int, /) -> tuple[bytes, Address]:
         """The next datagram that has arrived.
@@ -190,6 +196,10 @@ class ImpairedSocket:
                 break
             self.here.put(octets, (address[0], address[1]), now)
         self._arrived += self.here.take(now)
+
+    def getsockname(self) -> Any:
+        """The socket's own address."""
+        return self._sock.getsockname()
 
     def close(self) -> None:
         """Close the socket; what is under way is lost."""

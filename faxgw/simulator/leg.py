@@ -76,6 +76,7 @@ from faxgw.simulator.behaviour import (
     Fax,
     Voice,
 )
+from faxgw.simulator.manner import SWITCH_AFTER
 from faxgw.simulator.ports import MediaSockets
 from faxgw.simulator.scripted import ScriptedMedia
 from faxgw.simulator.voice import silence, speech
@@ -85,8 +86,6 @@ from faxgw.t30.terminal import TICK_SAMPLES
 
 log = logging.getLogger(__name__)
 
-SWITCH_AFTER: Final = 0.2
-"""Seconds from the ACK to our re-INVITE to T.38."""
 GOODBYE_AFTER: Final = 1.5
 """Seconds from the end of the fax to our BYE, if the other side has not sent one."""
 HANG_UP_AFTER_MCF: Final = 3.0
@@ -104,6 +103,8 @@ def utc() -> str:
 class Leg(ABC):
     """What calls to and from the park have in common."""
 
+    goodbye_after = GOODBYE_AFTER
+
     def __init__(
         self, agent: UserAgent, call: CallId, record: CallRecord, album: Album, host: str, sockets: MediaSockets
     ) -> None:
@@ -118,7 +119,7 @@ class Leg(ABC):
         self._sockets = sockets
         self._origin = Origin(secrets.randbits(31), 1, host)
         self._media: MediaCall | ScriptedMedia | None = None
-        self._talk: _Talk | None = None
+        self._talk: Talk | None = None
         self._timers: list[tuple[float, Callable[[float], None]]] = []
         self._over = False
         self._result: PhaseE | None = None
@@ -228,7 +229,7 @@ class Leg(ABC):
             self._media.receive(SwitchT38(0, media), now)
 
     def _audio_moved(self, sdp: SessionDescription, now: float) -> None:
-        remote, payload_type = _audio_media(sdp)
+        remote, payload_type = audio_media(sdp)
         if remote is not None and self._media is not None:
             self._media.receive(Media(0, remote, payload_type), now)
 
@@ -262,7 +263,7 @@ class Leg(ABC):
             statistics = message.statistics
             record.transport, record.bit_rate = statistics.transport, statistics.bit_rate
             record.ecm, record.encoding = statistics.ecm, statistics.encoding
-            self._after(GOODBYE_AFTER, self.hang_up, now)
+            self._after(self.goodbye_after, self.hang_up, now)
 
     def _after(self, delay: float, action: Callable[[float], None], now: float) -> None:
         self._timers.append((now + delay, action))
@@ -348,13 +349,13 @@ class IncomingLeg(Leg):
 
     def _begin_media(self, now: float) -> None:
         behaviour = self._behaviour
-        remote, payload_type = _audio_media(self._offer) if self._offer is not None else (None, PCMA)
+        remote, payload_type = audio_media(self._offer) if self._offer is not None else (None, PCMA)
         t38 = None
         if self._offer is not None and remote is None:
             t38 = _t38_media(self._offer)
         if behaviour.voice is not Voice.NOBODY:
             samples = speech() if behaviour.voice is Voice.PERSON else silence()
-            self._talk = _Talk(self._sockets, remote, payload_type, samples)
+            self._talk = Talk(self._sockets, remote, payload_type, samples)
             if behaviour.voice is Voice.PERSON:
                 self._after(PERSON_TALKS * self._pace, self.hang_up, now)
             return
@@ -480,7 +481,7 @@ class OutgoingLeg(Leg):
     def _on_answer(self, sdp: SessionDescription | None, now: float) -> None:
         self.record.status = 200
         self.record.answered = utc()
-        remote, payload_type = _audio_media(sdp) if sdp is not None else (None, PCMA)
+        remote, payload_type = audio_media(sdp) if sdp is not None else (None, PCMA)
         if remote is None:
             self._agent.bye(self.call, now)  # acknowledges first
             return
@@ -537,7 +538,7 @@ class OutgoingLeg(Leg):
         self._after(MID_PAGE_BYE, self.hang_up, now)
 
 
-class _Talk:
+class Talk:
     """A person, or silence, on the audio line."""
 
     def __init__(
@@ -562,7 +563,8 @@ def _sends_cfr(trace: Trace) -> bool:
     return any(direction == ">" and t30_frames.fcf(frame) == t30_frames.CFR for _at, direction, frame in trace.frames)
 
 
-def _audio_media(sdp: SessionDescription) -> tuple[Address | None, int]:
+def audio_media(sdp: SessionDescription) -> tuple[Address | None, int]:
+    """Where the peer wants its audio, and which of our codecs; None: nowhere."""
     line = sdp.audio
     payload_type = line.payload_type((PCMA, PCMU)) if line is not None else None
     if line is None or payload_type is None:

@@ -24,7 +24,9 @@ from faxgw.foip.transaction import Address
 from faxgw.simulator.album import Album, CallRecord
 from faxgw.simulator.behaviour import BEHAVIOURS, Behaviour, behaviour_of
 from faxgw.simulator.leg import IncomingLeg, Leg, OutgoingLeg, utc
-from faxgw.simulator.ports import MediaPorts, NoPorts
+from faxgw.simulator.odd_leg import OddLeg
+from faxgw.simulator.ports import MediaPorts, MediaSockets, NoPorts
+from faxgw.simulator.twist import Twister, call_id_of, number_of
 from faxgw.t30 import tiff
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,11 @@ GOODBYE: Final = 3.0
 """Seconds the calls get to end when the park stops."""
 MAX_NUMBERS: Final = 10_000
 """Numbers whose calls are counted; beyond it the count starts anew."""
+
+SEED: Final = 10_000
+"""Seeds of bad networks: this for each call a number has had, and the machine's number."""
+MAX_TWISTED: Final = 1_000
+"""Calls whose messages are twisted, kept at most: the newest, for what comes after their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class Park:
         self._legs: dict[CallId, Leg] = {}
         self._waiting: dict[CallId, asyncio.Future[CallRecord]] = {}
         self._calls_to: Counter[str] = Counter()
+        self._twisters: dict[str, Twister] = {}
+        """By Call-ID."""
         self._serial = 0
         self._records: deque[CallRecord] = deque(maxlen=1000)
         self._storing: set[asyncio.Task[None]] = set()
@@ -86,6 +95,11 @@ class Park:
     def legs(self) -> list[Leg]:
         """Calls in progress."""
         return list(self._legs.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is in progress or about to be stored."""
+        return not self._legs and not self._storing
 
     @property
     def records(self) -> list[CallRecord]:
@@ -190,8 +204,24 @@ class Park:
         for call, leg in self._legs.items():
             if leg.muted and call.rpartition("/")[0].encode() in datagram:
                 return
-        self._agent.receive_datagram(datagram, source, self._loop.time())
+        now = self._loop.time()
+        twister = self._twister_of(datagram)
+        for octets in [datagram] if twister is None else twister.incoming(datagram, source, now):
+            self._agent.receive_datagram(octets, source, now)
         self._pump()
+
+    def _twister_of(self, datagram: bytes) -> Twister | None:
+        """What twists the messages of the call that a datagram belongs to, or begins."""
+        number = number_of(datagram) if datagram.startswith(b"INVITE ") else ""
+        manner = behaviour_of(number, self._calls_to[number]).manner if number else None
+        if not self._twisters and (manner is None or manner.twist is None):
+            return None
+        call_id = call_id_of(datagram)
+        if manner is not None and manner.twist is not None and call_id not in self._twisters:
+            if len(self._twisters) >= MAX_TWISTED:
+                del self._twisters[next(iter(self._twisters))]
+            self._twisters[call_id] = Twister(manner.twist)
+        return self._twisters.get(call_id)
 
     def _pump(self) -> None:
         """Bring the agent's events to the calls, and its datagrams out."""
@@ -199,10 +229,12 @@ class Park:
         while (event := self._agent.next_event()) is not None:
             self._on_event(event, now)
         for octets, destination in self._agent.datagrams_to_send():
-            self._transport.sendto(octets, destination)
+            twister = self._twisters.get(call_id_of(octets)) if self._twisters else None
+            for copy in [octets] if twister is None else twister.outgoing(octets):
+                self._transport.sendto(copy, destination)
         for call in [call for call, leg in self._legs.items() if leg.done]:
             self._store(self._legs.pop(call))
-        if not self._legs and not self._storing:
+        if self.is_idle:
             self._idle.set()
 
     def _on_event(self, event: Event, now: float) -> None:
@@ -227,11 +259,17 @@ class Park:
         behaviour = behaviour_of(event.target, self._calls_to[event.target])
         self._calls_to[event.target] += 1
         record = self._new_record("in", event.target, event.caller, behaviour.name)
-        leg = IncomingLeg(
-            self._agent, event.call, record, self._album, self._config.host, sockets, behaviour, self._config.pace
-        )
+        leg = self._leg(event.call, record, sockets, behaviour)
         self._legs[event.call] = leg
         leg.begin(event.offer, now)
+
+    def _leg(self, call: CallId, record: CallRecord, sockets: MediaSockets, behaviour: Behaviour) -> IncomingLeg:
+        agent, album, host, pace = self._agent, self._album, self._config.host, self._config.pace
+        if behaviour.manner is None:
+            return IncomingLeg(agent, call, record, album, host, sockets, behaviour, pace)
+        twister = self._twisters.get(call.rpartition("/")[0])
+        seed = SEED * self._calls_to[record.number] + int(behaviour.suffix)
+        return OddLeg(agent, call, record, album, host, sockets, behaviour, pace, behaviour.manner, twister, seed)
 
     def _new_record(self, direction: str, number: str, caller: str, behaviour: str) -> CallRecord:
         self._serial += 1
@@ -253,6 +291,9 @@ class Park:
                 except Exception:
                     log.exception("call failed", extra={"call": leg.record.id})
                     leg.hang_up(now)
+            for twister in self._twisters.values():
+                for octets, source in twister.due(now):
+                    self._agent.receive_datagram(octets, source, now)
             timer = self._agent.get_timer()
             if timer is not None and timer <= now:
                 self._agent.handle_timer(now)

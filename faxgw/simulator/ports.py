@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from faxgw.simulator.impairment import ImpairedSocket
+
 
 class NoPorts(Exception):
     """The range of media ports is used up."""
@@ -14,8 +16,10 @@ class NoPorts(Exception):
 class MediaSockets:
     """RTP and UDPTL of one call, bound and non-blocking."""
 
-    rtp: socket.socket
-    udptl: socket.socket
+    rtp: socket.socket | ImpairedSocket
+    udptl: socket.socket | ImpairedSocket
+    said_udptl_port: int = 0
+    """Port that session descriptions name for T.38; 0: that of the socket."""
 
     @property
     def rtp_port(self) -> int:
@@ -24,8 +28,8 @@ class MediaSockets:
 
     @property
     def udptl_port(self) -> int:
-        """The UDPTL port."""
-        return int(self.udptl.getsockname()[1])
+        """The UDPTL port, as session descriptions name it."""
+        return self.said_udptl_port or int(self.udptl.getsockname()[1])
 
     def close(self) -> None:
         """Close both."""

@@ -128,6 +128,9 @@ class Socket:
         self.sent.append((octets, address))
         return len(octets)
 
+    def getsockname(self) -> Address:
+        return HERE
+
     def close(self) -> None:
         self.closed = True
 
@@ -146,5 +149,6 @@ def test_a_socket_behind_it_sends_and_receives_late() -> None:
     assert inner.sent == [(b"out", HERE)]
     now[0] = 0.2
     assert outer.recvfrom(2048) == (b"in", HERE)
+    assert outer.getsockname() == HERE
     outer.close()
     assert inner.closed

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from faxgw.simulator.behaviour import BEHAVIOURS, zoo_table
+from faxgw.simulator.behaviour import BEHAVIOURS, odd_table, zoo_table
 from faxgw.simulator.callers import CALLING
 from faxgw.simulator.machines import ANSWERING
+from faxgw.simulator.manners import NEGOTIATION, NETWORK, REFUSALS, SIGNALLING
 from faxgw.simulator.program import main
 from tests.t30.conftest import page_image, tiff
 
@@ -71,9 +72,12 @@ def test_the_list_has_every_machine(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_documentation_has_every_machine() -> None:
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     for behaviour in BEHAVIOURS.values():
-        assert behaviour.script is not None or f"| …{behaviour.suffix} | {behaviour.text} |" in text
+        odd = behaviour.manner is not None or behaviour.script is not None
+        assert odd or f"| …{behaviour.suffix} | {behaviour.text} |" in text
     assert zoo_table(ANSWERING) in text
     assert zoo_table(CALLING) in text
+    for machines in (NEGOTIATION, REFUSALS, SIGNALLING, NETWORK):
+        assert odd_table(machines) in text
 
 
 @pytest.mark.parametrize(
