@@ -281,7 +281,7 @@ async def quality(client: PageClient, folder: Path, quick: bool) -> dict[str, An
             found[f"{name}_similarity_near{way}"] = round(near, 4)
     sizes = ((8, "standard"),) if quick else ((6, "fine"), (8, "fine"), (8, "standard"), (10, "standard"))
     for size, resolution in sizes:
-        pdf, texts = likeness.text_document(size, 1 if size < 10 else 2)
+        pdf, texts = likeness.text_document(size, 2)
         standard = resolution == "standard"
         mine = await our_pages(client, pdf, Resolution.STANDARD if standard else Resolution.FINE)
         theirs = await gs_pages(folder, pdf, "-r204x98" if standard else "-r204x196")

@@ -121,7 +121,8 @@ def test_detail_and_trace_tell_calls_doubts_and_frames() -> None:
         "message msg_1  walked",
         "UNKNOWN",
         "1 of 3 pages confirmed, page 2 in doubt, 2 dials",
-        "remote_hung_up: pages 1-3, confirmed up to 1, t38, 14400 bit/s ECM, far end 'X', heeding no_t38_proposal, slow (BYE)",
+        "remote_hung_up: pages 1-3, confirmed up to 1, t38, 14400 bit/s ECM, far end 'X', "
+        "heeding no_t38_proposal, slow (BYE)",
         "planned: pages 1-3, confirmed up to 1, no media",
         "fax.unknown",
         "from=calling",

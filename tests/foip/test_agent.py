@@ -478,7 +478,7 @@ def test_a_switch_accepted_long_after_we_gave_it_up_ends_the_call() -> None:
     assert kinds(wire.take(CALLER)) == ["ReofferRefused"]
     wire.drop = lambda _name: False
     wire.run(wire.now + 5)
-    assert [(type(event).__name__, event.why) for event in wire.take(CALLER)] == [("Ended", "session lost")]
+    assert wire.take(CALLER) == [Ended(outgoing, By.REMOTE, "session lost")]
 
 
 def test_glare_is_resolved_by_the_side_that_was_called() -> None:

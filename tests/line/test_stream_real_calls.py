@@ -114,7 +114,7 @@ async def send_a_fax(transport: str, tmp_path: Path, pair: tuple[Path, Path]) ->
     assert (outcome.cause, outcome.transport) == (Cause.OK, "t38"), outcome.detail
     assert [entry for entry in marks.log if entry.startswith("confirmed")] == ["confirmed FN 1", "confirmed FN 2"]
     requests = [word for word in relay.methods if word not in (b"OPTIONS", b"SIP/2.0")]
-    assert (requests[:2], requests[-1]) == ([b"INVITE", b"ACK"], b"BYE")
+    assert (requests[:2], requests.count(b"BYE")) == ([b"INVITE", b"ACK"], 1)
     sent = pixels(document.read_bytes())
     files = [pixels(path.read_bytes()) for path in received.glob("*.tif*")]
     assert sorted(page for file in files for page in file) == sorted(sent)
