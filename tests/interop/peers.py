@@ -37,9 +37,13 @@ def program(name: str) -> str:
     Raises:
         FileNotFoundError: If it is not installed.
     """
+    if name.startswith("/"):
+        return name
     found = shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")
     if found is None:
-        raise FileNotFoundError(f"{name} is missing: script/setup --tests, or apt-get install {PACKAGES[name]}")
+        raise FileNotFoundError(
+            f"{name} is missing: script/setup --tests, or apt-get install {PACKAGES.get(name, name)}"
+        )
     return found
 
 
@@ -81,13 +85,13 @@ class Peer:
 
     Args:
         folder: Where it runs, and where its output goes as `<name>.log`.
-        arguments: Its command line, the program's name first.
+        arguments: Its command line, the program's name or path first.
         signs: What it binds when it is ready.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str], signs: Sequence[Listens]) -> None:
         self.folder = folder
-        self.log = folder / f"{arguments[0]}.log"
+        self.log = folder / f"{Path(arguments[0]).name}.log"
         self._command = [program(arguments[0]), *arguments[1:]]
         self._signs = signs
         self._process: asyncio.subprocess.Process | None = None
