@@ -64,6 +64,7 @@ request_route {{
         if (loose_route()) {{
             xlog("L_ERR", "LOOSE $rm to $ru by $du\\n");
             route(MEDIA);
+            t_on_reply("ANSWER");
             t_relay();
         }} else if (is_method("ACK")) {{
             if (t_check_trans()) t_relay();
@@ -122,6 +123,13 @@ onreply_route[ANSWER] {{
     {media_answer}
 }}
 """
+_FLAGS: Final = "trust-address replace-origin ICE=remove T.38=decode"
+"""What is offered as T.38 goes on as G.711, whichever side offers it."""
+_OFFER: Final = f"""if (is_method("INVITE") && has_body("application/sdp")) rtpengine_offer("{_FLAGS}");
+    if (is_method("BYE|CANCEL")) rtpengine_delete();"""
+_ANSWER: Final = (
+    f"""if (status =~ "(183)|(2[0-9][0-9])" && has_body("application/sdp")) rtpengine_answer("{_FLAGS}");"""
+)
 
 
 class Kamailio(Peer):
@@ -132,13 +140,17 @@ class Kamailio(Peer):
         park: SIP port of the fax machines.
         authority: For TLS.
         algorithm: Of its digest: `MD5` or `SHA-256`.
+        media: Control port of an rtpengine that turns T.38 into G.711; 0: media go directly.
     """
 
-    def __init__(self, folder: Path, park: int, authority: Authority | None = None, algorithm: str = "MD5") -> None:
+    def __init__(
+        self, folder: Path, park: int, authority: Authority | None = None, algorithm: str = "MD5", media: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.udp, self.tcp, self.tls = free_ports(3)
         settings, tls_listen = "", ""
-        modules = [name for name in _MODULES.split() if name != "rtpengine" and (name != "tls" or authority)]
+        absent = set(["rtpengine"] * (not media) + ["tls"] * (authority is None))
+        modules = [name for name in _MODULES.split() if name not in absent]
         if authority is not None:
             tls_listen = f"listen=tls:{HOST}:{self.tls}\nenable_tls=yes"
             settings += f'modparam("tls", "config", "{folder}/tls.cfg")\n'
@@ -147,6 +159,8 @@ class Kamailio(Peer):
                 f"private_key = {authority.key}\ncertificate = {authority.certificate}\n"
                 "[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\n"
             )
+        if media:
+            settings += f'modparam("rtpengine", "rtpengine_sock", "udp:{HOST}:{media}")\n'
         text = _CONFIG.format(
             host=HOST,
             udp=self.udp,
@@ -161,8 +175,8 @@ class Kamailio(Peer):
             password=PASSWORD,
             receiver=RECEIVER,
             park=park,
-            media_offer="",
-            media_answer="",
+            media_offer=_OFFER if media else "",
+            media_answer=_ANSWER if media else "",
         )
         (folder / "kamailio.cfg").write_text(text)
         words = ["kamailio", "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-m", "32", "-M", "4"]

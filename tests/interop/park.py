@@ -40,6 +40,11 @@ class Park(Peer):
         """All pages received, as pixels."""
         return [page for path in sorted(self.received.glob("*.tif*")) for page in pixels(path.read_bytes())]
 
+    def transport(self) -> str:
+        """`t38` or `g711`: what the machine that was called last has spoken."""
+        path = max(self.received.glob("*.json"))
+        return str(json.loads(path.read_text())["transport"])
+
 
 class Inside:
     """Takes calls to the line and keeps their pages."""
