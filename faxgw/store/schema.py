@@ -273,6 +273,63 @@ job_documents = Table(
     Column("size", Integer, nullable=False),
 )
 
+job_references = Table(
+    "job_references",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(16)),
+    Column("charset", String(64)),
+    Column("url", String(2000), nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", Float, nullable=False),
+    Column("give_up_at", Float, nullable=False),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Index("ix_job_references_pending", "not_before", sqlite_where=text("pending"), postgresql_where=text("pending")),
+)
+"""Documents that are fetched from where the job says; each becomes a row of `job_documents` (store/references.py)."""
+
+job_keys = Table(
+    "job_keys",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("job", _ID, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "created_at"),
+)
+"""Idempotency keys of jobs that came by an interface with a job's structure (store/submission.py)."""
+
+job_reports = Table(
+    "job_reports",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("owner", String(320), nullable=False),
+    Column("interface", String(12), nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("reference", JSON, nullable=False),
+    Column("deleted_at", Float),
+    Index(
+        "ix_job_reports_owner",
+        "customer",
+        "owner",
+        "accepted_at",
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "ix_job_reports_kept",
+        "accepted_at",
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+)
+"""Reports that clients ask for and delete, of jobs by an interface that has such (store/report_book.py)."""
+
 CALLABLE = text("coalesce(state, '') IN ('ready', 'waiting')")
 """Faxes that may be called when their time has come. Written out, for a parameter would hide the partial indexes; and
 not as the bare column, for which SQLite without statistics takes the index that begins with it."""
@@ -307,6 +364,7 @@ faxes = Table(
     Column("earliest", Float, nullable=False, server_default=text("0")),
     Column("latest", Float),
     Column("finished_at", Float),
+    Column("properties", JSON),
     Index(None, "job", "position"),
     Index(None, "state", "priority", "until"),
     Index(None, "e164", "state"),
