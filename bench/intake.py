@@ -93,6 +93,7 @@ async def serve(folder: Path) -> None:
     from faxgw.store.directory import CustomerSeed
     from faxgw.store.engine import open_store
     from faxgw.store.files import Files
+    from faxgw.store.passwords import Passwords
     from faxgw.store.space import Watermark
 
     stop = asyncio.Event()
@@ -108,7 +109,7 @@ async def serve(folder: Path) -> None:
     await files.start()
     seat = Seat(store, files, "bench", lease.fence, time.time, {})
     settings = SmtpSettings(listeners=(SmtpListener(listen=Listener("127.0.0.1", 0)),), client_connection_limit=500)
-    server = SmtpServer(settings, Gate(seat, Watermark(int(settings.message_limit))), files)
+    server = SmtpServer(settings, Gate(seat, Watermark(int(settings.message_limit)), Passwords(time.monotonic)), files)
     (bound,) = await server.start()
     print(json.dumps({"port": bound.port}), flush=True)
     await stop.wait()

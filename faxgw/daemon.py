@@ -19,7 +19,9 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from faxgw import __version__, metrics
+from faxgw.api.access import Access
 from faxgw.api.control import ControlServer, Operations
+from faxgw.api.http import Ground, Maintenance
 from faxgw.delivery.mail import MailDelivery, RelaySettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
@@ -57,6 +59,7 @@ from faxgw.store.engine import Leadership, Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files
 from faxgw.store.location import DatabaseSection
+from faxgw.store.passwords import Passwords
 from faxgw.store.recordings import RecordingFolder
 from faxgw.store.seed import AccountSection, CustomerSection
 from faxgw.store.space import Ballast, Watermark
@@ -165,7 +168,10 @@ class Daemon:
         self._dispatcher: Dispatcher | None = None
         self.metrics = metrics.Metrics()
         self.health = Health()
-        self.web = WebServer(settings.one("http", WebSettings), self.metrics, self.health)
+        self._web_settings = settings.one("http", WebSettings)
+        self.web = WebServer(self._web_settings, self.metrics, self.health)
+        self._maintenance = Maintenance()
+        self._passwords = Passwords(time.monotonic)
         self.failed = asyncio.Event()
         """Set when the gateway must end at once and recover at its next start."""
         self.web_address: Listener | None = None
@@ -223,7 +229,9 @@ class Daemon:
         watermark = Watermark(int(self._smtp_settings.message_limit))
         self._build_dispatch(seat, pages, line, watermark)
         self._recordings = keeper = self._build_recordings(seat, line, watermark)
-        gate = Gate(seat, watermark)
+        self._stack.callback(self._passwords.close)
+        gate = Gate(seat, watermark, self._passwords)
+        self._mount(self._build_ground(seat, watermark))
         await self._open_doors(seat, gate, data, clock)
         self._tasks.append(asyncio.create_task(keeper.prune_for_ever(), name="recordings"))
         self._tasks.append(asyncio.create_task(clock.watch(), name="clock"))
@@ -311,6 +319,25 @@ class Daemon:
     def _ways_out(self, relay: RelaySettings) -> dict[str, MailDelivery]:
         mail = MailDelivery(relay, self._smtp_settings.hostname or socket.gethostname())
         return dict.fromkeys(mail.kinds, mail)
+
+    def _build_ground(self, seat: Seat, watermark: Watermark) -> Ground:
+        """What the HTTP interfaces stand on."""
+        access = Access(seat.store, self._passwords, time.time, time.monotonic, seat.system)
+        web = self._web_settings
+        return Ground(
+            seat.store,
+            seat.files,
+            access,
+            watermark,
+            time.time,
+            time.monotonic,
+            proxies=web.proxies,
+            plain_logins=web.plain_logins,
+            maintenance=self._maintenance,
+        )
+
+    def _mount(self, ground: Ground) -> None:
+        """Mount the route tables of the HTTP interfaces."""
 
     async def _open_doors(self, seat: Seat, gate: Gate, data: Path, clock: ClockWatch) -> None:
         operations = Operations(

@@ -10,12 +10,12 @@ Followed: RFC 9110, RFC 9112, RFC 9457.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Annotated
 
 from aiohttp import web
@@ -23,6 +23,7 @@ from aiohttp.abc import AbstractAccessLogger
 from pydantic import Field
 
 from faxgw import metrics
+from faxgw.api.answers import PROBLEM, ROUTE, BodyTooSlow, problem
 from faxgw.fax.errors import FaxError
 from faxgw.metrics import Metrics
 from faxgw.settings import ByteSize, Duration, Listener, Section, Tls
@@ -33,14 +34,13 @@ MIN_RATE = 10_000
 """Octets per second that the body of a request must come with, beyond `slow_client`."""
 BACKLOG = 128
 """Connections that the kernel holds until they are accepted."""
-PROBLEM = "application/problem+json"
-"""RFC 9457 section 3."""
 RETRY_AFTER = 30
 """Seconds after which a client may come again when something of ours is out of order."""
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class WebSettings(Section):
@@ -60,6 +60,10 @@ class WebSettings(Section):
     """How long a connection may be without a whole request head, at first and between requests."""
     slow_client: Annotated[Duration, Field(gt=0)] = Duration(30)
     """How long a client may keep us waiting: TLS handshake, small body, taking an answer."""
+    proxies: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
+    """Networks of reverse proxies: their X-Forwarded-For is believed, and they may hand on logins without TLS."""
+    plain_logins: bool = False
+    """Take names, passwords and tokens without TLS from other machines too; only for networks you trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +95,6 @@ class Health:
                 log.exception("part cannot tell its state", extra={"event": "health_failed", "part": name})
                 found[name] = PartState(False, "cannot tell its state")
         return found
-
-
-def problem(
-    status: int, detail: str = "", *, headers: Mapping[str, str] | None = None, **members: object
-) -> web.Response:
-    """An error document (RFC 9457 section 3.1).
-
-    Args:
-        status: HTTP status, 400 to 599.
-        detail: For the client; without internals.
-        headers: Further header fields.
-        members: Extension members, such as `code` and `param`.
-    """
-    document: dict[str, object] = {"type": "about:blank", "title": _title(status), "status": status}
-    if detail:
-        document["detail"] = detail
-    return web.json_response(document | members, status=status, headers=headers, content_type=PROBLEM)
 
 
 class WebServer:
@@ -215,7 +202,8 @@ class WebServer:
     async def _limit_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse a body that says it is too large, and end the wait for one that comes too slowly."""
         length, limit = request.content_length, int(self._settings.max_body)
-        if length is not None and length > limit:
+        own = getattr(request.match_info.handler, "own_limits", False)  # it asks for credentials first
+        if length is not None and length > limit and not own:
             raise web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=length)
         if not request.can_read_body:
             return await handler(request)
@@ -264,7 +252,7 @@ class AccessLog(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Write the record; `time` is in seconds."""
-        route = request.get(_ROUTE, "none")
+        route = request.get(ROUTE, "none")
         level = logging.DEBUG if route in {"/health", "/metrics"} and response.status < 400 else logging.INFO
         self.logger.log(
             level,
@@ -289,14 +277,11 @@ class _Refusal(asyncio.Protocol):
             transport.abort()
 
 
-_ROUTE = web.RequestKey("route", str)
-
-
 @web.middleware
 async def _named_route(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Keep the route's pattern for the access log."""
     resource = request.match_info.route.resource
-    request[_ROUTE] = resource.canonical if resource is not None else "unknown"
+    request[ROUTE] = resource.canonical if resource is not None else "unknown"
     return await handler(request)
 
 
@@ -316,31 +301,20 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         if exc.temporary:
             return problem(503, exc.public, headers={"Retry-After": str(RETRY_AFTER)})
         return problem(422, exc.public)
-    except _TooSlow:
+    except BodyTooSlow:
         response = problem(408, "The request's body did not come in time.")
         response.force_close()
         return response
     except ConnectionError:
         raise
     except Exception:  # owner of the request
-        log.exception("request failed", extra={"event": "http_failed", "route": request.get(_ROUTE, "none")})
+        log.exception("request failed", extra={"event": "http_failed", "route": request.get(ROUTE, "none")})
         return problem(500, "The fax gateway could not do this at the moment.")
 
 
 _KEPT = {"allow", "retry-after", "www-authenticate"}
 
 
-class _TooSlow(TimeoutError):
-    """The body did not come in time. aiohttp takes a TimeoutError for the end of its own waiting."""
-
-
 def _end_body(request: web.Request) -> None:
     if not request.content.is_eof():
-        request.content.set_exception(_TooSlow())
-
-
-def _title(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
+        request.content.set_exception(BodyTooSlow())

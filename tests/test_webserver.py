@@ -13,10 +13,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from faxgw.api.answers import problem
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.metrics import Metrics
 from faxgw.settings import ByteSize, Duration, Listener, Tls
-from faxgw.webserver import Health, PartState, WebServer, WebSettings, problem
+from faxgw.webserver import Health, PartState, WebServer, WebSettings
 
 routes = web.RouteTableDef()
 

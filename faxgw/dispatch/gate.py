@@ -6,12 +6,9 @@ that the sender reads; the promise is one transaction (docs/spine.md section 5).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import replace
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
 
 from faxgw.dispatch.seat import Seat
@@ -28,12 +25,10 @@ from faxgw.fax.ports import (
 )
 from faxgw.store import directory, messages
 from faxgw.store.errors import CommitUncertain, OutOfSpace
+from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
 
 log = logging.getLogger(__name__)
-
-HASHES_AT_ONCE = 2
-"""Password checks at the same time: each takes 64 MiB (RFC 9106 low-memory profile)."""
 
 
 def dial_plan(settings: Effective) -> DialPlan:
@@ -53,30 +48,22 @@ class Gate:
     Args:
         seat: The node.
         watermark: Least free space with which something is accepted.
+        passwords: Checks passwords; shared with the other ways in.
     """
 
-    def __init__(self, seat: Seat, watermark: Watermark) -> None:
+    def __init__(self, seat: Seat, watermark: Watermark, passwords: Passwords) -> None:
         self._seat = seat
         self._watermark = watermark
-        self._hasher = PasswordHasher()
-        self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
-        self._decoy = self._hasher.hash("no such login")
+        self._passwords = passwords
 
     async def authenticate(self, login: str, password: str, session: MailSession) -> bool:
         """Check a login; an unknown one costs the same work."""
         found = await self._seat.store.read(lambda conn: directory.login(conn, login))
-        async with self._hashing:
-            good = await asyncio.to_thread(self._verify, found.password if found else self._decoy, password)
+        good = await self._passwords.check(login, password, found.password if found else None)
         allowed = found is not None and found.state in (AccountState.ACTIVE, AccountState.OUTBOUND_SUSPENDED)
         if not (good and allowed):
             log.warning("login refused", extra={"event": "auth.refused", "peer": session.peer})
         return good and allowed
-
-    def _verify(self, digest: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(digest, password)
-        except (VerificationError, InvalidHashError):
-            return False
 
     async def sender(self, session: MailSession, address: str) -> Principal | Rejection:
         """Who this is: the AUTH login, else the authorised envelope sender, else the authorised network."""

@@ -68,6 +68,21 @@ class Interface(enum.StrEnum):
     PORTAL = "portal"
 
 
+class Denial(enum.Enum):
+    """Why nobody was let in."""
+
+    UNKNOWN = "unknown"
+    """No such login or token, wrong password, expired, ended, or not from this address: all alike."""
+    BARRED = "barred"
+    """Too many failures, by this client or for this login."""
+    SUSPENDED = "suspended"
+    """The credentials are right, but the account is suspended."""
+    CLOSED = "closed"
+    """The credentials are right, but the account does not have this interface."""
+    BUSY = "busy"
+    """Too many passwords wait to be checked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who is asking, after the credentials were checked."""

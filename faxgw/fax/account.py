@@ -44,6 +44,9 @@ class Level(enum.StrEnum):
     JOB = "job"
 
 
+_NARROWING = frozenset({Level.PROFILE, Level.USER, Level.NUMBER, Level.JOB})
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting."""
@@ -53,6 +56,9 @@ class Setting:
     check: Callable[[Any], Any]
     """Returns the value in its proper type, or raises ValueError with a sentence."""
     doc: str
+    narrow: Callable[[Any, Any], Any] | None = None
+    """Set for entitlements: what is left of (the operator's value, a lower level's). The levels below the customer
+    can then only narrow what system and customer give; None: the lower level decides freely."""
 
 
 def _text(limit: int) -> Callable[[Any], str]:
@@ -118,6 +124,16 @@ def _classes(value: Any) -> tuple[str, ...]:
     return tuple(_one_of("premium", "shared_cost", "satellite")(item) for item in value)
 
 
+def _interfaces(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of interfaces")
+    return tuple(sorted({_one_of(*INTERFACES)(item) for item in value}, key=INTERFACES.index))
+
+
+def _both(above: tuple[str, ...], below: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(item for item in above if item in below)
+
+
 def _prefixes(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ValueError("must be a list of numbers")
@@ -168,6 +184,12 @@ def _zone(value: Any) -> str:
     return value
 
 
+INTERFACES = ("smtp", "rest", "soap", "api", "sftp", "ftp", "folder", "portal")
+"""Ways in that an account may have (features B5)."""
+NO_LIMIT = 1_000_000
+"""A day's faxes or pages that no account reaches."""
+
+
 SETTINGS: Mapping[str, Setting] = {
     s.key: s
     for s in (
@@ -206,8 +228,12 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
         Setting("open_numbers", (), _prefixes, "Numbers or beginnings, +33899, open though their class is closed"),
-        Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most"),
-        Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most"),
+        Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most", min),
+        Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most", min),
+        Setting("interfaces", INTERFACES, _interfaces, "Ways in that are open to the account", _both),
+        Setting("faxes_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Faxes accepted in 24 hours at most", min),
+        Setting("pages_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Pages accepted in 24 hours at most", min),
+        Setting("may_express", True, _flag, "Express may be asked for", lambda above, below: above and below),
         Setting("trunk", "", _text(200), "Trunk to use, or several in their order, a, b; empty: by the routes"),
         Setting("ecm", True, _flag, "Offer error correction"),
         Setting("max_bit_rate", 14400, _number(2400, 14400), "Highest modem speed"),
@@ -288,6 +314,12 @@ def resolve(levels: Sequence[tuple[Origin, Mapping[str, Any]]]) -> Effective:
         if faults:
             raise ValueError(f"{origin}: {'; '.join(faults)}")
         for key, value in checked.items():
+            before, narrow = values[key], SETTINGS[key].narrow
+            if narrow is not None and origin.level in _NARROWING and origins[key].level is not Level.DEFAULT:
+                narrowed = narrow(before, value)
+                if narrowed == before != value:
+                    continue  # it would widen what the operator gives
+                value = narrowed
             values[key] = value
             origins[key] = origin
     return Effective(values, origins)

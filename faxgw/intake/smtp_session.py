@@ -24,6 +24,7 @@ from faxgw.intake.smtp_mail import Draft, Received, TooMuch, TooSlow, store_reje
 from faxgw.intake.smtp_settings import SmtpListener
 from faxgw.intake.smtp_stream import LineTooLong
 from faxgw.store.errors import StoreError
+from faxgw.store.passwords import TooManyChecks
 
 NULL_SENDER = Rejection(550, "5.7.1", "Bounces and receipts (null sender) are not faxed")
 
@@ -124,7 +125,11 @@ class SmtpSession(SmtpLink):
         if desk.failures.barred((client, login), came) or desk.address_failures.barred((client,), came):
             log.warning("smtp login barred", extra={"event": "smtp_auth_barred", "peer": self.peer})
             return "454 4.7.0 Too many failed logins; please try again later"
-        if login and password and await desk.submissions.authenticate(login, password, self._facts()):
+        try:
+            good = bool(login and password) and await desk.submissions.authenticate(login, password, self._facts())
+        except TooManyChecks:
+            return "454 4.7.0 Too many logins are being checked; please try again"
+        if good:
             assert self.session is not None
             self.session.authenticated = True
             self._login = login

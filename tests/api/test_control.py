@@ -20,6 +20,7 @@ from faxgw.dispatch.gate import Gate
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
 from faxgw.store import schema as t
 from faxgw.store.errors import ObjectMissing, StoreBusy
+from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
 from tests.house import ALICE, House
 
@@ -68,10 +69,9 @@ class Recordings:
 
 
 @pytest.fixture
-def submissions(house: House, monkeypatch: pytest.MonkeyPatch) -> Submissions:
+def submissions(house: House) -> Submissions:
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr("faxgw.dispatch.gate.PasswordHasher", lambda: cheap)
-    return Submissions(Gate(house.seat(), Watermark(1000, render_budget=0, percent=0)))
+    return Submissions(Gate(house.seat(), Watermark(1000, render_budget=0, percent=0), Passwords(house.clock, cheap)))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -28,6 +28,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.intake.smtp import SmtpServer
 from faxgw.store import late, ledger
 from faxgw.store import schema as t
+from faxgw.store.passwords import Passwords
 from faxgw.store.queue import HELD_BY_RESTORE
 from faxgw.store.space import Watermark
 from tests.dispatch.doubles import Pages, until
@@ -102,7 +103,7 @@ class Round:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def round_(house: House, tmp_path: Path) -> AsyncIterator[Round]:
-    gate = Gate(house.seat(), Watermark(1))
+    gate = Gate(house.seat(), Watermark(1), Passwords(house.clock))
     server = SmtpServer(settings(), gate, house.files, now=house.clock, dsn=True)
     (bound,) = await server.start()
     mailbox = MailboxSink(tmp_path / "mail")
