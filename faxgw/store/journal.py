@@ -26,6 +26,9 @@ class Event:
     data: Mapping[str, object]
 
 
+_INSERT = insert(t.events)
+
+
 def note(
     conn: Connection,
     entity: str,
@@ -37,16 +40,15 @@ def note(
     data: Mapping[str, object] | None = None,
 ) -> None:
     """Add an entry."""
-    conn.execute(
-        insert(t.events).values(at=now, entity=entity, job=job, what=what, who=who[:130], data=dict(data or {}))
-    )
+    entry = {"at": now, "entity": entity, "job": job, "what": what, "who": who[:130], "data": dict(data or {})}
+    conn.execute(_INSERT, entry)
 
 
 def note_all(conn: Connection, entities: Sequence[str], what: str, *, now: float, job: str) -> None:
     """Add the same entry for many entities of one job."""
     shared = {"at": now, "job": job, "what": what, "who": "gateway", "data": {}}
     if entities:
-        conn.execute(insert(t.events), [{"entity": entity, **shared} for entity in entities])
+        conn.execute(_INSERT, [{"entity": entity, **shared} for entity in entities])
 
 
 def of_entity(conn: Connection, entity: str) -> Sequence[Event]:

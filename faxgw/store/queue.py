@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, and_, case, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, insert, not_, or_, select, update
 
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
@@ -70,6 +70,8 @@ class NewFax:
     position: int
     numbers: tuple[Mapping[str, str], ...]
     """Each `typed`, `e164`, `sub`, `zone`; the first is dialled first."""
+    properties: tuple[tuple[str, str], ...] = ()
+    """What the sender says of this recipient, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,40 +88,50 @@ class NewJob:
     accepted_at: float
     settings: Mapping[str, Any]
     """`Effective.snapshot()`."""
-    report_to: tuple[str, ...]
+    report_to: tuple[str, ...] | Mapping[str, Sequence[str]]
+    """Who gets status mails; by `success` and `failure` where these differ."""
     documents: tuple[Mapping[str, Any], ...]
     """Each `name`, `kind`, `key`, `sha256`, `size`, as the page process wants them back, in order."""
     faxes: tuple[NewFax, ...]
     latest: float | None
     priority: int
     resend_of: str | None = None
+    earliest: float = 0.0
+    """No call before, Unix seconds."""
+
+
+_INSERT_JOB = insert(t.jobs)
+_INSERT_FAXES = insert(t.faxes)
+_INSERT_DOCUMENTS = insert(t.job_documents)
+_JOB_EXISTS = select(t.jobs.c.id).where(t.jobs.c.id == bindparam("job"))
 
 
 def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> bool:
     """Commit a job with its faxes; a message becomes walked. False when the message's lease is not ours any more."""
-    if conn.execute(select(t.jobs.c.id).where(t.jobs.c.id == job.id)).first() is not None:
+    if conn.execute(_JOB_EXISTS, {"job": job.id}).first() is not None:
         return True
     if job.message is not None and not held_by(conn, job.message, fence or 0):
         return False
     conn.execute(
-        insert(t.jobs).values(
-            id=job.id,
-            message=job.message,
-            customer=job.customer,
-            user=job.user,
-            owner=job.owner,
-            subject=job.subject,
-            in_reply_to=job.in_reply_to,
-            accepted_at=job.accepted_at,
-            open=len(job.faxes),
-            settings=dict(job.settings),
-            report_to=list(job.report_to),
-            page_facts=[],
-            resend_of=job.resend_of,
-        )
+        _INSERT_JOB,
+        {
+            "id": job.id,
+            "message": job.message,
+            "customer": job.customer,
+            "user": job.user,
+            "owner": job.owner,
+            "subject": job.subject,
+            "in_reply_to": job.in_reply_to,
+            "accepted_at": job.accepted_at,
+            "open": len(job.faxes),
+            "settings": dict(job.settings),
+            "report_to": job.report_to if isinstance(job.report_to, dict) else list(job.report_to),
+            "page_facts": [],
+            "resend_of": job.resend_of,
+        },
     )
     conn.execute(
-        insert(t.faxes),
+        _INSERT_FAXES,
         [
             {
                 "id": f.id,
@@ -131,14 +143,16 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
                 "numbers": [dict(n) for n in f.numbers],
                 "e164": f.numbers[0]["e164"],
                 "priority": job.priority,
+                "earliest": job.earliest,
                 "latest": job.latest,
+                "properties": [list(pair) for pair in f.properties],
             }
             for f in job.faxes
         ],
     )
     documents = [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)]
     if documents:
-        conn.execute(insert(t.job_documents), documents)
+        conn.execute(_INSERT_DOCUMENTS, documents)
     if job.message is not None:
         conn.execute(
             update(t.messages)
@@ -281,7 +295,7 @@ class LeasedJob:
 
 
 def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedJob]:
-    """Lease jobs without pages, express first; their accepted faxes are rendering from here.
+    """Lease jobs without pages whose documents are all here, express first; their faxes are rendering from here.
 
     A fax whose lease was lost goes back to accepted first. A job that was lost MAX_RENDER_TRIES times has failed.
     """
@@ -294,6 +308,7 @@ def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> 
             t.jobs.c.not_before <= now,
             free,
             t.faxes.c.state.in_([FaxState.ACCEPTED, FaxState.RENDERING]),
+            ~exists().where(t.job_references.c.job == t.jobs.c.id, t.job_references.c.pending),
         )
         .group_by(t.jobs.c.id)
         .order_by(func.max(t.faxes.c.priority).desc(), func.min(t.jobs.c.accepted_at))

@@ -81,7 +81,11 @@ def late(conn: Connection, job: str, faxes: Collection[str], now: float) -> None
 def _asked(conn: Connection, job: str, *, in_doubt: str = "") -> tuple[JobReport, Envelope | None, Sequence[str]]:
     """What there is to tell of a job, what its client asked for, and who reads status mails."""
     row = conn.execute(select(t.jobs.c.message, t.jobs.c.report_to).where(t.jobs.c.id == job)).one()
-    return job_report(conn, job, in_doubt=in_doubt), envelope_of(conn, row.message), row.report_to
+    report = job_report(conn, job, in_doubt=in_doubt)
+    readers = row.report_to
+    if isinstance(readers, dict):
+        readers = readers["success" if all(f.state is FaxState.SENT for f in report.faxes) else "failure"]
+    return report, envelope_of(conn, row.message), readers
 
 
 def _put(conn: Connection, report: JobReport, telling: Telling, occasion: str, now: float) -> None:
@@ -120,7 +124,7 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
     settings = from_snapshot(row.settings)
     faxes = conn.execute(select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position)).all()
     ours = select(t.faxes.c.id).where(t.faxes.c.job == job)
-    counts, lines = _page_counts(conn, ours), _attempt_lines(conn, ours)
+    counts, lines = _page_counts(conn, ours), attempt_lines_of(conn, ours)
     return JobReport(
         job=row.id,
         customer=row.customer,
@@ -194,10 +198,11 @@ def _page_counts(conn: Connection, faxes: _Faxes) -> Mapping[str, tuple[int, int
 
 def attempt_lines(conn: Connection, fax: str) -> list[AttemptLine]:
     """Every closed call of a fax, oldest first, and the one that has just confirmed its last page."""
-    return _attempt_lines(conn, [fax])[fax]
+    return attempt_lines_of(conn, [fax])[fax]
 
 
-def _attempt_lines(conn: Connection, faxes: _Faxes) -> Mapping[str, list[AttemptLine]]:
+def attempt_lines_of(conn: Connection, faxes: _Faxes) -> Mapping[str, list[AttemptLine]]:
+    """`attempt_lines` of many faxes."""
     calls, parts = t.attempts.c, t.attempt_faxes.c
     rows = conn.execute(
         select(
