@@ -12,7 +12,7 @@ from faxgw.foip.dialog import Dialog
 from faxgw.foip.digest import Authenticator, Credentials
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.events import By, CallId, Ended, Event
-from faxgw.foip.message import Request, Response, response_to
+from faxgw.foip.message import KNOWN_METHODS, Request, Response, response_to
 from faxgw.foip.options import SUPPORTED
 from faxgw.foip.refusal import causes_of
 from faxgw.foip.sdp import CONTENT_TYPE, SessionDescription
@@ -156,7 +156,7 @@ class Session:
             "INFO": 415 if request.body else 200,  # RFC 6086 section 4.2.2
             "NOTIFY": 481,  # RFC 6665 section 4.1.3: no subscription
             "PRACK": 481,  # RFC 3262 section 3: nothing it could mean
-        }.get(request.method, 405)
+        }.get(request.method, 405 if request.method in KNOWN_METHODS else 501)  # RFC 3261 section 8.2.1
         reply = response_to(request, status, tag=self._stack.new_tag())
         if status == 405 or request.method == "OPTIONS":
             reply.headers.add("Allow", ALLOW)

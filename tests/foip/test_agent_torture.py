@@ -223,7 +223,7 @@ def inside(method: str, tag: str, number: int, branch: str, *fields: tuple[str, 
     ("method", "body", "status"),
     [("OPTIONS", b"", 200), ("INFO", b"", 200), ("INFO", b"Signal=1", 415), ("UPDATE", b"", 200),
      ("UPDATE", b"v=0", 415), ("NOTIFY", b"", 481), ("REFER", b"", 405),
-     ("MESSAGE", b"x", 405), ("BYE", b"", 200), ("FLY", b"", 405)],
+     ("MESSAGE", b"x", 405), ("BYE", b"", 200), ("FLY", b"", 501)],
 )  # fmt: skip
 def test_requests_within_a_dialog(method: str, body: bytes, status: int) -> None:
     wire, tag = talk()

@@ -20,7 +20,7 @@ CHALLENGE = ("WWW-Authenticate", 'Digest realm="r", nonce="n"')
 @pytest.mark.parametrize(
     ("method", "status"),
     [("OPTIONS", 200), ("INFO", 200), ("NOTIFY", 481), ("PRACK", 481), ("REFER", 405), ("SUBSCRIBE", 405),
-     ("MESSAGE", 405), ("PUBLISH", 405), ("REGISTER", 405), ("FLY", 405), ("UPDATE", 200)],
+     ("MESSAGE", 405), ("PUBLISH", 405), ("REGISTER", 405), ("FLY", 501), ("UPDATE", 200)],
 )  # fmt: skip
 def test_requests_in_a_call_are_granted_or_refused_and_change_nothing(called: bool, method: str, status: int) -> None:
     """Sections 8.2.1 and 12.2.2: what we do not have gets 405 with Allow."""

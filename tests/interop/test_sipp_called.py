@@ -347,7 +347,7 @@ ROWS: dict[str, Row] = {
             recv(405, has("INVITE", "Allow")),
             request("NOTIFY", 2, "Event: refer", "Subscription-State: active", repeat=True), recv(481),
             request("INFO", 3, repeat=True), recv(200),
-            request("MESSAGE", 4, repeat=True), recv(405), request("NONSENSE", 5, repeat=True), recv(405),
+            request("MESSAGE", 4, repeat=True), recv(405), request("NONSENSE", 5, repeat=True), recv(501),
             request("OPTIONS", 6, repeat=True), recv(200), request("UPDATE", 2, repeat=True), recv(500),
             request("INVITE", 8, sdp=T38, repeat=True), recv(200), request("ACK", 8), *BYE,
         ],
