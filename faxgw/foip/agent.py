@@ -63,6 +63,8 @@ class UserAgent:
         self._ringing: dict[tuple[str, ...], IncomingCallLeg] = {}
         self._exchanges = Exchanges(self._stack)
         self._strangers = Strangers(self._stack)
+        self._is_known = False
+        """Whether the request at hand belongs to a call of ours, or its source was judged already."""
 
     # The five verbs
 
@@ -84,11 +86,13 @@ class UserAgent:
             self._receive_response(message, source, now)
             return
         mark_source(message, source)
+        self._is_known = False
         try:
             check(message)
             self._receive_request(message, source, now)
         except RemoteProtocolError as exc:
-            self._refuse(message, source, exc.status)
+            if self._is_known or not self._is_flood(source):
+                self._refuse(message, source, exc.status)
         except TooLarge:
             pass  # the answer would not fit a datagram: this request is nobody we know
         self._forget_ended()
@@ -348,8 +352,13 @@ class UserAgent:
         self._forget_ended()
 
     def _receive_stray(self, response: Response, source: Address, now: float) -> None:
-        """A 2xx to an INVITE nobody remembers: ACK and BYE, never media (spine section 5)."""
+        """A 2xx to an INVITE nobody remembers: ACK and BYE, never media (spine section 5).
+
+        Anybody can forge one, and the BYE is repeated: the many that come from elsewhere than our peers are dropped.
+        """
         if response.cseq.method != "INVITE" or not 200 <= response.status < 300 or not response.to.tag:
+            return
+        if self._is_flood(source):
             return
         self._strangers.dismiss(response, source, now)
         known = self._dialogs.get((response.call_id, response.from_.tag))
@@ -382,6 +391,7 @@ class UserAgent:
         invite = self._stack.find_server(cancelled_key(request))
         if not isinstance(invite, InviteServer):
             raise RemoteProtocolError("nothing to cancel", 481)
+        self._is_known = True
         call = self._ringing.get(cancelled_key(request))
         transaction = self._start(request, source)
         self._stack.reply(request, transaction, 200, now, tag=call.local_tag if call is not None else "")
@@ -393,6 +403,7 @@ class UserAgent:
         call = self._dialogs.get((request.call_id, request.to.tag))
         if call is None or not call.owns(request):
             raise RemoteProtocolError("no such dialog", 481)
+        self._is_known = True
         check_extensions(request)
         transaction = self._start(request, source)
         call.on_request(request, transaction, now)
@@ -402,8 +413,13 @@ class UserAgent:
         """Requests that begin something, inspected in the order of RFC 3261 section 8.2."""
         if request.method not in ("INVITE", "OPTIONS"):
             raise RemoteProtocolError("method", method_status(request.method))
+        if request.method == "OPTIONS" and not self._stack.timers.reliable:
+            self._is_known = True
+            self._on_options(request, source, now)
+            return
         stranger = request.method == "INVITE" and not self.welcome(request)
         verdict = self._screen(source) if stranger else None
+        self._is_known = request.method == "INVITE"
         if verdict is not None:
             if verdict:
                 raise RemoteProtocolError("not a peer of ours", verdict)
@@ -413,7 +429,7 @@ class UserAgent:
         check_extensions(request)
         check_content(request)
         if request.method == "OPTIONS":
-            self._grant_options(request, source, now)
+            self._stack.respond(self._start(request, source), self._capabilities(request), now)
             return
         if len(self._calls) >= self._config.max_calls:
             raise RemoteProtocolError("too many calls", 503)
@@ -434,7 +450,29 @@ class UserAgent:
         self._ringing[server_key(transaction.request)] = call
         self._stack.touch(call)
 
-    def _grant_options(self, request: Request, source: Address, now: float) -> None:
+    def _is_flood(self, source: Address) -> bool:
+        """Whether a source that may be forged has been answered often enough for now."""
+        return not self._stack.timers.reliable and self._screen(source) == 0
+
+    def _on_options(self, request: Request, source: Address, now: float) -> None:
+        """OPTIONS over UDP: our peers' have a transaction; of strangers a few are answered, and nothing is kept.
+
+        A transaction lives 32 s: 128 forged requests a second would leave none for our peers.
+        """
+        verdict = self._screen(source)
+        if verdict == 0:
+            return
+        if verdict is None and self._stack.is_merged(request):
+            raise RemoteProtocolError("came by two paths", 482)
+        check_extensions(request)
+        check_content(request)
+        response = self._capabilities(request)
+        if verdict is None:
+            self._stack.respond(self._start(request, source), response, now)
+        else:
+            self._stack.respond_stateless(request, source, response)
+
+    def _capabilities(self, request: Request) -> Response:
         """What we can do (section 11.2)."""
         response = response_to(request, 200, tag=self._stack.new_tag())
         for name, value in (
@@ -444,7 +482,7 @@ class UserAgent:
             ("Contact", self._stack.contact),
         ):
             response.headers.add(name, value)
-        self._stack.respond(self._start(request, source), response, now)
+        return response
 
     def _start(self, request: Request, source: Address) -> ServerTransaction:
         transaction = self._stack.start_server(request, source)

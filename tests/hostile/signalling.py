@@ -245,6 +245,10 @@ class Besieger:
                 status = _status(message)
                 if status >= 200:
                     break
+        if status == 486:  # those that half came about hold the channels until their own bounds end them
+            await asyncio.sleep(1.0)
+            await self._call()
+            return
         if status != 200:
             raise RuntimeError(f"a right call was refused: {message[:200]!r}")
         tag = re.search(rb"\r\nTo:[^\r\n]*;tag=([^\r\n;]+)", message)
@@ -400,7 +404,7 @@ async def _besieged(folder: Path, siege: Siege, port: int, ports: PortRange) -> 
         logging.getLogger("faxgw").removeHandler(handler)
 
 
-async def besiege(count: int, folder: Path, first: int = 0, ports: PortRange = PortRange(26000, 26999)) -> Siege:
+async def besiege(count: int, folder: Path, ports: PortRange, first: int = 0) -> Siege:
     """Send `count` mutated requests while a fax is being sent, as many of strangers alone after it."""
     siege = Siege()
     received, document = folder / "received", folder / "fax.tif"

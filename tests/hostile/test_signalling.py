@@ -12,7 +12,7 @@ from tests.hostile import signalling
 
 @pytest.mark.realtime
 async def test_the_line_answers_after_each_mutated_request_and_a_fax_arrives(tmp_path: Path) -> None:
-    siege = await signalling.besiege(200, tmp_path, ports=PortRange(26000, 26499))
+    siege = await signalling.besiege(200, tmp_path, PortRange(26000, 26499))
     assert siege.fax == "identical"
     assert siege.unanswered == []
     assert siege.errors == []

@@ -140,7 +140,7 @@ async def test_who_is_refused_gets_one_answer(transport: Transport) -> None:
             assert octets.count(b"SIP/2.0 404") == 1  # and the connection ends
             writer.close()
             await writer.wait_closed()
-        assert len(asked) == 1
+        assert len(asked) == (2 if transport is Transport.UDP else 1)  # the OPTIONS after it is judged as well
         assert callee.agent.calls == 0
 
 
@@ -186,3 +186,19 @@ async def test_via_and_contact_name_the_transport() -> None:
             assert str(invite.contacts[0].uri) == f"sip:fax@{HERE}:{made.port}{wanted}"
             assert (invite.via.transport, invite.via.port) == (transport.value, made.port)
             assert (invite.via.param("alias") is None) == (transport is Transport.UDP)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 90.0])
+async def test_the_session_timer_asked_for_is_that_of_the_settings(seconds: float) -> None:
+    endpoint = SipEndpoint(Listener("127.0.0.1", 0), "", lambda event: None, session_timer=seconds)
+    await endpoint.start()
+    try:
+        agent = endpoint.agent
+        agent.invite(
+            agent.new_identity(), "sip:1@127.0.0.1", ("127.0.0.1", 9), AUDIO, from_="<sip:2@127.0.0.1>",
+            now=endpoint.now,
+        )  # fmt: skip
+        (data, _destination), *_ = agent.datagrams_to_send()
+        assert parse(data).headers.get("Session-Expires") == (None if seconds == 0 else "90")
+    finally:
+        await endpoint.stop()
