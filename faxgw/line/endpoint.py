@@ -62,6 +62,7 @@ class SipEndpoint:
         screen: Who may call at all.
         transport: What the listener speaks.
         streams: How connections are dealt with, for TCP and TLS.
+        session_timer: Session-Expires that is asked for, seconds; 0: none (RFC 4028).
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class SipEndpoint:
         screen: Screen = lambda source: None,
         transport: Transport = Transport.UDP,
         streams: StreamPolicy | None = None,
+        session_timer: float = 1800.0,
     ) -> None:
         self._screen = screen
         self._kind = transport
@@ -88,6 +90,7 @@ class SipEndpoint:
         self._public_address = public_address
         self._on_incoming = on_incoming
         self._max_calls = max_calls
+        self._session_timer = round(session_timer)
         self._timer: asyncio.TimerHandle | None = None
         self._inboxes: dict[CallId, Inbox] = {}
         self._taps: dict[str, Tap] = {}
@@ -103,7 +106,13 @@ class SipEndpoint:
             OSError: If the address cannot be bound.
         """
         self._port = await self._carrier.start()
-        config = AgentConfig(self.media_address, self._port, self._kind, max_calls=self._max_calls)
+        config = AgentConfig(
+            self.media_address,
+            self._port,
+            self._kind,
+            max_calls=self._max_calls,
+            session_expires=self._session_timer,
+        )
         self._agent = UserAgent(config, screen=self._judge)
 
     async def stop(self) -> None:

@@ -128,7 +128,14 @@ class Endpoints:
             self._on_incoming(endpoint, event)
 
         endpoint = SipEndpoint(
-            listener, self._settings.public_address, incoming, MAX_SIP_CALLS, self._screen, transport, policy
+            listener,
+            self._settings.public_address,
+            incoming,
+            MAX_SIP_CALLS,
+            self._screen,
+            transport,
+            policy,
+            float(self._settings.session_timer),
         )
         return endpoint
 

@@ -20,6 +20,7 @@ from faxgw.foip.digest import Credentials
 from faxgw.foip.errors import RemoteProtocolError
 from faxgw.foip.location import Target, default_port
 from faxgw.foip.registration import Account, Registration
+from faxgw.foip.session_timer import LEAST_INTERVAL
 from faxgw.foip.stack import Transport
 from faxgw.foip.transaction import Address
 from faxgw.foip.uri import SipUri, bracket, is_ip_literal, parse_uri, sip_uri
@@ -55,6 +56,8 @@ class SipSettings(Section):
     """Calls of one call worker; fewer lose less when the fax engine crashes, more cost less."""
     t38_wait: Duration = Duration(2.0)
     """How long after the answer tone the far end may propose T.38 before we do."""
+    session_timer: Duration = Duration(1800.0)
+    """How long a call may go without a sign of life of the other side (RFC 4028), 90 s at least; `0s`: ask for none."""
     record: Literal["none", "failed", "all"] = "none"
     """Calls whose datagrams are recorded, to be looked at afterwards (docs/calls.md): they hold the pages sent."""
     record_keep: Duration = Duration(7 * 86_400.0)
@@ -69,6 +72,8 @@ class SipSettings(Section):
             ipaddress.ip_address(self.public_address)
         elif any(listener.host in ("0.0.0.0", "::") for listener in listeners):
             raise ValueError("public_address is needed when listening on every address")
+        if 0 < float(self.session_timer) < LEAST_INTERVAL:
+            raise ValueError(f"session_timer must be {LEAST_INTERVAL} s at least (RFC 4028 section 5), or 0s")
         if (self.listen_tls is None) != (self.tls is None):
             raise ValueError("listen_tls and tls belong together")
         return self

@@ -12,7 +12,7 @@ from faxgw.foip.registration import Registration
 from faxgw.foip.uri import SipUri
 from faxgw.line.ports import NoMediaPorts, PortRange, bind_media
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
-from faxgw.settings import Listener, Secret
+from faxgw.settings import Duration, Listener, Secret
 from tests.line.test_targets import Names
 
 
@@ -47,6 +47,14 @@ def test_codings_become_payload_types() -> None:
 def test_settings_that_cannot_be_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         trunk(**values)
+
+
+@pytest.mark.parametrize("seconds", [1, 89])
+def test_a_session_timer_is_none_or_long_enough(seconds: int) -> None:
+    """RFC 4028 section 5."""
+    with pytest.raises(ValidationError, match="RFC 4028"):
+        SipSettings(session_timer=Duration(seconds))
+    assert [float(SipSettings(session_timer=Duration(good)).session_timer) for good in (0, 90)] == [0, 90]
 
 
 def test_listening_everywhere_needs_a_public_address() -> None:
