@@ -23,7 +23,7 @@ from aiohttp.abc import AbstractAccessLogger
 from pydantic import Field
 
 from faxgw import metrics
-from faxgw.api.answers import PROBLEM, ROUTE, BodyTooSlow, problem
+from faxgw.api.answers import PROBLEM, REQUEST_ID, ROUTE, BodyTooSlow, problem
 from faxgw.fax.errors import FaxError
 from faxgw.metrics import Metrics
 from faxgw.settings import ByteSize, Duration, Listener, Section, Tls
@@ -265,6 +265,7 @@ class AccessLog(AbstractAccessLogger):
                 "octets": response.body_length,
                 "ms": round(time * 1000, 1),
                 "peer": request.remote,
+                "request": request.get(REQUEST_ID, ""),
             },
         )
 

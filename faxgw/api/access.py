@@ -106,19 +106,15 @@ class Access:
         """Who a name and a password stand for, for every interface that knows passwords."""
         now, client = self._ticks(), client_of(address)
         stored = await self._store.read(lambda conn: credentials.find_login(conn, self._system, name[:MAX_NAME]))
-        digest = stored.password if stored is not None else None
-        if digest is None or not self._passwords.remembers(name, password, digest):
-            if self._barred(name, client, now):
-                log.warning("login barred", extra={"event": "access.barred", "peer": address})
-                return Denial.BARRED
-            try:
-                good = await self._passwords.check(name, password, digest)
-            except TooManyChecks:
-                return Denial.BUSY
-            if not good:
-                self._failed(name, client, now)
-        else:
-            good = True
+        if self._barred(name, client, now):  # whatever is remembered: else it would answer guesses for nothing
+            log.warning("login barred", extra={"event": "access.barred", "peer": address})
+            return Denial.BARRED
+        try:
+            good = await self._passwords.check(name, password, None if stored is None else stored.password)
+        except TooManyChecks:
+            return Denial.BUSY
+        if not good:
+            self._failed(name, client, now)
         if stored is None or not good:
             log.warning("login refused", extra={"event": "access.refused", "peer": address})
             return Denial.UNKNOWN

@@ -336,7 +336,8 @@ def _no_number(name: str) -> float:
 def _tolerant(pattern: str) -> str:
     """The pattern with any number of slashes where it has one, and any at its end."""
     parts = [part for part in pattern.split("/") if part]
-    return "".join(f"{{_{i}:/+}}{part}" for i, part in enumerate(parts)) + "{_end:/*}"
+    head = f"/{{_0:/*}}{parts[0]}" if parts else "/"
+    return head + "".join(f"{{_{i}:/+}}{part}" for i, part in enumerate(parts[1:], 1)) + "{_end:/*}"
 
 
 async def _expect_later(request: web.Request) -> None:
