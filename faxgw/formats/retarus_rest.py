@@ -131,8 +131,6 @@ class ReportMail:
 
     success: str = ""
     failure: str = ""
-    image_mode: str = "NEVER"
-    image_format: str = "TIFF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,6 @@ class JobRequest:
     reference: Reference
     settings: Mapping[str, Any]
     """Settings that the job overrides, under our names."""
-    deny_list: bool
     cover: str
     """Name of the cover page's template, or empty."""
     overlay: Overlay | None
@@ -311,7 +308,6 @@ def read_job(
         documents=documents,
         reference=reference,
         settings=_settings(top.inner("transportOptions"), rendering, reference),
-        deny_list=top.inner("transportOptions").flag("isBlacklistEnabled"),
         cover=cover,
         overlay=_overlay(rendering) if rendering.has("overlay") else None,
         report_mail=_report_mail(status.inner("reportMail")) if status.has("reportMail") else None,
@@ -405,6 +401,7 @@ def _settings(transport: Fields, rendering: Fields, reference: Reference) -> Map
         found["csid"] = csid
     if transport.flag("isExpress"):
         found["priority"] = "express"
+    transport.flag("isBlacklistEnabled")  # checked and not kept: there is no deny list that could be left out
     if paper := rendering.choice("paperFormat", ("A4", "LETTER", "LEGAL")):
         found["paper"] = {"A4": "A4", "LETTER": "Letter", "LEGAL": "Legal"}[paper]
     if resolution := rendering.choice("resolution", ("HIGH", "LOW")):
@@ -435,13 +432,10 @@ def _overlay(rendering: Fields) -> Overlay | None:
 
 
 def _report_mail(fields: Fields) -> ReportMail:
-    return ReportMail(
-        success=_address(fields, "successAddress"),
-        failure=_address(fields, "failureAddress"),
-        image_mode=fields.choice("attachedFaxImageMode", ("NEVER", "SUCCESS_ONLY", "FAILURE_ONLY", "ALWAYS"))
-        or "NEVER",
-        image_format=fields.choice("attachedFaxImageFormat", ("TIFF", "PDF", "PDF_WITH_OCR")) or "TIFF",
-    )
+    # Checked and not kept: status mails carry a picture of page 1 and no other image yet.
+    fields.choice("attachedFaxImageMode", ("NEVER", "SUCCESS_ONLY", "FAILURE_ONLY", "ALWAYS"))
+    fields.choice("attachedFaxImageFormat", ("TIFF", "PDF", "PDF_WITH_OCR"))
+    return ReportMail(_address(fields, "successAddress"), _address(fields, "failureAddress"))
 
 
 def _address(fields: Fields, name: str) -> str:

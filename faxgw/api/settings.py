@@ -1,0 +1,26 @@
+"""`[api]`: which HTTP interfaces are mounted, and their bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from faxgw.settings import ByteSize, Duration, Section
+
+
+class ApiSettings(Section):
+    """`[api]`: the interfaces for programs, on the server of `[http]`."""
+
+    retarus: bool = False
+    """Serve the REST interface "Fax for Applications" v1 of Retarus under /rest/v1."""
+    max_body: Annotated[ByteSize, Field(ge=100_000)] = ByteSize(100_000_000)
+    """Octets of a request with documents in it; as base64 these take a third more than their files."""
+    max_recipients: Annotated[int, Field(ge=1, le=5_000)] = 1_000
+    """Recipients of one job."""
+    duplicate_window: Annotated[Duration, Field(ge=0, le=86_400)] = Duration(600)
+    """The same request of the same login within this time is answered with 409 and the first one's id; 0: never."""
+    report_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """Days for which the report of a finished job can be asked for."""
+    customer_numbers: dict[str, str] = Field(default_factory=dict, examples=[{"99999TE": "acme"}])
+    """Customer numbers in paths that are not the customer's id: number = customer."""

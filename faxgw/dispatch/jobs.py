@@ -1,0 +1,236 @@
+"""The funnel for jobs that come with their structure: who may, what they may ask for, and the promise itself.
+
+Implements `fax.submission.JobSubmissions`. A job is refused as a whole where its account, its settings or its cover
+page are at fault; a number that cannot be dialled fails its own recipient. The promise is one transaction
+(docs/spine.md section 5); the pages are made later, once for all recipients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any  # settings and rows are JSON
+
+from sqlalchemy import Connection, exc
+
+from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.seat import Seat
+from faxgw.fax import ids
+from faxgw.fax.account import AccountState, Effective, Level, Origin, check_settings
+from faxgw.fax.errors import Refused
+from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
+from faxgw.fax.submission import JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
+from faxgw.store import directory, submission
+from faxgw.store.errors import CommitUncertain
+from faxgw.store.queue import NewFax, NewJob
+
+log = logging.getLogger(__name__)
+
+MAX_RECIPIENTS = 5_000
+"""Recipients of one job at most: beyond, its faxes would not fit one unit of work (docs/spine.md section 7)."""
+NUMBERS_AT_ONCE = 50
+"""Numbers that are read before others get their turn: some 10 ms."""
+FETCH_FOR = 3600.0
+"""Seconds for which a document that is to be fetched is tried again."""
+TEXT = "text"
+"""Kind of a document that its sender calls a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The recipients of a job, read."""
+
+    faxes: tuple[NewFax, ...]
+    unreachable: Mapping[str, str]
+
+
+class JobGate:
+    """Decides over jobs.
+
+    Args:
+        seat: The node.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    async def submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
+        """See the port."""
+        try:
+            answer = await self._submit(job)
+        except CommitUncertain:
+            raise  # a row may name the files
+        except BaseException:
+            await self._forget(job)
+            raise
+        if not isinstance(answer, JobReceipt):
+            await self._forget(job)
+        return answer
+
+    async def _submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
+        if not job.recipients:
+            return JobRefused("no_recipient", "The job has no recipient.", "recipients")
+        if len(job.recipients) > MAX_RECIPIENTS:
+            text = f"A job may have at most {MAX_RECIPIENTS} recipients."
+            return JobRefused("too_many_recipients", text, "recipients")
+        if not job.documents and not job.cover:
+            return JobRefused("nothing_to_send", "The job has neither a document nor a cover page.", "documents")
+        settings = await self._seat.store.read(partial(self._in_force, job=job))
+        if isinstance(settings, JobRefused):
+            return settings
+        read = await self._read_numbers(job.recipients, dial_plan(settings))
+        new = self._accepted(job, settings, read)
+        unit = partial(submission.accept, new=new, now=job.accepted_at)
+        try:
+            found = await self._seat.store.run(unit)
+        except exc.IntegrityError:  # the same key at the same moment on PostgreSQL: now it is there to be found
+            found = await self._seat.store.run(unit)
+        if found is not None:
+            log.info("job known", extra={"event": "job.known", "job": found.job, "customer": job.principal.customer})
+            return found
+        log.info(
+            "job accepted",
+            extra={
+                "event": "job.accepted",
+                "job": job.job,
+                "faxes": len(read.faxes),
+                "numbers": [masked(fax.numbers[0]["e164"]) for fax in read.faxes[:10]],
+                "unreachable": len(read.unreachable),
+            },
+        )
+        return JobReceipt(job.job)
+
+    def _in_force(self, conn: Connection, *, job: JobSubmission) -> Effective | JobRefused:
+        """The job's settings, or why its account may not send it."""
+        who = job.principal
+        customer, user = directory.account_states(conn, who.customer, who.user)
+        if customer is not AccountState.ACTIVE or user is not AccountState.ACTIVE:
+            return JobRefused("account_inactive", "This account may not send faxes at present.")
+        if job.cover:
+            return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
+        account = directory.effective(conn, self._seat.system, who.customer, who.user)
+        return _overridden(account, job)
+
+    async def _read_numbers(self, recipients: Sequence[JobRecipient], plan: DialPlan) -> _Read:
+        faxes: list[NewFax] = []
+        unreachable: dict[str, str] = {}
+        for position, recipient in enumerate(recipients, 1):
+            fax = ids.fax_id(secrets.token_bytes(ids.RANDOM_OCTETS))
+            numbers, refusal = _numbers(recipient, plan)
+            if refusal:
+                unreachable[fax] = refusal
+            faxes.append(NewFax(fax, position, numbers, recipient.properties))
+            if position % NUMBERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return _Read(tuple(faxes), unreachable)
+
+    def _accepted(self, job: JobSubmission, settings: Effective, read: _Read) -> submission.Accepted:
+        latest = job.latest
+        if latest is None:
+            latest = max(job.accepted_at, job.earliest or 0.0) + settings["valid_hours"] * 3600.0
+        new = NewJob(
+            id=job.job,
+            message=None,
+            customer=job.principal.customer,
+            user=job.principal.user,
+            owner=job.owner,
+            subject=job.subject,
+            in_reply_to="",
+            accepted_at=job.accepted_at,
+            settings=settings.snapshot(),
+            report_to=_readers(job, settings),
+            documents=tuple(_document(job)),
+            faxes=read.faxes,
+            latest=latest,
+            priority=1 if settings["priority"] == "express" else 0,
+            earliest=job.earliest or 0.0,
+        )
+        report = job.report
+        return submission.Accepted(
+            job=new,
+            unreachable=read.unreachable,
+            references=tuple(
+                submission.Reference(position, d.name, d.kind, d.charset, d.url)
+                for position, d in enumerate(job.documents, 1)
+                if d.file is None
+            ),
+            give_up_at=min(latest, max(job.accepted_at, job.earliest or 0.0) + FETCH_FOR),
+            key=job.key,
+            fingerprint=job.fingerprint,
+            key_valid=job.key_valid,
+            report=None
+            if report is None
+            else {"owner": job.owner, "interface": report.interface, "reference": dict(report.reference)},
+        )
+
+    async def _forget(self, job: JobSubmission) -> None:
+        """Remove the documents: no row names them."""
+        for document in job.documents:
+            if document.file is not None:
+                await self._seat.files.remove(document.file.key)
+
+
+def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefused:
+    """The account's settings with the job's laid over them."""
+    checked, faults = check_settings(job.settings)
+    if faults:
+        key, _, text = faults[0].partition(": ")
+        return JobRefused("bad_setting", f"This value {text}.", key)
+    if checked.get("priority") == "express" and not account.values.get("may_express", True):
+        return JobRefused("express_not_open", "Express faxes are not open to this account.", "priority")
+    if job.success_to is not None or job.failure_to is not None:
+        checked |= {"report_success": True, "report_failure": True}
+    origin = Origin(Level.JOB)
+    return Effective({**account.values, **checked}, {**account.origins, **dict.fromkeys(checked, origin)})
+
+
+def _readers(job: JobSubmission, settings: Effective) -> tuple[str, ...] | Mapping[str, Sequence[str]]:
+    """Who gets status mails: whom the job names, else the account's addresses."""
+    if job.success_to is None and job.failure_to is None:
+        return tuple(settings["report_addresses"])
+    return {"success": list(job.success_to or ()), "failure": list(job.failure_to or ())}
+
+
+def _numbers(recipient: JobRecipient, plan: DialPlan) -> tuple[tuple[Mapping[str, str], ...], str]:
+    """The numbers that may be dialled, in order; when there are none the first as typed, and why."""
+    good: list[Mapping[str, str]] = []
+    refusal = ""
+    for typed in recipient.numbers:
+        try:
+            number = parse_number(typed, plan)
+        except Refused as exc_:
+            refusal = refusal or exc_.public
+            continue
+        good.append(
+            {
+                "typed": recipient.numbers[0] if not good else typed,
+                "e164": number.e164,
+                "sub": number.sub_address,
+                "zone": recipient_zone(number),
+            }
+        )
+    if good:
+        return tuple(good), ""
+    return ({"typed": recipient.numbers[0], "e164": "", "sub": "", "zone": "UTC"},), refusal
+
+
+def _document(job: JobSubmission) -> Sequence[dict[str, Any]]:
+    """The rows of the documents that are here already, each with its place among all."""
+    return [
+        {
+            "position": position,
+            "name": d.name,
+            "kind": d.kind,
+            "charset": d.charset,
+            "origin": "attachment",
+            "key": d.file.key,
+            "sha256": d.file.sha256,
+            "size": d.file.size,
+        }
+        for position, d in enumerate(job.documents, 1)
+        if d.file is not None
+    ]
