@@ -13,6 +13,7 @@ import enum
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from faxgw.foip.errors import LocalProtocolError, RemoteProtocolError
 from faxgw.foip.uri import is_ip_literal
@@ -71,6 +72,7 @@ _DIRECTIONS = (*_HOLDS, "sendrecv")
 _ANSWERED_BY = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive", "sendrecv": "sendrecv"}
 """Direction of an offered line and that of its answer (RFC 3264 section 6.1)."""
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})
+_BROADCAST = "255.255.255.255"
 _EC_SPELLING = {ErrorCorrection.REDUNDANCY: "t38UDPRedundancy", ErrorCorrection.FEC: "t38UDPFEC"}
 
 
@@ -175,10 +177,11 @@ class SessionDescription:
         """Where the media of a line go: IP literal and port.
 
         Raises:
-            RemoteProtocolError: 488 if there is no `c=` line for it, or a host name or no place at all (0.0.0.0) in it.
+            RemoteProtocolError: 488 if there is no `c=` line for it, or a host name or no place at all (0.0.0.0) in it,
+                or a group of them: media of ours go to one host.
         """
         host = self._host_of(line)
-        if not is_ip_literal(host) or host in _UNSPECIFIED:
+        if not is_ip_literal(host) or not _is_one_host(host):
             raise RemoteProtocolError("no usable connection address", 488)
         return host, line.port
 
@@ -508,3 +511,9 @@ class _Reader:
         self._media.append(MediaLine(match["media"], int(match["port"]), match["proto"], formats))
         self._connections.append("")
         self._attributes.append([])
+
+
+def _is_one_host(literal: str) -> bool:
+    """Whether an IP literal is the address of a single host."""
+    address = ip_address(literal.strip("[]"))
+    return not (address.is_unspecified or address.is_multicast or literal == _BROADCAST)
