@@ -22,6 +22,8 @@ from faxgw import __version__, metrics
 from faxgw.api.access import Access
 from faxgw.api.control import ControlServer, Operations
 from faxgw.api.http import Ground, Maintenance
+from faxgw.api.retarus import RetarusApi
+from faxgw.api.settings import ApiSettings
 from faxgw.delivery.mail import MailDelivery, RelaySettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
@@ -29,6 +31,7 @@ from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.explain import Explainer
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Inbound
+from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.live import calls_in_progress
 from faxgw.dispatch.outbound import Outbound
 from faxgw.dispatch.outbox import OutboxWorker
@@ -132,6 +135,7 @@ SECTIONS: Mapping[str, type[Section] | Many] = {
     "log": LogSettings,
     "smtp": SmtpSettings,
     "http": WebSettings,
+    "api": ApiSettings,
     "relay": RelaySettings,
     "pages": PagesSection,
     "sip": SipSettings,
@@ -162,6 +166,7 @@ class Daemon:
         self._trunks = settings.many("trunk", TrunkSettings)
         self._route_settings = settings.many("route", RouteSettings)
         self._relay = settings.one("relay", RelaySettings)
+        self._api = settings.one("api", ApiSettings)
         self._system = dict(self._account.values)
         self._ways: dict[str, MailDelivery] = {}
         self._seat: Seat | None = None
@@ -338,6 +343,10 @@ class Daemon:
 
     def _mount(self, ground: Ground) -> None:
         """Mount the route tables of the HTTP interfaces."""
+        if self._api.retarus and self._seat is not None:
+            retarus = RetarusApi(ground, JobGate(self._seat), self._api)
+            self.web.mount(retarus.routes())
+            self._tasks.append(asyncio.create_task(retarus.forget_for_ever(), name="reports"))
 
     async def _open_doors(self, seat: Seat, gate: Gate, data: Path, clock: ClockWatch) -> None:
         operations = Operations(
