@@ -22,6 +22,14 @@ MAX_ENTRIES: Final = 32
 """Earlier packets, or parity entries, accepted in one datagram."""
 REDUNDANCY_DEPTH: Final = 3
 """Earlier packets repeated in each datagram; with less, 5 % loss already ends calls."""
+SLOW_DEPTH: Final = 5
+"""The same while the datagram stays small and within one signal: the frames that a call hangs on are repeated oftener
+than image data, and a confirmation that was lost does not come back with the answer to the next question.
+With 30 % lost, 200 of 200 pages arrive where some 9 of 10 did (bench.loss)."""
+SMALL: Final = 128
+"""Octets of a small datagram."""
+_NO_SIGNAL: Final = b"\x01\x00"
+"""The field of the indicator that stands between two signals (T.38 section 7.2.1)."""
 FEC_SPAN: Final = 3
 """Packets one parity entry of ours covers (fec-npackets)."""
 FEC_ENTRIES: Final = 3
@@ -153,7 +161,7 @@ class Sender:
         Args:
             max_datagram: The peer's T38FaxMaxDatagram in octets; redundancy is dropped before it is exceeded.
             error_correction: `redundancy`, `fec` or `none` (T38FaxUdpEC).
-            depth: Earlier packets to repeat; used with redundancy only.
+            depth: Earlier packets to repeat, SLOW_DEPTH of the same signal in small datagrams; with redundancy only.
 
         Raises:
             LocalProtocolError: If `error_correction` is none of the three.
@@ -163,7 +171,9 @@ class Sender:
         self._max = max_datagram
         self._mode = error_correction
         self._sequence = 0
-        self._fields: deque[bytes] = deque(maxlen=depth if error_correction == "redundancy" else 0)
+        self._depth = depth
+        kept = max(depth, SLOW_DEPTH) if error_correction == "redundancy" and depth else 0
+        self._fields: deque[bytes] = deque(maxlen=kept)
         self._previous: deque[bytes] = deque(maxlen=FEC_SPAN * FEC_ENTRIES)
 
     def send(self, ifp: bytes) -> bytes:
@@ -179,13 +189,15 @@ class Sender:
     def _build_redundancy(self, ifp: bytes) -> bytes:
         """As `encode` would, but with the earlier packets kept as fields: this is the hot path of a sending call."""
         field = _open_type(ifp)
-        room = self._max - len(field) - 4
+        size = len(field) + 4
         secondary: list[bytes] = []
+        deep = True
         for earlier in self._fields:
-            room -= len(earlier)
-            if room < 0:
+            size += len(earlier)
+            if size > self._max or (len(secondary) >= self._depth and not (deep and size <= SMALL)):
                 break
             secondary.append(earlier)
+            deep = deep and earlier != _NO_SIGNAL
         self._fields.appendleft(field)
         return b"".join((self._sequence.to_bytes(2, "big"), field, bytes((0, len(secondary))), *secondary))
 

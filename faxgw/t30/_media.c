@@ -39,6 +39,8 @@ enum {
     MAX_IFP = 1400,
     MAX_ENTRIES = 32,
     MAX_DEPTH = 8,
+    SLOW_DEPTH = 5, /* as udptl.SLOW_DEPTH and SMALL */
+    SMALL = 128,
     PACKET_BUDGET = 60,   /* IFP packets of one tick */
     QUEUE_SIZE = PACKET_BUDGET * 2 * 128,
     RESYNC_AFTER = 16,
@@ -285,7 +287,7 @@ int media_tx_handler(void *core, void *user, const uint8_t *octets, int length, 
 static void send_ifp(media_t *m, const uint8_t *octets, int length, int count)
 {
     uint8_t datagram[4 + (MAX_DEPTH + 1) * (MAX_IFP + 2)];
-    int at = 2, entries = 0, room, i, j;
+    int at = 2, entries = 0, deep = 1, room, i, j;
 
     datagram[0] = (uint8_t)(m->sequence >> 8);
     datagram[1] = (uint8_t)m->sequence;
@@ -299,8 +301,10 @@ static void send_ifp(media_t *m, const uint8_t *octets, int length, int count)
     at += 2;
     for (i = 0; i < m->fields; i++) {
         room -= m->field[i].length;
-        if (room < 0)
+        if (room < 0 || (i >= m->depth && !(deep && at + m->field[i].length <= SMALL)))
             break;
+        if (m->field[i].length == 2 && !m->field[i].octets[1])
+            deep = 0; /* no-signal: what lies before is another signal */
         memcpy(datagram + at, m->field[i].octets, (size_t)m->field[i].length);
         at += m->field[i].length;
         entries++;
@@ -310,7 +314,7 @@ static void send_ifp(media_t *m, const uint8_t *octets, int length, int count)
     emit(m, datagram, at, count);
     m->sequence = (m->sequence + 1) & 0xFFFF;
     if (m->depth) {
-        if (m->fields < m->depth)
+        if (m->fields < m->depth || m->fields < SLOW_DEPTH)
             m->fields++;
         for (i = m->fields - 1; i > 0; i--) {
             m->field[i].length = m->field[i - 1].length;

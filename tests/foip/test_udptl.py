@@ -83,23 +83,55 @@ def test_an_ifp_packet_beyond_the_limit_is_refused_both_ways() -> None:
         encode(Datagram(0, b"", (b"",) * 33))
 
 
+IMAGE = [bytes((0xC0, number)) + bytes(57) for number in range(10)]
+"""Packets as long as those of image data at 14,400 bit/s."""
+
+
 def test_redundancy_repeats_three_packets_newest_first() -> None:
     sender = Sender(400)
-    datagrams = [decode(sender.send(packet)) for packet in IFPS[:5]]
-    assert datagrams[4] == Datagram(4, IFPS[4], (IFPS[3], IFPS[2], IFPS[1]))
+    datagrams = [decode(sender.send(packet)) for packet in IMAGE[:6]]
+    assert datagrams[5] == Datagram(5, IMAGE[5], (IMAGE[4], IMAGE[3], IMAGE[2]))
+
+
+def test_small_packets_are_repeated_oftener() -> None:
+    """Those of T.30's frames: without one of them the call waits for seconds, or fails."""
+    sender = Sender(400)
+    small = [bytes((0xC0, number, 0x80, 0, 0, 0xFF)) for number in range(9)]
+    datagrams = [decode(sender.send(packet)) for packet in (*small, *IMAGE[:2])]
+    assert datagrams[8].secondary == tuple(reversed(small[3:8]))
+    assert datagrams[9].secondary == tuple(reversed(small[4:9]))
+    assert datagrams[10].secondary == (IMAGE[0], small[8], small[7])
+
+
+def test_a_signal_that_is_over_is_repeated_no_oftener_than_image_data() -> None:
+    """A confirmation that was lost must not come back with the answer to another question."""
+    no_signal, preamble = b"\x00", b"\x06"
+    first = [bytes((0xC0, number, 0x80, 0, 0, 0xFF)) for number in range(5)]
+    sender = Sender(400)
+    datagrams = [decode(sender.send(packet)) for packet in (*first, no_signal, preamble, *first)]
+    assert datagrams[5].secondary == tuple(reversed(first))
+    assert datagrams[6].secondary == (no_signal, first[4], first[3])
+    assert datagrams[8].secondary == (first[0], preamble, no_signal)
+    assert datagrams[10].secondary == (first[2], first[1], first[0], preamble, no_signal)
+
+
+def test_a_small_limit_of_the_peer_counts_first() -> None:
+    small = [bytes((0xC0, number, 0x80, 0, 0, 0xFF)) for number in range(6)]
+    sender = Sender(28)
+    assert [len(decode(sender.send(packet)).secondary) for packet in small] == [0, 1, 2, 2, 2, 2]
 
 
 def test_three_lost_in_a_row_come_back_in_order() -> None:
     sender, receiver = Sender(400), Receiver()
-    datagrams = [sender.send(packet) for packet in IFPS[:8]]
+    datagrams = [sender.send(packet) for packet in IMAGE[:8]]
     arrived = [p for d in [datagrams[0], *datagrams[4:]] for p in receiver.receive(d)]
-    assert arrived == list(enumerate(IFPS[:8]))
+    assert arrived == list(enumerate(IMAGE[:8]))
     assert (receiver.lost, receiver.recovered) == (0, 3)
 
 
 def test_a_gap_beyond_the_depth_is_counted_as_lost() -> None:
     sender, receiver = Sender(400), Receiver()
-    datagrams = [sender.send(packet) for packet in IFPS[:8]]
+    datagrams = [sender.send(packet) for packet in IMAGE[:8]]
     assert numbers(receiver, [datagrams[0], datagrams[6]]) == [0, 3, 4, 5, 6]
     assert (receiver.lost, receiver.recovered) == (2, 3)
 
