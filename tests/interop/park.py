@@ -18,6 +18,7 @@ from tests.interop.peers import Listens, Peer, free_ports
 from tests.line.far_end import Marks, plan
 from tests.t30.conftest import page_image, pixels, tiff
 
+CALLER = "+33199000077"
 Page = tuple[tuple[int, int], bytes]
 ROWS = 150
 """A short page: calls in real time take as long as it takes."""
@@ -87,7 +88,15 @@ async def send(line: SipLine, number: str, file: Path, *, trunk: str = "t", with
     try:
         identity = line.new_identity(trunk)
         fax = (CallDocument("FN", descriptor, 1, 1, 1),)
-        made = plan(identity, number, trunk=trunk, documents=fax, attempt=f"att_{identity.call_id}")
+        made = plan(
+            identity,
+            number,
+            trunk=trunk,
+            documents=fax,
+            attempt="sending",
+            caller=CALLER,
+            station_id="+33 1 99 00 00 77",
+        )
         async with asyncio.timeout(within):
             outcome = await line.call(made, marks)
     finally:
