@@ -29,6 +29,7 @@ from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.explain import Explainer
+from faxgw.dispatch.fetching import Fetcher
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Inbound
 from faxgw.dispatch.jobs import JobGate
@@ -43,6 +44,7 @@ from faxgw.dispatch.station import POLL, Station
 from faxgw.dispatch.worker import PageWorker
 from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox, Use
+from faxgw.egress import Egress
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
@@ -344,7 +346,11 @@ class Daemon:
     def _mount(self, ground: Ground) -> None:
         """Mount the route tables of the HTTP interfaces."""
         if self._api.retarus and self._seat is not None:
-            retarus = RetarusApi(ground, JobGate(self._seat), self._api)
+            egress = Egress(self._api.fetch_networks)
+            fetching = Fetcher(self._seat, egress, int(self._api.fetch_limit)).fetching
+            self._stations.append(fetching)
+            self._tasks.append(asyncio.create_task(fetching.run(), name=f"station {fetching.name}"))
+            retarus = RetarusApi(ground, JobGate(self._seat), self._api, egress)
             self.web.mount(retarus.routes())
             self._tasks.append(asyncio.create_task(retarus.forget_for_ever(), name="reports"))
 

@@ -22,6 +22,7 @@ from faxgw.api.answers import Refusal
 from faxgw.api.http import Api, Ground, read_json
 from faxgw.api.retarus_body import JobBody, Upload
 from faxgw.api.settings import ApiSettings
+from faxgw.egress import Egress, Forbidden
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.submission import (
@@ -68,12 +69,14 @@ class RetarusApi:
         ground: Store, files, who is asking.
         submissions: The funnel for jobs.
         settings: `[api]`.
+        egress: Who fetches documents that jobs name by their URL.
     """
 
-    def __init__(self, ground: Ground, submissions: JobSubmissions, settings: ApiSettings) -> None:
+    def __init__(self, ground: Ground, submissions: JobSubmissions, settings: ApiSettings, egress: Egress) -> None:
         self._ground = ground
         self._submissions = submissions
         self._settings = settings
+        self._egress = egress
         self._numbers = {number.lower(): customer for number, customer in settings.customer_numbers.items()}
         self._submitting: set[asyncio.Task[JobReceipt | JobKnown | JobRefused]] = set()
 
@@ -122,6 +125,7 @@ class RetarusApi:
                 )
             )
             _refuse_what_is_not_here(asked)
+            self._check_urls(asked)
             uploads = await body.keep([None if d.url else d.data for d in asked.documents])
             job = self._job(caller, asked, uploads, body.sha256)
             answer = await self._submit(job, body)
@@ -216,6 +220,15 @@ class RetarusApi:
             raise Refusal(403, f"These credentials are not for {Scope.FAXES_WRITE}.", code="scope_missing")
         done = await view.run(report_book.delete, caller.name, asked.ids, now=self._ground.clock())
         return web.json_response({"reports": retarus_report.deletions_to_json(done)})
+
+    def _check_urls(self, asked: JobRequest) -> None:
+        for index, document in enumerate(asked.documents):
+            if document.url:
+                try:
+                    self._egress.check(document.url)
+                except Forbidden as exc:
+                    place = f"documents[{index}].reference"
+                    raise Refusal(400, exc.public, code="bad_reference", param=place) from exc
 
     def _check_customer(self, request: web.Request, caller: Caller) -> None:
         """The customer number of the path must be the caller's own."""

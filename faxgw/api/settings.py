@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faxgw.egress import Network
 from faxgw.settings import ByteSize, Duration, Section
 
 
@@ -20,6 +21,10 @@ class ApiSettings(Section):
     """Recipients of one job."""
     duplicate_window: Annotated[Duration, Field(ge=0, le=86_400)] = Duration(600)
     """The same request of the same login within this time is answered with 409 and the first one's id; 0: never."""
+    fetch_limit: Annotated[ByteSize, Field(ge=1_000)] = ByteSize(50_000_000)
+    """Octets of a document that a job names by its URL."""
+    fetch_networks: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
+    """Networks of your own from which such documents are fetched too; else only from public addresses."""
     report_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """Days for which the report of a finished job can be asked for."""
     customer_numbers: dict[str, str] = Field(default_factory=dict, examples=[{"99999TE": "acme"}])

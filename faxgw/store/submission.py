@@ -19,7 +19,10 @@ from faxgw.store import queue, reports
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.queue import NewJob
+from faxgw.store.unit import notify
 
+FETCH_TOPIC = "references"
+"""Noted when a document waits to be fetched."""
 FORGET_AT_ONCE = 1_000
 """Keys removed in one unit."""
 
@@ -131,6 +134,7 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
                 for r in new.references
             ],
         )
+        notify(conn, FETCH_TOPIC)
     fail_accepted(conn, job.id, new.unreachable, cause=Cause.NUMBER_REFUSED, now=now)
     return None
 
@@ -165,9 +169,9 @@ def fail_accepted(conn: Connection, job: str, faxes: Mapping[str, str], *, cause
         reports.finished(conn, job, now)
 
 
-def accepted_faxes(conn: Connection, job: str) -> Sequence[str]:
-    """Faxes of a job that are accepted, in order."""
-    query = select(t.faxes.c.id).where(t.faxes.c.job == job, t.faxes.c.state == FaxState.ACCEPTED.value)
+def faxes_in(conn: Connection, job: str, state: FaxState) -> Sequence[str]:
+    """Faxes of a job that are in a state, in order."""
+    query = select(t.faxes.c.id).where(t.faxes.c.job == job, t.faxes.c.state == state.value)
     return list(conn.execute(query.order_by(t.faxes.c.position)).scalars())
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from faxgw.api.retarus import RetarusApi
 from faxgw.api.settings import ApiSettings
 from faxgw.dispatch.jobs import JobGate
+from faxgw.egress import Egress
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.store import queue
 from faxgw.store import schema as t
@@ -104,5 +105,7 @@ class Vendor:
 @asynccontextmanager
 async def vendor(house: House, name: str = "erp", **settings: Any) -> AsyncIterator[Vendor]:
     chosen = ApiSettings(retarus=True, **settings)
-    async with desk(house, lambda ground: [RetarusApi(ground, JobGate(house.seat()), chosen).routes()]) as made:
+    async with desk(
+        house, lambda ground: [RetarusApi(ground, JobGate(house.seat()), chosen, Egress()).routes()]
+    ) as made:
         yield Vendor(made, await made.login(name))

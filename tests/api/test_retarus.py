@@ -16,6 +16,7 @@ from sqlalchemy import select
 from faxgw.api.retarus import RetarusApi
 from faxgw.api.settings import ApiSettings
 from faxgw.dispatch.jobs import JobGate
+from faxgw.egress import Egress
 from faxgw.fax.outcome import Cause
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRefused, JobSubmission
 from faxgw.store import report_book
@@ -188,7 +189,9 @@ class Uncertain:
 
 async def test_an_uncertain_commit_is_503_and_the_document_stays(house: House) -> None:
     """Spine section 5: the retry is found, or the sweep finds no row."""
-    async with desk(house, lambda g: [RetarusApi(g, Uncertain(), ApiSettings(retarus=True)).routes()]) as made:
+    async with desk(
+        house, lambda g: [RetarusApi(g, Uncertain(), ApiSettings(retarus=True), Egress()).routes()]
+    ) as made:
         erp = Vendor(made, await made.login("erp"))
         status, answer = await erp.call("POST", "", job())
     assert (status, answer["code"]) == (503, "uncertain")
@@ -213,7 +216,7 @@ class Slow:
 
 async def test_a_job_that_is_being_committed_is_finished_though_its_client_is_gone(house: House) -> None:
     slow = Slow(JobGate(house.seat()))
-    async with desk(house, lambda g: [RetarusApi(g, slow, ApiSettings(retarus=True)).routes()]) as made:
+    async with desk(house, lambda g: [RetarusApi(g, slow, ApiSettings(retarus=True), Egress()).routes()]) as made:
         erp = Vendor(made, await made.login("erp"))
         call = asyncio.create_task(erp.call("POST", "", job()))
         await slow.begun.wait()
@@ -430,7 +433,7 @@ async def test_reports_are_kept_for_as_long_as_the_setting_says_from_the_end_of_
         new = await erp.send(job("+33199000002"))
         await erp.deliver(new)
         house.clock.now += 86_400 * 2
-        api = RetarusApi(erp.desk.ground, JobGate(house.seat()), ApiSettings(retarus=True))
+        api = RetarusApi(erp.desk.ground, JobGate(house.seat()), ApiSettings(retarus=True), Egress())
         task = asyncio.create_task(api.forget_for_ever())
         async with asyncio.timeout(10):
             while await house.ask(report_book.count, "acme", "login:erp") != 2:  # noqa: ASYNC110 - the store has no event for it
