@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from faxgw.fax.outcome import Outcome
 from faxgw.foip import t30_frames
 from faxgw.simulator.album import CallRecord
+from faxgw.simulator.behaviour import BEHAVIOURS
 from faxgw.simulator.manners import ODD, Odd
 from faxgw.simulator.park import Park, ParkConfig
 from tests.line.far_end import Marks
@@ -78,3 +79,20 @@ def test_it_comes_to_what_it_should(odd: Odd, tmp_path: Path) -> None:
     assert begin_in_order(odd.manner.steps, played.steps), played.steps
     assert len(played.kept) == expected.pages_kept
     assert played.kept[: played.confirmed] == pixels(DOCUMENT)[: played.confirmed]
+
+
+def test_no_two_are_the_same() -> None:
+    """But for their names and what they come to."""
+    manners = [replace(odd.manner, expected=ODD[0].manner.expected, steps=()) for odd in ODD]
+    essence = {
+        repr((replace(odd, suffix="", name="", text=""), manner)).replace(repr(odd.manner), "")
+        for odd, manner in zip(ODD, manners, strict=True)
+    }
+    assert len(essence) == len(ODD) >= 80
+    assert {behaviour.suffix for behaviour in BEHAVIOURS.values() if behaviour.manner} == {odd.suffix for odd in ODD}
+
+
+def test_a_network_loses_the_same_datagrams_again(tmp_path: Path) -> None:
+    """The first call to a number after the start: the same ladder to the hundredth of a second."""
+    first, second = (run(play("+331990000072", tmp_path / name)) for name in "ab")
+    assert first.outcome.frames == second.outcome.frames
