@@ -164,6 +164,9 @@ class Besieger:
         """Close."""
         for _reader, writer in self._streams.values():
             writer.close()
+        await asyncio.gather(
+            *(writer.wait_closed() for _reader, writer in self._streams.values()), return_exceptions=True
+        )
         self._media.close()
         for transport in (self._trunk, self._watch, self._stranger, self._third[0]):
             transport.close()
@@ -348,6 +351,8 @@ class Besieger:
         found = self._streams.get(way)
         with contextlib.suppress(OSError):
             if found is None or found[1].is_closing() or found[0].at_eof():
+                if found is not None:
+                    found[1].close()
                 found = self._streams[way] = await self._connect(way)
             reader, writer = found
             writer.write(octets)

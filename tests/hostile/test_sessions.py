@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.hostile import batches, sessions
 
-SEEDS = 200
+SEEDS = 120
 
 
 def test_no_attack_kills_the_library_or_goes_on_for_ever() -> None:
