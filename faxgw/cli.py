@@ -21,7 +21,7 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, cli_calls, cli_destinations, cli_store, show
+from faxgw import __version__, cli_accounts, cli_calls, cli_destinations, cli_store, show
 from faxgw.client import Control, NotRunning
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
@@ -98,6 +98,7 @@ def _database(context: click.Context) -> str:
 cli_store.register(main, _data, _database)
 cli_destinations.register(main, _control, _run)
 cli_calls.register(main, _control, _run)
+cli_accounts.register(main, _control, _run)
 
 
 # ------------------------------------------------------------------------------------------------------- serving

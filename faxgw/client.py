@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # JSON answers
+from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from faxgw.fax.errors import FaxError
 
@@ -112,6 +114,21 @@ class Control:
         """Release or cancel what a restored backup holds."""
         return await self._json("POST", f"/restored/{verb}", {"who": who, **query})
 
+    async def admin(
+        self, method: str, *path: str, query: Mapping[str, str] | None = None, body: object = None
+    ) -> Mapping[str, Any]:
+        """Ask the accounts interface (docs/accounts.md).
+
+        Args:
+            method: HTTP method.
+            path: Segments of the path.
+            query: Query parameters.
+            body: The document to send; None: none.
+        """
+        url = "/admin/" + "/".join(quote(segment, safe="") for segment in path)
+        octets = None if body is None else json.dumps(body).encode()
+        return await self._json(method, url, query, octets)
+
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]
@@ -129,7 +146,8 @@ class Control:
         """
         async with self._session() as session:
             try:
-                async with session.request(method, f"http://gateway{path}", params=params, data=body) as answer:
+                url = URL(f"http://gateway{path}", encoded=True)
+                async with session.request(method, url, params=params, data=body) as answer:
                     status, octets = answer.status, await answer.read()
             except aiohttp.ClientConnectorError as exc:
                 raise NotRunning(str(exc)) from exc

@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any  # Any: the status as JSON
 
+from aiohttp.web import AbstractRouteDef
 from pydantic import Field
 from sqlalchemy import Connection
 
 from faxgw import __version__, metrics
 from faxgw.api.access import Access
+from faxgw.api.admin import AdminRoutes
 from faxgw.api.control import ControlServer, Operations
 from faxgw.api.http import Ground, Maintenance
 from faxgw.api.retarus import RetarusApi
@@ -45,6 +47,7 @@ from faxgw.dispatch.worker import PageWorker
 from faxgw.document.client import PageClient
 from faxgw.document.types import PageSettings, Sandbox, Use
 from faxgw.egress import Egress
+from faxgw.fax.access import OPERATOR
 from faxgw.fax.errors import FaxError
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
@@ -179,6 +182,7 @@ class Daemon:
         self.web = WebServer(self._web_settings, self.metrics, self.health)
         self._maintenance = Maintenance()
         self._passwords = Passwords(time.monotonic)
+        self._control_routes: Sequence[AbstractRouteDef] = ()
         self.failed = asyncio.Event()
         """Set when the gateway must end at once and recover at its next start."""
         self.web_address: Listener | None = None
@@ -345,6 +349,9 @@ class Daemon:
 
     def _mount(self, ground: Ground) -> None:
         """Mount the route tables of the HTTP interfaces."""
+        admin = AdminRoutes(ground, self._passwords, self._system)
+        self._control_routes = admin.control_routes(OPERATOR)
+        self.web.mount(admin.routes())
         if self._api.retarus and self._seat is not None:
             egress = Egress(self._api.fetch_networks)
             fetching = Fetcher(self._seat, egress, int(self._api.fetch_limit)).fetching
@@ -367,6 +374,7 @@ class Daemon:
             explain=self._explainer(seat),
             calls=self._calls,
             recordings=self._recordings,
+            accounts=self._control_routes,
         )
         control = ControlServer(data, operations)
         await control.start()

@@ -89,6 +89,8 @@ class Operations:
     """What the next call to a number will do: number, customer, sender. None: this node places no calls."""
     recordings: RecordedCalls | None = None
     """None: this node records nothing."""
+    accounts: Sequence[web.AbstractRouteDef] = ()
+    """The accounts interface with the operator as caller (api.admin)."""
 
 
 class ControlServer:
@@ -123,6 +125,7 @@ class ControlServer:
                 web.post("/faxes/{ident}/{verb:cancel|hold|release}", self._wish),
                 *DestinationRoutes(self._do).routes(),
                 *RestoredRoutes(self._do).routes(),
+                *self._do.accounts,
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)

@@ -11,13 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # rows
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from faxgw.fax.account import AccountState, Level, Origin, resolve, strictest
+from faxgw.fax.errors import Refused
+from faxgw.store import accounts
 from faxgw.store import schema as t
+from faxgw.store.accounts import Author
+from faxgw.store.journal import note
 
 TOKEN_OCTETS = 32
 """Random octets of a token's secret."""
+MAX_TOKENS = 1_000
+"""Tokens of one customer at most, revoked ones included."""
 TOKEN_MARK = "fxt_"
 """How a token begins, so that scanners for leaked secrets know it."""
 
@@ -72,6 +78,85 @@ def find_token(conn: Connection, system: Mapping[str, object], secret: str) -> C
     """The token of a secret; None when there is none. Arguments as for `find_login`."""
     row = conn.execute(_with_owner(t.tokens).where(t.tokens.c.hash == digest_of(secret))).first()
     return None if row is None else _credential(row, system, token=row.id, expires_at=row.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDraft:
+    """A token before it is written."""
+
+    id: str
+    hash: str
+    """From `digest_of`; the secret itself is never stored."""
+    name: str
+    """For people."""
+    scopes: tuple[str, ...]
+    user: str = ""
+    """Short name of a user; empty: the customer as a whole."""
+    allow: tuple[str, ...] = ()
+    expires_at: float | None = None
+    """Unix seconds; None: never."""
+
+
+def create_token(conn: Connection, customer: str, draft: TokenDraft, *, by: Author) -> None:
+    """Write a token; without a customer it is an operator's.
+
+    Raises:
+        NotFound: If there is no such customer or user.
+        Refused: If the customer has too many.
+    """
+    user = None
+    if customer:
+        accounts.customer_row(conn, customer)
+        user = accounts.row(conn, customer, accounts.USER, draft.user)["id"] if draft.user else None
+    owner = t.tokens.c.customer == customer if customer else t.tokens.c.customer.is_(None)
+    if conn.execute(select(func.count()).select_from(t.tokens).where(owner)).scalar_one() >= MAX_TOKENS:
+        raise Refused(public=f"There are {MAX_TOKENS} tokens already; revoke some.")
+    conn.execute(
+        insert(t.tokens).values(
+            id=draft.id,
+            customer=customer or None,
+            user=user,
+            name=draft.name,
+            hash=draft.hash,
+            scopes=list(draft.scopes),
+            allow=list(draft.allow),
+            state=AccountState.ACTIVE.value,
+            created_at=by.now,
+            created_by=by.who[:130],
+            expires_at=draft.expires_at,
+        )
+    )
+    data = {"customer": customer, "name": draft.name, "scopes": list(draft.scopes)}
+    note(
+        conn,
+        customer[: accounts.ENTITY],
+        "account.token.created",
+        now=by.now,
+        who=by.who,
+        data=data | {"key": draft.id},
+    )
+
+
+def token_rows(conn: Connection, customer: str) -> Sequence[Mapping[str, Any]]:
+    """A customer's tokens, newest first, without their hashes; without a customer the operators'."""
+    owner = t.tokens.c.customer == customer if customer else t.tokens.c.customer.is_(None)
+    columns = [column for column in t.tokens.c if column.name != "hash"]
+    query = select(*columns).where(owner).order_by(t.tokens.c.created_at.desc(), t.tokens.c.id).limit(MAX_TOKENS)
+    found = [dict(row) for row in conn.execute(query).mappings()]
+    return [row | {"user": (row["user"] or "").partition("/")[2]} for row in found]
+
+
+def set_token_state(conn: Connection, customer: str, token: str, state: AccountState, *, by: Author) -> None:
+    """Suspend, resume or revoke (end) a token. Raises NotFound, Refused."""
+    owner = t.tokens.c.customer == customer if customer else t.tokens.c.customer.is_(None)
+    before = conn.execute(select(t.tokens.c.state).where(t.tokens.c.id == token, owner)).scalar()
+    if before is None:
+        raise accounts.NotFound
+    if before == AccountState.ENDED and state is not AccountState.ENDED:
+        raise Refused(public="A token that was revoked stays revoked.")
+    conn.execute(update(t.tokens).where(t.tokens.c.id == token).values(state=state.value))
+    data = {"customer": customer, "key": token, "before": before, "after": state.value}
+    note(conn, customer[: accounts.ENTITY], "account.token.state", now=by.now, who=by.who, data=data)
 
 
 def touch(conn: Connection, credential: Credential, *, now: float) -> None:
