@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from tests.interop.peers import HOST, Listens, Peer, free_ports
-
-PORTS: Final = (34000, 34199)
 
 
 class Rtpengine(Peer):
@@ -19,7 +16,8 @@ class Rtpengine(Peer):
 
     def __init__(self, folder: Path) -> None:
         (self.control,) = free_ports(1)
+        first = 10000 + self.control % 50 * 100  # it shares ports with another rtpengine: each has its own hundred
         words = ["rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=6", "--table=-1"]
         words += [f"--interface={HOST}", f"--listen-ng={HOST}:{self.control}", "--num-threads=2"]
-        words += [f"--port-min={PORTS[0]}", f"--port-max={PORTS[1]}"]
+        words += [f"--port-min={first}", f"--port-max={first + 99}"]
         super().__init__(folder, words, [Listens(self.control)])
