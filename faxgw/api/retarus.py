@@ -56,7 +56,7 @@ _PLACES = {
     "cover": "renderingOptions.coverpageTemplate",
 }
 """Our names → places in the request."""
-_STATUS = {"account_inactive": 403, "express_not_open": 403}
+_STATUS = {"account_inactive": 403, "express_not_open": 403, "quota": 429}
 """Status of a refusal; 400 for all others."""
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from faxgw.dispatch.seat import Seat
+from faxgw.fax.access import Interface
 from faxgw.fax.account import AccountState, Effective
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.number import DialPlan, FaxNumber, NumberClass, local_part_to_number, masked, parse_number
@@ -23,7 +24,7 @@ from faxgw.fax.ports import (
     Receipt,
     Rejection,
 )
-from faxgw.store import directory, messages
+from faxgw.store import directory, messages, quota
 from faxgw.store.errors import CommitUncertain, OutOfSpace
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
@@ -100,6 +101,8 @@ class Gate:
             if refusal := _active(conn, principal):
                 return refusal
             settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
+            if principal.how != "operator" and Interface.SMTP not in settings["interfaces"]:
+                return Rejection(550, "5.7.1", "Mail to fax is not open to this account.")
             try:
                 number = read_number(local, settings)
             except Refused as exc:
@@ -149,7 +152,11 @@ class Gate:
         if len(mail.recipients) > settings["max_recipients"]:
             limit = settings["max_recipients"]
             return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
-        return _active(conn, mail.principal)
+        if refusal := _active(conn, mail.principal):
+            return refusal
+        who, more = mail.principal, len(mail.recipients)
+        over = quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=self._seat.clock())
+        return Rejection(452, "4.2.2", over) if over else None
 
 
 def read_number(local_part: str, settings: Effective) -> FaxNumber:

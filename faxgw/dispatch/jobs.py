@@ -24,7 +24,7 @@ from faxgw.fax.account import AccountState, Effective, Level, Origin, check_sett
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
-from faxgw.store import directory, submission
+from faxgw.store import directory, quota, submission
 from faxgw.store.errors import CommitUncertain
 from faxgw.store.queue import NewFax, NewJob
 
@@ -110,6 +110,9 @@ class JobGate:
         customer, user = directory.account_states(conn, who.customer, who.user)
         if customer is not AccountState.ACTIVE or user is not AccountState.ACTIVE:
             return JobRefused("account_inactive", "This account may not send faxes at present.")
+        more, now = len(job.recipients), self._seat.clock()
+        if over := quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=now):
+            return JobRefused("quota", over)
         if job.cover:
             return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
         account = directory.effective(conn, self._seat.system, who.customer, who.user)

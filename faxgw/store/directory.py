@@ -251,6 +251,13 @@ def account_states(conn: Connection, customer: str, user: str) -> tuple[AccountS
 
 def effective(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Effective:
     """The settings in force for a user of a customer, each with its origin."""
+    return resolve(levels_of(conn, system, customer, user))
+
+
+def levels_of(
+    conn: Connection, system: Mapping[str, object], customer: str, user: str
+) -> Sequence[tuple[Origin, Mapping[str, object]]]:
+    """What each level gives for a user of a customer, weakest first."""
     levels: list[tuple[Origin, Mapping[str, object]]] = [(Origin(Level.SYSTEM), system)]
     row = conn.execute(select(t.customers).where(t.customers.c.id == customer)).mappings().first()
     if row is not None:
@@ -264,7 +271,7 @@ def effective(conn: Connection, system: Mapping[str, object], customer: str, use
         ).mappings()
         levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
         levels.append((Origin(Level.USER, person["name"]), person["settings"]))
-    return resolve(levels)
+    return levels
 
 
 def number(conn: Connection, system: Mapping[str, object], forms: Sequence[str]) -> NumberEntry | None:

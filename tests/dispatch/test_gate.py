@@ -226,3 +226,17 @@ async def test_the_promise_is_quick(house: House, gate: Gate) -> None:
     started = time.process_time()
     assert await gate.submit_mail(mail) == Receipt(mail.message)
     assert time.process_time() - started < 0.5
+
+
+# --------------------------------------------------------------------------------------------------- entitlements
+
+
+async def test_mail_that_was_not_booked_is_refused_at_rcpt(house: House, gate: Gate) -> None:
+    await house.change(update(t.customers).values(settings={"interfaces": ["rest"]}))
+    refused(await gate.recipient(SESSION, WHO, f"+33199000001@{DOMAIN}"), 550, "5.7.1", "not open")
+
+
+async def test_more_than_a_days_faxes_come_again_tomorrow(house: House, gate: Gate) -> None:
+    await house.change(update(t.customers).values(settings={"faxes_per_day": 1}))
+    refused(await gate.submit_mail(await house.mail("+33199000001", "+33199000002")), 452, "4.2.2", "At most 1 faxes")
+    assert isinstance(await gate.submit_mail(await house.mail("+33199000001")), Receipt)
