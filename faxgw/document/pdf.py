@@ -19,10 +19,15 @@ import pypdfium2.raw as pdfium
 from faxgw.document import bitmap, fit, halftone, refusal
 from faxgw.document.bitmap import Bits, Grey
 from faxgw.document.fit import Placement, Target
+from faxgw.document.pdf_fonts import SystemFonts
 from faxgw.document.tiff import WIDTH
 
 MM_PER_POINT = 25.4 / 72
 _FLAGS = pdfium.FPDF_ANNOT | pdfium.FPDF_PRINTING | pdfium.FPDF_RENDER_NO_SMOOTHTEXT
+
+
+_fonts = SystemFonts()
+_fonts.install()
 
 
 def warm_up() -> None:
