@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import permutations
 
 import pytest
@@ -38,7 +37,9 @@ def script(*rules: Rule, dis: bytes = b"") -> Script:
 
 def test_200_pages_across_at_least_three_session_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 4028: a refresh of either side touches no media. The reports: calls that end after 15 or 30 minutes."""
-    monkeypatch.setattr("faxgw.line.endpoint.AgentConfig", partial(AgentConfig, session_expires=240))
+    monkeypatch.setattr(
+        "faxgw.line.endpoint.AgentConfig", lambda *args, **more: AgentConfig(*args, **{**more, "session_expires": 240})
+    )
     pages = [page_image(1 + number % 5, rows=60 + number) for number in range(200)]
     document = tiff(pages)
 
