@@ -23,7 +23,7 @@ MAX_PARTS = 10_000
 _CHUNK = 256 * 1024
 _HEAD = 16 * 1024
 _ENTITY = re.compile(rb"<!ENTITY", re.I)
-_XML = (b"<?xml", b"\xef\xbb\xbf<", b"<")
+_BEFORE_XML = b"\xef\xbb\xbf\xff\xfe \t\r\n"
 _ENCRYPTED = 1  # APPNOTE section 4.4.4, bit 0
 
 _ODF = {
@@ -91,7 +91,7 @@ def _unpack(archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int) -> int:
     octets = 0
     with archive.open(part) as stream:
         head = stream.read(_HEAD)
-        if head.lstrip().startswith(_XML) and _ENTITY.search(_ascii(head)):
+        if _ENTITY.search(_markup(head)):
             raise BadPackage(Fault.ENTITIES)
         octets += len(head)
         while chunk := stream.read(_CHUNK):
@@ -101,9 +101,10 @@ def _unpack(archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int) -> int:
     return octets
 
 
-def _ascii(head: bytes) -> bytes:
-    """XML in UTF-16 has a zero octet in each character of its markup."""
-    return head.replace(b"\0", b"")
+def _markup(head: bytes) -> bytes:
+    """The start of a part if it is XML, in any coding: in UTF-16 each character of its markup has a zero octet."""
+    plain = head.replace(b"\0", b"").lstrip(_BEFORE_XML)
+    return plain if plain.startswith(b"<") else b""
 
 
 def _by_directory(archive: zipfile.ZipFile) -> Kind | None:

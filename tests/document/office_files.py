@@ -35,7 +35,8 @@ def types(overrides: Mapping[str, str]) -> str:
         f'{_XML}<Types xmlns="{_TYPES}"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package'
         f'.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>'
         f'<Default Extension="png" ContentType="image/png"/>'
-        f'<Default Extension="bin" ContentType="application/vnd.openxmlformats-officedocument.oleObject"/>{said}</Types>'
+        f'<Default Extension="bin" ContentType="application/vnd.openxmlformats-officedocument.oleObject"/>'
+        f"{said}</Types>"
     )
 
 
@@ -180,8 +181,10 @@ def pptx(*texts: str) -> bytes:
         parts[f"ppt/slides/slide{n}.xml"] = (
             f"{_XML}<p:sld {_P} {_A} {_R}><p:cSld><p:spTree>{_TREE}<p:sp><p:nvSpPr>"
             f'<p:cNvPr id="2" name="Text"/><p:cNvSpPr txBox="1"/><p:nvPr/></p:nvSpPr><p:spPr><a:xfrm>'
-            f'<a:off x="500000" y="500000"/><a:ext cx="8000000" cy="1000000"/></a:xfrm><a:prstGeom prst="rect"/></p:spPr>'
-            f'<p:txBody><a:bodyPr/><a:p><a:r><a:rPr sz="3200"/><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree>'
+            f'<a:off x="500000" y="500000"/><a:ext cx="8000000" cy="1000000"/></a:xfrm>'
+            '<a:prstGeom prst="rect"/></p:spPr>'
+            f'<p:txBody><a:bodyPr/><a:p><a:r><a:rPr sz="3200"/><a:t>{text}</a:t></a:r></a:p>'
+            "</p:txBody></p:sp></p:spTree>"
             f"</p:cSld></p:sld>"
         )
         parts[f"ppt/slides/_rels/slide{n}.xml.rels"] = relations(

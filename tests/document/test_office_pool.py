@@ -106,7 +106,7 @@ async def test_no_more_pages_are_made_than_wanted(pool: Pool) -> None:
 async def test_a_macro_does_not_run(pool: Pool) -> None:
     """P-13: bound to opening, it would write over the text and write a file."""
     proof = Path("/tmp/faxgw-macro-ran")
-    proof.unlink(missing_ok=True)
+    proof.unlink(missing_ok=True)  # noqa: ASYNC240
     module = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<script:module xmlns:script="http://openoffice.org/2000/script" '
         'script:name="M" script:language="StarBasic">Sub Go\n ThisComponent.Text.String = "MACRO RAN"\n'
@@ -114,7 +114,8 @@ async def test_a_macro_does_not_run(pool: Pool) -> None:
     )
     library = (
         '<library:library xmlns:library="http://openoffice.org/2000/library" library:name="Standard" '
-        'library:readonly="false" library:passwordprotected="false"><library:element library:name="M"/></library:library>'
+        'library:readonly="false" library:passwordprotected="false">'
+        '<library:element library:name="M"/></library:library>'
     )
     libraries = (
         '<library:libraries xmlns:library="http://openoffice.org/2000/library" '
@@ -123,14 +124,15 @@ async def test_a_macro_does_not_run(pool: Pool) -> None:
     )
     body = (
         '<office:scripts><office:event-listeners><script:event-listener script:language="ooo:script" '
-        'script:event-name="dom:load" xlink:href="vnd.sun.star.script:Standard.M.Go?language=Basic&amp;location=document" '
+        'script:event-name="dom:load" '
+        'xlink:href="vnd.sun.star.script:Standard.M.Go?language=Basic&amp;location=document" '
         'xlink:type="simple"/></office:event-listeners></office:scripts>'
         "<office:body><office:text><text:p>calm</text:p></office:text></office:body>"
     )
     extra = {"Basic/script-lc.xml": libraries, "Basic/Standard/script-lb.xml": library, "Basic/Standard/M.xml": module}
     parts = files.odf_parts("text", body, dict.fromkeys(extra, "text/xml")) | extra
     assert await pool.texts(files.package(parts, stored="mimetype"), Kind.ODT) == ["calm"]
-    assert not proof.exists()
+    assert not proof.exists()  # noqa: ASYNC240
 
 
 class Listener:
@@ -201,7 +203,7 @@ async def test_nothing_is_fetched(pool: Pool) -> None:
     finally:
         connections = listener.close()
     assert connections == 0
-    assert CANARY_WORDS in CANARY.read_text()
+    assert CANARY_WORDS in CANARY.read_text()  # noqa: ASYNC240
 
 
 async def test_random_octets_are_damaged_not_text(pool: Pool) -> None:
@@ -251,4 +253,4 @@ async def test_it_leaves_nothing_behind(pool: Pool) -> None:
     assert kept <= {"profile", "tmp", ".cache", ".config"}
     await pool.pool._end(office)
     assert not office._folder.exists()
-    assert not Path(f"/proc/{office.pid}/exe").exists()
+    assert not Path(f"/proc/{office.pid}/exe").exists()  # noqa: ASYNC240

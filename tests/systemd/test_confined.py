@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from faxgw.document import office_pool
 from tests.systemd.launcher import CHECKOUT, USERS
 
 LAUNCHER = CHECKOUT / "tests" / "systemd" / "launcher.py"
@@ -229,3 +230,26 @@ def test_within_its_unit_the_gateway_makes_no_sandbox_of_its_own(world: World) -
     assert process.returncode != 0
     assert "pages" in out + err or "convert" in out + err
     assert time.monotonic() - started < 90
+
+
+OFFICE = """
+import asyncio, json, os
+from faxgw.document import office_pool
+from faxgw.document.limits import Limits
+from faxgw.document.types import Kind
+
+async def convert():
+    pool, source = office_pool.OfficePool(), os.memfd_create("document")
+    os.write(source, rb"{\\rtf1 Hello}")
+    made = await pool.convert(source, Kind.RTF, 10, Limits())
+    await pool.close()
+    return os.pread(made, 5, 0).decode()
+
+print(json.dumps(asyncio.run(convert())))
+"""
+
+
+@pytest.mark.skipif(not office_pool.installed(), reason="LibreOffice or python3-uno is not installed")
+def test_libreoffice_runs_within_the_unit_of_the_page_processes(world: World) -> None:
+    """Without memory that is writable and executable, without a folder but /tmp."""
+    assert finish(world.launch("faxgw-pages.service", [PYTHON, "-c", OFFICE]), 90) == "%PDF-"
