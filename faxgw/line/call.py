@@ -85,6 +85,8 @@ class FaxCall(ABC):
         isolated: In a call worker of its own.
     """
 
+    group: str
+    """`out` or `in`: calls of the two directions share no worker."""
     bye_after: float
     """Seconds from phase E to our BYE."""
 
@@ -111,7 +113,7 @@ class FaxCall(ABC):
         self._tape: Tape | None = None
         self._caller_at: tuple[str, int] | None = None
         """Of a call to us: where its INVITE came from."""
-        self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated)
+        self._media = MediaLeg(trunk, endpoint, workers, ports, self._inbox, isolated=isolated, group=self.group)
         self._commits = Commits(self._inbox, name)
         self._call: CallId | None = None
         self._wish: HangUp | None = None

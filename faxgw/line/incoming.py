@@ -67,6 +67,7 @@ class IncomingFaxCall(FaxCall):
         ports: Media ports.
     """
 
+    group = "in"
     bye_after = BYE_AFTER
 
     def __init__(

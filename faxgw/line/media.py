@@ -53,6 +53,7 @@ class MediaLeg:
         ports: Media ports.
         inbox: Gets what the worker says.
         isolated: In a call worker of its own.
+        group: Calls it may share a worker with.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class MediaLeg:
         inbox: Inbox,
         *,
         isolated: bool = False,
+        group: str = "",
     ) -> None:
         self.begun = False
         """The worker was given the call."""
@@ -83,6 +85,7 @@ class MediaLeg:
         self._ports = ports
         self._inbox = inbox
         self._isolated = isolated
+        self._group = group
         self._tried = 0
         self.place: Place | None = None
         self._sockets: MediaSockets | None = None
@@ -112,7 +115,7 @@ class MediaLeg:
         if self._tried >= MAX_WORKERS_TRIED:
             raise NoWorker("call workers die one after the other")
         self._tried += 1
-        self.place = await self._workers.reserve(self._inbox, isolated=self._isolated)
+        self.place = await self._workers.reserve(self._inbox, isolated=self._isolated, group=self._group)
 
     @property
     def ports(self) -> tuple[int, int]:

@@ -75,6 +75,7 @@ class OutgoingFaxCall(FaxCall):
         t38_wait: Seconds the far end has for its own T.38 proposal after the answer tone.
     """
 
+    group = "out"
     bye_after = BYE_DELAY
 
     def __init__(

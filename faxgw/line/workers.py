@@ -109,12 +109,14 @@ class CallWorkers:
         """Start one worker, so that the first call finds it warm."""
         await self._spawn(isolated=False)
 
-    async def reserve(self, inbox: Inbox, *, isolated: bool = False) -> Place:
+    async def reserve(self, inbox: Inbox, *, isolated: bool = False, group: str = "") -> Place:
         """Take a place for a call; a new worker is started when all are full.
 
         Args:
             inbox: Where what the worker says about the call goes.
             isolated: A worker of its own, ended with the call (a number that has killed workers).
+            group: Calls of different groups never share a worker: whoever may call us can send what kills the fax
+                engine, and shall not end the faxes that we send.
 
         Raises:
             NoWorker: If there are MAX_WORKERS already, one cannot be started, or we are stopping.
@@ -124,7 +126,8 @@ class CallWorkers:
         if isolated:
             return (await self._spawn(isolated=True)).take(next(self._numbers), inbox)
         async with self._choosing:  # calls that come together share the worker that the first of them starts
-            worker = self._roomiest() or await self._spawn(isolated=False)
+            worker = self._roomiest(group) or await self._spawn(isolated=False)
+            worker.group = group
             return worker.take(next(self._numbers), inbox)
 
     async def stop(self) -> None:
@@ -137,9 +140,13 @@ class CallWorkers:
         """Process ids of the living workers."""
         return [worker.pid for worker in self._workers if not worker.gone]
 
-    def _roomiest(self) -> _Worker | None:
-        """The fullest worker that has room: fewer workers cost less, and the others can end."""
-        open_workers = [w for w in self._workers if w.accepts and w.calls < self._calls_per_worker]
+    def _roomiest(self, group: str) -> _Worker | None:
+        """The fullest worker that has room and no call of another group: fewer cost less, and the others can end."""
+        open_workers = [
+            worker
+            for worker in self._workers
+            if worker.accepts and worker.calls < self._calls_per_worker and (worker.group == group or not worker.calls)
+        ]
         return max(open_workers, key=lambda worker: worker.calls, default=None)
 
     async def _spawn(self, *, isolated: bool) -> _Worker:
@@ -183,6 +190,8 @@ class _Worker:
         self._stopped = False
         self.gone = False
         self.pid = 0
+        self.group = ""
+        """Whose calls it has, or had last."""
 
     @property
     def calls(self) -> int:

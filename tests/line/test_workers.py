@@ -52,6 +52,26 @@ async def test_calls_fill_one_worker_before_the_next_is_started() -> None:
         await workers.reserve(asyncio.Queue())
 
 
+async def test_calls_of_two_groups_never_share_a_worker() -> None:
+    """A page made to crash the fax engine comes with a call to us; the faxes that we send live on."""
+    workers = CallWorkers(8, FAKE)
+    await workers.start()
+    try:
+        out = [await workers.reserve(asyncio.Queue(), group="out") for _ in range(2)]
+        (first,) = workers.pids
+        incoming = await workers.reserve(asyncio.Queue(), group="in")
+        assert len(workers.pids) == 2 and first in workers.pids
+        await workers.reserve(asyncio.Queue(), group="in")
+        assert len(workers.pids) == 2
+        for place in out:
+            place.release()
+        incoming.release()
+        again = [await workers.reserve(asyncio.Queue(), group="third") for _ in range(3)]  # the empty one changes hands
+        assert len(workers.pids) == 2 and len(again) == 3
+    finally:
+        await workers.stop()
+
+
 async def test_messages_come_back_to_their_call() -> None:
     workers = CallWorkers(8, FAKE)
     inboxes: list[asyncio.Queue[object]] = [asyncio.Queue(), asyncio.Queue()]

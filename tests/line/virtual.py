@@ -152,7 +152,7 @@ class Workers:
         for place in self.places:
             place.close()
 
-    async def reserve(self, inbox: Inbox, *, isolated: bool = False) -> Place:
+    async def reserve(self, inbox: Inbox, *, isolated: bool = False, group: str = "") -> Place:
         return Place(self, next(self._numbers), inbox)
 
     async def _tick_for_ever(self) -> None:
