@@ -128,3 +128,35 @@ def test_a_broken_filter_is_not_taken() -> None:
             os._exit(7)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+OFFICE = """
+import json, mmap, os, socket, threading
+from faxgw.document import seccomp
+listener = socket.socket(socket.AF_UNIX)
+seccomp.load(seccomp.office_program())
+tries = {
+    "internet": lambda: socket.socket(socket.AF_INET).close(),
+    "connect": lambda: socket.socket(socket.AF_UNIX).connect("/tmp/nothing"),
+    "fork": lambda: os.fork() or os._exit(0),
+    "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "kill": lambda: os.kill(os.getpid(), 0),
+    "writable code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close(),
+    "thread": lambda: threading.Thread(target=int).start(),
+    "unix": lambda: socket.socket(socket.AF_UNIX).close(),
+}
+found = {}
+for name, attempt in tries.items():
+    try:
+        attempt()
+        found[name] = True
+    except OSError:
+        found[name] = False
+print(json.dumps(found))
+"""
+
+
+def test_libreoffice_has_threads_and_its_socket_and_nothing_beyond() -> None:
+    done = subprocess.run([sys.executable, "-c", OFFICE], capture_output=True, text=True, check=True, timeout=30)
+    found = json.loads(done.stdout)
+    assert {name for name, worked in found.items() if worked} == {"thread", "unix"}
