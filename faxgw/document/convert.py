@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 
-from faxgw.document import html, images, office, pdf, refusal, sniff, text, tiff_in
+from faxgw.document import html, images, layout, office, pdf, refusal, related, sniff, text, tiff_in
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_TEXT
@@ -67,6 +68,29 @@ def kind_of(data: bytes, kind: Kind | None) -> Kind | sniff.Unknown:
 
 
 def _html(data: bytes, charset: str | None, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
-    if len(data) > MAX_TEXT:
-        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {len(data) // 1024:,}")
-    return text.set_text(html.to_text(text.decode(data, charset)), name, target)
+    page = related.unpack(data, charset)
+    octets = len(page.markup)
+    if octets > MAX_TEXT:
+        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}")
+    markup = text.decode(page.markup, page.charset or html.charset_of(page.markup))
+    try:
+        drawn = layout.to_pdf(markup, page.pictures, target)
+    except layout.Refused as exc:
+        sys.stderr.write(f"HTML is printed as text: {exc}\n")
+        return _as_text(markup, page.pictures, name, target)
+    target.begin(1, 1)
+    return pdf.pages(drawn, name, target)
+
+
+def _as_text(markup: str, pictures: Mapping[str, bytes], name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """What HTML says, then the pictures that it would have shown: nothing of the mail is missing."""
+    target.begin(1, 1)
+    number = 0
+    for number, bits in text.set_text(html.to_text(markup), name, target):
+        yield number, bits
+    for picture in pictures.values():
+        found = sniff.kind_of(picture)
+        if found in images.FORMATS and isinstance(found, Kind):
+            number += 1
+            for _one, bits in images.pages(picture, found, name, target):
+                yield number, bits

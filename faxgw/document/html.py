@@ -22,8 +22,24 @@ _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,30})")
 _LONE = re.compile(r"<+(?=<)|<(?![A-Za-z/!?])")
 """One or more "<" that are just characters."""
 _STOP = re.compile("[>\"']")
+_HEAD = 4_096
+"""Octets in which mark-up may name its charset; browsers look at 1,024."""
+_CHARSET = re.compile(
+    rb"""<meta\b[^>]{0,500}?\bcharset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})"""
+    rb"""|\A\s{0,20}<\?xml[^>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})""",
+    re.I,
+)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+def charset_of(data: bytes) -> str | None:
+    """The charset that the mark-up itself names at its start (WHATWG HTML section 13.2.3.2), if any."""
+    match = _CHARSET.search(data[:_HEAD])
+    if match is None:
+        return None
+    name = (match[1] or match[2]).decode("ascii").lower()
+    return "utf-8" if name.startswith("utf-16") else name  # it could not be read here otherwise
 
 
 def to_text(markup: str) -> str:

@@ -1,8 +1,8 @@
 """A mail to the documents that are faxed: body first, attachments in their order (page process only).
 
-Of alternatives the plain text is taken, HTML where there is no plain text. Signatures, calendars, business cards and
-Outlook's containers are no documents. An attachment that cannot be faxed refuses the mail, by name: a fax that silently
-lacks a page is worse than none.
+Of alternatives HTML is taken, plain text where HTML says nothing; the pictures that it shows travel with it.
+Signatures, calendars, business cards and Outlook's containers are no documents. An attachment that cannot be faxed
+refuses the mail, by name: a fax that silently lacks a page is worse than none.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
-from faxgw.document import html, images, mime, refusal, sniff, text
+from faxgw.document import html, images, mime, refusal, related, sniff, text
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
@@ -83,7 +84,7 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     _visit(root, found, in_attachment=False)
     documents: list[_Made] = []
     if not options.attachments_only:
-        documents += _body(found)
+        documents += _body(found, options)
     if not options.body_only:
         documents += _attachments(found, options, programs)
     if not documents:
@@ -153,7 +154,7 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
 def _alternative(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
     plain = [child for child in part.children if _has_text(child, "text/plain")]
     markup = [child for child in part.children if _has_text(child, "text/html")]
-    chosen = (plain or markup or list(part.children[-1:]))[:1] if texts else []
+    chosen = (markup or plain or list(part.children[-1:]))[:1] if texts else []
     for child in part.children:
         _visit(child, found, in_attachment, texts=child in chosen)
 
@@ -193,10 +194,10 @@ def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
 def _references(part: Part) -> Iterator[str]:
     markup = text.decode(part.decoded()[:MAX_TEXT], part.charset)
     for match in _CID.finditer(markup):
-        yield match[1]
+        yield unquote(match[1])
 
 
-def _body(found: _Found) -> list[_Made]:
+def _body(found: _Found, options: WalkOptions) -> list[_Made]:
     """The body as one document: HTML as it is if it is alone, else plain text."""
     pieces = [piece for piece in found.body if _said(piece.part)]
     if not pieces:
@@ -207,9 +208,28 @@ def _body(found: _Found) -> list[_Made]:
         raise refusal.too_large(BODY_NAME, what)
     if len(pieces) == 1 and pieces[0].is_html:
         part = pieces[0].part
-        return [_Made(part.decoded(), BODY_NAME, Kind.HTML, part.charset, Origin.BODY)]
+        page = related.Page(part.decoded(), part.charset, _shown(found, part, options))
+        return [_Made(related.pack(page), BODY_NAME, Kind.HTML, part.charset, Origin.BODY)]
     joined = "\n\n".join(_characters(piece) for piece in pieces)
     return [_Made(joined.encode("utf-8", "replace"), BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)]
+
+
+def _shown(found: _Found, body: Part, options: WalkOptions) -> dict[str, bytes]:
+    """The pictures that the body shows in their places, by content id; they are no documents of their own any more."""
+    referred = set(_references(body))
+    shown: dict[str, bytes] = {}
+    kept: list[Part] = []
+    for part in found.attachments:
+        data = part.decoded() if part.content_id in referred else b""
+        kind = sniff.kind_of(data, part.media_type)
+        if kind not in _PICTURES or isinstance(kind, sniff.Unknown) or len(shown) == related.MAX_PICTURES:
+            kept.append(part)
+        elif (why := _unwanted(part, kind, data, found, options)) is not None:
+            found.ignored.append(Ignored(part.name or part.content_id, why))
+        else:
+            shown.setdefault(part.content_id, data)
+    found.attachments = kept
+    return shown
 
 
 def _characters(piece: _Text) -> str:

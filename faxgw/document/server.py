@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, office_pool, pdf, protocol, refusal, sandbox, seccomp
+from faxgw.document import child, fonts, layout, office_pool, pdf, protocol, refusal, sandbox, seccomp
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
@@ -345,6 +345,7 @@ def preload() -> None:
     fonts.check()
     Image.init()
     pdf.warm_up()
+    layout.warm_up()
     seccomp.child_program()
     gc.collect()
     gc.freeze()

@@ -1,0 +1,134 @@
+"""HTML set in pages."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faxgw.document import bitmap, convert, layout, related
+from faxgw.document.bitmap import Bits
+from faxgw.document.fit import Target
+from faxgw.document.types import Kind, Paper
+
+FINE = Target()
+
+
+def _black_square() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (200, 200)).save(out, "PNG")
+    return out.getvalue()
+
+
+def _set(markup: str, target: Target = FINE, **pictures: bytes) -> list[Bits]:
+    return [bits for _number, bits in layout.pages(markup, pictures, "a", target)]
+
+
+def _ink(bits: Bits) -> int:
+    return int(bitmap.unpack(bits).sum())
+
+
+def test_a_picture_of_the_mail_stands_in_its_place() -> None:
+    (shown,) = _set('<p>above</p><img src="cid:one"><p>below</p>', one=_black_square())
+    (without,) = _set("<p>above</p><p>below</p>")
+    side = 200 / 96 * 25.4  # CSS pixels to millimetres
+    assert _ink(shown) - _ink(without) == pytest.approx(side * 1728 / 215 * side * 7.7, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        '<img src="http://192.0.2.1/x.png">',
+        '<img src="file:///usr/share/x.png">',
+        '<link rel=stylesheet href="file:///usr/x.css">',
+        "<style>@import url(http://192.0.2.1/x.css); @font-face { font-family: x; src: url(data:,x) }</style>",
+        '<object data="file:///etc/hostname"></object><iframe src="file:///etc/hostname"></iframe>',
+        "<img src=\"data:image/svg+xml,&lt;svg xmlns='http://www.w3.org/2000/svg'/&gt;\">",
+        "<script>document.write('x')</script>",
+        '<base href="file:///etc/"><img src="hostname">',
+        '<img src="cid:other">',
+    ],
+)
+def test_nothing_is_fetched(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-14: what is not in the mail is not shown, and does not keep the rest from being printed."""
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("something was opened")
+
+    (plain,) = _set("<p>said</p>")
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    (page,) = _set("<p>said</p>" + piece)
+    assert np.array_equal(page, plain)
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_pages_have_the_paper_and_margins(paper: Paper) -> None:
+    pages = _set("<style>@page { size: 10cm; margin: 0 }</style>" + "<p>word word word</p>" * 100, Target(paper=paper))
+    assert len(pages) > 1
+    for page in pages:
+        assert len(page) == Target(paper=paper).rows
+        assert not page[:60].any() and not page[-60:].any()
+
+
+def _table(columns: int) -> str:
+    row = "".join(f"<td>Measurement{column}</td>" for column in range(columns))
+    return f"<table border=1><tr>{row}</tr></table>"
+
+
+def test_a_wide_table_is_made_smaller_then_turned_and_never_cut() -> None:
+    widths = [
+        layout._laid_out(_table(columns), layout._Fetcher({}, FINE), layout._Sheet(210, 297)) for columns in (3, 8)
+    ]
+    assert layout._width_mm(widths[0]) == 0 and layout._width_mm(widths[1]) > 210
+    for columns, turned in ((3, False), (6, False), (8, True), (12, True), (30, True)):
+        document = layout._fitted(_table(columns), layout._Fetcher({}, FINE), Paper.A4)
+        page = document.pages[0]
+        assert (page.width > page.height) is turned
+        assert layout._width_mm(document) == 0
+
+
+def test_light_text_and_lines_are_black_and_backgrounds_are_left_out() -> None:
+    light = '<body bgcolor="#000"><p style="color:#eee; background:#333; border:2px solid #ddd">said</p>'
+    dark = '<body><p style="color:#000; border:2px solid #000">said</p>'
+    (first,), (second,) = _set(light), _set(dark)
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<p>x" * 70_000,
+        "<div>" * 20_000 + "x",
+    ],
+)
+def test_more_than_can_be_set_is_refused_in_time(markup: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MAX_CPU", 2)
+    with pytest.raises(layout.Refused):
+        layout.to_pdf(markup, {}, FINE)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<div style='width:1000000000px;position:fixed;left:900000000px'>x</div>y",
+        "<p style='height:1000000000px'>x",
+        "<div>" * 200 + "x",
+        "\x00<",
+        "",
+    ],
+)
+def test_odd_pages_are_set_or_refused(markup: str) -> None:
+    with contextlib.suppress(layout.Refused):
+        assert len(_set(markup)) == 1
+
+
+def test_what_is_not_set_is_printed_as_text_with_its_pictures() -> None:
+    markup = b"<p>x" * 70_000
+    packed = related.pack(related.Page(markup, None, {"one": _black_square()}))
+    limited = Target(begin=lambda _page, _pages: None)
+    *_text, last = [bits for _number, bits in convert.pages(packed, Kind.HTML, None, "a", limited)]
+    assert _ink(last) > 100_000
