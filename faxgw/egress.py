@@ -163,6 +163,8 @@ class Egress:
                     yield piece
         except TimeoutError as exc:
             raise Unfetched("timeout", public="The document's server took too long.") from exc
+        except aiohttp.InvalidURL as exc:
+            raise Forbidden(str(exc), public="The document's address is not a URL.") from exc
         except aiohttp.ClientError as exc:
             if isinstance(refused := exc.__cause__, Forbidden) or isinstance(refused := _refusal(exc), Forbidden):
                 raise refused from exc

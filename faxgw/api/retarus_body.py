@@ -94,11 +94,9 @@ class JobBody:
                 found.append(None)
                 continue
             if isinstance(document, Blob):
-                spool = self._spools[document.number]
+                stored = await self._spools[document.number].commit()
             else:
-                spool = await self._open()
-                await spool.write(document)
-            stored = await spool.commit()
+                stored = await self._files.keep(document)
             self._kept.append(stored)
             found.append(stored)
         return found

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any  # settings and rows are JSON
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import exc
 
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.fax import ids
-from faxgw.fax.account import AccountState, Effective, Level, Origin, check_settings
+from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
-from faxgw.store import directory, quota, submission
+from faxgw.store import quota, submission
 from faxgw.store.errors import CommitUncertain
 from faxgw.store.queue import NewFax, NewJob
 
@@ -34,6 +36,11 @@ MAX_RECIPIENTS = 5_000
 """Recipients of one job at most: beyond, its faxes would not fit one unit of work (docs/spine.md section 7)."""
 NUMBERS_AT_ONCE = 50
 """Numbers that are read before others get their turn: some 10 ms."""
+STANDING_S = 1.0
+"""Seconds for which an account's state and settings are remembered: a burst asks once. Credentials are looked at anew
+with each request, so that who was suspended is out at once."""
+MAX_KNOWN = 1_000
+"""Accounts that are remembered; the longest unread is forgotten first."""
 FETCH_FOR = 3600.0
 """Seconds for which a document that is to be fetched is tried again."""
 TEXT = "text"
@@ -57,6 +64,7 @@ class JobGate:
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self._known: OrderedDict[tuple[str, str], tuple[float, submission.Standing]] = OrderedDict()
 
     async def submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
         """See the port."""
@@ -79,7 +87,7 @@ class JobGate:
             return JobRefused("too_many_recipients", text, "recipients")
         if not job.documents and not job.cover:
             return JobRefused("nothing_to_send", "The job has neither a document nor a cover page.", "documents")
-        settings = await self._seat.store.read(partial(self._in_force, job=job))
+        settings = await self._in_force(job)
         if isinstance(settings, JobRefused):
             return settings
         read = await self._read_numbers(job.recipients, dial_plan(settings))
@@ -104,19 +112,36 @@ class JobGate:
         )
         return JobReceipt(job.job)
 
-    def _in_force(self, conn: Connection, *, job: JobSubmission) -> Effective | JobRefused:
+    async def _in_force(self, job: JobSubmission) -> Effective | JobRefused:
         """The job's settings, or why its account may not send it."""
-        who = job.principal
-        customer, user = directory.account_states(conn, who.customer, who.user)
-        if customer is not AccountState.ACTIVE or user is not AccountState.ACTIVE:
+        who, seat = job.principal, self._seat
+        account = await self._standing(who.customer, who.user)
+        if not account.active:
             return JobRefused("account_inactive", "This account may not send faxes at present.")
-        more, now = len(job.recipients), self._seat.clock()
-        if over := quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=now):
-            return JobRefused("quota", over)
+        if any(key in given for _origin, given in account.levels for key in quota.LIMITS):
+            more, now = len(job.recipients), seat.clock()
+            over = await seat.store.read(
+                lambda conn: quota.refusal(conn, seat.system, who.customer, who.user, faxes=more, now=now)
+            )
+            if over:
+                return JobRefused("quota", over)
         if job.cover:
             return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
-        account = directory.effective(conn, self._seat.system, who.customer, who.user)
-        return _overridden(account, job)
+        return _overridden(resolve(account.levels), job)
+
+    async def _standing(self, customer: str, user: str) -> submission.Standing:
+        """What is known of an account, at most STANDING_S old."""
+        now = time.monotonic()
+        known = self._known.get((customer, user))
+        if known is not None and known[0] > now:
+            return known[1]
+        system = self._seat.system
+        found = await self._seat.store.read(lambda conn: submission.standing(conn, system, customer, user))
+        self._known.pop((customer, user), None)
+        self._known[customer, user] = (now + STANDING_S, found)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return found
 
     async def _read_numbers(self, recipients: Sequence[JobRecipient], plan: DialPlan) -> _Read:
         faxes: list[NewFax] = []

@@ -25,9 +25,10 @@ import re
 import secrets
 import stat
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -47,6 +48,10 @@ OBJECT_BYTES = 1024 * 2**20
 """Most octets of one object unless the caller allows less: 1 GiB, 10,000 G4 pages of 100 kB."""
 THREADS = 8
 """Threads that write and sync; the file system's journal commits what they sync together."""
+AMPLE_BYTES = 4 * 2**30
+"""Octets above the watermark that nobody fills within AMPLE_S."""
+AMPLE_S = 0.5
+"""Seconds for which ample space is believed."""
 SWEEP_KEYS = 500
 """Keys asked about at once by the sweep: below SQLite's 32,766 parameters, and well below 100 ms."""
 SWEEP_SHARDS = 32
@@ -93,6 +98,7 @@ class Files:
         self._node = node
         self._incarnation = incarnation
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-files")
+        self._seen = (0.0, FreeSpace(0, 0, 0))
 
     async def start(self) -> None:
         """Make the folders, durably."""
@@ -122,6 +128,17 @@ class Files:
             await file.discard()
             raise
         return file
+
+    async def keep(self, data: bytes, kind: Kind = Kind.OBJECT) -> StoredFile:
+        """Make octets in memory a durable object, in one step of one thread: for what is small.
+
+        Raises:
+            StoreError: If they cannot be kept.
+        """
+        random = secrets.token_hex(16)
+        name = f"{random}.{self._node}.{self._incarnation}"
+        writer = _Writer(self._root, self._root / "tmp" / name, f"{kind.value}/{random[:2]}/{name}", len(data))
+        return await self._in_thread(functools.partial(writer.keep, data))
 
     async def adopt_fd(self, fd: int, kind: Kind = Kind.OBJECT, limit: int = OBJECT_BYTES) -> StoredFile:
         """Copy a descriptor's content, from its beginning, into a durable object.
@@ -180,12 +197,16 @@ class Files:
         return await self._in_thread(lambda: FreeSpace.of(self._root))
 
     async def require_room(self, watermark: Watermark) -> None:
-        """Refuse before anything is promised (reliability rule 11).
+        """Refuse before anything is promised (reliability rule 11). Ample space is not looked at for each request.
 
         Raises:
             OutOfSpace: If free space is below the watermark.
         """
+        seen_at, seen = self._seen
+        if time.monotonic() < seen_at + AMPLE_S and not watermark.refuses(replace(seen, free=seen.free - AMPLE_BYTES)):
+            return
         space = await self.free_space()
+        self._seen = (time.monotonic(), space)
         if watermark.refuses(space):
             raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
 
@@ -333,6 +354,12 @@ class _Writer:
         with self._lock, self._dropped_on_error():
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._fd = os.open(self._temporary, flags, 0o600)
+
+    def keep(self, data: bytes) -> StoredFile:
+        """All of it at once."""
+        self.create()
+        self.append(data)
+        return self.commit()
 
     def append(self, data: bytes) -> None:
         """Write octets and take them into size and hash."""

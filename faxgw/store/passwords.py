@@ -55,6 +55,7 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._checking: dict[tuple[bytes, str], asyncio.Task[bool]] = {}
         self._threads = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="passwords")
         self._waiting = 0
         self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
@@ -83,10 +84,28 @@ class Passwords:
             return False
         if digest is not None and self.remembers(name, password, digest):
             return True
-        good = await self._in_thread(self._verify, self._decoy if digest is None else digest, password)
-        if digest is None or not good:
+        if digest is None:
+            await self._in_thread(self._verify, self._decoy, password)
             return False
-        self._right[self._mark(name, password)] = (self._clock() + REMEMBERED_S, digest)
+        return await self._shared(self._mark(name, password), digest, password)
+
+    async def _shared(self, mark: bytes, digest: str, password: str) -> bool:
+        """Check once for all who ask the same at the same time, such as the connections of one client."""
+        if (running := self._checking.get((mark, digest))) is None:
+            running = asyncio.create_task(self._check(mark, digest, password), name="password")
+            self._checking[mark, digest] = running
+            running.add_done_callback(lambda task: self._checked(mark, digest, task))
+        return await asyncio.shield(running)
+
+    def _checked(self, mark: bytes, digest: str, task: asyncio.Task[bool]) -> None:
+        self._checking.pop((mark, digest), None)
+        if not task.cancelled():
+            task.exception()  # of a check whose askers all went away
+
+    async def _check(self, mark: bytes, digest: str, password: str) -> bool:
+        if not await self._in_thread(self._verify, digest, password):
+            return False
+        self._right[mark] = (self._clock() + REMEMBERED_S, digest)
         while len(self._right) > MAX_REMEMBERED:
             self._right.popitem(last=False)
         return True

@@ -17,6 +17,8 @@ from faxgw.store import directory
 from faxgw.store import schema as t
 
 DAY_S = 86_400.0
+LIMITS = ("faxes_per_day", "pages_per_day")
+"""Settings without which an account has no limits."""
 
 
 def refusal(conn: Connection, system: Mapping[str, object], customer: str, user: str, *, faxes: int, now: float) -> str:
@@ -32,7 +34,7 @@ def refusal(conn: Connection, system: Mapping[str, object], customer: str, user:
     """
     for owner in dict.fromkeys(("", user)):
         levels = directory.levels_of(conn, system, customer, owner)
-        if not any(key in given for _origin, given in levels for key in ("faxes_per_day", "pages_per_day")):
+        if not any(key in given for _origin, given in levels for key in LIMITS):
             continue  # resolving all settings would cost more than everything else here
         settings = resolve(levels)
         if why := _over(conn, settings, customer, owner, faxes, now):

@@ -12,6 +12,7 @@ from typing import Any  # rows
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from faxgw.fax.account import AccountState, Level, Origin
 from faxgw.fax.job import FaxState, check_transition
 from faxgw.fax.outcome import Cause
 from faxgw.fax.submission import JobKnown
@@ -28,6 +29,23 @@ FORGET_AT_ONCE = 1_000
 
 _KEY = select(t.job_keys.c.job, t.job_keys.c.fingerprint, t.job_keys.c.created_at).where(
     t.job_keys.c.key == bindparam("wanted")
+)
+_STANDING = (
+    select(
+        t.customers.c.state,
+        t.customers.c.settings,
+        t.users.c.name.label("person"),
+        t.users.c.state.label("user_state"),
+        t.users.c.settings.label("user_settings"),
+        t.profiles.c.name.label("profile"),
+        t.profiles.c.settings.label("profile_settings"),
+    )
+    .select_from(
+        t.customers.outerjoin(
+            t.users, (t.users.c.id == bindparam("user_id")) & (t.users.c.customer == t.customers.c.id)
+        ).outerjoin(t.profiles, (t.profiles.c.id == t.users.c.profile) & (t.profiles.c.customer == t.customers.c.id))
+    )
+    .where(t.customers.c.id == bindparam("customer_id"))
 )
 _JOB_EXISTS = select(t.jobs.c.id).where(t.jobs.c.id == bindparam("wanted"))
 _INSERT_KEY = insert(t.job_keys)
@@ -47,6 +65,16 @@ _FAIL = (
     )
 )
 _GIVEN_UP = (FaxState.FAILED.value, FaxState.EXPIRED.value, FaxState.CANCELLED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who wants to send, as far as the gate asks."""
+
+    active: bool
+    """Customer and user are there and may send."""
+    levels: Sequence[tuple[Origin, Mapping[str, Any]]]
+    """What each level gives, weakest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +105,29 @@ class Accepted:
     """Seconds."""
     report: Mapping[str, Any] | None
     """`owner`, `interface`, `reference`."""
+
+
+def standing(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Standing:
+    """Account states and settings of a user of a customer, in one question; every job asks it.
+
+    Args:
+        conn: The unit's connection.
+        system: Settings of the system level.
+        customer: Customer id.
+        user: User id; empty: the customer as a whole.
+    """
+    levels: list[tuple[Origin, Mapping[str, Any]]] = [(Origin(Level.SYSTEM), system)]
+    row = conn.execute(_STANDING, {"customer_id": customer, "user_id": user}).first()
+    if row is None:
+        return Standing(False, levels)
+    levels.append((Origin(Level.CUSTOMER, customer), row.settings))
+    if row.profile is not None:
+        levels.append((Origin(Level.PROFILE, row.profile), row.profile_settings))
+    if row.person is not None:
+        levels.append((Origin(Level.USER, row.person), row.user_settings))
+    named = row.person is not None if user else True
+    active = row.state == AccountState.ACTIVE and row.user_state in (None, AccountState.ACTIVE)
+    return Standing(named and active, levels)
 
 
 def known(conn: Connection, key: str, fingerprint: str, *, valid: float, now: float) -> JobKnown | None:

@@ -331,3 +331,12 @@ async def test_a_read_only_moment_is_temporary(files: Files, monkeypatch: pytest
 def test_free_space_is_asked_of_the_file_system(tmp_path: Path) -> None:
     answer = os.statvfs(tmp_path)
     assert FreeSpace.of(tmp_path).total == answer.f_blocks * answer.f_frsize
+
+
+async def test_octets_in_memory_are_kept_in_one_step(files: Files, tmp_path: Path) -> None:
+    stored = await files.keep(b"a page")
+    assert stored.key.startswith("objects/")
+    assert (tmp_path / stored.key).read_bytes() == b"a page"
+    assert stored.sha256 == hashlib.sha256(b"a page").hexdigest()
+    os.close(await files.open_read(stored))
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -89,7 +89,7 @@ async def test_more_than_may_wait_are_put_off(
 ) -> None:
     monkeypatch.setattr(passwords, "MAX_WAITING", 3)
     hasher.free.clear()
-    waiting = [asyncio.create_task(checker.check("bert", "secret", DIGEST)) for _ in range(3)]
+    waiting = [asyncio.create_task(checker.check(f"bert {n}", "secret", DIGEST)) for n in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(TooManyChecks) as refused:
         await checker.check("bert", "secret", DIGEST)
@@ -97,6 +97,18 @@ async def test_more_than_may_wait_are_put_off(
     hasher.free.set()
     assert await asyncio.gather(*waiting) == [True] * 3
     assert await checker.check("bert", "secret", DIGEST)
+
+
+async def test_those_who_ask_the_same_at_once_share_one_check(checker: Passwords, hasher: Counting) -> None:
+    """Fifty connections of one client: one hash."""
+    hasher.free.clear()
+    waiting = [asyncio.create_task(checker.check("bert", "secret", DIGEST)) for _ in range(50)]
+    wrong = asyncio.create_task(checker.check("bert", "wrong", DIGEST))
+    await asyncio.sleep(0)
+    hasher.free.set()
+    assert await asyncio.gather(*waiting) == [True] * 50
+    assert not await wrong
+    assert len(hasher.verified) == 2
 
 
 async def test_what_is_remembered_is_bounded(checker: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
