@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any  # JSON
+from typing import Any, BinaryIO  # Any: JSON
 
 import click
 
@@ -54,6 +54,11 @@ def register(group: click.Group, connect: Connect, run: Run) -> None:
     def token() -> None:
         """API tokens: create, list, suspend, resume, revoke."""
 
+    @group.group()
+    def directory() -> None:
+        """Directories of users or numbers that are imported: list, import a file, pull."""
+
+    _add_directories(directory, ask)
     _add_accounts(account, ask)
     _add_belongings(account, ask)
     _add_tokens(token, ask)
@@ -307,6 +312,44 @@ def _add_tokens(group: click.Group, ask: Asker) -> None:
 
         words = f"{verb.capitalize()} a token of CUSTOMER, or an operator's."
         group.command(verb, help=words)(command)
+
+
+def _add_directories(group: click.Group, ask: Asker) -> None:
+    dry = click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+
+    @group.command("list")
+    def list_() -> None:
+        """List the directories of the settings file."""
+        click.echo("\n".join(ask("GET", "directories")["directories"]))
+
+    @group.command("import")
+    @click.argument("name")
+    @click.argument("file", type=click.File("rb"))
+    @dry
+    def import_(name: str, file: BinaryIO, dry_run: bool) -> None:
+        """Import the CSV FILE as the directory NAME (- for standard input)."""
+        octets, flag = file.read(), "1" if dry_run else "0"
+        click.echo(_imported(ask("POST", "directories", name, "import", body=octets, dry_run=flag), dry_run))
+
+    @group.command()
+    @click.argument("name")
+    @dry
+    def pull(name: str, dry_run: bool) -> None:
+        """Fetch the directory NAME now, and import it."""
+        found = ask("POST", "directories", name, "pull", dry_run="1" if dry_run else "0")
+        click.echo(_imported(found, dry_run) if found else "It has not changed, or has nowhere to be fetched from.")
+
+
+def _imported(found: Mapping[str, Any], dry_run: bool) -> str:
+    verb = "would be" if dry_run else "are"
+    lines = [
+        f"{found['created']} entries {verb} new, {found['changed']} changed, {found['ended']} ended, "
+        f"{found['unchanged']} unchanged"
+    ]
+    lines += [
+        f"column {column} has no effect here; {count} entries fill it" for column, count in found["unused"].items()
+    ]
+    return "\n".join(lines)
 
 
 def _owner(customer: str) -> tuple[str, ...]:

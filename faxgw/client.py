@@ -123,10 +123,10 @@ class Control:
             method: HTTP method.
             path: Segments of the path.
             query: Query parameters.
-            body: The document to send; None: none.
+            body: The document to send, octets as they are; None: none.
         """
         url = "/admin/" + "/".join(quote(segment, safe="") for segment in path)
-        octets = None if body is None else json.dumps(body).encode()
+        octets = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return await self._json(method, url, query, octets)
 
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:

@@ -53,6 +53,9 @@ from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Parcel
 from faxgw.fax.route import Route
+from faxgw.intake import directory_settings
+from faxgw.intake.directory_import import DirectoryImports
+from faxgw.intake.directory_settings import DirectorySettings
 from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
@@ -148,6 +151,7 @@ SECTIONS: Mapping[str, type[Section] | Many] = {
     "route": Many(RouteSettings),
     "settings": AccountSection,
     "customer": Many(CustomerSection),
+    "directory": Many(DirectorySettings),
 }
 """Every table of the settings file."""
 
@@ -164,6 +168,7 @@ class Daemon:
         self._database = settings.one("database", DatabaseSection)
         self._lead: Leadership | None = None
         self._customers = settings.many("customer", CustomerSection)
+        self._directories = settings.many("directory", DirectorySettings)
         self._account = settings.one("settings", AccountSection)
         self._smtp_settings = settings.one("smtp", SmtpSettings)
         self._pages_settings = settings.one("pages", PagesSection)
@@ -349,7 +354,9 @@ class Daemon:
 
     def _mount(self, ground: Ground) -> None:
         """Mount the route tables of the HTTP interfaces."""
-        admin = AdminRoutes(ground, self._passwords, self._system)
+        imports = DirectoryImports(ground.store, self._directories, time.time, self._system)
+        self._tasks.append(asyncio.create_task(imports.run(), name="directories"))
+        admin = AdminRoutes(ground, self._passwords, self._system, imports)
         self._control_routes = admin.control_routes(OPERATOR)
         self.web.mount(admin.routes())
         if self._api.retarus and self._seat is not None:
@@ -608,6 +615,7 @@ def _nothing(conn: Connection) -> None:
 def cross_check(settings: Settings) -> list[str]:
     """Faults between the tables, which no table can see alone."""
     found = seed.faults(settings.many("customer", CustomerSection))
+    found += directory_settings.faults(settings.many("directory", DirectorySettings))
     trunks = [trunk.name for trunk in settings.many("trunk", TrunkSettings)]
     found += [f"trunk {name} stands twice" for name in {n for n in trunks if trunks.count(n) > 1}]
     named = {

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar  # Any: JSON
+from dataclasses import asdict
+from typing import Any, Protocol, TypeVar  # Any: JSON
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from faxgw.api import admin_models as models
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, Handler, read_json
+from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_body, read_json
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.account import SETTINGS, AccountState
@@ -28,6 +29,8 @@ from faxgw.store.passwords import Passwords
 PREFIX = "/api/v1/admin"
 MAX_PAGE = 1_000
 """Things in one answer at most."""
+MAX_DIRECTORY = 50_000_000
+"""Octets of a posted directory at most."""
 PASSWORD_OCTETS = 18
 """Random octets of a password that is drawn."""
 
@@ -47,6 +50,26 @@ _PROVEN_COLUMNS = frozenset({"inbound", "clip", "clip_until", "origin"})
 _STATES = frozenset({"users", "numbers", "logins"})
 
 
+class Directories(Protocol):
+    """Imports of directories (the intake's)."""
+
+    def owned(self, customer: str) -> Sequence[str]:
+        """Names of a customer's directories; without one, all."""
+        ...
+
+    def customer_of(self, name: str) -> str:
+        """Whose directory it is; empty when there is none."""
+        ...
+
+    async def take(self, name: str, octets: bytes, who: str, *, dry_run: bool = False) -> Any:
+        """Import a CSV file."""
+        ...
+
+    async def pull(self, name: str, who: str, *, dry_run: bool = False) -> Any:
+        """Fetch and import; None when nothing has changed or there is nowhere to fetch from."""
+        ...
+
+
 class AdminRoutes:
     """The accounts interface.
 
@@ -54,9 +77,17 @@ class AdminRoutes:
         ground: What it stands on.
         passwords: Makes the hashes of passwords.
         system: Settings of the system level.
+        directories: Imports of directories; None: there are none.
     """
 
-    def __init__(self, ground: Ground, passwords: Passwords, system: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        passwords: Passwords,
+        system: Mapping[str, object],
+        directories: Directories | None = None,
+    ) -> None:
+        self._directories = directories
         self._ground = ground
         self._passwords = passwords
         self._system = system
@@ -65,7 +96,8 @@ class AdminRoutes:
         """For the public server: with credentials, as error documents."""
         api = Api(self._ground, Interface.API)
         for method, path, handler in self.table():
-            api.add(method, PREFIX + path, handler, scope=Scope.ADMIN)
+            most = MAX_DIRECTORY if path.endswith("/import") else MAX_BODY
+            api.add(method, PREFIX + path, handler, scope=Scope.ADMIN, max_body=most)
         return api.routes()
 
     def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
@@ -90,6 +122,9 @@ class AdminRoutes:
             ("GET", one + "/tokens", self.list_tokens),
             ("POST", one + "/tokens", self.create_token),
             ("POST", one + "/tokens/{token}/state", self.set_token_state),
+            ("GET", "/directories", self.list_directories),
+            ("POST", "/directories/{directory}/import", self.import_directory),
+            ("POST", "/directories/{directory}/pull", self.pull_directory),
             ("GET", "/tokens", self.list_tokens),
             ("POST", "/tokens", self.create_token),
             ("POST", "/tokens/{token}/state", self.set_token_state),
@@ -295,6 +330,35 @@ class AdminRoutes:
         await self._run(lambda conn: credentials.set_token_state(conn, owner, token, state, by=by))
         return web.Response(status=204)
 
+    # -------------------------------------------------------------------------------------------------- directories
+
+    async def list_directories(self, request: web.Request, caller: Caller) -> web.Response:
+        """Names of the directories that the caller may import."""
+        mine = "" if caller.may(Scope.OPERATOR) else caller.customer
+        names = self._directories.owned(mine) if self._directories is not None else ()
+        return web.json_response({"directories": list(names)})
+
+    async def import_directory(self, request: web.Request, caller: Caller) -> web.Response:
+        """Import the CSV of the body; with `dry_run=1` only say what would happen. 422 when it is refused."""
+        directories, name = self._directory(request, caller)
+        octets = await read_body(request, MAX_DIRECTORY)
+        dry = request.query.get("dry_run") == "1"
+        return _import_answer(await directories.take(name, octets, self._author(request, caller).who, dry_run=dry))
+
+    async def pull_directory(self, request: web.Request, caller: Caller) -> web.Response:
+        """Fetch the directory now and import it; `dry_run` as above. 204: it has not changed since."""
+        directories, name = self._directory(request, caller)
+        dry = request.query.get("dry_run") == "1"
+        found = await directories.pull(name, self._author(request, caller).who, dry_run=dry)
+        return web.Response(status=204) if found is None else _import_answer(found)
+
+    def _directory(self, request: web.Request, caller: Caller) -> tuple[Directories, str]:
+        name = request.match_info["directory"]
+        owner = self._directories.customer_of(name) if self._directories is not None else ""
+        if self._directories is None or not owner or not (caller.may(Scope.OPERATOR) or owner == caller.customer):
+            raise Refusal.missing(NotFound.default_public)
+        return self._directories, name
+
     # ------------------------------------------------------------------------------------------------------ helpers
 
     async def _customer(self, customer: str, status: int = 200) -> web.Response:
@@ -319,6 +383,12 @@ class AdminRoutes:
 
     async def _run(self, unit: Callable[..., Any]) -> Any:
         return await _told(self._ground.store.run(unit))
+
+
+def _import_answer(result: Any) -> web.Response:
+    if result.refused:
+        raise Refusal(422, result.refused, code="import_refused")
+    return web.json_response(asdict(result))
 
 
 async def _told(work: Awaitable[Any]) -> Any:

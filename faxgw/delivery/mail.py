@@ -28,6 +28,7 @@ from pydantic import Field, field_validator, model_validator
 
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.ports import DeliveryResult, Enclosure, Parcel
+from faxgw.formats.directory_mail import directory_mail
 from faxgw.formats.dsn import dsn_mail
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
 from faxgw.formats.received_mail import Attachment, received_mail
@@ -116,7 +117,7 @@ class Stage(StrEnum):
 
 
 class MailDelivery:
-    """Delivery adapter for `status_mail`, `refused_mail`, `dsn` and `received_mail`; the target is a mail address.
+    """Delivery adapter for `status_mail`, `refused_mail`, `dsn`, `received_mail`, `directory_mail`, each to an address.
 
     Args:
         relay: Where the mails go.
@@ -124,7 +125,7 @@ class MailDelivery:
             it gives the relay.
     """
 
-    kinds = ("status_mail", "refused_mail", "dsn", "received_mail")
+    kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail")
 
     def __init__(self, relay: RelaySettings, reporting_mta: str = "") -> None:
         self._relay = relay
@@ -136,6 +137,7 @@ class MailDelivery:
             "refused_mail": self._refused_mail,
             "dsn": self._dsn,
             "received_mail": self._received_mail,
+            "directory_mail": self._directory_mail,
         }
         self._large = asyncio.Lock()
 
@@ -176,6 +178,16 @@ class MailDelivery:
     def _refused_mail(self, parcel: Parcel) -> bytes:
         return refused_mail(
             refused_from_payload(parcel.payload),
+            to=parcel.target,
+            sender=self._sender.address,
+            message_id=self.message_id(parcel),
+            date=parcel.created_at,
+            organisation=self._relay.organisation,
+        )
+
+    def _directory_mail(self, parcel: Parcel) -> bytes:
+        return directory_mail(
+            parcel.payload,
             to=parcel.target,
             sender=self._sender.address,
             message_id=self.message_id(parcel),
