@@ -34,6 +34,8 @@ from faxgw.document.types import (
 
 TEMPLATE_MEMORY = 512 * 1024 * 1024
 """Octets of address space allowed for the template where /proc does not tell; measured 140 MB."""
+THREADED = ("render", "compose")
+"""Requests that may set HTML: Pango looks for fonts in a thread, which RLIMIT_NPROC would count as a process."""
 OUT_OF_MEMORY = 3
 """Exit status: an allocation failed."""
 FILE_TOO_LARGE = 4
@@ -181,7 +183,8 @@ def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int)
     _limit(resource.RLIMIT_AS, _template_memory() + limits.memory)
     _limit(resource.RLIMIT_FSIZE, limits.output)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
-    _limit(resource.RLIMIT_NPROC, 0)
+    if message["type"] not in THREADED:  # the system call filter forbids processes to all
+        _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_CORE, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (min(limits.page_cpu, seconds), seconds))
     seccomp.load(seccomp.child_program())

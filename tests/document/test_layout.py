@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from PIL import Image
 
 from faxgw.document import bitmap, convert, layout, related
 from faxgw.document.bitmap import Bits
+from faxgw.document.client import PageClient
 from faxgw.document.fit import Target
-from faxgw.document.types import Kind, Paper
+from faxgw.document.types import Kind, Paper, Rendered, RenderOptions, Walked, WalkOptions
+
+Make = Any  # conftest's class; tests import nothing from one another
 
 FINE = Target()
 
@@ -132,3 +136,20 @@ def test_what_is_not_set_is_printed_as_text_with_its_pictures() -> None:
     limited = Target(begin=lambda _page, _pages: None)
     *_text, last = [bits for _number, bits in convert.pages(packed, Kind.HTML, None, "a", limited)]
     assert _ink(last) > 100_000
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_mail_with_a_picture_is_set_in_the_sandbox(client: PageClient, make: Make) -> None:
+    """The library that looks for fonts needs a thread, which the child's filter must allow."""
+    message = make.mail("plain")
+    message.add_alternative('<h1 style="font-family: serif">Title</h1><img src="cid:one@x">', subtype="html")
+    message.get_payload(1).add_related(_black_square(), maintype="image", subtype="png", cid="<one@x>")
+    walked = await client.walk(make.fd(bytes(message)), WalkOptions(ignore_inline_images=False))
+    assert isinstance(walked, Walked)
+    rendered = await client.render(walked.documents, RenderOptions())
+    walked.close()
+    assert isinstance(rendered, Rendered)
+    (page,) = make.pages(rendered.fd)
+    rendered.close()
+    assert _ink(page[60:200]) > 1_000  # the title
+    assert _ink(page) > 150_000  # the picture
