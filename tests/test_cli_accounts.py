@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,9 @@ from faxgw.api.admin import AdminRoutes
 from faxgw.api.control import ControlServer, Operations
 from faxgw.cli import main
 from faxgw.fax.access import OPERATOR
+from faxgw.formats.directory_csv import OUTBOUND
+from faxgw.intake.directory_import import DirectoryImports
+from faxgw.intake.directory_settings import DirectorySettings
 from faxgw.store.passwords import Passwords
 from tests.api.desk import CHEAP, desk
 from tests.house import House, house, house_store
@@ -29,7 +33,9 @@ Faxgw = Callable[..., "asyncio.Future[Result]"]
 async def faxgw(house: House) -> AsyncIterator[Faxgw]:
     passwords = Passwords(house.clock, CHEAP)
     async with desk(house, lambda ground: []) as made:
-        accounts = AdminRoutes(made.ground, passwords, {}).control_routes(OPERATOR)
+        people = DirectorySettings(name="people", customer="acme")
+        imports = DirectoryImports(house.store, [people], house.clock, {})
+        accounts = AdminRoutes(made.ground, passwords, {}, imports).control_routes(OPERATOR)
         operations = Operations(house.store, house.files, None, house.seat(), house.clock, dict, accounts=accounts)  # type: ignore[arg-type]
         server = ControlServer(house.folder, operations)
         await server.start()
@@ -123,6 +129,24 @@ async def test_tokens_are_made_listed_and_revoked(faxgw: Faxgw) -> None:
     assert operator in (await lines(faxgw("token", "list")))[0]
     assert (await faxgw("token", "create", "ERP", "acme")).exit_code == 2
     assert (await faxgw("token", "revoke", ident)).exit_code == 1, "not an operator's"
+
+
+async def test_a_directory_is_imported_and_first_tried(faxgw: Faxgw, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(",".join(["anna@acme.example", *[""] * (len(OUTBOUND) - 1)]))
+    assert await lines(faxgw("directory", "list")) == ["people"]
+    assert await lines(faxgw("directory", "import", "people", str(file), "--dry-run")) == [
+        "1 entries would be new, 0 changed, 0 ended, 0 unchanged"
+    ]
+    assert await lines(faxgw("directory", "import", "people", str(file))) == [
+        "1 entries are new, 0 changed, 0 ended, 0 unchanged"
+    ]
+    assert (await lines(faxgw("account", "show", "acme/anna@acme.example")))[0].endswith(", from the directory")
+    file.write_text("x")
+    refused = await faxgw("directory", "import", "people", str(file))
+    assert refused.exit_code == 1 and "do not have 25 columns" in refused.output
+    assert "nowhere to be fetched from" in (await lines(faxgw("directory", "pull", "people")))[0]
+    assert (await faxgw("directory", "pull", "none")).exit_code == 1
 
 
 async def test_a_setting_must_be_key_and_value(faxgw: Faxgw) -> None:

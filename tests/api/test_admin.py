@@ -12,6 +12,9 @@ from aiohttp import web
 
 from faxgw.api.admin import PREFIX, AdminRoutes
 from faxgw.api.http import Ground
+from faxgw.formats.directory_csv import OUTBOUND
+from faxgw.intake.directory_import import DirectoryImports
+from faxgw.intake.directory_settings import DirectorySettings
 from faxgw.store import credentials
 from faxgw.store.passwords import Passwords
 from tests.api.desk import CHEAP, Desk, basic, desk
@@ -25,7 +28,10 @@ async def door(house: House) -> AsyncIterator[Desk]:
     passwords = Passwords(house.clock, CHEAP)
 
     def tables(ground: Ground) -> list[Sequence[web.AbstractRouteDef]]:
-        return [AdminRoutes(ground, passwords, {"language": "de"}).routes()]
+        owners = {"people": "gamma", "others": "acme"}
+        settings = [DirectorySettings(name=name, customer=owner) for name, owner in owners.items()]
+        imports = DirectoryImports(house.store, settings, house.clock, {})
+        return [AdminRoutes(ground, passwords, {"language": "de"}, imports).routes()]
 
     async with desk(house, tables) as made:
         yield made
@@ -234,3 +240,28 @@ async def test_the_settings_files_own_are_changed_there(door: Desk, operator: di
     status, found = await ask(door, operator, "PATCH", "/customers/acme", {"name": "X"})
     assert (status, found["detail"]) == (409, "Customer acme stands in the settings file; change it there.")
     assert (await ask(door, operator, "POST", "/customers/acme/state", {"state": "suspended"}))[0] == 200
+
+
+async def test_a_directory_is_posted_by_whom_it_belongs_to(
+    door: Desk, admin: dict[str, str], operator: dict[str, str]
+) -> None:
+    """Features B3."""
+    octets = ",".join(["anna@gamma.example", *[""] * (len(OUTBOUND) - 1)]).encode()
+
+    async def post(who: dict[str, str], path: str, body: bytes = octets) -> tuple[int, Any]:
+        async with door.client.post(PREFIX + path, data=body, headers=who) as answer:
+            return answer.status, await answer.json()
+
+    assert (await ask(door, admin, "GET", "/directories"))[1] == {"directories": ["people"]}
+    assert (await ask(door, operator, "GET", "/directories"))[1] == {"directories": ["people", "others"]}
+    foreign = await post(admin, "/directories/others/import")
+    assert foreign == await post(admin, "/directories/none/import") and foreign[0] == 404
+    status, found = await post(admin, "/directories/people/import?dry_run=1")
+    assert (status, found["created"], found["dry_run"]) == (200, 1, True)
+    assert (await ask(door, admin, "GET", "/customers/gamma/users"))[1] == {"users": []}
+    assert (await post(admin, "/directories/people/import"))[0] == 200
+    status, found = await post(admin, "/directories/people/import", b"x")
+    assert (status, found["code"]) == (422, "import_refused")
+    users = (await ask(door, admin, "GET", "/customers/gamma/users"))[1]["users"]
+    assert [(user["name"], user["managed"]) for user in users] == [("anna@gamma.example", "directory")]
+    assert (await ask(door, admin, "POST", "/directories/people/pull"))[0] == 204

@@ -1,0 +1,75 @@
+"""What an entry of a directory means."""
+
+from __future__ import annotations
+
+import pytest
+
+from faxgw.fax import directory
+from faxgw.fax.directory import Wanted
+
+
+def sender(**given: str) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in {"e_mail": "a@x.example", **given}.items()}
+
+
+def test_a_sender_has_the_settings_that_are_filled() -> None:
+    values = sender(e_mail="Anna@X.example", csid="+33 1", resolution="High", language="fr-FR", profile_name="office")
+    found = directory.senders([(1, values)])
+    assert found.faults == []
+    assert found.wanted == [
+        Wanted("anna@x.example", {"csid": "+33 1", "resolution": "fine", "language": "fr"}, "office")
+    ]
+
+
+@pytest.mark.parametrize(
+    "code, country", [("+33", "FR"), ("0049", "DE"), ("1", "US"), ("44", "GB"), ("be", "BE"), ("+41", "CH")]
+)
+def test_a_calling_code_is_a_country(code: str, country: str) -> None:
+    (wanted,) = directory.senders([(1, sender(default_country_code=code))]).wanted
+    assert wanted.settings == {"country": country}
+
+
+@pytest.mark.parametrize("code", ["800", "999", "+", "12345", "x1", "+33x"])
+def test_what_is_no_calling_code_is_a_fault(code: str) -> None:
+    (fault,) = directory.senders([(7, sender(default_country_code=code))]).faults
+    assert fault.startswith("line 7: default-country-code")
+
+
+def test_all_faults_are_told_and_every_column_without_effect_is_counted() -> None:
+    entries = [
+        (1, sender(e_mail="nobody")),
+        (2, sender(template_name="t", blacklist="x")),
+        (3, sender(template_name="t")),
+        (4, sender(e_mail="b@x.example", language="xx")),
+    ]
+    found = directory.senders(entries)
+    assert [fault.partition(":")[0] for fault in found.faults] == ["line 1", "line 3", "line 4"]
+    assert found.unused == {"template-name": 2, "blacklist": 1}
+
+
+@pytest.mark.parametrize(
+    "number, extension, e164",
+    [
+        ("+33 1 23 45 67", "89", "+33123456789"),
+        ("0033123456", "7-89", "+33123456789"),
+        ("+33(1)23.45.67-89", "", "+33123456789"),
+    ],
+)
+def test_a_number_and_its_extension_are_one(number: str, extension: str, e164: str) -> None:
+    (wanted,) = directory.numbers([(1, {"user-number": number, "extension": extension})]).wanted
+    assert (wanted.key, wanted.settings, wanted.active) == (e164, {"csid": e164}, True)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"user-number": "0123456789"}, "international form"),
+        ({"user-number": "+33123456789", "document-format": "TIFF"}, "document-format must be PDF"),
+        ({"user-number": "+33123456789", "active": "maybe"}, "active must be true or false"),
+        ({"user-number": "+33123456789", "recipients": "x"}, "recipients must be mail addresses"),
+        ({"user-number": "+33123456789", "fax-id": "Büro"}, "csid: must have at most 20"),
+    ],
+)
+def test_what_is_wrong_with_a_number_is_said(values: dict[str, str], words: str) -> None:
+    (fault,) = directory.numbers([(3, values)]).faults
+    assert fault.startswith("line 3: ") and words in fault
