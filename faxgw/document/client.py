@@ -203,6 +203,9 @@ class PageClient:
         if isinstance(composed, Refused):
             raise PagesDamaged(composed.public)
         await asyncio.to_thread(_check, composed, composed.pages)
+        if options.pictures and not await asyncio.to_thread(composed.is_shown):
+            composed.close()
+            raise PagesUnavailable("the page process made pictures that differ from their facts")
         return composed
 
     async def pdf(self, pages: Sequence[int], title: str, created: datetime, *, thumbnail_px: int = 0) -> PdfMade:

@@ -5,14 +5,16 @@ Page k stays page k: another resolution rescales it, nothing is split or renumbe
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
 
-from faxgw.document import bitmap, header, tiff
+from faxgw.document import bitmap, header, preview, tiff
 from faxgw.document.bitmap import Bits
 from faxgw.document.limits import MAX_THUMBNAIL
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.render import memory_file
-from faxgw.document.types import Composed, ComposeOptions, PageFacts, Reason, Refused, Resolution
+from faxgw.document.types import Composed, ComposeOptions, PageFacts, Picture, Reason, Refused, Resolution
 from faxgw.fax.header import HeaderRefused, HeaderTemplate, expand, parse
 
 
@@ -36,6 +38,7 @@ def compose(body_fd: int, options: ComposeOptions) -> Composed:
     chosen = range(options.first_page, last + 1)
     facts: list[PageFacts] = []
     thumbnail: bytes | None = None
+    shown: list[bytes] = []
     fd = os.memfd_create("attempt", os.MFD_CLOEXEC)
     with tiff.open_sink(fd) as sink:
         writer = tiff.Writer(sink, resolution, len(chosen))
@@ -47,8 +50,17 @@ def compose(body_fd: int, options: ComposeOptions) -> Composed:
             facts.append(PageFacts(tiff.WIDTH, strip.rows, len(strip.data), black, 0, number))
             if options.thumbnail_px and thumbnail is None:
                 thumbnail = bitmap.thumbnail(bits, resolution, min(options.thumbnail_px, MAX_THUMBNAIL))
+            if options.pictures:
+                shown.append(preview.png(bits, resolution))
         writer.finish()
-    return Composed(fd, tuple(facts), resolution, memory_file(thumbnail))
+    pictures_fd = memory_file(b"".join(shown) or None)
+    return Composed(fd, tuple(facts), resolution, memory_file(thumbnail), pictures_fd, _places(shown))
+
+
+def _places(files: Sequence[bytes]) -> tuple[Picture, ...]:
+    """Where files stand that are written one behind the other."""
+    starts = itertools.accumulate(map(len, files), initial=0)
+    return tuple(Picture(start, len(file)) for start, file in zip(starts, files, strict=False))
 
 
 def _page(

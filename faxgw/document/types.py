@@ -16,6 +16,9 @@ from pathlib import Path
 from faxgw.document import limits
 from faxgw.fax.header import HeaderContext
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How a PNG file begins (RFC 2083 section 3.1)."""
+
 
 class Kind(StrEnum):
     """What a document is, by its content."""
@@ -245,6 +248,16 @@ class ComposeOptions:
     """STANDARD rescales a fine body (the far end takes no fine); None or the body's own: as it is."""
     thumbnail_px: int = 0
     """Width of a grey PNG of the first composed page; 0: none."""
+    pictures: bool = False
+    """Each composed page as PNG, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One page's PNG file within a result's octets: one bit a pixel, square pixels."""
+
+    offset: int
+    octets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +270,34 @@ class Composed:
     """`page` is the page's number in the body."""
     resolution: Resolution
     thumbnail_fd: int | None = None
+    pictures_fd: int | None = None
+    """The pages as PNG files one behind the other, if asked for."""
+    pictures: tuple[Picture, ...] = ()
+    """Where each of them stands."""
+
+    def picture(self, index: int) -> bytes:
+        """The PNG file of a page, by its index in `pages`; blocking.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if self.pictures_fd is None or not 0 <= index < len(self.pictures):
+            raise ValueError("no pictures were asked for, or none of this page")
+        place, size = self.pictures[index], os.fstat(self.pictures_fd).st_size
+        if not 0 <= place.offset <= place.offset + place.octets <= size:
+            raise ValueError("the picture does not lie in its file")
+        return os.pread(self.pictures_fd, place.octets, place.offset)
+
+    def is_shown(self) -> bool:
+        """Whether there is a PNG file for each page: a converter's word is not taken for it; blocking."""
+        try:
+            return all(self.picture(at).startswith(PNG) for at in range(max(len(self.pages), len(self.pictures))))
+        except ValueError:
+            return False
 
     def close(self) -> None:
         """Close the descriptors."""
-        _close(self.fd, self.thumbnail_fd)
+        _close(self.fd, self.thumbnail_fd, self.pictures_fd)
 
 
 @dataclass(frozen=True, slots=True)
