@@ -291,9 +291,10 @@ class Composed:
     def is_shown(self) -> bool:
         """Whether there is a PNG file for each page: a converter's word is not taken for it; blocking."""
         try:
-            return all(self.picture(at).startswith(PNG) for at in range(max(len(self.pages), len(self.pictures))))
+            shown = [self.picture(at).startswith(PNG) for at in range(len(self.pages))]
         except ValueError:
             return False
+        return all(shown) and len(self.pictures) == len(self.pages)
 
     def close(self) -> None:
         """Close the descriptors."""
