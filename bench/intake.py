@@ -5,7 +5,8 @@ private Postfix, in turn. A mail counts when its 250 came: both have synced it b
 in a process of its own (SMTP server, gate, store with its tables and keys, spool), without the page steps that follow;
 Postfix puts every mail on hold (`smtpd_client_restrictions = static:HOLD`), so nothing is delivered and nothing leaves
 loopback; its `in_flow_delay` is 0, as nothing takes mails off the queue. Beside the burst a client of ours sends a mail
-every 50 ms and measures the time from the final dot to the reply.
+every 50 ms and measures the time from the final dot to the reply. Then as many jobs with a one-page PDF by REST
+(`bench.rest`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench import rest
 from bench.measure import command_of, cpu_of, descendants, end, finish, median, percentile, pss_of, say, workplace
 
 MAILS = 5_000
@@ -255,7 +257,7 @@ def count_files(folder: Path) -> int:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.intake", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="500 mails, one round")
+    parser.add_argument("--quick", action="store_true", help="500 mails and jobs, one round")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
@@ -273,8 +275,17 @@ async def main() -> None:
         for way, several in runs.items()
     }
     ratio = shown["faxgw"]["mails_per_second"] / shown["postfix"]["mails_per_second"]
+    jobs = [await rest.one(mails) for _ in range(rounds)]
+    shown["rest"] = {key: round(median([run[key] for run in jobs]), 2) for key in jobs[0]}
+    rates = {
+        "smtp_per_s": shown["faxgw"]["mails_per_second"],
+        "postfix_per_s": shown["postfix"]["mails_per_second"],
+        "smtp_vs_postfix": round(ratio, 2),
+        "rest_per_s": shown["rest"]["jobs_per_second"],
+        "final_dot_p99_ms": shown["faxgw"]["dot_p99_ms"],
+    }
     facts = {"mails": mails, "octets": OCTETS, "connections": CONNECTIONS, "rounds": rounds}
-    finish("intake", {**facts, **shown, "faxgw_to_postfix": round(ratio, 2)})
+    finish("intake", {**facts, **shown, **rates})
 
 
 if __name__ == "__main__":
