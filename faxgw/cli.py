@@ -11,7 +11,7 @@ import mimetypes
 import os
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import make_msgid
@@ -21,8 +21,9 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, cli_accounts, cli_calls, cli_destinations, cli_store, show
+from faxgw import __version__, cli_accounts, cli_calls, cli_destinations, cli_preview, cli_store, show
 from faxgw.client import Control, NotRunning
+from faxgw.document.types import PageSettings
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
 from faxgw.settings import Settings, load
@@ -95,10 +96,20 @@ def _database(context: click.Context) -> str:
     return _load(context.obj["config"]).one("database", DatabaseSection).location(_data(context))
 
 
+def _pages(context: click.Context) -> tuple[PageSettings, Mapping[str, Any]]:
+    """The page processes and the system level of the account settings."""
+    from faxgw.daemon import PagesSection
+    from faxgw.store.seed import AccountSection
+
+    settings = _load(context.obj["config"])
+    return settings.one("pages", PagesSection).client_settings(), settings.one("settings", AccountSection).values
+
+
 cli_store.register(main, _data, _database)
 cli_destinations.register(main, _control, _run)
 cli_calls.register(main, _control, _run)
 cli_accounts.register(main, _control, _run)
+cli_preview.register(main, _pages, _run)
 
 
 # ------------------------------------------------------------------------------------------------------- serving

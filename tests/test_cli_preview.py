@@ -1,0 +1,99 @@
+"""`faxgw preview` as an operator types it: real page processes, no gateway."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from faxgw.cli import main
+
+CONFIG = """
+[settings.values]
+csid = "+49 89 1234"
+resolution = "standard"
+max_bit_rate = 9600
+"""
+Preview = Callable[..., Result]
+
+
+@pytest.fixture
+def preview(tmp_path: Path) -> Preview:
+    """Runs the command with a settings file."""
+    config = tmp_path / "faxgw.toml"
+    config.write_text(CONFIG)
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), "preview", *map(str, words)])
+
+    return run
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    """A text of two pages."""
+    file = tmp_path / "letter.txt"
+    file.write_text("\n".join(f"Line {number} of a long letter." for number in range(80)))
+    return file
+
+
+def objects(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.output)
+    return found
+
+
+def test_it_says_what_a_fax_will_take(preview: Preview, letter: Path) -> None:
+    """The settings file decides what no option says: resolution, rate."""
+    found = objects(preview(letter, "--json"))
+    assert [(page["page"], page["document"]) for page in found["pages"]] == [(1, "letter.txt"), (2, "letter.txt")]
+    assert (found["resolution"], found["rate"], found["billed_pages"]) == ("standard", 9600, 2)
+    assert found["octets"] == sum(page["octets"] for page in found["pages"])
+    assert found["seconds"] > sum(page["seconds"] for page in found["pages"]) > 8 * found["octets"] / 9600
+    fine = objects(preview(letter, "--json", "--resolution", "fine"))
+    assert fine["octets"] > found["octets"]
+    assert fine["pages"][0]["rows"] == 2 * found["pages"][0]["rows"]
+
+
+def test_it_writes_the_composed_pages(preview: Preview, letter: Path, tmp_path: Path) -> None:
+    """With the header line of the settings: its band is the only thing that a number to show changes."""
+    folders = [tmp_path / "a" / "b", tmp_path / "c"]
+    for folder, number in zip(folders, ("+331", "+332222"), strict=True):
+        assert preview(letter, "--png", folder, "--to", number, "--paper", "Letter").exit_code == 0
+        assert sorted(file.name for file in folder.iterdir()) == ["page-001.png", "page-002.png"]
+    first, second = (np.asarray(Image.open(io.BytesIO((folder / "page-002.png").read_bytes()))) for folder in folders)
+    assert first.shape == second.shape == (2238, 1728)
+    band = 34  # 16 rows at 98 per inch, in square pixels
+    assert (first[:band] != second[:band]).any()
+    assert (first[band:] == second[band:]).all()
+
+
+def test_a_line_for_each_page_and_one_for_all(preview: Preview, letter: Path, tmp_path: Path) -> None:
+    other = tmp_path / "a document with a rather long name, indeed.txt"
+    other.write_text("One line.")
+    result = preview(letter, other)
+    lines = result.output.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["page", "document"], ["1", "letter.txt"], ["2", "letter.txt"]]
+    assert lines[3].startswith("   3  a document with a rather long… ")
+    assert lines[4].startswith("3 pages, ") and "at 9,600 bit/s; billed 3 pages, 1 unit of" in lines[4]
+
+
+def test_a_document_that_cannot_be_faxed_is_refused_with_its_reason(preview: Preview, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(b"%PDF-1.7\nnothing")
+    result = preview(broken)
+    assert result.exit_code == 1
+    assert "broken.pdf" in result.output and "damaged" in result.output
+
+
+def test_a_folder_that_cannot_be_written_is_named(preview: Preview, letter: Path) -> None:
+    result = preview(letter, "--png", letter / "below")
+    assert result.exit_code == 1
+    assert "letter.txt" in result.output and "Not a directory" in result.output
