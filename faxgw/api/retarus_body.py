@@ -44,7 +44,7 @@ class JobBody:
     def __init__(self, files: Files, limit: int) -> None:
         self._files = files
         self._limit = limit
-        self._json = JsonBody(secrets.token_hex(8))
+        self._json: JsonBody | None = None
         self._spools: list[SpoolFile] = []
         self._kept: list[StoredFile] = []
         self._stack = AsyncExitStack()
@@ -63,7 +63,7 @@ class JobBody:
 
     def blob_of(self, value: object) -> Blob | None:
         """The long string that a value of the JSON stands for."""
-        return self._json.blob_of(value)
+        return None if self._json is None else self._json.blob_of(value)
 
     async def read(self, request: web.Request) -> Any:
         """The parsed JSON.
@@ -107,19 +107,20 @@ class JobBody:
 
     async def _read_large(self, request: web.Request) -> Any:
         digest, size = hashlib.sha256(), 0
+        text = self._json = JsonBody(secrets.token_hex(8))
         async for chunk in request.content.iter_chunked(_CHUNK):
             size += len(chunk)
             if size > self._limit:
                 raise too_large(self._limit)
             digest.update(chunk)
-            for number, octets in self._json.feed(chunk):
+            for number, octets in text.feed(chunk):
                 if number >= MAX_DOCUMENTS:
                     raise BadJson("too many long strings", public=f"A job has at most {MAX_DOCUMENTS} documents.")
                 while len(self._spools) <= number:
                     self._spools.append(await self._open())
                 await self._spools[number].write(octets)
         self.sha256 = digest.hexdigest()
-        return self._json.finish()
+        return text.finish()
 
     async def _open(self) -> SpoolFile:
         return await self._stack.enter_async_context(await self._files.open_temp(Kind.OBJECT, self._limit))
