@@ -106,6 +106,8 @@ def to_grey(image: Image.Image) -> Image.Image:
 def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep(image)
+    if image.mode == "LAB":  # its first channel is the lightness
+        return image.getchannel(0)
     if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
         # One colour, or an entry of the palette, stands for "nothing"; or the colours are premultiplied.
         image = image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")

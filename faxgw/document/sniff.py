@@ -44,8 +44,7 @@ _NAMED = (
     (0, b"<?xml", "an XML file"),
     (0, b"<svg", "an SVG drawing"),
     (0, b"\x78\x9f\x3e\x22", "an Outlook winmail.dat container"),
-    (0, b"II+\0", "a BigTIFF picture"),
-    (0, b"MM\0+", "a BigTIFF picture"),
+    (0, b"MM\0+", "a BigTIFF picture of a rare kind"),
 )
 
 
@@ -113,7 +112,7 @@ def kind_of(data: bytes, declared: str = "") -> Kind | Unknown:
 
 
 def _picture(head: bytes) -> Kind | None:
-    if head.startswith((b"II*\0", b"MM\0*")):
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0")):
         return Kind.TIFF
     if head.startswith(b"\xff\xd8\xff"):
         return Kind.JPEG

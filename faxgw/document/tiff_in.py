@@ -1,8 +1,9 @@
 """TIFF documents to fax pages (page process only).
 
-The directories are walked by our own bounded reader before Pillow sees the file: loops, counts, sizes, strips outside
-the file and codings that we do not take are refused there. A page that is a fax already (one bit, at most 1728 wide,
-204 × 98 or 204 × 196 within 5 %) is kept pixel for pixel; everything else is a picture.
+The directories (TIFF 6.0 section 2, and BigTIFF's with their longer fields) are walked by our own bounded reader
+before Pillow sees the file: loops, counts, sizes, strips outside the file and codings that we do not take are refused
+there. A page that is a fax already (one bit, at most 1728 wide, 204 × 98 or 204 × 196 within 5 %) is kept pixel for
+pixel; everything else is a picture. Thumbnails and masks beside the pages are no pages.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from faxgw.document import bitmap, images, refusal
 from faxgw.document.bitmap import Bits
@@ -32,7 +34,35 @@ MAX_STANDARD_ROWS = 1_500
 SUPERFINE_DPI = 391
 _MAX_TAGS = 512
 _MAX_STRIPS = 100_000
-_SIZES = {3: 2, 4: 4}  # octets of SHORT and LONG
+_NO_PAGE = 0b101  # NewSubfileType: bit 0 a reduced copy of another picture, bit 2 a mask (TIFF 6.0 section 8)
+_TURNED = range(5, 9)  # Orientation: rows and columns change places (TIFF 6.0 section 8)
+_SIZES = {3: 2, 4: 4, 16: 8}  # octets of SHORT, LONG and LONG8
+_LETTERS = {3: "H", 4: "I", 16: "Q"}
+_TAGS = {254, 256, 257, 259, 273, 279, 324, 325}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the numbers of a file lie: octet order and sizes."""
+
+    order: str
+    """Of `struct`: < or >."""
+    count: str
+    """Number of a directory's entries."""
+    entry: str
+    """Tag, type and number of an entry's values, without the values or their place."""
+    place: str
+    """An offset, at the end of an entry and of a directory."""
+    first: int
+    """Where the first directory's offset stands."""
+
+    def read(self, letters: str, data: bytes, at: int) -> tuple[int, ...]:
+        """Numbers at a place within the file."""
+        return struct.unpack_from(self.order + letters, data, at)
+
+    def octets(self, letters: str) -> int:
+        """Octets of such numbers."""
+        return struct.calcsize(self.order + letters)
 
 
 def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
@@ -41,42 +71,66 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
     Raises:
         DocumentRefused: If it is damaged, has too many pages, or a page is too large or in a coding not taken.
     """
-    offsets, counted = _chain(data, name)
+    layout = _layout(data, name)
+    offsets, counted = _chain(data, layout, name)
     target.begin(1, len(offsets))
     if not counted:
         raise refusal.too_many_pages(name, len(offsets), target.limits.pages, counted=False)
-    for number, offset in enumerate(offsets, 1):
-        _check(data, offset, number, name, target)
+    tags = [_tags(data, offset, layout, number, name) for number, offset in enumerate(offsets, 1)]
+    frames = [index for index, found in enumerate(tags) if not found.get(254, [0])[0] & _NO_PAGE]
+    frames = frames or list(range(len(tags)))
+    for number, index in enumerate(frames, 1):
+        _check(tags[index], len(data), number, name, target)
     with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-        for number in range(1, len(offsets) + 1):
+        for number, index in enumerate(frames, 1):
             if number > 1:
-                target.begin(number, len(offsets))
-            image.seek(number - 1)
+                target.begin(number, len(frames))
+            image.seek(index)
             images.check_pixels(image, name, target, number)
-            yield from ((number, bits) for bits in _page(image, number, len(offsets), target))
+            yield from ((number, bits) for bits in _page(image, number, len(frames), target))
 
 
 def _page(image: Image.Image, number: int, count: int, target: Target) -> Iterator[Bits]:
-    down = _fax_rows_per_inch(image)
+    dpi = _dpi(image)
+    down = _fax_rows_per_inch(image, dpi)
     if down is not None:
         bits = _as_fax(image, down, target.resolution)
-        if bits is not None and len(bits) <= KEEP_ABOVE * target.rows:
+        if len(bits) <= KEEP_ABOVE * target.rows:
             yield bits
             return
-    dpi = images.stated_dpi(image) or _guessed_dpi(image)
-    yield from images.sheets(images.to_grey(image), dpi, number, count, target)
+    yield from images.sheets(_grey(image), dpi, number, count, target)
 
 
-def _fax_rows_per_inch(image: Image.Image) -> int | None:
+def _dpi(image: Image.Image) -> tuple[float, float]:
+    """Dots per inch across and down as the page is seen; the tags speak of it as it is stored."""
+    stated = images.stated_dpi(image)
+    if stated is None:
+        return _guessed_dpi(image)
+    return stated[::-1] if _tag(image, 274, 1) in _TURNED else stated
+
+
+def _tag(image: Image.Image, tag: int, default: int) -> int:
+    value = image.tag_v2.get(tag, default)  # type: ignore[attr-defined]  # of TiffImageFile
+    return value if isinstance(value, int) else default
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """8 bit grey. Pillow turns it upright, and takes white for 0 where the file says so, except in 16 bits."""
+    inverted = _tag(image, 262, 1) == 0 and image.mode.startswith("I;16")
+    grey = images.to_grey(image)
+    return ImageChops.invert(grey) if inverted else grey
+
+
+def _fax_rows_per_inch(image: Image.Image, dpi: tuple[float, float]) -> int | None:
     """98, 196 or 391 if the page is on the fax grid."""
     if image.mode != "1" or not WIDTH * (1 - TOLERANCE) <= image.width <= WIDTH:
         return None
-    across, down = images.stated_dpi(image) or _guessed_dpi(image)
+    across, down = dpi
     if abs(across - DPI_X) > TOLERANCE * DPI_X:
         return None
-    for dpi in (DPI_Y[Resolution.STANDARD], DPI_Y[Resolution.FINE], SUPERFINE_DPI):
-        if abs(down - dpi) <= TOLERANCE * dpi:
-            return dpi
+    for rows in (DPI_Y[Resolution.STANDARD], DPI_Y[Resolution.FINE], SUPERFINE_DPI):
+        if abs(down - rows) <= TOLERANCE * rows:
+            return rows
     return None
 
 
@@ -87,12 +141,9 @@ def _guessed_dpi(image: Image.Image) -> tuple[float, float]:
     return DPI_X, DPI_Y[Resolution.STANDARD if image.height <= MAX_STANDARD_ROWS else Resolution.FINE]
 
 
-def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits | None:
-    """The page's own pixels, padded to the full width on both sides."""
+def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits:
+    """The page's own pixels, upright, padded to the full width on both sides."""
     image.load()
-    orientation = image.getexif().get(0x0112, 1)
-    if orientation != 1:
-        return None
     rows = np.frombuffer(image.tobytes("raw", "1;I"), np.uint8).reshape(image.height, -1)
     if image.width < WIDTH:
         spare = WIDTH - image.width
@@ -105,35 +156,42 @@ def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits | None:
     return bitmap.halve_rows(rows) if wanted is Resolution.STANDARD else bitmap.double_rows(rows)
 
 
-def _chain(data: bytes, name: str) -> tuple[list[int], bool]:
-    """Offsets of all directories; False when counting stopped."""
+def _layout(data: bytes, name: str) -> _Layout:
     order = "<" if data[:2] == b"II" else ">"
-    if len(data) < 8 or data[:2] not in (b"II", b"MM") or struct.unpack_from(order + "H", data, 2)[0] != 42:
-        raise refusal.damaged(name)
-    (offset,) = struct.unpack_from(order + "I", data, 4)
+    if data[:2] in (b"II", b"MM") and len(data) >= 16:
+        version, *rest = struct.unpack_from(order + "HHH", data, 2)
+        if version == 42:
+            return _Layout(order, "H", "HHI", "I", 4)
+        if version == 43 and rest == [8, 0] and order == "<":  # BigTIFF; Pillow 13.0 reads it in this order only
+            return _Layout(order, "Q", "HHQ", "Q", 8)
+    raise refusal.damaged(name)
+
+
+def _chain(data: bytes, layout: _Layout, name: str) -> tuple[list[int], bool]:
+    """Offsets of all directories; False when counting stopped."""
+    (offset,) = layout.read(layout.place, data, layout.first)
+    head, entry = layout.octets(layout.count), layout.octets(layout.entry + layout.place)
     offsets: list[int] = []
     seen: set[int] = set()
     while offset:
         if len(offsets) == MAX_IFD:
             return offsets, False
-        if offset in seen or offset + 2 > len(data):
+        if offset in seen or offset + head > len(data):
             raise refusal.damaged(name, len(offsets) + 1)
         seen.add(offset)
         offsets.append(offset)
-        (count,) = struct.unpack_from(order + "H", data, offset)
-        after = offset + 2 + 12 * count
-        if count == 0 or count > _MAX_TAGS or after + 4 > len(data):
+        (count,) = layout.read(layout.count, data, offset)
+        after = offset + head + entry * count
+        if count == 0 or count > _MAX_TAGS or after + layout.octets(layout.place) > len(data):
             raise refusal.damaged(name, len(offsets))
-        (offset,) = struct.unpack_from(order + "I", data, after)
+        (offset,) = layout.read(layout.place, data, after)
     if not offsets:
         raise refusal.damaged(name)
     return offsets, True
 
 
-def _check(data: bytes, offset: int, number: int, name: str, target: Target) -> None:
-    """Look at one directory's size, coding and strips."""
-    order = "<" if data[:2] == b"II" else ">"
-    tags = _tags(data, offset, order, number, name)
+def _check(tags: dict[int, list[int]], size: int, number: int, name: str, target: Target) -> None:
+    """Look at one page's size, coding and strips; `size` is the file's in octets."""
     width, height = (tags.get(tag, [0])[0] for tag in (256, 257))
     if not width or not height:
         raise refusal.damaged(name, number)
@@ -145,27 +203,27 @@ def _check(data: bytes, offset: int, number: int, name: str, target: Target) -> 
     starts, lengths = (tags.get(273) or tags.get(324) or []), (tags.get(279) or tags.get(325) or [])
     if not starts or (lengths and len(lengths) != len(starts)):
         raise refusal.damaged(name, number)
-    if any(start >= len(data) for start in starts) or any(
-        start + length > len(data) for start, length in zip(starts, lengths, strict=False)
+    if any(start >= size for start in starts) or any(
+        start + length > size for start, length in zip(starts, lengths, strict=False)
     ):
         raise refusal.damaged(name, number)
 
 
-def _tags(data: bytes, offset: int, order: str, number: int, name: str) -> dict[int, list[int]]:
+def _tags(data: bytes, offset: int, layout: _Layout, number: int, name: str) -> dict[int, list[int]]:
     """The integer values of the tags that we look at."""
-    wanted = {256, 257, 259, 273, 279, 324, 325}
-    (count,) = struct.unpack_from(order + "H", data, offset)
+    (count,) = layout.read(layout.count, data, offset)
+    inline, first = layout.octets(layout.place), offset + layout.octets(layout.count)
+    entry = layout.octets(layout.entry)
     found: dict[int, list[int]] = {}
-    for index in range(count):
-        at = offset + 2 + 12 * index
-        tag, kind, items = struct.unpack_from(order + "HHI", data, at)
-        if tag not in wanted or kind not in (3, 4):
+    for at in range(first, first + count * (entry + inline), entry + inline):
+        tag, kind, items = layout.read(layout.entry, data, at)
+        if tag not in _TAGS or kind not in _SIZES or not items:
             continue
         if items > _MAX_STRIPS:
             raise refusal.damaged(name, number)
         octets = items * _SIZES[kind]
-        start = at + 8 if octets <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
+        start = at + entry if octets <= inline else layout.read(layout.place, data, at + entry)[0]
         if start + octets > len(data):
             raise refusal.damaged(name, number)
-        found[tag] = list(struct.unpack_from(f"{order}{items}{'H' if kind == 3 else 'I'}", data, start))
+        found[tag] = list(layout.read(f"{items}{_LETTERS[kind]}", data, start))
     return found
