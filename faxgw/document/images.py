@@ -2,7 +2,8 @@
 
 The size is looked at before anything is decoded. Orientation follows the EXIF tag, transparency is white, of an
 animation the first picture counts. A picture keeps the size that its own dots per inch say, 96 if it says none that
-can be believed, and is made smaller where it does not fit.
+can be believed, and is made smaller where it does not fit. In Mode.AUTO a photograph of a document is freed of its
+shadows first (faxgw.document.paper).
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from faxgw.document import fit, halftone, refusal
+from faxgw.document import fit, halftone, paper, refusal
 from faxgw.document.bitmap import Bits, Grey
 from faxgw.document.fit import Placement, Target
 from faxgw.document.tiff import WIDTH
-from faxgw.document.types import Kind
+from faxgw.document.types import Kind, Mode
 
 FORMATS = {Kind.JPEG: "JPEG", Kind.PNG: "PNG", Kind.GIF: "GIF", Kind.BMP: "BMP", Kind.WEBP: "WEBP"}
 """Pillow's names; nothing else is opened, whatever the octets say."""
@@ -130,6 +131,8 @@ def sheets(grey: Image.Image, dpi: tuple[float, float], page: int, count: int, t
     """
     natural = (grey.width / dpi[0] * MM_PER_INCH, grey.height / dpi[1] * MM_PER_INCH)
     placement = fit.place(*natural, target, margin=True)
+    if target.mode is Mode.AUTO:
+        grey = paper.levelled(grey) or grey
     if placement.turned:
         grey = grey.transpose(Image.Transpose.ROTATE_270)
     for sheet in range(placement.sheets):
