@@ -59,7 +59,16 @@ async def test_a_taken_port_and_a_dead_relay_are_both_named(tmp_path: Path, take
     assert not found["port smtp submission"].ok
     assert "another program" in found["port smtp submission"].text
     assert not found["mail relay"].ok
-    for good in ("settings", "python", "fax engine", "page sandbox", "office", "data folder", "trunk carrier", "port http"):
+    for good in (
+        "settings",
+        "python",
+        "fax engine",
+        "page sandbox",
+        "office",
+        "data folder",
+        "trunk carrier",
+        "port http",
+    ):
         assert found[good].ok, found[good]
 
 

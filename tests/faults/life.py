@@ -21,6 +21,7 @@ from faxgw import logs
 from faxgw.dispatch import gate, inbound
 from faxgw.settings import load
 from faxgw.store import leader
+from faxgw.store import passwords as passwords_module
 from tests.faults.scripted import SPEED, FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
 from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
@@ -31,6 +32,7 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     """Run the daemon between the doubles until it is told to stop."""
     daemon_module: Any = faxgw.daemon
     gate_module: Any = gate
+    passwords: Any = passwords_module
     folder, clock = Path(plan["folder"]), FastClock(plan["epoch"])
     callers = Callers(folder / "callers", steps, plan["callers"], plan["seed"])
     line = ScriptedLine(FarEnd(folder / "far-end", clock), steps, callers)
@@ -42,9 +44,7 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     for name in ("BUDGET", "ADMIT_WITHIN"):  # real seconds: the machine is no faster than usual
         setattr(inbound, name, getattr(inbound, name) * SPEED)
     leader.BEAT_S /= SPEED  # in a thread, which has no fast loop
-    gate_module.PasswordHasher = functools.partial(
-        gate_module.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1
-    )
+    passwords.PasswordHasher = functools.partial(passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
     if plan["variant"]:
         VARIANTS[plan["variant"]].apply(steps)
     submit = gate.Gate.submit_mail
