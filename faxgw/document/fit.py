@@ -2,7 +2,8 @@
 
 A fax page is 1728 pixels for 215 mm across and 3.85 or 7.7 rows per millimetre down (ITU-T T.4 section 2.2). Pages keep
 their natural size unless they are too large; a page is turned by 90° when it comes out larger that way; one that is
-much longer than the paper is cut into several instead of shrunk until nobody can read it.
+much longer than the paper is cut into several instead of shrunk until nobody can read it, between two lines of text
+where there is room between them near the cut.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from faxgw.document.limits import Limits
 from faxgw.document.tiff import WIDTH
@@ -29,6 +33,8 @@ SMALL = 0.75
 """Content lower than this part of the sheet gets a margin on top."""
 MARGIN_MM = 10.0
 """That margin."""
+CUT_MM = 20.0
+"""A sheet of a long page may end this much earlier, so that no line of text is cut in two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,28 @@ def place(width_mm: float, height_mm: float, target: Target, margin: bool = Fals
     if turned > upright * TURN_ABOVE:
         return _short(height_mm * turned, width_mm * turned, target, True, margin)
     return _short(width_mm * upright, height_mm * upright, target, False, margin)
+
+
+def cuts(white: npt.NDArray[np.bool_], target: Target) -> list[int]:
+    """Where the sheets of a long page begin, and where the last ends: each row is on exactly one.
+
+    Args:
+        white: For each row of the page whether nothing is on it.
+        target: Paper and resolution.
+
+    A sheet ends within the broadest white gap of its last CUT_MM, the lowest of equals; where there is none, when full.
+    """
+    near = round(CUT_MM * ROWS_PER_MM[target.resolution])
+    edges = [0]
+    while len(white) - edges[-1] > target.rows:
+        full = edges[-1] + target.rows
+        gap, best, run = full, 0, 0
+        for row in range(full - near, full):
+            run = run + 1 if white[row] else 0
+            if run >= max(1, best):
+                gap, best = row + 1 - run // 2, run
+        edges.append(gap)
+    return [*edges, len(white)]
 
 
 def _short(width_mm: float, height_mm: float, target: Target, turned: bool, margin: bool) -> Placement:

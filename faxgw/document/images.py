@@ -9,9 +9,11 @@ shadows first (faxgw.document.paper).
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from faxgw.document import fit, halftone, paper, refusal
@@ -135,20 +137,30 @@ def sheets(grey: Image.Image, dpi: tuple[float, float], page: int, count: int, t
         grey = paper.levelled(grey) or grey
     if placement.turned:
         grey = grey.transpose(Image.Transpose.ROTATE_270)
-    for sheet in range(placement.sheets):
-        if sheet:
-            target.begin(page, count + placement.sheets - 1)
-        yield halftone.to_bits(_sheet(grey, placement, sheet, target), target.resolution, target.mode)
+    edges = [0, placement.height] if placement.sheets == 1 else fit.cuts(_white_rows(grey, placement.height), target)
+    for first, end in itertools.pairwise(edges):
+        if first:
+            target.begin(page, count + len(edges) - 2)
+        yield halftone.to_bits(_sheet(grey, placement, first, end, target), target.resolution, target.mode)
 
 
-def _sheet(grey: Image.Image, placement: Placement, sheet: int, target: Target) -> Grey:
-    first = sheet * target.rows
-    height = min(target.rows, placement.height - first)
+def _white_rows(grey: Image.Image, height: int) -> npt.NDArray[np.bool_]:
+    """For each of the rows that the picture will have, whether the rows it is made from are white."""
+    dark = np.zeros(grey.height + 1, np.int64)
+    np.cumsum(np.asarray(grey).min(axis=1) < halftone.THRESHOLD, out=dark[1:])
+    places = np.arange(height + 1) * grey.height / height
+    first = np.maximum(places[:-1] - 1, 0).astype(np.int64)
+    last = np.minimum(np.ceil(places[1:]) + 1, grey.height).astype(np.int64)
+    return np.asarray(dark[last] == dark[first])
+
+
+def _sheet(grey: Image.Image, placement: Placement, first: int, end: int, target: Target) -> Grey:
+    height = end - first
     per_row = grey.height / placement.height
     box = (0.0, first * per_row, float(grey.width), min(float(grey.height), (first + height) * per_row))
     scaled = grey.resize((placement.width, height), Image.Resampling.BICUBIC, box=box)
     page = np.full((target.rows, WIDTH), 255, np.uint8)
-    top = placement.top if sheet == 0 else 0
+    top = 0 if first else placement.top
     page[top : top + height, placement.left : placement.left + placement.width] = np.asarray(scaled)
     return page
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faxgw.document.fit import Target, place, sheet_rows
+from faxgw.document.fit import CUT_MM, ROWS_PER_MM, Target, cuts, place, sheet_rows
 from faxgw.document.types import Paper, Resolution
 
 FINE = Target()
@@ -68,3 +69,25 @@ def test_every_page_lies_within_its_sheets(width: float, height: float, paper: P
     assert placement.height >= 1
     assert placement.top + placement.height <= placement.sheets * target.rows
     assert (placement.sheets - 1) * target.rows < placement.height
+
+
+@given(st.integers(0, 2**32), st.integers(1, 9_000), st.floats(0, 1), st.sampled_from(list(Resolution)))
+def test_the_sheets_of_a_long_page_have_each_row_once(
+    seed: int, rows: int, part: float, resolution: Resolution
+) -> None:
+    target = Target(resolution)
+    white = np.random.default_rng(seed).random(rows) < part
+    edges = cuts(white, target)
+    assert edges[0] == 0 and edges[-1] == rows
+    heights = np.diff(edges)
+    assert (heights > 0).all() and (heights <= target.rows).all()
+    assert (heights[:-1] >= target.rows - round(CUT_MM * ROWS_PER_MM[resolution])).all()
+
+
+def test_a_cut_goes_through_the_broadest_gap_near_it() -> None:
+    white = np.zeros(5_000, np.bool_)
+    white[2_200:2_203] = white[2_210:2_230] = white[2_250:2_260] = True
+    white[1_000:1_500] = True  # too far away
+    edges = cuts(white, FINE)
+    assert edges[:2] == [0, 2_220]
+    assert edges[2] == 2_220 + FINE.rows  # no gap there: the sheet is full

@@ -1,0 +1,55 @@
+"""Long pictures are cut between their lines, with every row on exactly one sheet."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faxgw.document import bitmap, images
+from faxgw.document.fit import Target
+from faxgw.document.types import Resolution
+
+
+@pytest.mark.parametrize("resolution", list(Resolution))
+@pytest.mark.parametrize("pitch", [37, 50, 61])
+def test_a_receipt_is_cut_between_its_lines(resolution: Resolution, pitch: int) -> None:
+    """80 mm × 1 m at 203 dots per inch, as a till prints it."""
+    roll = np.full((8_000, 640), 255, np.uint8)
+    lines = range(40, 7_900, pitch)
+    for top in lines:
+        roll[top : top + 24, 30:600] = 0
+    announced: list[tuple[int, int]] = []
+    target = Target(resolution, begin=lambda page, pages: announced.append((page, pages)))
+    sheets = list(images.sheets(Image.fromarray(roll), (203, 203), 1, 1, target))
+    assert announced == [(1, len(sheets))] * (len(sheets) - 1)
+    rows_per_line = 24 / 203 * 25.4 * (7.7 if resolution is Resolution.FINE else 3.85)
+    found = 0
+    for bits in sheets:
+        black = np.concatenate(([0], bitmap.unpack(bits).any(axis=1), [0])).astype(int)
+        starts, ends = np.flatnonzero(np.diff(black) == 1), np.flatnonzero(np.diff(black) == -1)
+        assert np.abs(ends - starts - rows_per_line).max() <= 1.5
+        found += len(starts)
+    assert found == len(lines)
+
+
+def test_a_picture_without_a_gap_loses_and_doubles_nothing() -> None:
+    roll = Image.new("L", (640, 8_000), 0)
+    sheets = list(images.sheets(roll, (203, 203), 1, 1, Target()))
+    rows = sum(int(bitmap.unpack(bits).any(axis=1).sum()) for bits in sheets)
+    assert rows == round(8_000 / 203 * 25.4 * 7.7)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_of_every_kind_are_black_on_white(mode: str, progressive: bool) -> None:
+    """CMYK of JPEG is stored inverted, as Adobe's programs do."""
+    picture = Image.new("L", (400, 300), 255)
+    picture.paste(0, (0, 0, 100, 300))
+    out = io.BytesIO()
+    picture.convert("RGB").convert(mode).save(out, "JPEG", progressive=progressive, quality=90, dpi=(100, 100))
+    with Image.open(out) as opened:
+        grey = np.asarray(images.to_grey(opened))
+    assert grey[:, :95].max() < 40 and grey[:, 105:].min() > 230
