@@ -13,6 +13,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pypdfium2
 import pypdfium2.raw as pdfium
 
@@ -105,30 +106,40 @@ def _page(document: pypdfium2.PdfDocument, index: int, name: str, target: Target
         if not (math.isfinite(width_mm) and math.isfinite(height_mm) and width_mm > 0 and height_mm > 0):
             raise refusal.damaged(name, index + 1)
         placement = fit.place(width_mm, height_mm, target)
-        for sheet in range(placement.sheets):
+        first = sheet = 0
+        while first < placement.height:
             if sheet:
-                target.begin(index + 1, len(document) + placement.sheets - 1)
-            yield _sheet(document, page, placement, sheet, target)
+                target.begin(index + 1, len(document) + max(sheet, placement.sheets - 1))
+            bits, rows = _sheet(document, page, placement, first, target)
+            yield bits
+            first, sheet = first + rows, sheet + 1
     finally:
         page.close()
 
 
 def _sheet(
-    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, placement: Placement, sheet: int, target: Target
-) -> Bits:
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, placement: Placement, first: int, target: Target
+) -> tuple[Bits, int]:
+    """One sheet, and how many of the page's rows from `first` on are on it."""
     grey = bitmap.blank(target.rows)
-    _draw(document, page, grey, placement, sheet)
-    return halftone.to_bits(grey, target.resolution, target.mode)
+    _draw(document, page, grey, placement, first)
+    rows = placement.height - first
+    if placement.top + rows > target.rows:
+        # what lies beyond the sheet is not known and does not matter: the first cut is within it
+        white = np.append(grey.min(axis=1) >= halftone.THRESHOLD, np.False_)
+        rows = fit.cuts(white, target)[1]
+        grey[rows:] = 255
+    return halftone.to_bits(grey, target.resolution, target.mode), rows
 
 
 def _draw(
-    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, grey: Grey, placement: Placement, sheet: int
+    document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, grey: Grey, placement: Placement, first: int
 ) -> None:
-    """Draw one sheet's part of a page upon white."""
+    """Draw one sheet's part of a page upon white; `first` is the row of the page that the sheet begins with."""
     rows = len(grey)
     buffer = grey.ctypes.data_as(ctypes.c_void_p)
     canvas = pdfium.FPDFBitmap_CreateEx(WIDTH, rows, pdfium.FPDFBitmap_Gray, buffer, WIDTH)
-    top = placement.top - sheet * rows
+    top = placement.top - first
     turns = 1 if placement.turned else 0
     where = (placement.left, top, placement.width, placement.height, turns, _FLAGS)
     try:

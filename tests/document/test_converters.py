@@ -116,6 +116,22 @@ def test_a_long_pdf_page_is_cut_without_losing_a_row(make: Make) -> None:
     assert len(rows) == pytest.approx(2500 * ROWS_PER_PT, abs=2)
 
 
+def test_a_long_pdf_page_is_cut_between_its_lines(make: Make) -> None:
+    lines = range(30, 2480, 23)
+
+    def draw(canvas: Canvas, number: int) -> None:
+        for place in lines:
+            canvas.rect(20, place, 250, 14, stroke=0, fill=1)
+
+    for target in (FINE, STANDARD):
+        heights = []
+        for _number, bits in pdf.pages(make.pdf((300, 2500), draw=draw), "roll.pdf", target):
+            black = np.concatenate(([0], bitmap.unpack(bits).any(axis=1), [0])).astype(int)
+            heights += (np.flatnonzero(np.diff(black) == -1) - np.flatnonzero(np.diff(black) == 1)).tolist()
+        assert len(heights) == len(lines)
+        assert max(heights) - min(heights) <= 2
+
+
 # Pictures -----------------------------------------------------------------------------------------------------------
 
 
