@@ -67,6 +67,8 @@ def pages(data: bytes, kind: Kind, name: str, target: Target) -> Iterator[tuple[
         if image.format == "JPEG":  # the decoder itself can halve large pictures, four times as fast
             image.draft("L", (2 * WIDTH, 2 * target.rows))
         dpi = (dpi[0] * image.width / full[0], dpi[1] * image.height / full[1])
+        if image.getexif().get(_ORIENTATION, 1) in range(5, 9):  # the resolutions are those of the picture as stored
+            dpi = dpi[::-1]
         grey = to_grey(image)
     yield from ((1, bits) for bits in sheets(grey, dpi, 1, 1, target))
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from faxgw.document import bitmap, images
 from faxgw.document.fit import Target
-from faxgw.document.types import Resolution
+from faxgw.document.types import Kind, Resolution
 
 
 @pytest.mark.parametrize("resolution", list(Resolution))
@@ -53,3 +53,48 @@ def test_jpegs_of_every_kind_are_black_on_white(mode: str, progressive: bool) ->
     with Image.open(out) as opened:
         grey = np.asarray(images.to_grey(opened))
     assert grey[:, :95].max() < 40 and grey[:, 105:].min() > 230
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+def test_resolutions_turn_with_the_picture(orientation: int) -> None:
+    """EXIF 2.32 section 4.6.4: the resolutions are those of the rows and columns as they are stored."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    Image.new("L", (400, 300), 0).save(out, "PNG", dpi=(200, 100), exif=exif)
+    ((_number, bits),) = images.pages(out.getvalue(), Kind.PNG, "a.png", Target())
+    black = bitmap.unpack(bits)
+    size_mm = (black.any(axis=0).sum() * 215 / 1728, black.any(axis=1).sum() / 7.7)
+    wanted = (400 / 200 * 25.4, 300 / 100 * 25.4)
+    assert size_mm == pytest.approx(wanted if orientation == 1 else wanted[::-1], abs=0.3)
+
+
+@pytest.mark.parametrize("mode", ["L;16", "LA", "RGBA", "P", "P clear"])
+def test_pngs_of_every_kind_are_black_on_white(mode: str) -> None:
+    levels = np.full((60, 80), 255, np.uint8)
+    levels[:, :20] = 0
+    grey = Image.fromarray(levels)
+    options: dict[str, object] = {}
+    if mode == "L;16":
+        picture = Image.fromarray(levels.astype(np.uint16) * 257)
+    elif mode == "P clear":
+        picture = Image.fromarray(levels // 255).convert("P")
+        picture.putpalette([0, 0, 0, 0, 0, 0])  # both black, the second one clear
+        options["transparency"] = 1
+    else:
+        picture = grey.convert("RGB").quantize(4) if mode == "P" else grey.convert(mode)
+    out = io.BytesIO()
+    picture.save(out, "PNG", **options)
+    with Image.open(out) as opened:
+        found = np.asarray(images.to_grey(opened))
+    assert (found == levels).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bitmaps_of_every_depth_are_black_on_white(mode: str) -> None:
+    levels = np.full((60, 77), 255, np.uint8)
+    levels[:10, :20] = 0
+    out = io.BytesIO()
+    Image.fromarray(levels).convert("RGB").convert(mode).save(out, "BMP")
+    with Image.open(out) as opened:
+        assert (np.asarray(images.to_grey(opened)) == levels).all()

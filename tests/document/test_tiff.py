@@ -62,6 +62,19 @@ def test_libtiff_has_no_complaint(tmp_path: Path) -> None:
     assert done.stdout.count(b"CCITT Group 4") == 2
 
 
+@pytest.mark.skipif(shutil.which("tiff2pdf") is None, reason="libtiff-tools is not installed")
+@pytest.mark.parametrize("resolution", list(Resolution))
+def test_libtiff_makes_a_pdf_of_it(tmp_path: Path, resolution: Resolution) -> None:
+    """tiff2pdf takes the strips over as they are, and says nothing."""
+    path, pages = tmp_path / "fax.tif", [noise(100), bitmap.white(1143)]
+    path.write_bytes(file_of(resolution, *pages))
+    done = subprocess.run(["tiff2pdf", "-o", tmp_path / "fax.pdf", path], capture_output=True, check=True)
+    assert done.stderr == b""
+    made = (tmp_path / "fax.pdf").read_bytes()
+    assert made.count(b"/CCITTFaxDecode") == 2
+    assert all(bitmap.encode(page).data in made for page in pages)
+
+
 def test_a_file_cut_anywhere_is_refused(make: Make) -> None:
     """transport.md F.3: libspandsp would send what is left and report success."""
     whole = file_of(Resolution.FINE, noise(20), noise(20, seed=2))
