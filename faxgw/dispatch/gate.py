@@ -12,6 +12,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from faxgw.dispatch.seat import Seat
+from faxgw.fax import header_policy
 from faxgw.fax.access import Interface
 from faxgw.fax.account import AccountState, Effective
 from faxgw.fax.errors import FaxError, Refused
@@ -154,6 +155,8 @@ class Gate:
             return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
         if refusal := _active(conn, mail.principal):
             return refusal
+        if unlawful := header_policy.refusal(settings):
+            return Rejection(550, "5.7.1", unlawful)
         who, more = mail.principal, len(mail.recipients)
         over = quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=self._seat.clock())
         return Rejection(452, "4.2.2", over) if over else None

@@ -21,7 +21,7 @@ from sqlalchemy import exc
 
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
-from faxgw.fax import ids
+from faxgw.fax import header_policy, ids
 from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
@@ -127,7 +127,10 @@ class JobGate:
                 return JobRefused("quota", over)
         if job.cover:
             return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
-        return _overridden(resolve(account.levels), job)
+        settings = _overridden(resolve(account.levels), job)
+        if not isinstance(settings, JobRefused) and (unlawful := header_policy.refusal(settings)):
+            return JobRefused("header_policy", unlawful, "header")
+        return settings
 
     async def _standing(self, customer: str, user: str) -> submission.Standing:
         """What is known of an account, at most STANDING_S old."""
@@ -204,6 +207,8 @@ class JobGate:
 
 def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefused:
     """The account's settings with the job's laid over them."""
+    if "header_policy" in job.settings:
+        return JobRefused("bad_setting", "This is a setting of accounts, not of a job.", "header_policy")
     checked, faults = check_settings(job.settings)
     if faults:
         key, _, text = faults[0].partition(": ")

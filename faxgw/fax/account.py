@@ -198,6 +198,13 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("caller_name", "", _text(40), "Name shown beside the caller number, where the trunk passes it on"),
         Setting("withhold_number", False, _flag, "Do not show the called side our number"),
         Setting("header", "%d.%m.%Y %H:%M %z  %C%cTo: %#%rPage %P/%T", _text(400), "Header line template"),
+        Setting(
+            "header_policy",
+            "none",
+            _one_of("none", "us-tcpa", "fr"),
+            "Law that the header line must satisfy, or faxes are refused",
+            lambda above, below: below if above == "none" else above,
+        ),
         Setting("time_zone", "UTC", _zone, "Time zone of header and mails"),
         Setting("language", "en", _one_of("en", "fr", "de"), "Language of header and mails"),
         Setting("resolution", "fine", _one_of("standard", "fine"), "standard 204x98, fine 204x196"),

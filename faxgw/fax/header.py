@@ -117,6 +117,18 @@ class HeaderTemplate:
         """True when there is nothing to print."""
         return not any(any(parts) for parts in self.lines)
 
+    @property
+    def codes(self) -> frozenset[str]:
+        """The letters of the control characters that print a value."""
+        return frozenset(token.code for parts in self.lines for part in parts for token in part if token.code)
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The texts between values, as they are printed."""
+        parts = (part for line in self.lines for part in line)
+        found = ("".join("\0" if token.code else token.text for token in part).split("\0") for part in parts)
+        return tuple(text for texts in found for text in texts if text)
+
 
 @dataclass(frozen=True, slots=True)
 class _Token:
