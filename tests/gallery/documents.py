@@ -266,7 +266,7 @@ def contract() -> bytes:
     cells = "".join(
         f'<w:tc><w:tcPr><w:tcW w:w="4600" w:type="dxa"/></w:tcPr>{office_files.paragraph(who)}'
         f"{office_files.paragraph('')}"
-        f"{office_files.paragraph('« Lu et approuvé »')}</w:tc>"
+        f"{office_files.paragraph(words.READ)}</w:tc>"
         for who in ("Pour le bailleur", "Pour le preneur")
     )
     edges = "".join(f'<w:{edge} w:val="single" w:sz="4"/>' for edge in ("top", "left", "bottom", "right", "insideV"))
@@ -316,7 +316,7 @@ SAMPLES = (
     Sample("slide", "Slide", "slide.pptx", "PowerPoint: white on dark, bullets, bars", slide),
     Sample("contract", "Contract in French", "contrat.docx", "Word: justified text with accents, a table", contract),
     Sample("right-to-left", "Right to left", "rtl.html", "HTML: Hebrew and Arabic with Latin words", right_to_left),
-    Sample("receipt", "Till receipt", "receipt.pdf", "PDF of 80 mm by 45 cm", receipt),
+    Sample("receipt", "Till receipt", "receipt.pdf", "PDF of 80 mm by 32 cm", receipt),
 )
 
 

@@ -42,7 +42,7 @@ would exceed {limit}), with rows repeated so that pixels are square. `faxgw prev
 any document. Look at them at full size: a browser that shrinks them turns halftones into patterns that are not there.
 
 Octets are those of all pages as coded (T.6), seconds what these data take at {rate:,} bit/s with error correction.
-A call takes {more:.0f} s more for its first page, {page:.0f} s for each further one.
+A call takes {more:.0f} s besides, and {page:.0f} s for each page after the first.
 
 | document | source | pages | standard | | fine | |
 |---|---|--:|--:|--:|--:|--:|

@@ -53,8 +53,8 @@ COSTS = (
 )
 BULLETS = ("Sales up 9 % on last year", "Two new depots opened", "Returns below 1 %", "Outlook unchanged")
 LAB_REPORT = """\
-CENTRAL LABORATORY                                   Report no.  26-118274
-Tel. 0123 456 780   Fax 0123 456 789                 Printed     21.11.2026 14:05
+CENTRAL LABORATORY                             Report no.  26-118274
+Tel. 0123 456 780   Fax 0123 456 789           Printed     21.11.2026 14:05
 
 Patient    SAMPLE, Jane              born 05.06.1957    female
 Sender     Dr. A. Example, Surgery North
@@ -103,15 +103,16 @@ This is the view from the new pier:</p>
 <p style="color: #888; font-size: 8pt">You get this mail because you asked for it. Harbour Office, Quay 1.</p>
 </body></html>
 """
+READ = "«\u00a0Lu et approuvé\u00a0»"
 CONTRACT_TITLE = "CONTRAT DE LOCATION À DURÉE DÉTERMINÉE"
 CONTRACT = (
     (
         "Entre les soussignés",
         (
-            "La société Chênevière &amp; Fils, S.A.R.L. au capital de 15 000 €, dont le siège est 8, rue de l’Église, "
-            "35400 Saint-Malo, représentée par M. François Lebœuf, gérant, ci-après « le bailleur »,",
+            "La société Chênevière &amp; Fils, S.A.R.L. au capital de 15\u00a0000\u00a0€, dont le siège est 8, rue de l’Église, "
+            "35400 Saint-Malo, représentée par M. François Lebœuf, gérant, ci-après «\u00a0le bailleur\u00a0»,",
             "et Mme Aurélie Noël-Garçon, née le 3 août 1981 à Besançon, demeurant 27 bis, boulevard du Maréchal, "
-            "21000 Dijon, ci-après « le preneur », il a été convenu ce qui suit :",
+            "21000 Dijon, ci-après «\u00a0le preneur\u00a0», il a été convenu ce qui suit\u00a0:",
         ),
     ),
     (
@@ -131,8 +132,8 @@ CONTRACT = (
     (
         "Article 3 — Loyer et charges",
         (
-            "Le loyer mensuel est fixé à 1 284,50 € hors taxes, payable d’avance, le cinq de chaque mois. Les charges "
-            "(eau, chauffage, entretien des parties communes) font l’objet d’une provision de 136 € par mois, "
+            "Le loyer mensuel est fixé à 1\u00a0284,50\u00a0€ hors taxes, payable d’avance, le cinq de chaque mois. Les charges "
+            "(eau, chauffage, entretien des parties communes) font l’objet d’une provision de 136\u00a0€ par mois, "
             "régularisée chaque année au vu des dépenses réelles.",
             "À défaut de paiement à l’échéance, et huit jours après une mise en demeure restée sans effet, le bail "
             "sera résilié si bon semble au bailleur.",
@@ -140,7 +141,9 @@ CONTRACT = (
     ),
     (
         "Article 4 — Dépôt de garantie",
-        ("Le preneur verse ce jour la somme de 2 569 €, qui lui sera restituée dans les deux mois de son départ.",),
+        (
+            "Le preneur verse ce jour la somme de 2\u00a0569\u00a0€, qui lui sera restituée dans les deux mois de son départ.",
+        ),
     ),
     (
         "Fait à Saint-Malo, le 21 novembre 2026, en deux exemplaires.",
