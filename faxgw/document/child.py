@@ -108,7 +108,7 @@ def _work(
                 documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at), programs
             )
         case "compose":
-            result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options))
+            result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options, descriptors))
         case "pdf":
             result = received.make(descriptors[0], protocol.value(PdfOptions, options), limits)
         case other:

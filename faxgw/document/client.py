@@ -190,16 +190,17 @@ class PageClient:
 
         Args:
             body_fd: A body that `render` made; stays the caller's.
-            options: Range, header, marks.
+            options: Range, header, marks, letterhead.
 
         Raises:
-            PagesDamaged: If the body is damaged or the range is not within it.
+            PagesDamaged: If body or letterhead is damaged or the range is not within the body.
             PagesUnavailable: Try again later.
         """
-        fields: protocol.Message = {"type": "compose", "options": protocol.plain(options)}
+        descriptors = [body_fd]
+        fields: protocol.Message = {"type": "compose", "options": protocol.plain(options, _placer(descriptors))}
         async with self._place(self._compositions):
             limit = self.settings.limits.compose_seconds
-            composed = await self._request(fields, (body_fd,), limit, Composed, None)
+            composed = await self._request(fields, descriptors, limit, Composed, None)
         if isinstance(composed, Refused):
             raise PagesDamaged(composed.public)
         await asyncio.to_thread(_check, composed, composed.pages)

@@ -9,7 +9,7 @@ import itertools
 import os
 from collections.abc import Sequence
 
-from faxgw.document import bitmap, header, preview, tiff
+from faxgw.document import bitmap, header, overlay, preview, tiff
 from faxgw.document.bitmap import Bits
 from faxgw.document.limits import MAX_THUMBNAIL
 from faxgw.document.refusal import DocumentRefused
@@ -22,7 +22,8 @@ def compose(body_fd: int, options: ComposeOptions) -> Composed:
     """Make an attempt's file in a new memory file.
 
     Raises:
-        DocumentRefused: If the body is damaged, the range is not within it, or the header template is wrong.
+        DocumentRefused: If body or letterhead is damaged, the range is not within the body, or the header template is
+            wrong.
     """
     try:
         body = tiff.read(body_fd)
@@ -31,6 +32,7 @@ def compose(body_fd: int, options: ComposeOptions) -> Composed:
         raise _refused(f"The stored pages of this fax are damaged ({exc}).") from exc
     except HeaderRefused as exc:
         raise _refused(exc.public) from exc
+    letterhead = _letterhead(options)
     last = len(body) if options.last_page is None else options.last_page
     if not body or not 1 <= options.first_page <= last <= len(body):
         raise _refused(f"The fax has {len(body)} pages, not pages {options.first_page} to {last}.")
@@ -43,7 +45,7 @@ def compose(body_fd: int, options: ComposeOptions) -> Composed:
     with tiff.open_sink(fd) as sink:
         writer = tiff.Writer(sink, resolution, len(chosen))
         for number in chosen:
-            bits = _page(body_fd, body, number, options, template, resolution)
+            bits = _page(body_fd, body, number, options, template, letterhead, resolution)
             strip = bitmap.encode(bits)
             writer.add(strip)
             black = bitmap.black_ratio(bits)
@@ -63,12 +65,22 @@ def _places(files: Sequence[bytes]) -> tuple[Picture, ...]:
     return tuple(Picture(start, len(file)) for start, file in zip(starts, files, strict=False))
 
 
+def _letterhead(options: ComposeOptions) -> overlay.Letterhead | None:
+    if options.overlay is None:
+        return None
+    try:
+        return overlay.read(options.overlay)
+    except tiff.BadTiff as exc:
+        raise _refused(f"The stored letterhead of this fax is damaged ({exc}).") from exc
+
+
 def _page(
     body_fd: int,
     body: list[tiff.Page],
     number: int,
     options: ComposeOptions,
     template: HeaderTemplate,
+    letterhead: overlay.Letterhead | None,
     resolution: Resolution,
 ) -> Bits:
     page = body[number - 1]
@@ -78,6 +90,8 @@ def _page(
         raise _refused(f"The stored page {number} of this fax is damaged ({exc}).") from exc
     if page.resolution is not resolution:
         bits = bitmap.halve_rows(bits) if resolution is Resolution.STANDARD else bitmap.double_rows(bits)
+    if letterhead is not None:
+        bits = letterhead.over(bits, resolution, number, len(body))
     lines = () if template.empty else expand(template, options.context, number, len(body))
     return header.stamp(bits, lines, options.mark if number in options.marked else "", resolution)
 

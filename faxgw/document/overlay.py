@@ -1,60 +1,54 @@
-"""Letterheads laid over fax pages (page process only): which pages bear one, and how it gets there.
+"""Letterheads laid over fax pages (page process only). Which pages bear one is `fax.overlay`'s business.
 
-The eight modes are the vendor's. A letterhead is one page of black and white; black wins, so nothing of the page is
-covered up. A cover page counts as first page; for FIRST_FILE it belongs to no file.
+A letterhead is one page of black and white, rendered like any other; black wins, so nothing of the page is covered up.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 
 import numpy as np
 
-from faxgw.document import bitmap
+from faxgw.document import bitmap, tiff
 from faxgw.document.bitmap import Bits
-from faxgw.document.types import Resolution
+from faxgw.document.types import Overlay, Resolution
+from faxgw.fax.overlay import bears
 
 
-class OverlayMode(StrEnum):
-    """Pages that bear the letterhead."""
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """A letterhead that was read."""
 
-    ALL_PAGES = "all_pages"
-    NO_OVERLAY = "no_overlay"
-    FIRST_PAGE = "first_page"
-    LAST_PAGE = "last_page"
-    ALL_BUT_FIRST_PAGE = "all_but_first_page"
-    ALL_BUT_LAST_PAGE = "all_but_last_page"
-    ALL_BUT_FIRST_AND_LAST_PAGE = "all_but_first_and_last_page"
-    FIRST_FILE = "first_file"
+    bits: Bits
+    drawn_for: Resolution
+    where: Overlay
+
+    def over(self, page: Bits, resolution: Resolution, number: int, pages: int, *, cover: int = 0) -> Bits:
+        """The page, with the letterhead where its mode says so.
+
+        Args:
+            page: The page; not changed.
+            resolution: Of the page.
+            number: Which page of the fax it is, from 1.
+            pages: Pages of the fax, those of the cover counted.
+            cover: Pages of the cover.
+        """
+        if not bears(self.where.mode, number, pages, cover=cover, first_file=self.where.first_file):
+            return page
+        return lay(page, self.bits, resolution, self.drawn_for)
 
 
-def bears(mode: OverlayMode, page: int, pages: int, *, cover: int = 0, first_file: int = 0) -> bool:
-    """Whether a page bears the letterhead.
+def read(overlay: Overlay) -> Letterhead:
+    """The first page of a rendered letterhead.
 
-    Args:
-        mode: The mode.
-        page: The page, from 1.
-        pages: Pages of the fax, those of the cover counted.
-        cover: Pages of the cover, before the documents.
-        first_file: Pages of the first document.
+    Raises:
+        BadTiff: If it is none.
     """
-    match mode:
-        case OverlayMode.ALL_PAGES:
-            return True
-        case OverlayMode.NO_OVERLAY:
-            return False
-        case OverlayMode.FIRST_PAGE:
-            return page == 1
-        case OverlayMode.LAST_PAGE:
-            return page == pages
-        case OverlayMode.ALL_BUT_FIRST_PAGE:
-            return page != 1
-        case OverlayMode.ALL_BUT_LAST_PAGE:
-            return page != pages
-        case OverlayMode.ALL_BUT_FIRST_AND_LAST_PAGE:
-            return page not in (1, pages)
-        case OverlayMode.FIRST_FILE:
-            return cover < page <= cover + first_file
+    pages = tiff.read(overlay.fd)
+    if not pages:
+        raise tiff.BadTiff("no page")
+    bits = bitmap.decode(tiff.read_strip(overlay.fd, pages[0]), pages[0].resolution)
+    return Letterhead(bits, pages[0].resolution, overlay)
 
 
 def lay(page: Bits, letterhead: Bits, resolution: Resolution, drawn_for: Resolution) -> Bits:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from faxgw.document import limits
 from faxgw.fax.header import HeaderContext
+from faxgw.fax.overlay import OverlayMode
 
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins (RFC 2083 section 3.1)."""
@@ -230,6 +231,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A letterhead for pages of an attempt."""
+
+    fd: int
+    """A letterhead as `render` made it: its first page is laid over the fax's; stays the caller's."""
+    mode: OverlayMode
+    """The pages that bear it."""
+    first_file: int = 0
+    """Pages of the body that come from the first document."""
+
+
+@dataclass(frozen=True, slots=True)
 class ComposeOptions:
     """How the body becomes the file of one attempt."""
 
@@ -250,6 +263,8 @@ class ComposeOptions:
     """Width of a grey PNG of the first composed page; 0: none."""
     pictures: bool = False
     """Each composed page as PNG, too."""
+    overlay: Overlay | None = None
+    """The letterhead; None: no page bears one."""
 
 
 @dataclass(frozen=True, slots=True)

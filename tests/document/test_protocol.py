@@ -16,6 +16,7 @@ from faxgw.document.types import (
     Document,
     Ignored,
     Kind,
+    Overlay,
     PageFacts,
     Reason,
     Refused,
@@ -24,11 +25,16 @@ from faxgw.document.types import (
     Walked,
 )
 from faxgw.fax.header import HeaderContext
+from faxgw.fax.overlay import OverlayMode
 
 WALKED = Walked((Document(7, "a.pdf", Kind.PDF), Document(9, "b.txt", None, "utf-8")), "s", "<1>", (Ignored("x", "y"),))
 RENDERED = Rendered(7, (PageFacts(1728, 2286, 100, 0.25),), Resolution.FINE, None)
 COMPOSE = ComposeOptions(
-    HeaderContext(datetime(2026, 1, 1, tzinfo=UTC)), "%P", marked=(1, 2), resolution=Resolution.FINE
+    HeaderContext(datetime(2026, 1, 1, tzinfo=UTC)),
+    "%P",
+    marked=(1, 2),
+    resolution=Resolution.FINE,
+    overlay=Overlay(5, OverlayMode.LAST_PAGE, 2),
 )
 REFUSED = Refused(Reason.EMPTY, "Nothing.", "a.pdf", 3)
 
