@@ -246,6 +246,7 @@ jobs = Table(
     Column("pages", Integer, nullable=False, server_default=text("0")),
     Column("page_facts", JSON, nullable=False),
     Column("thumbnail", LargeBinary),
+    Column("cover_text", Text),
     Column("render_tries", Integer, nullable=False, server_default=text("0")),
     Column("lease_fence", Integer),
     Column("lease_until", Float),
@@ -258,6 +259,37 @@ jobs = Table(
         postgresql_where=text("body_key IS NULL"),
     ),
 )
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("customer", String(64), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("format", String(8), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("changed_by", String(130), nullable=False),
+)
+"""Cover pages and overlays by name; customer empty: everybody's (store/templates.py)."""
+
+renditions = Table(
+    "renditions",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("fax", String(48), primary_key=True, server_default=text("''")),
+    Column("kind", String(8), primary_key=True),
+    Column("resolution", String(12), primary_key=True),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("facts", JSON, nullable=False),
+)
+"""Pages of a job beside its body: covers, one per fax, and bodies at another resolution (store/renditions.py)."""
 
 job_documents = Table(
     "job_documents",

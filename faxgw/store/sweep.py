@@ -10,12 +10,13 @@ from faxgw.store import schema as t
 
 
 def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
-    """Those of `keys` that a message, a job's documents or body, an attempt, or a received fax names."""
+    """Those of `keys` that a message, a job's documents or pages, an attempt, or a received fax names."""
     wanted = set(keys)
     found: set[str] = set()
     for column in (
         t.messages.c.file_key,
         t.jobs.c.body_key,
+        t.renditions.c.key,
         t.attempt_faxes.c.tiff_key,
         t.job_documents.c.key,
         t.reception_pages.c.key,
