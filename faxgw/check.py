@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faxgw.client import Control, NotRunning
-from faxgw.daemon import SECTIONS, NodeSettings, PagesSection, cross_check
 from faxgw.delivery.mail import RelaySettings
 from faxgw.document import office_pool, sandbox
 from faxgw.document.client import PageClient
@@ -26,6 +25,7 @@ from faxgw.line.dns import Resolver
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.settings import Listener, Settings, load
 from faxgw.store.space import FreeSpace, Watermark
+from faxgw.tables import SECTIONS, NodeSettings, PagesSection, cross_check
 from faxgw.webserver import WebSettings
 
 TIMEOUT = 5.0

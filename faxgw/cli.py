@@ -53,7 +53,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _load(path: Path) -> Settings:
-    from faxgw.daemon import SECTIONS
+    from faxgw.tables import SECTIONS
 
     return load(path if path.exists() else None, SECTIONS)
 
@@ -83,7 +83,7 @@ def _data(context: click.Context) -> Path:
     """The data folder: --data, FAXGW_DATA, or the settings' own."""
     data = context.obj["data"] or os.environ.get("FAXGW_DATA")
     if data is None:
-        from faxgw.daemon import NodeSettings
+        from faxgw.tables import NodeSettings
 
         data = _load(context.obj["config"]).one("node", NodeSettings).data
     return Path(data)
@@ -98,8 +98,8 @@ def _database(context: click.Context) -> str:
 
 def _pages(context: click.Context) -> tuple[PageSettings, Mapping[str, Any]]:
     """The page processes and the system level of the account settings."""
-    from faxgw.daemon import PagesSection
     from faxgw.store.seed import AccountSection
+    from faxgw.tables import PagesSection
 
     settings = _load(context.obj["config"])
     return settings.one("pages", PagesSection).client_settings(), settings.one("settings", AccountSection).values
@@ -134,7 +134,7 @@ def run(context: click.Context, demo: bool, folder: Path) -> None:
 
 
 def _checked(path: Path) -> Settings:
-    from faxgw.daemon import cross_check
+    from faxgw.tables import cross_check
 
     settings = _load(path)
     faults = [str(f) for f in settings.faults] or cross_check(settings)

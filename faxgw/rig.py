@@ -17,10 +17,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-from faxgw.daemon import SECTIONS, Daemon
+from faxgw.daemon import Daemon
 from faxgw.demo import MailboxSink
 from faxgw.fax.errors import FaxError
 from faxgw.settings import load
+from faxgw.tables import SECTIONS
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ import signal
 from pathlib import Path
 
 from faxgw import logs, reload
-from faxgw.daemon import SECTIONS, Daemon, cross_check
+from faxgw.daemon import Daemon
 from faxgw.fax.errors import FaxError
 from faxgw.sdnotify import Notifier
 from faxgw.settings import LogSettings, Settings, load
+from faxgw.tables import SECTIONS, cross_check
 
 START_WITHIN = 300.0
 """Seconds that migration and recovery may take before the service manager gives the start up."""

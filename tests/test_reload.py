@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faxgw.daemon import SECTIONS
 from faxgw.reload import Changes, compare
 from faxgw.settings import Settings, changed, load
+from faxgw.tables import SECTIONS
 from tests.conftest import MakeCertificate
 
 BASE = """

@@ -17,11 +17,12 @@ from typing import Any, cast
 
 import pytest
 
-from faxgw.daemon import SECTIONS, Daemon
+from faxgw.daemon import Daemon
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL
 from faxgw.settings import load
 from faxgw.store.errors import StoreDown
+from faxgw.tables import SECTIONS
 from tests.conftest import MakeCertificate
 
 SETTINGS = """

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from faxgw import daemon
+from faxgw import tables
 from faxgw.fax import account
 from faxgw.setting_sample import sample
 from faxgw.settings import ByteSize, Duration, Listener, LogSettings, Many, Maybe, Secret, Section, Sections, Tls, load
@@ -110,5 +110,5 @@ def test_a_table_switched_on_is_taken(tmp_path: Path) -> None:
 def test_the_file_in_config_names_every_setting_of_the_daemon() -> None:
     """If this fails: script/sample."""
     values = [(setting.key, setting.default, f"{setting.doc}.") for setting in account.SETTINGS.values()]
-    made = sample(daemon.SECTIONS, {"settings.values": values})
+    made = sample(tables.SECTIONS, {"settings.values": values})
     assert (Path(__file__).parent.parent / "config/faxgw.toml").read_text() == made

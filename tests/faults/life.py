@@ -22,6 +22,7 @@ from faxgw.dispatch import gate, inbound
 from faxgw.settings import load
 from faxgw.store import leader
 from faxgw.store import passwords as passwords_module
+from faxgw.tables import SECTIONS
 from tests.faults.scripted import SPEED, FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
 from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
@@ -55,7 +56,7 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
         return answer
 
     gate_module.Gate.submit_mail = counted
-    settings = load(Path(plan["config"]), faxgw.daemon.SECTIONS, environ={})
+    settings = load(Path(plan["config"]), SECTIONS, environ={})
     assert not settings.faults, settings.faults
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faxgw import daemon, service
+from faxgw import daemon, service, tables
 from faxgw.line.sip import STOP_WITHIN
 from tests.systemd.launcher import CHECKOUT, mounts_on_root_twice, overlooked
 from tests.systemd.unit import Service, allowed_calls
@@ -101,10 +101,10 @@ def test_the_units_fit_the_program() -> None:
     """Times that two places must agree on."""
     unit = Service(UNITS / "faxgw.service")
     minutes = int(unit.one("TimeoutStopSec").removesuffix("min"))
-    grace = float(daemon.NodeSettings().grace)
+    grace = float(tables.NodeSettings().grace)
     assert minutes * 60 >= grace + daemon.STATION_GRACE + STOP_WITHIN
     assert int(unit.one("TimeoutStartSec").removesuffix("min")) * 60 >= service.START_WITHIN
-    assert f"{unit.one('StateDirectory')}" == daemon.NodeSettings().data.name
+    assert f"{unit.one('StateDirectory')}" == tables.NodeSettings().data.name
     assert unit.words("Environment") == ["FAXGW_PAGES__SOCKET=/run/faxgw/pages.sock"]
     listen = re.findall(r"^ListenStream=(.*)$", (UNITS / "faxgw-pages.socket").read_text(), re.MULTILINE)
     assert listen == ["/run/faxgw/pages.sock"]

@@ -1,0 +1,105 @@
+"""What a part is given to stand on, and what it may hang up: routes, stations, tasks, doors, ways out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any  # stations of any work, results of tasks that nobody reads
+
+from aiohttp.web import AbstractRouteDef
+
+from faxgw.api.http import Ground
+from faxgw.dispatch.gate import Gate
+from faxgw.dispatch.jobs import JobGate
+from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.station import Station
+from faxgw.document.client import PageClient
+from faxgw.fax.ports import Delivery
+from faxgw.line.sip import SipLine
+from faxgw.metrics import Metrics
+from faxgw.settings import Many, Maybe, Section, Settings
+from faxgw.store.passwords import Passwords
+from faxgw.store.space import Watermark
+from faxgw.webserver import Health
+
+Closing = Callable[[], Awaitable[None]]
+"""Closes what was opened; awaited once, within its grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A way in: opened when everything behind it stands, closed before anything behind it stops."""
+
+    name: str
+    open: Callable[[], Awaitable[None]]
+    """Raises FaxError or OSError when it cannot be opened; the gateway does not start then."""
+    close: Closing
+    """Takes nothing new and ends what was begun, within SMTP_GRACE."""
+
+
+@dataclass(slots=True)
+class House:
+    """The gateway as its parts see it. Clocks are the ground's: nothing here asks the operating system for the time."""
+
+    settings: Settings
+    """As checked at the start; `on_reload` tells of later ones."""
+    seat: Seat
+    gate: Gate
+    jobs: JobGate
+    pages: PageClient
+    line: SipLine
+    watermark: Watermark
+    passwords: Passwords
+    ground: Ground
+    """What interfaces with logins stand on."""
+    metrics: Metrics
+    health: Health
+    system: Mapping[str, Any]
+    """Account settings of the level `system`, kept up to date."""
+    mount: Callable[[Iterable[AbstractRouteDef]], None]
+    """Adds routes to the web server."""
+    ways: dict[str, Delivery]
+    """Adapters of the outbox by the kind of what they deliver."""
+    hostname: str
+    """Name of this machine in greetings, Message-IDs and reports."""
+    closing: contextlib.AsyncExitStack
+    """Closed last, in the reverse order."""
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    """Cancelled at the stop, after the stations."""
+    stations: list[Station[Any]] = field(default_factory=list)
+    doors: list[Door] = field(default_factory=list)
+    reloads: list[Callable[[Settings], Awaitable[None]]] = field(default_factory=list)
+    control: list[AbstractRouteDef] = field(default_factory=list)
+    """Routes of the control socket, where the operator needs no token."""
+
+    def task(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Run something as long as the gateway runs."""
+        self.tasks.append(asyncio.create_task(work, name=name))
+
+    def station(self, station: Station[Any]) -> None:
+        """Run a station; it is stopped within its grace."""
+        self.stations.append(station)
+        self.task(station.run(), f"station {station.name}")
+
+    def door(self, name: str, opening: Callable[[], Awaitable[None]], close: Closing) -> None:
+        """Hang up a door."""
+        self.doors.append(Door(name, opening, close))
+
+    def on_reload(self, take_on: Callable[[Settings], Awaitable[None]]) -> None:
+        """Be told of settings that were read again; name the keys in `reload.TAKEN_ON`."""
+        self.reloads.append(take_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part: what it reads and how it is started."""
+
+    name: str
+    start: Callable[[House], Awaitable[None]]
+    """Builds the part. Called once, after recovery and before any door is open; raises FaxError."""
+    sections: Mapping[str, type[Section] | Many | Maybe] = field(default_factory=dict)
+    """Tables of the settings that are its own."""
+    faults: Callable[[Settings], list[str]] = lambda settings: []
+    """What is wrong between its tables and others, for `faxgw check` and the start."""
