@@ -100,7 +100,7 @@ class RetarusApi:
             now = clock()
             limit = now - self._settings.report_days * DAY_S
             old_reports = partial(report_book.forget_old, accepted_before=limit, finished_before=limit, now=now)
-            old_keys = partial(submission.forget_old_keys, before=now - float(self._settings.duplicate_window))
+            old_keys = partial(submission.forget_old_keys, now=now)
             try:
                 while number := await store.run(old_reports):
                     log.info("reports hidden", extra={"event": "report.old", "reports": number})

@@ -114,6 +114,19 @@ logins = Table(
 )
 """Names and argon2id hashes, for every interface that knows passwords (store/credentials.py)."""
 
+login_keys = Table(
+    "login_keys",
+    metadata,
+    Column("login", ForeignKey("logins.name", ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("comment", String(200), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(130), nullable=False),
+    Column("last_used_at", Float),
+)
+"""Public keys by which a login proves itself instead of its password (store/login_keys.py)."""
+
 tokens = Table(
     "tokens",
     metadata,
@@ -247,6 +260,7 @@ jobs = Table(
     Column("page_facts", JSON, nullable=False),
     Column("thumbnail", LargeBinary),
     Column("cover_text", Text),
+    Column("readying", Boolean, nullable=False, server_default=text("false")),
     Column("render_tries", Integer, nullable=False, server_default=text("0")),
     Column("lease_fence", Integer),
     Column("lease_until", Float),
@@ -258,6 +272,7 @@ jobs = Table(
         sqlite_where=text("body_key IS NULL"),
         postgresql_where=text("body_key IS NULL"),
     ),
+    Index("ix_jobs_readying", "not_before", sqlite_where=text("readying"), postgresql_where=text("readying")),
 )
 
 templates = Table(
@@ -331,7 +346,9 @@ job_keys = Table(
     Column("job", _ID, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("valid_until", Float, nullable=False, server_default=text("0")),
     Index(None, "created_at"),
+    Index(None, "valid_until"),
 )
 """Idempotency keys of jobs that came by an interface with a job's structure (store/submission.py)."""
 

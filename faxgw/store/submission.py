@@ -163,7 +163,16 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
         if found is not None:
             return found
         conn.execute(delete(t.job_keys).where(t.job_keys.c.key == new.key))
-        conn.execute(_INSERT_KEY, {"key": new.key, "job": job.id, "fingerprint": new.fingerprint, "created_at": now})
+        conn.execute(
+            _INSERT_KEY,
+            {
+                "key": new.key,
+                "job": job.id,
+                "fingerprint": new.fingerprint,
+                "created_at": now,
+                "valid_until": now + new.key_valid,
+            },
+        )
     queue.create(conn, job, fence=None, now=now)
     if new.report is not None:
         conn.execute(_INSERT_REPORT, {"job": job.id, "customer": job.customer, "accepted_at": now, **new.report})
@@ -226,7 +235,7 @@ def faxes_in(conn: Connection, job: str, state: FaxState) -> Sequence[str]:
     return list(conn.execute(query.order_by(t.faxes.c.position)).scalars())
 
 
-def forget_old_keys(conn: Connection, *, before: float) -> int:
-    """Remove keys made before a time; how many."""
-    old = select(t.job_keys.c.key).where(t.job_keys.c.created_at < before).limit(FORGET_AT_ONCE)
+def forget_old_keys(conn: Connection, *, now: float) -> int:
+    """Remove keys that hold no longer; how many."""
+    old = select(t.job_keys.c.key).where(t.job_keys.c.valid_until < now).limit(FORGET_AT_ONCE)
     return conn.execute(delete(t.job_keys).where(t.job_keys.c.key.in_(old.scalar_subquery()))).rowcount

@@ -49,7 +49,8 @@ async def test_a_key_holds_for_its_time_and_tells_another_request(house: House) 
     assert await house.ask(submission.known, "k", "other", valid=600.0, now=house.now) == JobKnown(first.job.id, False)
     house.clock.now += 601
     assert await accept(house, accepted(house, key="k")) is None
-    assert await house.do(submission.forget_old_keys, before=house.now + 1) == 1
+    assert await house.do(submission.forget_old_keys, now=house.now + 1) == 0
+    assert await house.do(submission.forget_old_keys, now=house.now + 601) == 1
 
 
 async def test_thousands_of_wrong_numbers_fail_in_one_unit_and_finish_their_job(house: House) -> None:
