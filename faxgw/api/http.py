@@ -42,6 +42,7 @@ RETRY_AFTER_S = 60
 MAX_FORWARDED = 10
 """Addresses of X-Forwarded-For that are looked at, from the right."""
 _CHUNK = 256 * 1024
+_CALLER = web.RequestKey("caller", Caller)
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Api:
         interface: Its name among the entitlements.
         realm: For challenges.
         answer: Makes an answer of a refusal, in the interface's own form.
+        finish: Told of each answer before it leaves, with the caller where one is known; adds header fields.
     """
 
     def __init__(
@@ -114,8 +116,12 @@ class Api:
         interface: Interface,
         realm: str = "faxgw",
         answer: Callable[[Refusal], web.Response] = Refusal.problem,
+        finish: Callable[[web.Request, web.StreamResponse, Caller | None], None] = lambda request, response, caller: (
+            None
+        ),
     ) -> None:
         self._ground = ground
+        self._finish = finish
         self._interface = interface
         self._realm = realm
         self._answer = answer
@@ -208,6 +214,7 @@ class Api:
             response = self._answer(Refusal(500, text, code="internal_error"))
         if not response.prepared:
             response.headers["X-Request-Id"] = ident
+            self._finish(request, response, request.get(_CALLER))
         return response
 
     async def _admit(self, request: web.Request, endpoint: Endpoint) -> Caller:
@@ -218,7 +225,7 @@ class Api:
             raise Refusal(403, "Credentials are taken over TLS only.", code="tls_required")
         if ground.maintenance.reason:
             raise _later(503, ground.maintenance.reason, "maintenance")
-        caller = await ground.access.caller(request, address, self._interface, self._realm)
+        caller = request[_CALLER] = await ground.access.caller(request, address, self._interface, self._realm)
         if endpoint.scope is not None and not caller.may(endpoint.scope):
             raise Refusal(403, f"These credentials are not for {endpoint.scope}.", code="scope_missing")
         if wait := ground.buckets.take(caller.name, ground.ticks()):

@@ -62,16 +62,24 @@ class Buckets:
     """
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
+        self.rate = rate
+        """Requests a second."""
+        self.burst = burst
+        """Requests at once."""
         self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str, now: float) -> float:
         """Take one request's worth; 0.0: it may go, else the seconds after which it may come again."""
-        filled, level = self._seen.pop(key, (now, self._burst))
-        level = min(self._burst, level + max(0.0, now - filled) * self._rate)
-        wait = 0.0 if level >= 1.0 else (1.0 - level) / self._rate
+        filled, level = self._seen.pop(key, (now, self.burst))
+        level = min(self.burst, level + max(0.0, now - filled) * self.rate)
+        wait = 0.0 if level >= 1.0 else (1.0 - level) / self.rate
         self._seen[key] = (now, level if wait else level - 1.0)
         while len(self._seen) > MAX_TRACKED:
             self._seen.popitem(last=False)
         return wait
+
+    def left(self, key: str, now: float) -> tuple[float, float]:
+        """(requests that may come at once, seconds until all of them may)."""
+        filled, level = self._seen.get(key, (now, self.burst))
+        level = min(self.burst, level + max(0.0, now - filled) * self.rate)
+        return level, (self.burst - level) / self.rate

@@ -59,3 +59,12 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(buckets._seen) == len(failures._seen) == 10
     assert buckets.take("19", 0) > 0 and failures.barred(("19",), 0)
     assert not failures.barred(("0",), 0)
+
+
+def test_a_bucket_tells_what_is_left() -> None:
+    buckets = Buckets(rate=2, burst=3)
+    assert buckets.left("a", 0) == (3, 0.0)
+    buckets.take("a", 0)
+    assert buckets.left("a", 0) == (2, 0.5)
+    assert buckets.left("a", 0.25) == (2.5, 0.25)
+    assert buckets.left("a", 9) == (3, 0.0)
