@@ -130,6 +130,18 @@ def _interfaces(value: Any) -> tuple[str, ...]:
     return tuple(sorted({_one_of(*INTERFACES)(item) for item in value}, key=INTERFACES.index))
 
 
+def _commands(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of commands")
+    return tuple(sorted({_one_of(*COMMANDS)(item) for item in value}, key=COMMANDS.index))
+
+
+def _file_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{3,79})?", value):
+        raise ValueError("must be a file name of 4 to 80 letters, digits and . _ -, or empty")
+    return value.lower()
+
+
 def _both(above: tuple[str, ...], below: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(item for item in above if item in below)
 
@@ -186,6 +198,11 @@ def _zone(value: Any) -> str:
 
 INTERFACES = ("smtp", "rest", "soap", "api", "sftp", "ftp", "folder", "portal")
 """Ways in that an account may have (features B5)."""
+COMMANDS = (
+    *("resolution", "cover", "header", "csid", "cost centre", "express", "earliest", "latest", "retries"),
+    *("reference", "paper", "mode"),
+)
+"""What a sender may command in a subject or a merged document (formats/job_commands.py)."""
 NO_LIMIT = 1_000_000
 """A day's faxes or pages that no account reaches."""
 
@@ -216,6 +233,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ignore_inline_images", True, _flag, "Leave out images that the HTML part refers to"),
         Setting("min_image_px", 64, _number(0, 4000), "Images smaller than this in both directions are left out"),
         Setting("billing_code", "", _text(80), "Cost centre"),
+        Setting("reference", "", _text(80), "Sender's reference of a job, repeated in its report"),
         Setting("priority", "normal", _one_of("normal", "express"), "express goes first"),
         Setting("max_dials", 12, _number(1, 12), "Dials per fax at most"),
         Setting("max_tries", 3, _number(1, 12), "Tries after connect per fax at most"),
@@ -228,15 +246,24 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("report_success", True, _flag, "Mail the sender when a fax was sent"),
         Setting("report_failure", True, _flag, "Mail the sender when a fax was not sent"),
         Setting("report_addresses", (), _addresses, "Where status mails go; empty: to the sender"),
+        Setting("report_cc", (), _addresses, "Who gets every status mail besides"),
+        Setting("report_error_to", (), _addresses, "Where those go that tell of a failure; empty: where all go"),
         Setting("deliver_to", (), _addresses, "Mailboxes that get the faxes received; empty: the fallback mailbox"),
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),
         Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),
+        Setting("plus_sign", False, _flag, "Numbers without +, 00 or 0 in mail addresses are international"),
         Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
         Setting("open_numbers", (), _prefixes, "Numbers or beginnings, +33899, open though their class is closed"),
         Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most", min),
         Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most", min),
+        Setting("max_list", 1000, _number(0, 5000), "Recipients of one distribution list at most", min),
+        Setting("max_merged", 200, _number(0, 500), "Faxes of one merged document at most", min),
+        Setting(
+            "list_name", "distribution-list.txt", _file_name, "Attachment that is a distribution list; empty: none"
+        ),
+        Setting("commands", COMMANDS, _commands, "Commands in subjects that are open to the account", _both),
         Setting("interfaces", INTERFACES, _interfaces, "Ways in that are open to the account", _both),
         Setting("faxes_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Faxes accepted in 24 hours at most", min),
         Setting("pages_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Pages accepted in 24 hours at most", min),

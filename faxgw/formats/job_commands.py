@@ -1,0 +1,311 @@
+"""Commands of a sender within a text: `@@express; resolution=standard@@` in a mail's subject or a merged document.
+
+The syntax is this project's own (docs/smtp.md). Pure: a text, the account's settings and the moment go in, the text
+without its commands and what they ask for come out; whatever is wrong with one is said in a sentence that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any  # settings have types of their own, checked by fax.account
+from zoneinfo import ZoneInfo
+
+from faxgw.fax.account import COMMANDS, SETTINGS, Effective, Level, Origin
+from faxgw.fax.header_policy import refusal as unlawful_header
+
+MARK = "@@"
+"""Before and behind commands."""
+MAX_COMMANDS = 20
+"""Commands of one text at most."""
+MAX_VALUE = 400
+"""Characters of a value: the longest setting is the header line's template."""
+MAX_AHEAD = 31 * 86400.0
+"""Seconds that a fax may be put off, or be tried."""
+_RUN = re.compile(r"(?<!@)@@(?!@)(.*?)(?<!@)@@(?!@)", re.DOTALL)
+_LONE = re.compile(r"(?<!@)@@(?!@)")
+_ITEM = re.compile(r"""\s*((?:"[^"]*"|[^;"])*)\s*(?:;|$)""", re.DOTALL)
+_NAME = re.compile(r"[a-z][a-z -]{0,29}")
+_NUMBER = re.compile(r"[+(]?[0-9][0-9 ()./\-]{2,60}")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
+_AFTER = re.compile(r"\+([0-9]{1,5})\s*(min|m|h|d)")
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]+([0-9]{1,2}):([0-9]{2}))?")
+_SECONDS = {"min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHORT = {"low": "standard", "normal": "standard", "high": "fine"}
+
+_SYNONYMS = {
+    "res": "resolution",
+    "fax id": "csid",
+    "cost": "cost centre",
+    "cost center": "cost centre",
+    "cost-centre": "cost centre",
+    "cost-center": "cost centre",
+    "billing": "cost centre",
+    "billing code": "cost centre",
+    "priority": "express",
+    "at": "earliest",
+    "after": "earliest",
+    "until": "latest",
+    "before": "latest",
+    "ref": "reference",
+}
+
+
+class CommandFault(Exception):
+    """A command is wrong.
+
+    Args:
+        text: One sentence for the sender, which names the command.
+        forbidden: True: the command is right, but not open to the account.
+    """
+
+    def __init__(self, text: str, *, forbidden: bool = False) -> None:
+        super().__init__(text)
+        self.text = text
+        self.forbidden = forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a text's commands ask for."""
+
+    rest: str
+    """The text without its commands, spaces closed up."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the job overrides, checked."""
+    earliest: float | None = None
+    """Unix seconds."""
+    latest: float | None = None
+    """Unix seconds."""
+    numbers: tuple[str, ...] = ()
+    """As typed; only in documents."""
+    personal: str = ""
+    """Personal text of the recipient; only in documents."""
+
+    @property
+    def given(self) -> bool:
+        """Whether there was any command."""
+        return bool(self.settings or self.numbers or self.personal) or (self.earliest, self.latest) != (None, None)
+
+
+def read_commands(text: str, account: Effective, *, now: float, numbers: bool = False) -> Asked:
+    """Read the commands in a text.
+
+    Args:
+        text: A subject, or the text of a page.
+        account: The settings in force: they decide which commands are open, and in which zone times are meant.
+        now: When it was accepted, Unix seconds.
+        numbers: True: an item may be a fax number, or `personal=`, as in merged documents.
+
+    Raises:
+        CommandFault: If one of them is wrong, or not open to the account.
+    """
+    if MARK not in text or not (numbers or account["commands"]):
+        return Asked(text)
+    rest = " ".join(_RUN.sub(" ", text).split())
+    if _LONE.search(rest):
+        raise CommandFault(f"A command begins with {MARK} and does not end with {MARK}.")
+    reading = _Reading(account, now, numbers)
+    for run in _RUN.finditer(text):
+        for item in _items(run[1]):
+            reading.take(item)
+    return reading.asked(rest)
+
+
+def in_force(account: Effective, asked: Asked) -> Effective:
+    """The account's settings with a job's commands laid over them.
+
+    Raises:
+        CommandFault: If they break a rule of the account.
+    """
+    origin = Origin(Level.JOB, "command")
+    values = {**account.values, **asked.settings}
+    settings = Effective(values, {**account.origins, **dict.fromkeys(asked.settings, origin)})
+    if "header" in asked.settings and (unlawful := unlawful_header(settings)):
+        raise CommandFault(f"Command “header”: {unlawful}", forbidden=True)
+    return settings
+
+
+class _Reading:
+    """Commands, one after the other."""
+
+    def __init__(self, account: Effective, now: float, numbers: bool) -> None:
+        self._account = account
+        self._now = now
+        self._numbers = numbers
+        self._zone = ZoneInfo(account["time_zone"])
+        self._seen: set[str] = set()
+        self._settings: dict[str, Any] = {}
+        self._times: dict[str, float] = {}
+        self._found: list[str] = []
+        self._personal = ""
+
+    def take(self, item: str) -> None:
+        """Read one item."""
+        if len(self._seen) + len(self._found) >= MAX_COMMANDS:
+            raise CommandFault(f"There are more than {MAX_COMMANDS} commands.")
+        if self._numbers and _NUMBER.fullmatch(item):
+            self._found.append(item)
+            return
+        name, equals, value = item.partition("=")
+        name = _named(name)
+        value = _unquoted(value)
+        if name not in COMMANDS and not (self._numbers and name == "personal"):
+            raise CommandFault(f"There is no command “{_shown(item)}”. Commands are: {', '.join(COMMANDS)}.")
+        if name in self._seen:
+            raise CommandFault(f"The command “{name}” is given twice.")
+        self._seen.add(name)
+        if name == "personal":
+            self._personal = self._checked(name, value, lambda v: v)
+            return
+        if name not in self._account["commands"]:
+            raise CommandFault(f"The command “{name}” is not open to this account.", forbidden=True)
+        if not equals and name != "express":
+            raise CommandFault(f"The command “{name}” needs a value: {name}=….")
+        _READERS[name](self, name, value)
+
+    def asked(self, rest: str) -> Asked:
+        """All of them."""
+        earliest, latest = self._times.get("earliest"), self._times.get("latest")
+        if latest is not None and latest <= max(earliest or 0.0, self._now):
+            raise CommandFault("Command “latest”: this time has passed, or lies before “earliest”.")
+        return Asked(rest, self._settings, earliest, latest, tuple(self._found), self._personal)
+
+    # ---------------------------------------------------------------------------------------- what commands mean
+
+    def setting(self, name: str, value: str, key: str | None = None) -> None:
+        """A setting of the account, as text."""
+        key = key or name
+        self._settings[key] = self._checked(name, value, SETTINGS[key].check)
+
+    def resolution(self, name: str, value: str) -> None:
+        """Words of other products are understood."""
+        self.setting(name, _SHORT.get(value.lower(), value.lower()))
+
+    def paper(self, name: str, value: str) -> None:
+        """`a4` is A4."""
+        self.setting(name, value.capitalize())
+
+    def lower(self, name: str, value: str) -> None:
+        """A setting whose words are in lower case."""
+        self.setting(name, value.lower())
+
+    def cost_centre(self, name: str, value: str) -> None:
+        """The setting has the vendor's name."""
+        self.setting(name, value, "billing_code")
+
+    def header(self, name: str, value: str) -> None:
+        """`none` is no header line, where the law allows that."""
+        self.setting(name, "" if value.lower() == "none" else value)
+
+    def cover(self, name: str, value: str) -> None:
+        """`none` is no cover page."""
+        if name not in SETTINGS:
+            raise CommandFault(f"There is no cover page “{_shown(value)}”.")
+        self.setting(name, "" if value.lower() == "none" else value)
+
+    def express(self, name: str, value: str) -> None:
+        """Asked for, or taken back: `express`, `priority=normal`."""
+        word = {"": "express", "yes": "express", "no": "normal"}.get(value.lower(), value.lower())
+        self.setting(name, word, "priority")
+        if word == "express" and not self._account["may_express"]:
+            raise CommandFault("Express faxes are not open to this account.", forbidden=True)
+
+    def retries(self, name: str, value: str) -> None:
+        """So many dials after the first, within what the account has."""
+        most = self._account["max_dials"] - 1
+        if not (value.isascii() and value.isdigit() and len(value) <= 3 and int(value) <= most):
+            raise CommandFault(f"Command “retries”: must be a whole number from 0 to {most}.")
+        self._settings["max_dials"] = int(value) + 1
+
+    def time(self, name: str, value: str) -> None:
+        """A moment."""
+        moment = _moment(value, self._now, self._zone)
+        if moment is None:
+            what = "must be a time such as 18:30, 2026-11-23 08:00 or +2h"
+            raise CommandFault(f"Command “{name}”: {what}, not “{_shown(value)}”.")
+        if moment > self._now + MAX_AHEAD:
+            raise CommandFault(f"Command “{name}”: at most {int(MAX_AHEAD / 86400)} days ahead.")
+        self._times[name] = moment
+
+    def _checked(self, name: str, value: str, check: Callable[[str], Any]) -> Any:
+        if len(value) > MAX_VALUE or not value.isprintable():
+            raise CommandFault(f"Command “{name}”: must be a printable text of at most {MAX_VALUE} characters.")
+        try:
+            return check(value)
+        except ValueError as exc:
+            raise CommandFault(f"Command “{name}”: {exc}, not “{_shown(value)}”.") from exc
+
+
+_READERS: Mapping[str, Callable[[_Reading, str, str], None]] = {
+    "resolution": _Reading.resolution,
+    "cover": _Reading.cover,
+    "header": _Reading.header,
+    "csid": _Reading.setting,
+    "cost centre": _Reading.cost_centre,
+    "express": _Reading.express,
+    "earliest": _Reading.time,
+    "latest": _Reading.time,
+    "retries": _Reading.retries,
+    "reference": _Reading.setting,
+    "paper": _Reading.paper,
+    "mode": _Reading.lower,
+}
+
+
+def without_commands(text: str) -> str:
+    """A text as people are shown it, whatever its commands say."""
+    return " ".join(_RUN.sub(" ", text).split()) if MARK in text else text
+
+
+def _items(run: str) -> Sequence[str]:
+    """The commands between two marks; a quoted value may hold semicolons."""
+    found: list[str] = []
+    position = 0
+    while position < len(run):
+        match = _ITEM.match(run, position)
+        if match is None:
+            raise CommandFault(f"A quotation mark in “{_shown(run)}” is not closed.")
+        if match[1].strip():
+            found.append(match[1].strip())
+        position = match.end()
+    if not found:
+        raise CommandFault(f"There is no command between {MARK} and {MARK}.")
+    return found
+
+
+def _named(written: str) -> str:
+    name = " ".join(written.lower().replace("_", " ").split())
+    if not _NAME.fullmatch(name):
+        return ""
+    return _SYNONYMS.get(name, _SYNONYMS.get(name.replace("-", " "), name))
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def _moment(value: str, now: float, zone: ZoneInfo) -> float | None:
+    """Unix seconds: after so long, today or tomorrow at, on a day at; None: it is no time."""
+    here = datetime.fromtimestamp(now, zone)
+    if match := _AFTER.fullmatch(value.lower()):
+        return now + int(match[1]) * _SECONDS[match[2]]
+    try:
+        if match := _CLOCK.fullmatch(value):
+            today = here.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0, fold=0)
+            if today.timestamp() > now:
+                return today.timestamp()
+            return (today.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone).timestamp()
+        if match := _DAY.fullmatch(value):
+            day = [int(group or 0) for group in match.groups()]
+            return datetime(*day[:5], tzinfo=zone).timestamp()  # type: ignore[arg-type,misc]  # five numbers
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:60]
