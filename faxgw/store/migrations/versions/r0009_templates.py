@@ -12,6 +12,11 @@ depends_on = None
 def upgrade() -> None:
     """Change the tables."""
     op.add_column("jobs", sa.Column("cover_text", sa.Text(), nullable=True))
+    op.add_column("jobs", sa.Column("readying", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    readying = sa.text("readying")
+    op.create_index(
+        "ix_jobs_readying", "jobs", ["not_before"], unique=False, sqlite_where=readying, postgresql_where=readying
+    )
     op.create_table(
         "templates",
         sa.Column("customer", sa.String(length=64), nullable=False),
