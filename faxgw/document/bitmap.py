@@ -78,6 +78,22 @@ def double_rows(bits: Bits) -> Bits:
     return np.repeat(bits, 2, axis=0)
 
 
+def halve_columns(bits: npt.NDArray[np.uint8]) -> Bits:
+    """Rows × 432 octets to rows × 216: each two pixels become one that is black where either was."""
+    black = np.unpackbits(bits, axis=1)
+    return np.packbits(black[:, 0::2] | black[:, 1::2], axis=1)
+
+
+def rescale(bits: Bits, drawn_for: Resolution, resolution: Resolution) -> Bits:
+    """Another resolution without drawing anew: rows are repeated, or put together so that no stroke is lost."""
+    multiple = drawn_for.multiple
+    while multiple < resolution.multiple:
+        bits, multiple = double_rows(bits), 2 * multiple
+    while multiple > resolution.multiple:
+        bits, multiple = halve_rows(bits), multiple // 2
+    return bits
+
+
 def encode(bits: Bits) -> Strip:
     """Code a page as ITU-T T.6."""
     return Strip(libtiff.encode_t6(bits.tobytes(), WIDTH, len(bits)), len(bits))

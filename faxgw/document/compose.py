@@ -89,7 +89,7 @@ def _page(
     except tiff.BadTiff as exc:
         raise _refused(f"The stored page {number} of this fax is damaged ({exc}).") from exc
     if page.resolution is not resolution:
-        bits = bitmap.halve_rows(bits) if resolution is Resolution.STANDARD else bitmap.double_rows(bits)
+        bits = bitmap.rescale(bits, page.resolution, resolution)
     if letterhead is not None:
         bits = letterhead.over(bits, resolution, number, len(body))
     lines = () if template.empty else expand(template, options.context, number, len(body))

@@ -1,9 +1,9 @@
 """Where a document's page lies on a fax page: scale, rotation, margins, splitting.
 
-A fax page is 1728 pixels for 215 mm across and 3.85 or 7.7 rows per millimetre down (ITU-T T.4 section 2.2). Pages keep
-their natural size unless they are too large; a page is turned by 90° when it comes out larger that way; one that is
-much longer than the paper is cut into several instead of shrunk until nobody can read it, between two lines of text
-where there is room between them near the cut.
+A fax page is 1728 pixels for 215 mm across and 3.85, 7.7 or 15.4 rows per millimetre down (ITU-T T.4 section 2.2).
+Pages keep their natural size unless they are too large; a page is turned by 90° when it comes out larger that way; one
+that is much longer than the paper is cut into several instead of shrunk until nobody can read it, between two lines of
+text where there is room between them near the cut.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faxgw.document.types import Mode, Paper, Resolution
 
 WIDTH_MM = 215.0
 """Length of a row (ITU-T T.4 table 1)."""
-ROWS_PER_MM = {Resolution.STANDARD: 3.85, Resolution.FINE: 7.7}
+ROWS_PER_MM = {Resolution.STANDARD: 3.85, Resolution.FINE: 7.7, Resolution.SUPERFINE: 15.4}
 """ITU-T T.4 section 2.2."""
 PAPER_MM = {Paper.A4: (210.0, 297.0), Paper.LETTER: (215.9, 279.4), Paper.LEGAL: (215.9, 355.6)}
 """Width and height of a sheet (ISO 216, ANSI/ASME Y14.1)."""
@@ -74,9 +74,8 @@ class Placement:
 
 
 def sheet_rows(paper: Paper, resolution: Resolution) -> int:
-    """Rows of a sheet; even at fine, so that two rows make one of standard."""
-    rows = int(PAPER_MM[paper][1] * ROWS_PER_MM[Resolution.STANDARD])
-    return rows if resolution is Resolution.STANDARD else 2 * rows
+    """Rows of a sheet: a multiple of those at standard, so that two rows make one of the next coarser resolution."""
+    return int(PAPER_MM[paper][1] * ROWS_PER_MM[Resolution.STANDARD]) * resolution.multiple
 
 
 def place(width_mm: float, height_mm: float, target: Target, margin: bool = False) -> Placement:

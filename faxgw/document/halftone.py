@@ -211,6 +211,7 @@ _ONES = np.uint64(0x0101010101010101)
 """Times a number of eight octets: their sum in the highest octet, as long as it stays below 256."""
 _FLAT, _PHOTO = _curve(*FLAT_CLIP), _curve(*PHOTO_CLIP)
 _SCREENS = {
+    Resolution.SUPERFINE: (_angled(8, 6), _angled(8, 8), _lines(12)),
     Resolution.FINE: (_angled(4, 6), _angled(4, 8), _lines(6)),
     Resolution.STANDARD: (_angled(2, 6), _angled(2, 8), _lines(3)),
 }

@@ -45,51 +45,62 @@ def stamp(bits: Bits, lines: Sequence[HeaderLine], mark: str, resolution: Resolu
     Returns:
         The page, longer by the band if its first rows were not blank.
     """
-    over = band(lines, mark)
-    if resolution is Resolution.STANDARD:
-        over = bitmap.halve_rows(over)
+    over = band(lines, mark, resolution)
     height = len(over)
     if len(bits) >= height and not bits[:height].any():
         return np.concatenate((over, bits[height:]))
     return np.concatenate((over, bits))
 
 
-def band(lines: Sequence[HeaderLine], mark: str) -> Bits:
-    """The band by itself, at 196 rows per inch; no rows if there is nothing to say."""
+def band(lines: Sequence[HeaderLine], mark: str, resolution: Resolution = Resolution.FINE) -> Bits:
+    """The band by itself; no rows if there is nothing to say.
+
+    It is drawn with square pixels: at 204 dots per inch, of which standard takes two rows together, and at twice as
+    many for superfine, which takes two columns together. So no stroke is lost.
+    """
     rows = LINE_ROWS * len(lines) + (MARK_ROWS if mark else 0)
     if not rows:
         return np.zeros((0, ROW_OCTETS), np.uint8)
-    canvas = fonts.Canvas(WIDTH, rows)
+    scale = 2 if resolution is Resolution.SUPERFINE else 1
+    canvas = fonts.Canvas(WIDTH * scale, rows * scale)
     for index, line in enumerate(lines):
-        _write(canvas, index * LINE_ROWS, line)
+        _write(canvas, index * LINE_ROWS, line, scale)
     if mark:
-        _write_mark(canvas, LINE_ROWS * len(lines), mark[:MAX_MARK])
-    return canvas.bits()
+        _write_mark(canvas, LINE_ROWS * len(lines), mark[:MAX_MARK], scale)
+    if resolution is Resolution.SUPERFINE:
+        return bitmap.halve_columns(canvas.bits())
+    return bitmap.rescale(canvas.bits(), Resolution.FINE, resolution)
 
 
-def _write(canvas: fonts.Canvas, top: int, line: HeaderLine) -> None:
+def _write(canvas: fonts.Canvas, top: int, line: HeaderLine, scale: int) -> None:
+    """Write a line; it is measured as for fine, so that the same is cut off at every resolution."""
     for size in SIZES_PX:
         font = fonts.load(fonts.PROPORTIONAL, size)
         if _spare(line, font) >= 0:
             break
     line = _shortened(line, font)
-    y = top + (LINE_ROWS - sum(font.getmetrics())) // 2
+    drawn = fonts.load(fonts.PROPORTIONAL, size * scale)
+    y = top * scale + (LINE_ROWS * scale - sum(drawn.getmetrics())) // 2
     right = WIDTH - SIDE_PX - _width(line.right, font)
-    canvas.write(SIDE_PX, y, line.left, font)
-    canvas.write(right, y, line.right, font)
+    canvas.write(SIDE_PX * scale, y, line.left, drawn)
+    canvas.write((WIDTH - SIDE_PX) * scale - _width(line.right, drawn), y, line.right, drawn)
     if line.centre:
         width = _width(line.centre, font)
         after_left = SIDE_PX + _width(line.left, font) + (GAP_PX if line.left else 0)
         before_right = right - width - (GAP_PX if line.right else 0)
-        canvas.write(max(after_left, min((WIDTH - width) // 2, before_right)), y, line.centre, font)
+        canvas.write(max(after_left, min((WIDTH - width) // 2, before_right)) * scale, y, line.centre, drawn)
 
 
-def _write_mark(canvas: fonts.Canvas, top: int, mark: str) -> None:
+def _write_mark(canvas: fonts.Canvas, top: int, mark: str, scale: int) -> None:
     font = fonts.load(fonts.BOLD, MARK_PX)
     width = min(_width(mark, font), WIDTH - 2 * SIDE_PX)
     left = (WIDTH - width) // 2
-    canvas.write(left, top + (MARK_ROWS - MARK_PX) // 2 - 3, mark, font)
-    canvas.box(left - GAP_PX, top + 2, left + width + GAP_PX, top + MARK_ROWS - 5)
+    high = top + (MARK_ROWS - MARK_PX) // 2 - 3
+    canvas.write(left * scale, high * scale, mark, fonts.load(fonts.BOLD, MARK_PX * scale))
+    box = (left - GAP_PX, top + 2, left + width + GAP_PX, top + MARK_ROWS - 5)
+    for inner in range(0, 2 * scale, 2):  # its lines are two pixels wide
+        left, high, right, low = (edge * scale for edge in box)
+        canvas.box(left + inner, high + inner, right - inner, low - inner)
 
 
 def _width(text: str, font: ImageFont.FreeTypeFont) -> int:

@@ -61,7 +61,6 @@ def lay(page: Bits, letterhead: Bits, resolution: Resolution, drawn_for: Resolut
         drawn_for: Of the letterhead.
     """
     if drawn_for is not resolution:
-        halve = resolution is Resolution.STANDARD
-        letterhead = bitmap.halve_rows(letterhead) if halve else bitmap.double_rows(letterhead)
+        letterhead = bitmap.rescale(letterhead, drawn_for, resolution)
     rows = min(len(page), len(letterhead))
     return np.concatenate((page[:rows] | letterhead[:rows], page[rows:]))

@@ -1,6 +1,7 @@
 """TIFF-F files: our own container around CCITT strips, its writer and its strict reader. Pure Python, no converter.
 
-One strip per page, min-is-white, MSB first, 204 x 98 or 204 x 196 dots per inch, the tags of TIFF class F (RFC 2306).
+One strip per page, min-is-white, MSB first, 204 x 98, 204 x 196 or 204 x 391 dots per inch, the tags of TIFF class F
+(RFC 2306).
 The reader accepts exactly this layout and checks that every strip lies in the file: libspandsp reports success for a
 truncated file, so a file is read back before anybody trusts it.
 """
@@ -20,7 +21,7 @@ WIDTH = 1728
 """Pixels of a row: 215 mm at 204 dots per inch (ITU-T T.4 table 1, ISO A4)."""
 DPI_X = 204
 """Dots per inch across."""
-DPI_Y = {Resolution.STANDARD: 98, Resolution.FINE: 196}
+DPI_Y = {Resolution.STANDARD: 98, Resolution.FINE: 196, Resolution.SUPERFINE: 391}
 """Rows per inch."""
 MAX_ROWS = 20_000
 """Rows of one page; libspandsp was seen to send that many."""

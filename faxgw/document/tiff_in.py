@@ -2,8 +2,8 @@
 
 The directories (TIFF 6.0 section 2, and BigTIFF's with their longer fields) are walked by our own bounded reader
 before Pillow sees the file: loops, counts, sizes, strips outside the file and codings that we do not take are refused
-there. A page that is a fax already (one bit, at most 1728 wide, 204 × 98 or 204 × 196 within 5 %) is kept pixel for
-pixel; everything else is a picture. Thumbnails and masks beside the pages are no pages.
+there. A page that is a fax already (one bit, at most 1728 wide, 204 × 98, 204 × 196 or 204 × 391 within 5 %) is kept
+pixel for pixel; everything else is a picture. Thumbnails and masks beside the pages are no pages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ KEEP_ABOVE = 1.1
 """A fax page longer than this many sheets is fitted instead of kept."""
 MAX_STANDARD_ROWS = 1_500
 """A 1728 wide page without resolution tags and with no more rows is taken for standard."""
-SUPERFINE_DPI = 391
 _MAX_TAGS = 512
 _MAX_STRIPS = 100_000
 _NO_PAGE = 0b101  # NewSubfileType: bit 0 a reduced copy of another picture, bit 2 a mask (TIFF 6.0 section 8)
@@ -92,9 +91,9 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
 
 def _page(image: Image.Image, number: int, count: int, target: Target) -> Iterator[Bits]:
     dpi = _dpi(image)
-    down = _fax_rows_per_inch(image, dpi)
-    if down is not None:
-        bits = _as_fax(image, down, target.resolution)
+    drawn_for = _fax_resolution(image, dpi)
+    if drawn_for is not None:
+        bits = _as_fax(image, drawn_for, target.resolution)
         if len(bits) <= KEEP_ABOVE * target.rows:
             yield bits
             return
@@ -121,17 +120,14 @@ def _grey(image: Image.Image) -> Image.Image:
     return ImageChops.invert(grey) if inverted else grey
 
 
-def _fax_rows_per_inch(image: Image.Image, dpi: tuple[float, float]) -> int | None:
-    """98, 196 or 391 if the page is on the fax grid."""
+def _fax_resolution(image: Image.Image, dpi: tuple[float, float]) -> Resolution | None:
+    """Of a page that is on the fax grid."""
     if image.mode != "1" or not WIDTH * (1 - TOLERANCE) <= image.width <= WIDTH:
         return None
     across, down = dpi
     if abs(across - DPI_X) > TOLERANCE * DPI_X:
         return None
-    for rows in (DPI_Y[Resolution.STANDARD], DPI_Y[Resolution.FINE], SUPERFINE_DPI):
-        if abs(down - rows) <= TOLERANCE * rows:
-            return rows
-    return None
+    return next((each for each, rows in DPI_Y.items() if abs(down - rows) <= TOLERANCE * rows), None)
 
 
 def _guessed_dpi(image: Image.Image) -> tuple[float, float]:
@@ -141,7 +137,7 @@ def _guessed_dpi(image: Image.Image) -> tuple[float, float]:
     return DPI_X, DPI_Y[Resolution.STANDARD if image.height <= MAX_STANDARD_ROWS else Resolution.FINE]
 
 
-def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits:
+def _as_fax(image: Image.Image, drawn_for: Resolution, wanted: Resolution) -> Bits:
     """The page's own pixels, upright, padded to the full width on both sides."""
     image.load()
     rows = np.frombuffer(image.tobytes("raw", "1;I"), np.uint8).reshape(image.height, -1)
@@ -149,11 +145,7 @@ def _as_fax(image: Image.Image, down: int, wanted: Resolution) -> Bits:
         spare = WIDTH - image.width
         black = np.unpackbits(rows, axis=1)[:, : image.width]
         rows = np.packbits(np.pad(black, ((0, 0), (spare // 2, spare - spare // 2))), axis=1)
-    if down == SUPERFINE_DPI:
-        rows, down = bitmap.halve_rows(rows), DPI_Y[Resolution.FINE]
-    if down == DPI_Y[wanted]:
-        return rows
-    return bitmap.halve_rows(rows) if wanted is Resolution.STANDARD else bitmap.double_rows(rows)
+    return bitmap.rescale(rows, drawn_for, wanted)
 
 
 def _layout(data: bytes, name: str) -> _Layout:

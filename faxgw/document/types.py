@@ -16,6 +16,7 @@ from pathlib import Path
 from faxgw.document import limits
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.overlay import OverlayMode
+from faxgw.fax.resolution import Resolution as Resolution
 
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins (RFC 2083 section 3.1)."""
@@ -62,13 +63,6 @@ class Origin(StrEnum):
 
     BODY = "body"
     ATTACHMENT = "attachment"
-
-
-class Resolution(StrEnum):
-    """Rows per length of a fax page; 204 dots per inch across in both."""
-
-    STANDARD = "standard"
-    FINE = "fine"
 
 
 class Paper(StrEnum):
@@ -258,7 +252,7 @@ class ComposeOptions:
     mark: str = "POSSIBLE DUPLICATE"
     """What marked pages bear."""
     resolution: Resolution | None = None
-    """STANDARD rescales a fine body (the far end takes no fine); None or the body's own: as it is."""
+    """Another one than the body's rescales it (the far end takes no finer); None or the body's own: as it is."""
     thumbnail_px: int = 0
     """Width of a grey PNG of the first composed page; 0: none."""
     pictures: bool = False

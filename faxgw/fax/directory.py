@@ -14,12 +14,13 @@ from typing import Any  # settings
 import phonenumbers
 
 from faxgw.fax.account import check_settings
+from faxgw.fax.resolution import Resolution
 
 MAX_NAME = 64
 """Characters of a user's name, as in the table."""
 _ADDRESS = re.compile(r"[^\s@<>,;]{1,64}@[^\s@<>,;]{1,255}")
 _YES, _NO = frozenset({"true", "1", "yes", "on", "y"}), frozenset({"false", "0", "no", "off", "n"})
-_RESOLUTIONS = {"high": "fine", "fine": "fine", "low": "standard", "standard": "standard"}
+_RESOLUTIONS = {"high": "fine", "low": "standard"} | {each.value: each.value for each in Resolution}
 _WITHOUT_EFFECT = (
     "blacklist", "error-to", "reply-format", "attach-tiff-to-report", "attach-tiff-to-report-only-if-error",
     "reply-status-sorting", "prefix-plus-sign-in-fax-number", "customer-no", "client-name", "template-name",

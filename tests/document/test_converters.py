@@ -18,7 +18,7 @@ from faxgw.document.types import Kind, Mode, Paper, Reason, Resolution
 
 Make = Any  # conftest's class; tests import nothing from one another
 A4 = (595.28, 841.89)
-FINE, STANDARD = Target(), Target(Resolution.STANDARD)
+FINE, STANDARD, SUPERFINE = Target(), Target(Resolution.STANDARD), Target(Resolution.SUPERFINE)
 PX_PER_PT, ROWS_PER_PT = 25.4 / 72 * 1728 / 215, 25.4 / 72 * 7.7
 
 
@@ -250,6 +250,9 @@ def test_a_fax_is_kept_pixel_for_pixel(make: Make, options: dict[str, Any]) -> N
         ((204, 98), FINE, lambda black: black.repeat(2, 0)),
         ((204, 196), STANDARD, lambda black: black[0::2] | black[1::2]),
         ((204, 391), FINE, lambda black: black[0::2] | black[1::2]),
+        ((204, 391), SUPERFINE, lambda black: black),
+        ((204, 98), SUPERFINE, lambda black: black.repeat(4, 0)),
+        ((204, 391), STANDARD, lambda black: black[0::4] | black[1::4] | black[2::4] | black[3::4]),
         ((200, 200), FINE, lambda black: black),
         ((200, 100), STANDARD, lambda black: black),
         (None, STANDARD, lambda black: black),

@@ -55,6 +55,16 @@ def test_the_file_is_one_bit_with_square_pixels_and_ink_is_black() -> None:
     assert (np.packbits(ink, axis=1) == preview.squared(bits, Resolution.STANDARD)).all()
 
 
+def test_a_superfine_page_is_shown_at_twice_the_dots_and_loses_no_row() -> None:
+    bits = page(4572)
+    image = Image.open(io.BytesIO(preview.png(bits, Resolution.SUPERFINE)))
+    assert image.size == (3456, 4771) and image.info["dpi"] == pytest.approx((408, 408), abs=0.1)
+    ink = ~np.asarray(image)
+    assert (ink[:, 0::2] == ink[:, 1::2]).all()
+    shown = np.packbits(ink[:, 0::2], axis=1)
+    assert set(shown[:, 0].astype(int) * 256 + shown[:, 1]) == set(range(4572))
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_client_gets_a_picture_of_each_page_that_it_composes(client: PageClient, make: Make) -> None:
     """Pictures are asked for with the composition, so they show its header, marks and resolution."""

@@ -73,7 +73,7 @@ def test_descriptors_travel_as_indexes() -> None:
         {"pages": None},
         {"pages": [1]},
         {"pages": [{}]},
-        {"resolution": "superfine"},
+        {"resolution": "finest"},
         {"more": 1},
     ],
 )

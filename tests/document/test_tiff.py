@@ -142,6 +142,22 @@ def test_rows_are_halved_without_losing_a_stroke() -> None:
     assert (bitmap.halve_rows(bitmap.double_rows(page)) == page).all()
 
 
+def test_any_resolution_is_made_of_any_other() -> None:
+    page = noise(8)
+    standard, fine, superfine = Resolution
+    assert (bitmap.rescale(page, standard, superfine) == page.repeat(4, 0)).all()
+    assert (bitmap.rescale(page, superfine, standard) == page[0::4] | page[1::4] | page[2::4] | page[3::4]).all()
+    assert (bitmap.rescale(page, fine, standard) == bitmap.halve_rows(page)).all()
+    assert bitmap.rescale(page, fine, fine) is page
+
+
+def test_columns_are_halved_without_losing_a_stroke() -> None:
+    wide = np.zeros((1, 2 * bitmap.ROW_OCTETS), np.uint8)
+    wide[0, 0], wide[0, -1] = 0b01100000, 0b00000001
+    black = bitmap.unpack(bitmap.halve_columns(wide))
+    assert np.argwhere(black).tolist() == [[0, 0], [0, 1], [0, 1727]]
+
+
 def test_black_is_counted() -> None:
     page = bitmap.white(10)
     assert bitmap.black_ratio(page) == 0
