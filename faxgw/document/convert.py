@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
-from faxgw.document import html, images, layout, office, pdf, refusal, related, sniff, text, tiff_in
+from faxgw.document import charsets, html, images, layout, office, pdf, refusal, related, scripts, sniff, text, tiff_in
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_TEXT
@@ -72,7 +72,8 @@ def _html(data: bytes, charset: str | None, name: str, target: Target) -> Iterat
     octets = len(page.markup)
     if octets > MAX_TEXT:
         raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}")
-    markup = text.decode(page.markup, page.charset or html.charset_of(page.markup))
+    markup = charsets.decode(page.markup, page.charset or html.charset_of(page.markup))
+    markup = scripts.printable_markup(markup, name)
     try:
         drawn = layout.to_pdf(markup, page.pictures, target)
     except layout.Refused as exc:

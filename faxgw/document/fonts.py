@@ -18,6 +18,8 @@ FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu-sans-fon
 MONOSPACED = "DejaVuSansMono.ttf"
 PROPORTIONAL = "DejaVuSans.ttf"
 BOLD = "DejaVuSans-Bold.ttf"
+SAMPLE_PX = 24
+"""A size to look at a font in."""
 
 
 class NoFont(Exception):
@@ -31,7 +33,7 @@ def check() -> None:
         NoFont: If one is missing.
     """
     for name in (MONOSPACED, PROPORTIONAL, BOLD):
-        load(name, 24)
+        load(name, SAMPLE_PX)
 
 
 @cache

@@ -28,7 +28,7 @@ from tinycss2.color5 import parse_color
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcherResponse
 
-from faxgw.document import budget, images, mime, sniff
+from faxgw.document import budget, images, mime, scripts, sniff
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import PAPER_MM, Target
 from faxgw.document.pdf import pages as pdf_pages
@@ -105,6 +105,7 @@ class _Sheet:
 
 def warm_up() -> None:
     """Set a sample: what is loaded now is shared by all children."""
+    scripts.installed(), scripts.monospaced()
     logging.getLogger("weasyprint").setLevel(logging.CRITICAL)
     logging.getLogger("fontTools").setLevel(logging.CRITICAL)
     sample = "<h1>W</h1><p>ab <b>é</b> <i>x</i> <b><i>y</i></b> <tt>m</tt> <span style='font-family:serif'>s</span>"
@@ -129,13 +130,14 @@ def pages(markup: str, pictures: Mapping[str, bytes], name: str, target: Target)
     yield from pdf_pages(octets, name, target)
 
 
-def to_pdf(markup: str, pictures: Mapping[str, bytes], target: Target) -> bytes:
+def to_pdf(markup: str, pictures: Mapping[str, bytes], target: Target, seconds: int = 0) -> bytes:
     """Set a document as PDF.
 
     Args:
         markup: HTML.
         pictures: What `cid:` addresses mean, by content id.
         target: Paper and limits.
+        seconds: Of CPU; 0: MAX_CPU.
 
     Raises:
         Refused: If it cannot be set within the limits.
@@ -145,7 +147,7 @@ def to_pdf(markup: str, pictures: Mapping[str, bytes], target: Target) -> bytes:
     depth = sys.getrecursionlimit()
     sys.setrecursionlimit(max(depth, RECURSION))
     try:
-        with budget.cpu_seconds(MAX_CPU):
+        with budget.cpu_seconds(seconds or MAX_CPU):
             return bytes(_fitted(markup, _Fetcher(pictures, target), target.paper).write_pdf())
     except budget.Overrun as exc:
         raise Refused("it takes too long") from exc

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from faxgw.document import html, images, mime, refusal, related, sniff, text
+from faxgw.document import charsets, html, images, mime, refusal, related, sniff, text
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
@@ -168,7 +168,7 @@ def _has_text(part: Part, media_type: str) -> bool:
 
 def _said(part: Part) -> str:
     """A text part's characters, HTML without its looks."""
-    characters = text.decode(part.decoded()[: MAX_TEXT + 1], part.charset)
+    characters = charsets.decode(part.decoded()[: MAX_TEXT + 1], part.charset)
     return (html.to_text(characters) if part.media_type == "text/html" else characters).strip()
 
 
@@ -192,7 +192,7 @@ def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
 
 
 def _references(part: Part) -> Iterator[str]:
-    markup = text.decode(part.decoded()[:MAX_TEXT], part.charset)
+    markup = charsets.decode(part.decoded()[:MAX_TEXT], part.charset)
     for match in _CID.finditer(markup):
         yield unquote(match[1])
 
@@ -233,7 +233,7 @@ def _shown(found: _Found, body: Part, options: WalkOptions) -> dict[str, bytes]:
 
 
 def _characters(piece: _Text) -> str:
-    characters = text.decode(piece.part.decoded(), piece.part.charset)
+    characters = charsets.decode(piece.part.decoded(), piece.part.charset)
     if piece.is_html:
         return html.to_text(characters)
     if piece.part.parameters.get("format", "").lower() == "flowed":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from faxgw.document import refusal, text
+from faxgw.document import charsets, refusal
 from faxgw.document.limits import MAX_BOUNDARY, MAX_HEADER, MAX_NAME, MAX_NESTING, MAX_PARTS
 from faxgw.document.types import Reason
 
@@ -287,13 +287,13 @@ def _joined(sections: dict[int, tuple[bool, str]]) -> str:
         if extended and number == 0 and value.count("'") >= 2:
             charset, _language, value = value.split("'", 2)
         octets += unquote_to_bytes(value) if extended else value.encode("utf-8", "replace")
-    return text.decode(octets, charset)
+    return charsets.decode(octets, charset)
 
 
 def _word(charset: str, encoding: str, payload: str) -> str:
     raw = payload.encode("ascii", "replace")
     octets = _base64(raw) if encoding in "bB" else binascii.a2b_qp(raw, header=True)
-    return text.decode(octets, charset)
+    return charsets.decode(octets, charset)
 
 
 def _base64(raw: bytes) -> bytes:

@@ -5,6 +5,9 @@ Converters raise `DocumentRefused`; it leaves the page process as the value `typ
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+
 from faxgw.document.types import Reason, Refused
 
 
@@ -48,6 +51,20 @@ def unsupported(name: str, what: str) -> DocumentRefused:
     """
     public = f"{_subject(name)} is {what} and cannot be faxed. Please send it as PDF."
     return _refuse(Reason.UNSUPPORTED, public, name)
+
+
+def no_font(name: str, letters: Sequence[str], count: int) -> DocumentRefused:
+    """No installed font has its letters.
+
+    Args:
+        name: Of the document.
+        letters: Some of them.
+        count: How many there are in all.
+    """
+    named = ", ".join(f"“{each}” ({unicodedata.name(each, f'U+{ord(each):04X}').lower()})" for each in letters)
+    more = ", …" if count > len(letters) else ""
+    public = f"{_subject(name)} has letters that no font of this fax gateway can print: {named}{more}."
+    return _refuse(Reason.UNSUPPORTED, f"{public} Please send it as PDF.", name)
 
 
 def too_many_pages(name: str, pages: int, limit: int, counted: bool = True) -> DocumentRefused:

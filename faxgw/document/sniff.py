@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from faxgw.document import ole, package
+from faxgw.document import charsets, ole, package
 from faxgw.document.types import Kind
 
 _HEAD = 4096
@@ -146,9 +146,7 @@ def _compound(data: bytes) -> Kind | Unknown:
 
 
 def _is_text(sample: bytes, declared: str) -> bool:
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    if declared.startswith("text/") and "utf-16" in declared:
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")) or charsets.utf16_of(sample) is not None:
         return True
     odd = len(_CONTROLS.findall(sample))
     if declared.startswith("text/"):

@@ -1,8 +1,8 @@
 """Plain text to fax pages: 80 columns of a fixed font at 10 points (page process only).
 
-Charset: a byte order mark decides, then the declared charset if it is one of those we know, then UTF-8 if the octets
-are UTF-8, else Windows-1252. Control characters, among them those that turn the direction of writing, are left out:
-what is printed is what the octets say in their order.
+Control characters, among them those that turn the direction of writing, are left out: what is printed is what the
+octets say in their order. A text in another writing than Latin, Greek or Cyrillic is set by `document.layout`, which
+shapes its letters and knows its direction.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from html import escape
 
-from faxgw.document import bitmap, fonts, refusal
+from faxgw.document import bitmap, charsets, fonts, layout, pdf, refusal, scripts
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target, sheet_rows
 from faxgw.document.limits import MAX_TEXT
@@ -30,55 +31,23 @@ TAB = 8
 """Columns between tab stops."""
 MAX_MARKS = 4
 """Combining marks on one character; more are left out."""
+MAX_SHAPED_CPU = 15
+"""Seconds of CPU for a text in a writing that is shaped: about 150 pages."""
 
-_CHARSETS = {
-    "us-ascii": "cp1252",  # senders who declare it and use octets above 127 mean this
-    "ascii": "cp1252",
-    "ansi_x3.4-1968": "cp1252",
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "utf-16": "utf-16",
-    "utf-16be": "utf-16-be",
-    "utf-16le": "utf-16-le",
-    "iso-8859-1": "cp1252",  # as the WHATWG encoding standard does
-    "latin1": "cp1252",
-    "windows-1252": "cp1252",
-    "cp1252": "cp1252",
-} | {
-    name: name
-    for name in (
-        *(f"iso-8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),
-        *(f"windows-{n}" for n in (1250, 1251, 1253, 1254, 1255, 1256, 1257, 1258)),
-        *("koi8-r", "koi8-u", "gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr"),
-        *("cp437", "cp850", "cp852", "cp866", "mac-roman"),
-    )
-}
-_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _BREAK = re.compile(r"\r\n|[\r\n\x0b\x85\u2028\u2029]")
 # C0 (but tab, line feed, form feed), C1, zero width, bidirectional controls, surrogates, byte order mark
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
-
-
+# The same, without the marks that joined and right-to-left letters need
+_TURNING = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_SHAPED = (
+    "<meta charset=utf-8><style>body { margin: 0; font: 10pt/12pt 'DejaVu Sans Mono', 'DejaVu Sans', monospace }"
+    "p { margin: 0; white-space: pre-wrap } p[dir=rtl] { direction: rtl; font-family: 'DejaVu Sans', sans-serif }"
+    ".next { break-before: page }</style>"
+)
 _COMBINING = r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]"
 _MARKS_RUN = re.compile(f"({_COMBINING}{{{MAX_MARKS}}}){_COMBINING}+")
-
-
-def decode(data: bytes, charset: str | None) -> str:
-    """Octets to characters; never fails, undecodable octets become U+FFFD."""
-    for mark, name in _MARKS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(name, "replace")
-    codec = _CHARSETS.get(
-        (charset or "").strip().strip("\"'").lower().replace("_", "-").replace("shift-jis", "shift_jis")
-    )
-    if codec in (None, "utf-8", "cp1252"):
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            return data.decode("utf-8" if codec == "utf-8" else "cp1252", "replace")
-    return data.decode(codec or "utf-8", "replace")
 
 
 def unflow(text: str, delete_space: bool) -> str:
@@ -120,11 +89,35 @@ def pages(data: bytes, charset: str | None, name: str, target: Target) -> Iterat
     """
     if len(data) > MAX_TEXT:
         raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {len(data) // 1024:,}")
-    yield from set_text(decode(data, charset), name, target)
+    yield from set_text(charsets.decode(data, charset), name, target)
 
 
 def set_text(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
     """As `pages`, from characters."""
+    text = scripts.printable(text, name)
+    yield from _set_columns(text, name, target) if scripts.is_simple(text) else _set_shaped(text, name, target)
+
+
+def _set_shaped(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
+    """Each line a paragraph in its own direction; a form feed begins a page."""
+    text = _MARKS_RUN.sub(r"\1", unicodedata.normalize("NFC", _TURNING.sub("", _BREAK.sub("\n", text))))
+    made = []
+    for number, sheet in enumerate(text.removesuffix("\n").split("\f")):
+        made.append('<section class="next">' if number else "<section>")
+        for line in sheet.split("\n"):
+            turned = ' dir="rtl"' if scripts.is_right_to_left(line) else ""
+            made.append(f"<p{turned}>{escape(line.expandtabs(TAB)) or '&nbsp;'}</p>")
+        made.append("</section>")
+    try:
+        drawn = layout.to_pdf(_SHAPED + "".join(made), {}, target, MAX_SHAPED_CPU)
+    except layout.Refused as exc:
+        raise refusal.too_large(
+            name, "it is too long for a text in its writing; please send it in parts, or as PDF"
+        ) from exc
+    yield from pdf.pages(drawn, name, target)
+
+
+def _set_columns(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
     # Always set at fine; standard is made of pairs of rows, which keeps every stroke.
     rows = sheet_rows(target.paper, Resolution.FINE)
     per_page = (rows - 2 * MARGIN_ROWS) // LINE_ROWS
@@ -137,7 +130,17 @@ def set_text(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]
         for index, line in enumerate(page):
             canvas.write(left, MARGIN_ROWS + index * LINE_ROWS, line, font)
         bits = canvas.bits()
-        yield number, bits if target.resolution is Resolution.FINE else bitmap.halve_rows(bits)
+        yield number, bitmap.rescale(bits, Resolution.FINE, target.resolution)
+
+
+def _at(bits: Bits, resolution: Resolution) -> Bits:
+    match resolution:
+        case Resolution.STANDARD:
+            return bitmap.halve_rows(bits)
+        case Resolution.FINE:
+            return bits
+        case _:
+            return bitmap.double_rows(bits)
 
 
 def _paginate(text: str, per_page: int) -> Iterator[list[str]]:

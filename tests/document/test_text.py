@@ -7,34 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faxgw.document import bitmap, fonts, header, sniff, text
+from faxgw.document import bitmap, fonts, header, refusal, sniff, text
 from faxgw.document.fit import Target
-from faxgw.document.types import Kind, Paper, Resolution
+from faxgw.document.types import Kind, Paper, Reason, Resolution
 from faxgw.fax.header import HeaderLine
 
 Make = Any  # conftest's class; tests import nothing from one another
 FINE = Target()
-
-
-@pytest.mark.parametrize(
-    ("data", "charset", "said"),
-    [
-        ("Grüße €".encode(), None, "Grüße €"),
-        ("Grüße €".encode("cp1252"), None, "Grüße €"),
-        ("Grüße".encode("iso-8859-1"), "ISO-8859-1", "Grüße"),
-        ("Grüße €".encode("utf-16"), None, "Grüße €"),
-        ("Grüße".encode("utf-16-be"), "UTF-16BE", "Grüße"),
-        ("\ufeffGrüße".encode(), "us-ascii", "Grüße"),
-        ("Привет".encode("koi8-r"), "koi8-r", "Привет"),
-        ("日本".encode("shift_jis"), "Shift_JIS", "日本"),
-        ("Grüße".encode(), "unknown-charset", "Grüße"),
-        ("Grüße".encode(), "idna", "Grüße"),
-        (b"abc\xff\xfe", "utf-8", "abc\ufffd\ufffd"),
-        (b"", "utf-8", ""),
-    ],
-)
-def test_texts_are_read_in_their_charset(data: bytes, charset: str | None, said: str) -> None:
-    assert text.decode(data, charset) == said
 
 
 def test_lines_are_broken_at_spaces_within_80_columns() -> None:
@@ -61,6 +40,45 @@ def test_long_texts_fill_pages_and_form_feeds_begin_them() -> None:
     assert len(list(text.set_text("one\ftwo\f\fthree", "a", FINE))) == 4
     assert len(list(text.set_text("line\n" * 62, "a", FINE))) == 1
     assert len(list(text.set_text("line\n" * 63, "a", FINE))) == 2
+
+
+HEBREW = "שלום עולם 123"
+CHINESE = "你好，世界"
+
+
+def _columns(said: str) -> np.ndarray[Any, Any]:
+    """Columns with ink of a text's only page."""
+    ((_number, bits),) = text.set_text(said, "a", FINE)
+    return np.flatnonzero(bitmap.unpack(bits).any(axis=0))
+
+
+def test_a_text_from_right_to_left_begins_at_the_right() -> None:
+    assert _columns(HEBREW)[0] > 1728 / 2 > _columns("word " + HEBREW)[-1]
+    assert _columns("مرحبا بالعالم")[0] > 1728 / 2
+
+
+def test_letters_are_shaped() -> None:
+    """Joined Arabic letters are narrower than the same letters kept apart."""
+    joined, apart = (np.ptp(_columns(said)) for said in ("ببببببببب", "\u200c".join("ببببببببب")))
+    assert joined < 0.8 * apart
+
+
+def test_other_writings_are_printed_and_begin_pages_with_form_feeds() -> None:
+    for said in (CHINESE, "日本語のテキスト", "한국어", "สวัสดี", "नमस्ते"):
+        assert len(_columns(said)) > 50, said
+    assert len(list(text.set_text("\n".join([CHINESE] * 200) + "\f" + HEBREW, "a", FINE))) == 5
+
+
+def test_a_text_that_no_font_has_is_refused_by_its_letters() -> None:
+    with pytest.raises(refusal.DocumentRefused, match=r"“a.txt” has letters .* “ༀ” [(]tibetan syllable om[)]"):
+        next(text.set_text("om: ༀ", "a.txt", FINE))
+
+
+def test_a_text_too_long_for_its_writing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MAX_SHAPED_CPU", 1)
+    with pytest.raises(refusal.DocumentRefused) as refused:
+        list(text.set_text("שלום\n" * 59_000, "a.txt", FINE))
+    assert refused.value.refused.reason is Reason.TOO_LARGE and "a.txt" in str(refused.value)
 
 
 @pytest.mark.parametrize("paper", list(Paper))
@@ -102,6 +120,8 @@ def test_every_character_is_drawn_in_its_own_column() -> None:
         ("Grüße".encode("cp1252") * 3 + b" and more text", "", Kind.TEXT),
         (b"a,b\n1,2\n", "text/csv", Kind.TEXT),
         (b"\xff\xfea\0b\0", "", Kind.TEXT),
+        ("Grüße an alle".encode("utf-16-be"), "", Kind.TEXT),
+        ("שלום עולם".encode("utf-16-le"), "", Kind.TEXT),
         (b"<?xml version='1.0'?><a/>", "text/xml", Kind.TEXT),
     ],
 )
@@ -125,6 +145,7 @@ def test_other_documents_are_named(data: bytes, said: str | None) -> None:
 
 
 LINE = HeaderLine("21.11.2026 20:10", "middle", "01/12")
+STANDARD_ROWS, SUPERFINE_ROWS = Resolution.STANDARD, Resolution.SUPERFINE
 
 
 def extents(bits: bitmap.Bits) -> tuple[int, int]:
@@ -134,7 +155,7 @@ def extents(bits: bitmap.Bits) -> tuple[int, int]:
 
 @pytest.mark.parametrize("resolution", list(Resolution))
 def test_a_header_takes_the_place_of_blank_rows(resolution: Resolution) -> None:
-    rows = 32 if resolution is Resolution.FINE else 16
+    rows = 16 * resolution.multiple
     page = bitmap.white(1000)
     page[rows:] = 0xFF
     stamped = header.stamp(page, [LINE], "", resolution)
@@ -142,9 +163,21 @@ def test_a_header_takes_the_place_of_blank_rows(resolution: Resolution) -> None:
     assert stamped[:rows].any() and (stamped[rows:] == page[rows:]).all()
 
 
+def test_a_header_is_the_same_at_every_resolution_but_for_the_fineness_of_its_strokes() -> None:
+    line = HeaderLine("21.11.2026 20:10 +0100  +33 1 40 00 00 00", "To: +33 1 99 00 12 34", "Page 01/12")
+    fine = header.band([line], "POSSIBLE DUPLICATE")
+    standard, superfine = (header.band([line], "POSSIBLE DUPLICATE", r) for r in (STANDARD_ROWS, SUPERFINE_ROWS))
+    assert (standard == bitmap.halve_rows(fine)).all()
+    assert (len(fine), len(superfine)) == (80, 160)
+    assert not (superfine == bitmap.double_rows(fine)).all(), "drawn anew"
+    near = [abs(a - b) for a, b in zip(extents(fine), extents(superfine), strict=True)]
+    assert max(near) <= 2
+    assert bitmap.black_ratio(superfine) == pytest.approx(bitmap.black_ratio(fine), rel=0.25)
+
+
 @pytest.mark.parametrize("resolution", list(Resolution))
 def test_a_header_is_put_above_where_rows_are_not_blank(resolution: Resolution) -> None:
-    rows = 32 if resolution is Resolution.FINE else 16
+    rows = 16 * resolution.multiple
     page = bitmap.white(1000)
     page[rows - 1, 100] = 1
     stamped = header.stamp(page, [LINE], "", resolution)
