@@ -237,6 +237,17 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """The pages before the body of one fax: a run of the pages of a file that may hold those of many."""
+
+    fd: int
+    """Pages as `render` made them; stays the caller's."""
+    first: int = 1
+    """First page of the run, from 1."""
+    pages: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ComposeOptions:
     """How the body becomes the file of one attempt."""
 
@@ -244,11 +255,11 @@ class ComposeOptions:
     header: str = ""
     """Header template; empty: no header line."""
     first_page: int = 1
-    """First page of the body that goes into the file."""
+    """First page of the fax, the cover's counted, that goes into the file."""
     last_page: int | None = None
-    """Last page, inclusive; None: the body's last."""
+    """Last page, inclusive; None: the fax's last."""
     marked: tuple[int, ...] = ()
-    """Pages (numbers in the body) that bear `mark`."""
+    """Pages (numbers in the fax) that bear `mark`."""
     mark: str = "POSSIBLE DUPLICATE"
     """What marked pages bear."""
     resolution: Resolution | None = None
@@ -259,6 +270,8 @@ class ComposeOptions:
     """Each composed page as PNG, too."""
     overlay: Overlay | None = None
     """The letterhead; None: no page bears one."""
+    cover: Cover | None = None
+    """The cover, whose pages come first and are counted; the body's file may be empty then. None: the fax has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +289,7 @@ class Composed:
     fd: int
     """TIFF-F as in Rendered."""
     pages: tuple[PageFacts, ...]
-    """`page` is the page's number in the body."""
+    """`page` is the page's number in the fax."""
     resolution: Resolution
     thumbnail_fd: int | None = None
     pictures_fd: int | None = None
