@@ -253,6 +253,7 @@ jobs = Table(
     Column("settings", JSON, nullable=False),
     Column("report_to", JSON, nullable=False),
     Column("resend_of", _ID),
+    Column("reference", String(256), nullable=False, server_default=text("''")),
     Column("body_key", String(200), index=True),
     Column("body_sha256", String(64)),
     Column("body_size", Integer),
@@ -266,6 +267,13 @@ jobs = Table(
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False, server_default=text("0")),
     Index(None, "customer", "accepted_at"),
+    Index(
+        "ix_jobs_reference",
+        "customer",
+        "reference",
+        sqlite_where=text("reference != ''"),
+        postgresql_where=text("reference != ''"),
+    ),
     Index(
         "ix_jobs_unrendered",
         "not_before",
@@ -546,6 +554,8 @@ receptions = Table(
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False, server_default=text("0")),
     Column("finished_at", Float),
+    Column("acknowledged_at", Float),
+    Column("acknowledged_by", String(130), nullable=False, server_default=text("''")),
     Index(None, "state", "not_before"),
     Index(None, "customer", "started_at"),
     Index(None, "started_at"),
@@ -569,6 +579,46 @@ reception_pages = Table(
     Column("confirmed", Boolean, nullable=False),
     Column("at", Float, nullable=False),
 )
+
+# ------------------------------------------------------------------------------------------------------ webhooks
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("user", ForeignKey("users.id")),
+    Column("url", String(2000), nullable=False),
+    Column("secret", String(100), nullable=False),
+    Column("former_secret", String(100), nullable=False, server_default=text("''")),
+    Column("former_until", Float, nullable=False, server_default=text("0")),
+    Column("events", JSON, nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(130), nullable=False),
+    Index(None, "customer", "id"),
+)
+"""Where a customer wants to be told of events (store/webhooks.py); `secret` signs what is sent."""
+
+webhook_tries = Table(
+    "webhook_tries",
+    metadata,
+    Column("serial", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("webhook", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("item", _ID, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("entity", _ID, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("ms", Integer, nullable=False),
+    Column("detail", String(400), nullable=False),
+    Column("delivered", Boolean, nullable=False),
+    Index(None, "webhook", "serial"),
+    Index(None, "item"),
+)
+"""What became of each try to tell a webhook."""
 
 # ------------------------------------------------------------------------------------------------ outbox, journal
 
