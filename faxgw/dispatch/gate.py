@@ -25,6 +25,7 @@ from faxgw.fax.ports import (
     Receipt,
     Rejection,
 )
+from faxgw.formats.job_commands import CommandFault, in_force, read_commands
 from faxgw.store import directory, messages, quota
 from faxgw.store.errors import CommitUncertain, OutOfSpace
 from faxgw.store.passwords import Passwords
@@ -157,6 +158,8 @@ class Gate:
             return refusal
         if unlawful := header_policy.refusal(settings):
             return Rejection(550, "5.7.1", unlawful)
+        if wrong := _wrong_command(mail, settings):
+            return wrong
         who, more = mail.principal, len(mail.recipients)
         over = quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=self._seat.clock())
         return Rejection(452, "4.2.2", over) if over else None
@@ -170,6 +173,15 @@ def read_number(local_part: str, settings: Effective) -> FaxNumber:
     """
     typed, sub_address = local_part_to_number(local_part)
     return parse_number(typed, dial_plan(settings), sub_address)
+
+
+def _wrong_command(mail: MailSubmission, settings: Effective) -> Rejection | None:
+    """550 with the reason when a command in the subject is wrong or not open (features A6): nothing is sent."""
+    try:
+        in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
+    except CommandFault as fault:
+        return Rejection(550, "5.7.1" if fault.forbidden else "5.6.0", f"Nothing was sent. Subject: {fault.text}")
+    return None
 
 
 def _active(conn: Connection, principal: Principal) -> Rejection | None:

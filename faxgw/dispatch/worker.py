@@ -27,6 +27,7 @@ from faxgw.fax.number import FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
+from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
 from faxgw.formats.status_mail import MAX_THUMBNAIL
 from faxgw.store import directory, messages, outbox, queue
@@ -109,6 +110,12 @@ class PageWorker:
         if message.tries > messages.MAX_TRIES:
             await self._refuse(message, settings, "The gateway could not process this mail.", our_fault=True)
             return
+        try:
+            asked = read_commands(message.subject, settings, now=message.received_at)
+            settings = in_force(settings, asked)
+        except CommandFault as fault:  # the account has changed since the promise
+            await self._refuse(message, settings, fault.text, our_fault=False)
+            return
         walked = await self._walk_mail(message, settings)
         if isinstance(walked, pages.Refused):
             await self._refuse(message, settings, walked.public, our_fault=False)
@@ -122,7 +129,7 @@ class PageWorker:
             raise
         finally:
             walked.close()
-        await self._make_job(message, settings, documents)
+        await self._make_job(message, settings, asked, documents)
 
     async def _put_back(self, message: messages.LeasedMessage, why: str, *, uncounted: int) -> None:
         seat, now = self._seat, self._seat.clock()
@@ -166,7 +173,11 @@ class PageWorker:
         }
 
     async def _make_job(
-        self, message: messages.LeasedMessage, settings: Effective, documents: Sequence[dict[str, Any]]
+        self,
+        message: messages.LeasedMessage,
+        settings: Effective,
+        asked: Asked,
+        documents: Sequence[dict[str, Any]],
     ) -> None:
         seat, now = self._seat, self._seat.clock()
         faxes = []
@@ -188,15 +199,16 @@ class PageWorker:
             customer=message.customer,
             user=message.user,
             owner=message.owner,
-            subject=message.subject,
+            subject=asked.rest,
             in_reply_to=message.message_id,
             accepted_at=message.received_at,
             settings=settings.snapshot(),
             report_to=report_targets(settings, message.sender),
             documents=tuple(documents),
             faxes=tuple(faxes),
-            latest=message.received_at + settings["valid_hours"] * 3600.0,
+            latest=_latest(message.received_at, settings, asked),
             priority=1 if settings["priority"] == "express" else 0,
+            earliest=asked.earliest or 0.0,
         )
         made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
         if not made:
@@ -210,7 +222,7 @@ class PageWorker:
         seat, now = self._seat, self._seat.clock()
         report = RefusedReport(
             message=message.id,
-            subject=message.subject,
+            subject=without_commands(message.subject) if settings["commands"] else message.subject,
             in_reply_to=message.message_id,
             received_at=message.received_at,
             recipients=tuple(r.typed for r in message.recipients),
@@ -336,6 +348,13 @@ class PageWorker:
             )
         )
         log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
+
+
+def _latest(received_at: float, settings: Effective, asked: Asked) -> float:
+    """When a fax that was not sent expires."""
+    if asked.latest is not None:
+        return asked.latest
+    return max(received_at, asked.earliest or 0.0) + float(settings["valid_hours"]) * 3600.0
 
 
 def _ours(error: FaxError) -> bool:

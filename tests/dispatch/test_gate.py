@@ -228,6 +228,32 @@ async def test_the_promise_is_quick(house: House, gate: Gate) -> None:
     assert time.process_time() - started < 0.5
 
 
+# ------------------------------------------------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize(
+    "subject, enhanced, words",
+    [
+        ("Offer @@resolution=ultra@@", "5.6.0", "Nothing was sent. Subject: Command “resolution”: must be one of"),
+        ("Offer @@express", "5.6.0", "does not end with @@"),
+        ("Offer @@express@@", "5.7.1", "Express faxes are not open to this account."),
+    ],
+)
+async def test_a_wrong_command_is_refused_before_the_promise(
+    house: House, gate: Gate, subject: str, enhanced: str, words: str
+) -> None:
+    """Features A6: 550 with the reason, and nothing is sent."""
+    await house.change(update(t.customers).values(settings={"may_express": False}))
+    mail = replace(await house.mail("+33199000001"), subject=subject)
+    refused(await gate.submit_mail(mail), 550, enhanced, words)
+    assert not lies(house, mail.file.key)
+
+
+async def test_right_commands_are_promised(house: House, gate: Gate) -> None:
+    mail = replace(await house.mail("+33199000001"), subject="Offer @@express; ref=4711@@")
+    assert await gate.submit_mail(mail) == Receipt(mail.message)
+
+
 # --------------------------------------------------------------------------------------------------- entitlements
 
 

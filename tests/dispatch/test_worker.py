@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select, update
 from faxgw.dispatch.worker import PageWorker, report_targets
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
-from faxgw.fax.account import Level, Origin, resolve
+from faxgw.fax.account import Level, Origin, from_snapshot, resolve
 from faxgw.fax.job import FaxState
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
 from faxgw.store import messages, queue
@@ -67,6 +68,36 @@ async def test_a_mail_becomes_a_job_and_gets_its_pages(house: House) -> None:
     assert faxes[0].numbers[0]["zone"] == "Europe/Paris"
     assert faxes[0].latest == mail.received_at + 24 * 3600
     assert (await worker.walk(), await worker.render()) == (0, 0)
+
+
+async def test_commands_of_the_subject_hold_for_this_job_and_are_not_shown(house: House) -> None:
+    """Features A6."""
+    subject = "Offer @@express; res=low; csid=+33 1; cost=77; ref=4711; retries=1; at=+1h; until=+3h@@ for you"
+    mail = replace(await house.mail(FAR), subject=subject)
+    await house.accept(mail)
+    await Worker(house, Pages()).walk()
+    job = await only(house, select(t.jobs))
+    settings = from_snapshot(job.settings)
+    names = ("priority", "resolution", "csid", "billing_code", "reference", "max_dials")
+    assert [settings[name] for name in names] == ["express", "standard", "+33 1", "77", "4711", 2]
+    assert job.subject == "Offer for you"
+    fax = await only(house, select(t.faxes))
+    assert (fax.priority, fax.earliest, fax.latest) == (1, house.now + 3600, house.now + 3 * 3600)
+
+
+async def test_a_mail_that_is_put_off_has_its_full_time_from_then(house: House) -> None:
+    await house.accept(replace(await house.mail(FAR), subject="@@at=+48h@@"))
+    await Worker(house, Pages()).walk()
+    assert (await only(house, select(t.faxes))).latest == house.now + 72 * 3600
+
+
+async def test_a_command_closed_since_the_promise_refuses_the_mail(house: House) -> None:
+    """Nothing is sent with other properties than were asked for."""
+    await house.accept(replace(await house.mail(FAR), subject="Offer @@express@@"))
+    await house.change(update(t.customers).values(settings={"may_express": False}))
+    await Worker(house, Pages()).walk()
+    report = refused_from_payload((await only(house, select(t.outbox))).payload)
+    assert (report.subject, report.reason) == ("Offer", "Express faxes are not open to this account.")
 
 
 @pytest.mark.parametrize("refusal", [EMPTY, ENCRYPTED])
