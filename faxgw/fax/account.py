@@ -181,6 +181,19 @@ def _pauses(value: Any) -> tuple[int, ...]:
     return found
 
 
+def _values(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of values")
+    found = tuple(value)
+    good = all(
+        isinstance(v, str) and v.isprintable() and len(v) <= 400 and re.fullmatch(r"[A-Za-z_][\w.-]{0,63}=.*", v)
+        for v in found
+    )
+    if len(found) > 40 or not good:
+        raise ValueError("must be at most 40 texts such as FromName=Ann, a name, an equals sign and a value")
+    return found
+
+
 @functools.cache
 def _zones() -> frozenset[str]:
     """Every zone of this machine: walking their folder takes 7 ms, and each job's settings name one."""
@@ -235,6 +248,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("mode", "auto", _one_of("auto", "text", "photo"), "How grey becomes black and white"),
         Setting("attachments_only", False, _flag, "Fax the attachments without the mail's text"),
         Setting("body_only", False, _flag, "Fax the mail's text without the attachments"),
+        Setting("cover", "", _text(200), "Cover page, a template's name; empty or none: no cover page"),
+        Setting("cover_text", False, _flag, "The mail's text stands on the cover page, not on pages of its own"),
+        Setting("cover_values", (), _values, "Values for cover pages, FromName=Ann; a recipient's own come first"),
         Setting("suppress_blank", False, _flag, "Leave blank pages out"),
         Setting("ignore_inline_images", True, _flag, "Leave out images that the HTML part refers to"),
         Setting("min_image_px", 64, _number(0, 4000), "Images smaller than this in both directions are left out"),

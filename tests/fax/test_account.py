@@ -40,6 +40,12 @@ def test_every_default_passes_its_own_check() -> None:
         ("report_addresses", "a@example.org"),
         ("header", "line\nfeed"),
         ("allowed_countries", ["fr"]),
+        ("cover", "x" * 201),
+        ("cover_values", "FromName=Ann"),
+        ("cover_values", ["FromName"]),
+        ("cover_values", ["1=x"]),
+        ("cover_values", ["a=b\nc"]),
+        ("cover_values", ["a=b"] * 41),
         ("no_such_thing", 1),
     ],
 )
