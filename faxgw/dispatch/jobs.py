@@ -179,6 +179,9 @@ class JobGate:
             latest=latest,
             priority=1 if settings["priority"] == "express" else 0,
             earliest=job.earliest or 0.0,
+            resend_of=job.resend_of or None,
+            reference=job.reference,
+            marked=job.marked,
         )
         report = job.report
         return submission.Accepted(
@@ -193,6 +196,7 @@ class JobGate:
             key=job.key,
             fingerprint=job.fingerprint,
             key_valid=job.key_valid,
+            key_for_good=job.key_for_good,
             report=None
             if report is None
             else {"owner": job.owner, "interface": report.interface, "reference": dict(report.reference)},

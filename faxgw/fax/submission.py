@@ -76,6 +76,14 @@ class JobSubmission:
     """Unix seconds; None: by the account's settings."""
     report: JobReport | None = None
     subject: str = ""
+    reference: str = ""
+    """What its sender calls it."""
+    resend_of: str = ""
+    """The job that it repeats."""
+    marked: bool = False
+    """Its pages bear the mark of a possible duplicate."""
+    key_for_good: bool = False
+    """The key holds whatever becomes of the job; else it is free again once nothing of the job was or may be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,10 @@ class NewJob:
     resend_of: str | None = None
     earliest: float = 0.0
     """No call before, Unix seconds."""
+    reference: str = ""
+    """What its sender calls it."""
+    marked: bool = False
+    """Every page bears the mark of a possible duplicate."""
 
 
 _INSERT_JOB = insert(t.jobs)
@@ -128,6 +132,7 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
             "report_to": job.report_to if isinstance(job.report_to, dict) else list(job.report_to),
             "page_facts": [],
             "resend_of": job.resend_of,
+            "reference": job.reference,
         },
     )
     conn.execute(
@@ -146,6 +151,8 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
                 "earliest": job.earliest,
                 "latest": job.latest,
                 "properties": [list(pair) for pair in f.properties],
+                "mark_from": 1 if job.marked else 0,
+                "mark_to": ALL_PAGES if job.marked else 0,
             }
             for f in job.faxes
         ],

@@ -169,6 +169,11 @@ def page_counts(conn: Connection, fax: str) -> tuple[int, int | None]:
     return _page_counts(conn, [fax])[fax]
 
 
+def page_counts_of(conn: Connection, faxes: Sequence[str]) -> Mapping[str, tuple[int, int | None]]:
+    """`page_counts` of many faxes; (0, None) of one without calls."""
+    return _page_counts(conn, faxes)
+
+
 def _page_counts(conn: Connection, faxes: _Faxes) -> Mapping[str, tuple[int, int | None]]:
     """`page_counts` of many faxes.
 

@@ -105,6 +105,8 @@ class Accepted:
     """Seconds."""
     report: Mapping[str, Any] | None
     """`owner`, `interface`, `reference`."""
+    key_for_good: bool = False
+    """The key holds whatever becomes of the job."""
 
 
 def standing(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Standing:
@@ -130,7 +132,9 @@ def standing(conn: Connection, system: Mapping[str, object], customer: str, user
     return Standing(named and active, levels)
 
 
-def known(conn: Connection, key: str, fingerprint: str, *, valid: float, now: float) -> JobKnown | None:
+def known(
+    conn: Connection, key: str, fingerprint: str, *, valid: float, now: float, for_good: bool = False
+) -> JobKnown | None:
     """The job that was accepted under a key, unless nothing of it was or may still be sent.
 
     Args:
@@ -139,10 +143,13 @@ def known(conn: Connection, key: str, fingerprint: str, *, valid: float, now: fl
         fingerprint: Of the request that asks.
         valid: Seconds for which a key holds.
         now: Unix seconds.
+        for_good: The key holds even if nothing of it was or may still be sent.
     """
     row = conn.execute(_KEY, {"wanted": key}).first()
     if row is None or row.created_at < now - valid:
         return None
+    if for_good:
+        return JobKnown(row.job, row.fingerprint == fingerprint)
     alive = select(func.count()).where(t.faxes.c.job == row.job, t.faxes.c.state.not_in(_GIVEN_UP))
     if not conn.execute(alive).scalar_one():
         return None
@@ -159,7 +166,7 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
     if conn.execute(_JOB_EXISTS, {"wanted": job.id}).first() is not None:
         return None
     if new.key:
-        found = known(conn, new.key, new.fingerprint, valid=new.key_valid, now=now)
+        found = known(conn, new.key, new.fingerprint, valid=new.key_valid, now=now, for_good=new.key_for_good)
         if found is not None:
             return found
         conn.execute(delete(t.job_keys).where(t.job_keys.c.key == new.key))
