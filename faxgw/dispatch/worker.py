@@ -209,6 +209,7 @@ class PageWorker:
             latest=_latest(message.received_at, settings, asked),
             priority=1 if settings["priority"] == "express" else 0,
             earliest=asked.earliest or 0.0,
+            reference=asked.reference,
         )
         made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
         if not made:

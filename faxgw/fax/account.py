@@ -255,7 +255,6 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ignore_inline_images", True, _flag, "Leave out images that the HTML part refers to"),
         Setting("min_image_px", 64, _number(0, 4000), "Images smaller than this in both directions are left out"),
         Setting("billing_code", "", _text(80), "Cost centre"),
-        Setting("reference", "", _text(80), "Sender's reference of a job, repeated in its report"),
         Setting("priority", "normal", _one_of("normal", "express"), "express goes first"),
         Setting("max_dials", 12, _number(1, 12), "Dials per fax at most"),
         Setting("max_tries", 3, _number(1, 12), "Tries after connect per fax at most"),

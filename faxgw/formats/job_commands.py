@@ -20,6 +20,8 @@ MARK = "@@"
 """Before and behind commands."""
 MAX_COMMANDS = 20
 """Commands of one text at most."""
+MAX_REFERENCE = 80
+"""Characters of a job's reference."""
 MAX_VALUE = 400
 """Characters of a value: the longest setting is the header line's template."""
 MAX_AHEAD = 31 * 86400.0
@@ -79,6 +81,8 @@ class Asked:
     """Unix seconds."""
     latest: float | None = None
     """Unix seconds."""
+    reference: str = ""
+    """What the sender calls the job."""
     numbers: tuple[str, ...] = ()
     """As typed; only in documents."""
     personal: str = ""
@@ -87,7 +91,8 @@ class Asked:
     @property
     def given(self) -> bool:
         """Whether there was any command."""
-        return bool(self.settings or self.numbers or self.personal) or (self.earliest, self.latest) != (None, None)
+        named = self.settings or self.numbers or self.personal or self.reference
+        return bool(named) or (self.earliest, self.latest) != (None, None)
 
 
 def read_commands(text: str, account: Effective, *, now: float, numbers: bool = False) -> Asked:
@@ -141,6 +146,7 @@ class _Reading:
         self._times: dict[str, float] = {}
         self._found: list[str] = []
         self._personal = ""
+        self._reference = ""
 
     def take(self, item: str) -> None:
         """Read one item."""
@@ -171,7 +177,8 @@ class _Reading:
         earliest, latest = self._times.get("earliest"), self._times.get("latest")
         if latest is not None and latest <= max(earliest or 0.0, self._now):
             raise CommandFault("Command “latest”: this time has passed, or lies before “earliest”.")
-        return Asked(rest, self._settings, earliest, latest, tuple(self._found), self._personal)
+        numbers = tuple(self._found)
+        return Asked(rest, self._settings, earliest, latest, self._reference, numbers, self._personal)
 
     # ---------------------------------------------------------------------------------------- what commands mean
 
@@ -200,10 +207,14 @@ class _Reading:
         """`none` is no header line, where the law allows that."""
         self.setting(name, "" if value.lower() == "none" else value)
 
+    def named(self, name: str, value: str) -> None:
+        """What the sender calls the job."""
+        if len(value) > MAX_REFERENCE or not value.isprintable():
+            raise CommandFault(f"Command “{name}”: must be a printable text of at most {MAX_REFERENCE} characters.")
+        self._reference = value
+
     def cover(self, name: str, value: str) -> None:
         """`none` is no cover page."""
-        if name not in SETTINGS:
-            raise CommandFault(f"There is no cover page “{_shown(value)}”.")
         self.setting(name, "" if value.lower() == "none" else value)
 
     def express(self, name: str, value: str) -> None:
@@ -249,7 +260,7 @@ _READERS: Mapping[str, Callable[[_Reading, str, str], None]] = {
     "earliest": _Reading.time,
     "latest": _Reading.time,
     "retries": _Reading.retries,
-    "reference": _Reading.setting,
+    "reference": _Reading.named,
     "paper": _Reading.paper,
     "mode": _Reading.lower,
 }

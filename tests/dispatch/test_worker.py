@@ -78,9 +78,9 @@ async def test_commands_of_the_subject_hold_for_this_job_and_are_not_shown(house
     await Worker(house, Pages()).walk()
     job = await only(house, select(t.jobs))
     settings = from_snapshot(job.settings)
-    names = ("priority", "resolution", "csid", "billing_code", "reference", "max_dials")
-    assert [settings[name] for name in names] == ["express", "standard", "+33 1", "77", "4711", 2]
-    assert job.subject == "Offer for you"
+    names = ("priority", "resolution", "csid", "billing_code", "max_dials")
+    assert [settings[name] for name in names] == ["express", "standard", "+33 1", "77", 2]
+    assert (job.subject, job.reference) == ("Offer for you", "4711")
     fax = await only(house, select(t.faxes))
     assert (fax.priority, fax.earliest, fax.latest) == (1, house.now + 3600, house.now + 3 * 3600)
 

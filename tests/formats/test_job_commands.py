@@ -37,13 +37,14 @@ def at(text: str) -> float:
         ("priority=normal", {"priority": "normal"}),
         ("retries=0", {"max_dials": 1}),
         ("retries=11", {"max_dials": 12}),
-        ("ref=Order 4711/a", {"reference": "Order 4711/a"}),
         ('header="%C; page %P"', {"header": "%C; page %P"}),
         ("header=none", {"header": ""}),
         ("paper=a4", {"paper": "A4"}),
         ("paper=LETTER", {"paper": "Letter"}),
         ("mode=Photo", {"mode": "photo"}),
-        ("express; ref=1 ;; res=fine;", {"priority": "express", "reference": "1", "resolution": "fine"}),
+        ("cover=Letter 1", {"cover": "Letter 1"}),
+        ("cover=none", {"cover": ""}),
+        ("express; cost=1 ;; res=fine;", {"priority": "express", "billing_code": "1", "resolution": "fine"}),
     ],
 )
 def test_a_command_overrides_a_setting(command: str, settings: dict[str, Any] | None) -> None:
@@ -115,6 +116,11 @@ def test_a_wrong_command_is_refused_with_the_reason(subject: str, words: str) ->
         read_commands(subject, account(), now=NOW)
     assert words in caught.value.text
     assert not caught.value.forbidden
+
+
+def test_a_job_is_given_a_reference() -> None:
+    asked = read_commands("@@Ref = Order 4711/a@@ Offer", account(), now=NOW)
+    assert (asked.reference, asked.rest, asked.given) == ("Order 4711/a", "Offer", True)
 
 
 def test_there_are_only_so_many_commands() -> None:
