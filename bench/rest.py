@@ -34,6 +34,7 @@ async def serve(folder: Path) -> None:
     from faxgw.api.http import Ground
     from faxgw.api.retarus import RetarusApi
     from faxgw.api.settings import ApiSettings
+    from faxgw.api.vendor_jobs import VendorJobs
     from faxgw.dispatch.jobs import JobGate
     from faxgw.dispatch.seat import Seat
     from faxgw.egress import Egress
@@ -62,7 +63,8 @@ async def serve(folder: Path) -> None:
     access = Access(store, Passwords(time.monotonic), time.time, time.monotonic, {})
     ground = Ground(store, files, access, Watermark(0), time.time, time.monotonic)
     server = WebServer(WebSettings(listen=Listener("127.0.0.1", 0)), Metrics(), Health())
-    server.mount(RetarusApi(ground, JobGate(seat), ApiSettings(retarus=True), Egress()).routes())
+    settings = ApiSettings(retarus=True)
+    server.mount(RetarusApi(ground, VendorJobs(ground, JobGate(seat), settings, Egress()), settings).routes())
     address = await server.start()
     print(json.dumps({"port": address.port}), flush=True)
     await stop.wait()

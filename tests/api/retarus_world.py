@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp.web import AbstractRouteDef
 from sqlalchemy import select
 
+from faxgw.api.http import Ground
 from faxgw.api.retarus import RetarusApi
 from faxgw.api.settings import ApiSettings
+from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.dispatch.jobs import JobGate
 from faxgw.egress import Egress
 from faxgw.fax.outcome import Cause, Outcome
+from faxgw.fax.submission import JobSubmissions
 from faxgw.store import queue
 from faxgw.store import schema as t
 from tests.api.desk import Desk, desk
@@ -102,10 +106,16 @@ class Vendor:
         await house.done(attempt, Outcome(Cause.OK, connected=True, exposed=True, remote_ident="+33 1 99 00 00 01"))
 
 
+def rest(
+    ground: Ground, submissions: JobSubmissions, settings: ApiSettings | None = None
+) -> Sequence[AbstractRouteDef]:
+    """The interface's routes on some ground."""
+    chosen = settings or ApiSettings(retarus=True)
+    return RetarusApi(ground, VendorJobs(ground, submissions, chosen, Egress()), chosen).routes()
+
+
 @asynccontextmanager
 async def vendor(house: House, name: str = "erp", **settings: Any) -> AsyncIterator[Vendor]:
     chosen = ApiSettings(retarus=True, **settings)
-    async with desk(
-        house, lambda ground: [RetarusApi(ground, JobGate(house.seat()), chosen, Egress()).routes()]
-    ) as made:
+    async with desk(house, lambda ground: [rest(ground, JobGate(house.seat()), chosen)]) as made:
         yield Vendor(made, await made.login(name))

@@ -13,17 +13,16 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from faxgw.api.retarus import RetarusApi
+from faxgw.api.report_age import forget_for_ever
 from faxgw.api.settings import ApiSettings
 from faxgw.dispatch.jobs import JobGate
-from faxgw.egress import Egress
 from faxgw.fax.outcome import Cause
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRefused, JobSubmission
 from faxgw.store import report_book
 from faxgw.store import schema as t
 from faxgw.store.errors import CommitUncertain
 from tests.api.desk import desk
-from tests.api.retarus_world import BASE, FAR, PDF, Vendor, document, job, vendor
+from tests.api.retarus_world import BASE, FAR, PDF, Vendor, document, job, rest, vendor
 from tests.house import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -189,9 +188,7 @@ class Uncertain:
 
 async def test_an_uncertain_commit_is_503_and_the_document_stays(house: House) -> None:
     """Spine section 5: the retry is found, or the sweep finds no row."""
-    async with desk(
-        house, lambda g: [RetarusApi(g, Uncertain(), ApiSettings(retarus=True), Egress()).routes()]
-    ) as made:
+    async with desk(house, lambda g: [rest(g, Uncertain())]) as made:
         erp = Vendor(made, await made.login("erp"))
         status, answer = await erp.call("POST", "", job())
     assert (status, answer["code"]) == (503, "uncertain")
@@ -216,7 +213,7 @@ class Slow:
 
 async def test_a_job_that_is_being_committed_is_finished_though_its_client_is_gone(house: House) -> None:
     slow = Slow(JobGate(house.seat()))
-    async with desk(house, lambda g: [RetarusApi(g, slow, ApiSettings(retarus=True), Egress()).routes()]) as made:
+    async with desk(house, lambda g: [rest(g, slow)]) as made:
         erp = Vendor(made, await made.login("erp"))
         call = asyncio.create_task(erp.call("POST", "", job()))
         await slow.begun.wait()
@@ -433,8 +430,8 @@ async def test_reports_are_kept_for_as_long_as_the_setting_says_from_the_end_of_
         new = await erp.send(job("+33199000002"))
         await erp.deliver(new)
         house.clock.now += 86_400 * 2
-        api = RetarusApi(erp.desk.ground, JobGate(house.seat()), ApiSettings(retarus=True), Egress())
-        task = asyncio.create_task(api.forget_for_ever())
+        ground = erp.desk.ground
+        task = asyncio.create_task(forget_for_ever(ground.store, ground.clock, ApiSettings().report_days))
         async with asyncio.timeout(10):
             while await house.rows(select(t.job_keys)):  # noqa: ASYNC110 - the keys go last, and tell nobody
                 await asyncio.sleep(0.01)
