@@ -21,7 +21,7 @@ from faxgw.api.answers import Refusal
 from faxgw.fax.access import Caller, Denial, Interface, Scope, is_allowed, scopes_in
 from faxgw.fax.account import AccountState
 from faxgw.fax.limits import Failures, client_of
-from faxgw.store import credentials
+from faxgw.store import credentials, login_keys
 from faxgw.store.credentials import Credential
 from faxgw.store.engine import Store
 from faxgw.store.errors import StoreError
@@ -135,12 +135,25 @@ class Access:
             return Denial.BARRED if self._clients.barred((client,), now) else Denial.UNKNOWN
         return await self._admit(stored, address, interface)
 
-    async def _admit(self, stored: Credential, address: str, interface: Interface) -> Caller | Denial:
-        """What the right credentials are good for."""
+    async def key(self, name: str, fingerprint: str, address: str, interface: Interface) -> Caller | Denial:
+        """Whom a name and a public key stand for (`fax.access.Logins`). A key cannot be guessed: none is counted."""
+        system = self._system
+        stored = await self._store.read(lambda conn: login_keys.find(conn, system, name[:MAX_NAME], fingerprint))
+        return Denial.UNKNOWN if stored is None else await self._admit(stored, address, interface)
+
+    async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
+        """What a login that was let in before may do now (`fax.access.Logins`)."""
+        stored = await self._store.read(lambda conn: credentials.find_login(conn, self._system, name[:MAX_NAME]))
+        if stored is None or stored.customer != customer:
+            return Denial.UNKNOWN
+        return await self._admit(stored, None, interface)
+
+    async def _admit(self, stored: Credential, address: str | None, interface: Interface) -> Caller | Denial:
+        """What the right credentials are good for; without an address, wherever they came from."""
         who = {"login": stored.login} if stored.login else {"token": stored.token}
         expired = stored.expires_at is not None and stored.expires_at <= self._clock()
         ended = stored.own_state is AccountState.ENDED
-        if expired or ended or not is_allowed(address, stored.allow):
+        if expired or ended or (address is not None and not is_allowed(address, stored.allow)):
             why = "expired" if expired else "ended" if ended else "address"
             log.warning("access refused", extra={"event": "access.refused", "peer": address, "why": why, **who})
             return Denial.UNKNOWN
@@ -156,7 +169,7 @@ class Access:
             login=stored.login,
             token=stored.token,
             scopes=scopes_in(stored.state, [Scope(scope) for scope in stored.scopes]),
-            address=address,
+            address=address or "",
             interfaces=frozenset(stored.interfaces),
         )
 

@@ -11,6 +11,7 @@ import enum
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from faxgw.fax.account import AccountState
 from faxgw.fax.ports import Principal
@@ -118,6 +119,29 @@ class Caller:
             sender: The mail address that reports go to, where one is known.
         """
         return Principal(self.customer, self.user, self.login or self.token, sender, "login" if self.login else "token")
+
+
+class Logins(Protocol):
+    """Who somebody is, for ways in that are not HTTP (implemented by `api.access`)."""
+
+    async def login(self, name: str, password: str, address: str, interface: Interface) -> Caller | Denial:
+        """Whom a name and a password stand for."""
+        ...
+
+    async def key(self, name: str, fingerprint: str, address: str, interface: Interface) -> Caller | Denial:
+        """Whom a name and a public key stand for; that the client has the private one, the way in has to prove.
+
+        Args:
+            name: The login.
+            fingerprint: SHA-256 of the key, hexadecimal.
+            address: The client's address.
+            interface: The way in, which the account must have.
+        """
+        ...
+
+    async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
+        """What a login that was let in before may do now: what it left is dealt with later, or after a restart."""
+        ...
 
 
 OPERATOR = Caller("", "", "", "", frozenset({Scope.OPERATOR}), "")
