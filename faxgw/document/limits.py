@@ -46,6 +46,8 @@ MAX_DOCUMENTS = 60
 """Documents of one fax; each is a descriptor in one message (`pipe.MAX_DESCRIPTORS` is 64)."""
 MAX_TEXT = 4 * 1024 * 1024
 """Octets of one text document or mail body, HTML included."""
+MAX_LIST = 1024 * 1024
+"""Octets of a mail's distribution lists: 5,000 recipients with 200 characters each."""
 MAX_NAME = 80
 """Characters of a document's name as it is shown."""
 MAX_SUBJECT = 500

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from faxgw.document import charsets, html, images, mime, refusal, related, sniff, text
-from faxgw.document.limits import MAX_DOCUMENTS, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
+from faxgw.document.limits import MAX_DOCUMENTS, MAX_LIST, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
 from faxgw.document.render import memory_file, read_all
@@ -82,6 +82,10 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     root = mime.parse(read_all(mail_fd))
     found = _Found()
     _visit(root, found, in_attachment=False)
+    lists = _lists(found, options)
+    subject, message_id = _one_line(root.headers.get("subject", "")), root.headers.get("message-id", "")[:MAX_SUBJECT]
+    if options.lists_only:
+        return Walked((), subject, message_id, lists=lists)
     documents: list[_Made] = []
     if not options.attachments_only:
         documents += _body(found, options)
@@ -95,9 +99,10 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
         )
     return Walked(
         tuple(made.document() for made in documents),
-        _one_line(root.headers.get("subject", "")),
-        root.headers.get("message-id", "")[:MAX_SUBJECT],
+        subject,
+        message_id,
         tuple(found.ignored[:MAX_DOCUMENTS]),
+        lists,
     )
 
 
@@ -189,6 +194,18 @@ def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
             found.body.append(_Text(part, part.media_type == "text/html"))
     else:
         found.attachments.append(part)
+
+
+def _lists(found: _Found, options: WalkOptions) -> tuple[str, ...]:
+    """Take the distribution lists out of the attachments."""
+    if not options.list_name:
+        return ()
+    lists = [part for part in found.attachments if part.name.lower() == options.list_name]
+    found.attachments = [part for part in found.attachments if part.name.lower() != options.list_name]
+    data = [part.decoded() for part in lists]
+    if sum(map(len, data)) > MAX_LIST:
+        raise refusal.too_large(lists[0].name, f"distribution lists may have {MAX_LIST // 1024:,} KiB")
+    return tuple(charsets.decode(octets, part.charset) for octets, part in zip(data, lists, strict=True))
 
 
 def _references(part: Part) -> Iterator[str]:

@@ -148,11 +148,15 @@ class WalkOptions:
     """Images that the HTML body refers to by `cid:` are not faxed."""
     min_image_px: int = 0
     """Images narrower or lower than this are not faxed (signature logos); 0: all are."""
+    list_name: str = ""
+    """Name, in lower case, of attachments that are distribution lists: read, not faxed; empty: none is."""
+    lists_only: bool = False
+    """Only distribution lists are wanted; the mail may have no documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """The documents of a mail, in the order in which they are faxed; at least one."""
+    """The documents of a mail, in the order in which they are faxed; at least one, unless only lists were wanted."""
 
     documents: tuple[Document, ...]
     subject: str = ""
@@ -160,6 +164,8 @@ class Walked:
     message_id: str = ""
     """As written, without the angle brackets' surroundings."""
     ignored: tuple[Ignored, ...] = ()
+    lists: tuple[str, ...] = ()
+    """What its distribution lists say, decoded, at most limits.MAX_LIST octets all together."""
 
     def close(self) -> None:
         """Close the documents' descriptors."""

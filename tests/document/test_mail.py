@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faxgw.document import mail, mime
+from faxgw.document.limits import MAX_LIST
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Kind, Origin, Reason, Walked, WalkOptions
 
@@ -80,6 +81,42 @@ def test_body_and_attachments_come_in_order(make: Make, walk: Walk) -> None:
     assert text_of(walked.documents[0]) == "Hello"
     assert octets(walked.documents[1]) == make.pdf()
     assert (walked.subject, walked.message_id) == ("Test", "<1@example.org>")
+
+
+LIST = "distribution-list.txt"
+
+
+def listing(text: bytes = "+33199000001,Éloïse\r\n".encode(), name: str = LIST, charset: str = "utf-8") -> EmailMessage:
+    message = EmailMessage()
+    message.set_content(text, maintype="text", subtype="plain", cte="base64")
+    message.replace_header("Content-Type", f'text/plain; charset="{charset}"')
+    message.add_header("Content-Disposition", "attachment", filename=name)
+    return message
+
+
+@pytest.mark.parametrize("name", [LIST, "Distribution-List.TXT"])
+def test_a_distribution_list_is_read_and_not_faxed(make: Make, walk: Walk, name: str) -> None:
+    message = with_attachments(make, "one.pdf")
+    message.attach(listing(name=name))
+    walked = walk(message, list_name=LIST)
+    assert [d.name for d in walked.documents] == ["mail text", "one.pdf"]
+    assert walked.lists == ("+33199000001,Éloïse\r\n",)
+    assert walk.names(message) == ["mail text", "one.pdf", name], "it is a text like others where it means nothing"
+
+
+def test_only_the_lists_of_a_mail_may_be_wanted(make: Make, walk: Walk) -> None:
+    message = with_attachments(make, "damaged.xyz")
+    message.attach(listing("+331,Éloïse".encode("latin-1"), charset="iso-8859-1"))
+    message.attach(listing(b"+332"))
+    walked = walk(message, list_name=LIST, lists_only=True)
+    assert (walked.documents, walked.lists) == ((), ("+331,Éloïse", "+332"))
+    assert walk(make.mail("Hello"), list_name=LIST, lists_only=True).lists == ()
+
+
+def test_a_list_has_a_bound(make: Make, walk: Walk) -> None:
+    message = with_attachments(make, "one.pdf")
+    message.attach(listing(b"0" * (MAX_LIST + 1)))
+    assert refusal(walk, message, list_name=LIST)[0] is Reason.TOO_LARGE
 
 
 def test_options_choose_body_or_attachments(make: Make, walk: Walk) -> None:
