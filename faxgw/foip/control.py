@@ -76,6 +76,9 @@ class Limits:
     """CFR gate and received-page gate: longest freeze before the call is ended (spine section 5)."""
     between_pages: float = 1.0
     """Gate between pages: longest freeze."""
+    coarser: float = 0.0
+    """Sending: from a DIS that does not take the pages' resolution to `Documents`; the far end repeats its DIS every
+    3 s for 35 s (T.30 timers T4 and T1). 0: the call ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,18 @@ class SwitchT38:
 
 
 @dataclass(frozen=True, slots=True)
+class Documents:
+    """Daemon → worker: the same pages in a resolution that the far end takes, after `TooFine`.
+
+    Descriptors: each document. Faxes and page ranges must be those of `Start`. The engine begins anew with the next
+    DIS. Without documents, or with wrong ones, the call ends as if it had not waited.
+    """
+
+    call: int
+    documents: tuple[Document, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """Daemon → worker: the promise is durable, the gate may open."""
 
@@ -197,6 +212,18 @@ class PhaseB:
     """That first page."""
     sub_address: str = ""
     """Receiving: the SUB that came, control characters removed; empty when sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooFine:
+    """Worker → daemon, after a PhaseB without fax: the far end does not take the pages' resolution.
+
+    Nothing was said to it. The call waits `Limits.coarser` for `Documents`; asked once in a call.
+    """
+
+    call: int
+    taken: tuple[str, ...]
+    """Resolutions of its DIS (`t30_frames.Capabilities`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +304,7 @@ class PhaseE:
     new call), `budget` (packet storm), `late` (ticks too late), `hangup` (asked to; the code is the library's),
     `silent` (T.38 was agreed and not one packet of it came), `refused` (a page was refused twice with RTN or PIN),
     `page` (a received page could not be stored), `start` (the call could not begin), `fault` (our own fault),
-    `resolution` (the far end takes standard resolution only and a page is finer: code 11, nothing was exposed);
+    `resolution` (the far end does not take a page's resolution: code 11, nothing was exposed);
     empty: the library ended it."""
 
 
@@ -319,11 +346,13 @@ Message = (
     Start
     | Media
     | SwitchT38
+    | Documents
     | Ack
     | Hangup
     | Ping
     | Heard
     | PhaseB
+    | TooFine
     | Cfr
     | Confirmed
     | PageReceived
@@ -338,11 +367,13 @@ _CLASSES: dict[str, type[Any]] = {
         Start,
         Media,
         SwitchT38,
+        Documents,
         Ack,
         Hangup,
         Ping,
         Heard,
         PhaseB,
+        TooFine,
         Cfr,
         Confirmed,
         PageReceived,
@@ -379,6 +410,8 @@ def _build(cls: type[Any], values: dict[str, Any]) -> Any:
         values["t38"] = values["t38"] and T38Media(**values["t38"])
         values["documents"] = tuple(Document(**d) for d in values["documents"])
         values["limits"] = Limits(**values["limits"])
+    elif cls is Documents:
+        values["documents"] = tuple(Document(**d) for d in values["documents"])
     elif cls is SwitchT38:
         values["t38"] = T38Media(**values["t38"])
     elif cls is Ack:

@@ -176,6 +176,15 @@ class Sender:
         self._fields: deque[bytes] = deque(maxlen=kept)
         self._previous: deque[bytes] = deque(maxlen=FEC_SPAN * FEC_ENTRIES)
 
+    @property
+    def sequence(self) -> int:
+        """Number of the next datagram; may be set before the first, to go on where another sender ended."""
+        return self._sequence
+
+    @sequence.setter
+    def sequence(self, value: int) -> None:
+        self._sequence = value % _MODULO
+
     def send(self, ifp: bytes) -> bytes:
         """The datagram for the next IFP packet. To repeat it, send the same octets again.
 

@@ -164,6 +164,11 @@ void media_free(media_t *m)
     }
 }
 
+/* The number of the next UDPTL datagram: another engine of the same session goes on where the one before ended. */
+int media_sequence(media_t *m) { return m->sequence; }
+
+void media_count_from(media_t *m, int sequence) { m->sequence = sequence & 0xFFFF; }
+
 int media_t38(media_t *m, void *terminal, void *core, int max_datagram, int depth)
 {
     m->terminal = terminal;

@@ -24,6 +24,7 @@ from faxgw.foip.control import (
     Address,
     Cfr,
     Confirmed,
+    Documents,
     Gate,
     Hangup,
     Heard,
@@ -38,12 +39,13 @@ from faxgw.foip.control import (
     SwitchRefused,
     SwitchT38,
     T38Media,
+    TooFine,
     Trace,
 )
-from faxgw.t30 import binding, memory, native, terminal, tiff
+from faxgw.t30 import binding, memory, native, pages, terminal, tiff
 from faxgw.t30.native import NativeTerminal
 from faxgw.t30.remote import DatagramSocket, Remote
-from faxgw.t30.terminal import PageRange, Profile, Terminal
+from faxgw.t30.terminal import Profile, Terminal
 
 MAX_DATAGRAMS: Final = 64
 """Datagrams read from a socket per tick; a flood beyond waits in the kernel and is dropped there."""
@@ -51,8 +53,6 @@ TRACE_AFTER: Final = 0.5
 """Seconds T.30 frames wait at most until the daemon gets them."""
 LINGER: Final = 0.4
 """Seconds the engine still runs after the library ended the session, so that the last packets leave."""
-FINE_ROWS: Final = 5_000.0
-"""Rows per metre above which a page is finer than standard (3,850); fine has 7,700."""
 _BAD_RESOLUTION: Final = 11
 """Completion code: the far end cannot receive at the resolution of the image."""
 _UNEXPECTED: Final = 13
@@ -150,12 +150,20 @@ class MediaCall:
         self._ident = ""
         self._finest = 0.0
         self._too_fine = False
+        self._listening_since = now
+        self._coarser_by: float | None = None
+        """Until when the engine waits for coarser pages; None: it does not."""
+        self._asked_for_coarser = False
+        self._unsaid: list[tuple[float, str, bytes]] = []
+        """Frames that the engine has queued and that must not leave while it waits."""
+        self.rearranged = False
+        """True: `pumped` has changed in a tick; its owner takes note and clears it."""
         self._plan = [(d.fax, page) for d in start.documents for page in range(d.first, d.last + 1)]
         self._pages_done = 0
         self._terminal: Terminal | None = None
         self._pumped: NativeTerminal | None = None
         try:
-            self._profile = self._build_profile(documents)
+            self._profile = self._build_profile(start, documents, self._files)
             if start.t38 is not None:
                 self._begin_t38(start.t38)
             else:
@@ -165,33 +173,9 @@ class MediaCall:
             self.close()
             raise
 
-    def _build_profile(self, documents: Sequence[int]) -> Profile:
-        start = self._start
-        ranges = []
-        for document, descriptor in zip(start.documents, documents, strict=True):
-            file = memory.copy(descriptor)
-            self._files.append(file)
-            pages = tiff.count_pages(file)
-            if pages != document.pages_in_file or not 1 <= document.first <= document.last <= pages:
-                raise ValueError(
-                    f"pages {document.first} to {document.last} of {document.pages_in_file}; the file has {pages}"
-                )
-            ranges.append(PageRange(memory.name_of(file), document.first, document.last))
-            self._finest = max(self._finest, tiff.finest_rows(file, document.first, document.last))
-        if not ranges:
-            self._files.append(os.memfd_create("received", os.MFD_CLOEXEC))
-        return Profile(
-            calling_party=start.calling_party,
-            station_id=terminal.check_station_id(start.station_id),
-            documents=tuple(ranges),
-            receive_path="" if ranges else memory.name_of(self._files[0]),
-            ecm=start.ecm,
-            modems=start.modems,
-            compressions=start.compressions,
-            resolutions=self._resolutions,
-            sub_address=terminal.check_sub_address(start.sub_address),
-            takes_sub_address=start.takes_sub_address,
-        )
+    def _build_profile(self, start: Start, documents: Sequence[int], files: list[int]) -> Profile:
+        ranges, self._finest = pages.load(start, documents, files)
+        return pages.profile(start, ranges, "" if ranges else pages.receiving(files), self._resolutions)
 
     @property
     def may_switch(self) -> bool:
@@ -234,11 +218,44 @@ class MediaCall:
             case _:
                 raise ValueError(f"{type(message).__name__} is no message for a call")
 
+    def begin_again(self, message: Documents, descriptors: Sequence[int], now: float) -> None:
+        """Coarser pages have come: a new engine begins with the far end's next DIS. The descriptors are left alone.
+
+        Without pages, or with others than those of the plan, the engine goes on where it waits: it says goodbye.
+        """
+        if self._coarser_by is None or self._result is not None or self._terminal is None:
+            return
+        files: list[int] = []
+        before = self._finest
+        try:
+            plan = [(d.fax, page) for d in message.documents for page in range(d.first, d.last + 1)]
+            if plan != self._plan or len(descriptors) != len(message.documents):
+                raise ValueError("not the pages of the call")
+            profile = self._build_profile(replace(self._start, documents=message.documents), descriptors, files)
+            if self._finest >= before:
+                raise ValueError("no coarser than before")
+        except (OSError, ValueError, tiff.PageFault):
+            for file in files:
+                os.close(file)
+            self._finest = before
+            self._go_on(now)
+            return
+        self._flush_trace()
+        self._coarser_by, self._too_fine, self._listening_since = None, False, now
+        self._unsaid.clear()
+        self._profile = profile
+        self._renew_engine()
+        for file in self._files:
+            os.close(file)
+        self._files = files
+
     def tick(self, now: float) -> None:
         """Let 20 ms pass: read what came, run the engine, send, look at the bounds."""
         if self.ended or self._terminal is None:
             return
-        if self._pumped is not None:
+        if self._coarser_by is not None:
+            self._wait(now)
+        elif self._pumped is not None:
             if self._pumped.pump(now):
                 self.look(now)
         else:
@@ -265,7 +282,7 @@ class MediaCall:
                 self._remote.unreachable()
             engine.media.attention = 0
             self._look(now)
-            if self.ended or not engine.unfinished:
+            if self.ended or self._coarser_by is not None or not engine.unfinished:
                 return
             engine.resume()
             if not engine.media.attention:
@@ -398,6 +415,69 @@ class MediaCall:
         else:
             self._put(SwitchRefused(self.number))
 
+    # Coarser pages.
+
+    def _ask_for_coarser(self, taken: tuple[str, ...], now: float) -> None:
+        """Hold the engine, which would say goodbye, and ask for the pages in another resolution.
+
+        The far end hears nothing (over G.711 silence) and repeats its DIS; nobody listens until the pages come.
+        """
+        engine = self._terminal
+        assert engine is not None
+        self._asked_for_coarser = True
+        self._coarser_by = now + self._start.limits.coarser
+        self._unsaid = [one for one in engine.frames if one[1] == ">" and t30_frames.fcf(one[2]) == t30_frames.DCN]
+        engine.frames = [one for one in engine.frames if one not in self._unsaid]
+        engine.frozen = True
+        self._keep_settled()
+        self._pumped = None
+        self.rearranged = True
+        self._put(TooFine(self.number, taken))
+
+    def _wait(self, now: float) -> None:
+        """20 ms of a held engine: what comes is dropped; over G.711 it says silence."""
+        assert self._terminal is not None
+        sock = self._udptl if self._t38 is not None else self._rtp
+        for _ in range(MAX_DATAGRAMS):
+            try:
+                sock.recvfrom(_RECEIVE_SIZE)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                continue  # an ICMP error of an earlier packet
+        for octets, count in self._terminal.tick(now):
+            for _ in range(count):
+                self._send(octets)
+        self._terminal.events.clear()
+
+    def _go_on(self, now: float) -> None:
+        """No coarser pages: the held engine says its goodbye."""
+        engine = self._terminal
+        assert engine is not None
+        self._coarser_by = None
+        engine.frames += [(now, way, frame) for _at, way, frame in self._unsaid]
+        self._unsaid.clear()
+        engine.release()
+        self._attach()
+        self.rearranged = True
+
+    def _renew_engine(self) -> None:
+        """Another engine of the same medium in the place of this one."""
+        old, t38 = self._terminal, self._t38
+        assert old is not None
+        sequence = old.sequence
+        self._pumped = None
+        old.close()
+        if t38 is not None:
+            self._terminal = native.t38_terminal(
+                self._profile, t38.max_datagram, t38.error_correction, t38.max_bit_rate
+            )
+            self._terminal.sequence = sequence
+        else:
+            self._terminal = native.audio_terminal(self._profile, self._payload_type)
+        self._attach()
+        self.rearranged = True
+
     # What the engine did.
 
     def _look(self, now: float, conclude: bool = True) -> None:
@@ -408,7 +488,7 @@ class MediaCall:
             events, engine.events = engine.events, []
             for event in events:
                 self._on_event(event, now)
-        if not conclude or self._result is not None:
+        if not conclude or self._result is not None or self._coarser_by is not None:
             return
         if engine.over_budget:
             self.stop("budget", "packet storm in the fax engine", now)
@@ -429,7 +509,7 @@ class MediaCall:
             case terminal.CfrHeld() if self._terminal is not None and not self._terminal.phase_b:
                 self.stop("limit", "the far end said CFR before any DIS", now, _UNEXPECTED)
             case terminal.CfrHeld() if self._too_fine:
-                self.stop("resolution", "the far end takes standard resolution only", now, _BAD_RESOLUTION)
+                self.stop("resolution", "the far end does not take the pages' resolution", now, _BAD_RESOLUTION)
             case terminal.CfrHeld():
                 fax, page = self._next_page()
                 self._close_gate(Gate.EXPOSED, fax, page, now)
@@ -452,10 +532,11 @@ class MediaCall:
             self._put(PhaseB(self.number, event.remote_ident, event.frame, sub_address=event.sub_address))
             return
         offered = t30_frames.capabilities(event.frame)
-        fine = offered is None or "204x196" in offered.resolutions
-        self._too_fine = self._finest > FINE_ROWS and not fine
+        self._too_fine = offered is not None and pages.needed(self._finest) not in offered.resolutions
         if self._too_fine:  # nothing is exposed: the library ends the session with DCN, or we do at CFR
             self._put(PhaseB(self.number, event.remote_ident, event.frame))
+            if offered is not None and self._start.limits.coarser > 0 and not self._asked_for_coarser:
+                self._ask_for_coarser(offered.resolutions, now)
             return
         fax, page = self._next_page()
         if fax not in self._exposed:
@@ -550,11 +631,14 @@ class MediaCall:
     def _check_bounds(self, now: float) -> None:
         engine, limits = self._terminal, self._start.limits
         assert engine is not None
-        if self._gate is not None and now > self._gate.deadline:
+        if self._coarser_by is not None:
+            if now > self._coarser_by:
+                self._go_on(now)
+        elif self._gate is not None and now > self._gate.deadline:
             self.stop("gate", f"no acknowledgement ({self._gate.gate}) in time", now)
         elif self._is_t38_silent and now - self._t38_began > limits.t38_silence:
             self.stop("silent", self._silence, now)
-        elif not engine.phase_b and now - self._began > limits.answer_to_phase_b:
+        elif not engine.phase_b and now - self._listening_since > limits.answer_to_phase_b:
             self.stop("limit", "no fax machine answered in time", now)
         elif engine.phase_b and now - self._progress > limits.page:
             self.stop("limit", "a page took too long", now)

@@ -67,6 +67,8 @@ int media_t38(media_t *m, void *terminal, void *core, int max_datagram, int dept
 int media_audio(media_t *m, void *fax, void *tones, const int16_t *ulaw, const int16_t *alaw,
                 const uint8_t *to_ulaw, const uint8_t *to_alaw, int depth, uint32_t ssrc, int sequence,
                 uint32_t timestamp);
+int media_sequence(media_t *m);
+void media_count_from(media_t *m, int sequence);
 void media_law(media_t *m, int payload_type);
 int media_point(media_t *m, int fd, const char *host, int port);
 const uint8_t *media_out(media_t *m, int *length);
@@ -276,6 +278,15 @@ class NativeT38Terminal(NativeTerminal):
     def is_media(self, datagram: bytes) -> bool:
         """Whether it is UDPTL with an IFP packet in it."""
         return is_udptl(datagram)
+
+    @property
+    def sequence(self) -> int:
+        """As C counts it."""
+        return int(self._native.media_sequence(self.media))
+
+    @sequence.setter
+    def sequence(self, value: int) -> None:
+        self._native.media_count_from(self.media, value)
 
     def _free(self) -> None:
         self._lib.t38_terminal_release(self._state)

@@ -67,6 +67,15 @@ class T38Terminal(Terminal):
             self._lib.t38_core_rx_ifp_packet(self._core, octets, len(octets), sequence)
             self._after()
 
+    @property
+    def sequence(self) -> int:
+        """As the sender counts it."""
+        return self._sender.sequence
+
+    @sequence.setter
+    def sequence(self, value: int) -> None:
+        self._sender.sequence = value
+
     def is_media(self, datagram: bytes) -> bool:
         """Whether it is UDPTL with an IFP packet in it."""
         return is_udptl(datagram)

@@ -51,6 +51,7 @@ MODEMS_V17: Final = 4
 RESOLUTIONS_ALL: Final = (
     binding.RESOLUTION_STANDARD | binding.RESOLUTION_FINE | binding.RESOLUTION_SUPERFINE | binding.RESOLUTION_R8
 )
+RESOLUTIONS_NO_SUPERFINE: Final = binding.RESOLUTION_STANDARD | binding.RESOLUTION_FINE | binding.RESOLUTION_R8
 RESOLUTIONS_STANDARD_ONLY: Final = binding.RESOLUTION_STANDARD | binding.RESOLUTION_R8
 _SIZES: Final = (
     binding.SIZE_A4_WIDTH
@@ -260,6 +261,15 @@ class Terminal(abc.ABC):
     @abc.abstractmethod
     def tick(self, now: float) -> list[tuple[bytes, int]]:
         """Let 20 ms pass; returns datagrams to send, each with how many times."""
+
+    @property
+    def sequence(self) -> int:
+        """Over T.38: number of our next UDPTL datagram; set before the first, it goes on from another engine's."""
+        return 0
+
+    @sequence.setter  # noqa: B027 - audio has none
+    def sequence(self, value: int) -> None:
+        pass  # an engine for audio begins a stream of its own (RFC 3550 section 8)
 
     def change_payload_type(self, payload_type: int) -> None:  # noqa: B027 - T.38 has none
         """Over G.711: send in another law from now on. Both are understood at any time."""

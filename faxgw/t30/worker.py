@@ -25,7 +25,7 @@ from typing import Any, Final  # the C library's object has no types
 import cffi
 
 from faxgw.foip import control
-from faxgw.foip.control import Message, PhaseE, Ping, Pong, Start, Statistics
+from faxgw.foip.control import Documents, Message, PhaseE, Ping, Pong, Start, Statistics
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.recording import Medium
 from faxgw.pipe import Frame, Pipe, PipeClosed
@@ -125,7 +125,12 @@ class Worker:
         if isinstance(message, Start):
             self._start(message, frame.descriptors)
             return
-        _close(frame.descriptors)
+        try:
+            self._on_message(message, frame.descriptors)
+        finally:
+            _close(frame.descriptors)
+
+    def _on_message(self, message: Message, descriptors: Sequence[int]) -> None:
         if isinstance(message, Ping):
             self._last_ping = self._loop.time()
             self._send(Pong(message.serial, round(self._worst * 1000, 1), len(self._calls)))
@@ -135,11 +140,15 @@ class Worker:
         if number not in self._calls:
             return  # the call has ended meanwhile
         call, _born = self._calls[number]
+        now = self._loop.time()
         try:
-            call.receive(message, self._loop.time())
+            if isinstance(message, Documents):
+                call.begin_again(message, descriptors, now)
+            else:
+                call.receive(message, now)
         except Exception:  # one call's fault ends that call, as in a tick: the others know nothing of it
             log.exception("call failed", extra={"call": call.number})
-            call.stop("fault", "internal fault of the media process", self._loop.time())
+            call.stop("fault", "internal fault of the media process", now)
         self._shift = None
         self._after(call)
 
@@ -270,6 +279,9 @@ class Worker:
                 self._send(outgoing.message, descriptors)
             finally:
                 _close(descriptors)
+        if call.rearranged:
+            call.rearranged = False
+            self._shift = None
         if call.ended:
             self._calls.pop(call.number, None)
             self._shift = None

@@ -143,6 +143,12 @@ def test_duplicates_and_late_packets_are_dropped() -> None:
     assert receiver.old == 4
 
 
+def test_a_sender_goes_on_from_anothers_number() -> None:
+    sender = Sender(400)
+    sender.sequence = 65_536 + 7
+    assert decode(sender.send(b"\x00")).sequence == 7 and sender.sequence == 8
+
+
 def test_sequence_numbers_wrap() -> None:
     receiver = Receiver()
     datagrams = [encode(Datagram(n % 65536, b"\x06", (b"\x05", b"\x04"))) for n in (65534, 65535, 65538)]
