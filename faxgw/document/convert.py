@@ -5,7 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
-from faxgw.document import charsets, html, images, layout, office, pdf, refusal, related, scripts, sniff, text, tiff_in
+from faxgw.document import (
+    charsets,
+    html,
+    images,
+    layout,
+    office,
+    pdf,
+    pdf_end,
+    refusal,
+    related,
+    scripts,
+    sniff,
+    text,
+    tiff_in,
+)
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_TEXT
@@ -47,6 +61,8 @@ def pages(
         raise refusal.unsupported(name, sniff.NAMES[found])
     match found:
         case Kind.PDF:
+            if not pdf_end.is_there(data):
+                raise refusal.damaged(name, how="its end is missing")
             return pdf.pages(data, name, target)
         case Kind.TIFF:
             return tiff_in.pages(data, name, target)

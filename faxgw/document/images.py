@@ -29,6 +29,10 @@ BELIEVABLE_DPI = (50.0, 2400.0)
 DEFAULT_DPI = 96.0
 """Dots per inch of a picture that says none (CSS reference pixel)."""
 MM_PER_INCH = 25.4
+HOLE = 512
+"""Zeros at the end of a JPEG from which it is looked at for its end."""
+TRAILER = 65_536
+"""Octets that a camera may put behind the end of a JPEG."""
 
 _ORIENTATION = 0x0112  # EXIF 2.32 section 4.6.4
 _TURNS = {
@@ -60,6 +64,8 @@ def pages(data: bytes, kind: Kind, name: str, target: Target) -> Iterator[tuple[
         DocumentRefused: If it is damaged or too large.
     """
     target.begin(1, 1)
+    if kind is Kind.JPEG and _lacks_end(data):
+        raise refusal.damaged(name, how="its end is missing")
     with Image.open(io.BytesIO(data), formats=(FORMATS[kind],)) as image:
         check_pixels(image, name, target)
         dpi = dots_per_inch(image)
@@ -71,6 +77,12 @@ def pages(data: bytes, kind: Kind, name: str, target: Target) -> Iterator[tuple[
             dpi = dpi[::-1]
         grey = to_grey(image)
     yield from ((1, bits) for bits in sheets(grey, dpi, 1, 1, target))
+
+
+def _lacks_end(data: bytes) -> bool:
+    """True for a JPEG copied in part, zeros in place of its end (EOI, ITU-T T.81 B.1.1.3): it decodes as grey."""
+    said = data.rstrip(b"\0")
+    return len(data) - len(said) >= HOLE and b"\xff\xd9" not in said[-TRAILER:]
 
 
 def check_pixels(image: Image.Image, name: str, target: Target, page: int | None = None) -> None:

@@ -30,9 +30,16 @@ def encrypted(name: str) -> DocumentRefused:
     return _refuse(Reason.ENCRYPTED, public, name)
 
 
-def damaged(name: str, page: int | None = None) -> DocumentRefused:
-    """It cannot be read."""
-    public = f"{_subject(name, page)} is damaged and cannot be read. Please check the file and send it again."
+def damaged(name: str, page: int | None = None, how: str = "") -> DocumentRefused:
+    """It cannot be read.
+
+    Args:
+        name: Of the document.
+        page: Its page.
+        how: What is wrong with it, as a clause of its own.
+    """
+    what = f"is damaged: {how}" if how else "is damaged and cannot be read"
+    public = f"{_subject(name, page)} {what}. Please check the file and send it again."
     return _refuse(Reason.DAMAGED, public, name, page)
 
 

@@ -9,14 +9,16 @@ pixel for pixel; everything else is a picture. Thumbnails and masks beside the p
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageChops
 
-from faxgw.document import bitmap, images, refusal
+from faxgw.document import bitmap, ccitt_in, images, refusal
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_IFD
@@ -31,6 +33,10 @@ KEEP_ABOVE = 1.1
 """A fax page longer than this many sheets is fitted instead of kept."""
 MAX_STANDARD_ROWS = 1_500
 """A 1728 wide page without resolution tags and with no more rows is taken for standard."""
+MAX_BAD = 0.01
+"""Part of a page's rows that may be unreadable, as fax machines take it too; a page that lacks more is refused."""
+MAX_BAD_RUN = 4
+"""Unreadable rows one below the other, but for those at the end: no line of text goes lost."""
 _MAX_TAGS = 512
 _MAX_STRIPS = 100_000
 _NO_PAGE = 0b101  # NewSubfileType: bit 0 a reduced copy of another picture, bit 2 a mask (TIFF 6.0 section 8)
@@ -80,10 +86,16 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
     frames = frames or list(range(len(tags)))
     for number, index in enumerate(frames, 1):
         _check(tags[index], len(data), number, name, target)
-    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+    with ExitStack() as stack:
+        image = stack.enter_context(Image.open(io.BytesIO(data), formats=("TIFF",)))
+        coded = any(tags[index].get(259, [1])[0] in ccitt_in.CODINGS for index in frames)
+        listener = stack.enter_context(ccitt_in.Listener(data)) if coded else None
         for number, index in enumerate(frames, 1):
             if number > 1:
                 target.begin(number, len(frames))
+            if listener is not None and tags[index].get(259, [1])[0] in ccitt_in.CODINGS:
+                rows = tags[index][257][0]
+                _check_rows(listener.bad_rows(offsets[index], rows), rows, number, name)
             image.seek(index)
             images.check_pixels(image, name, target, number)
             yield from ((number, bits) for bits in _page(image, number, len(frames), target))
@@ -199,6 +211,18 @@ def _check(tags: dict[int, list[int]], size: int, number: int, name: str, target
         start + length > size for start, length in zip(starts, lengths, strict=False)
     ):
         raise refusal.damaged(name, number)
+
+
+def _check_rows(bad: list[int], rows: int, number: int, name: str) -> None:
+    """Refuse a page of which too much cannot be read."""
+    longest = run = 0
+    for row, following in itertools.pairwise([*bad, -1]):
+        run += 1
+        if following != row + 1:
+            longest = max(longest, run if row != rows - 1 else 0)  # a page that ends early lacks white rows
+            run = 0
+    if len(bad) > max(1, MAX_BAD * rows) or longest > MAX_BAD_RUN:
+        raise refusal.damaged(name, number, f"{len(bad):,} of its {rows:,} rows cannot be read")
 
 
 def _tags(data: bytes, offset: int, layout: _Layout, number: int, name: str) -> dict[int, list[int]]:

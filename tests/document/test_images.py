@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from faxgw.document import bitmap, images
+from faxgw.document import bitmap, fit, images, office, render
 from faxgw.document.fit import Target
-from faxgw.document.types import Kind, Resolution
+from faxgw.document.limits import Limits
+from faxgw.document.refusal import DocumentRefused
+from faxgw.document.types import Document, Kind, Reason, RenderOptions, Resolution
+
+Make = Any  # conftest's class; tests import nothing from one another
 
 
 @pytest.mark.parametrize("resolution", list(Resolution))
@@ -25,7 +30,7 @@ def test_a_receipt_is_cut_between_its_lines(resolution: Resolution, pitch: int) 
     target = Target(resolution, begin=lambda page, pages: announced.append((page, pages)))
     sheets = list(images.sheets(Image.fromarray(roll), (203, 203), 1, 1, target))
     assert announced == [(1, len(sheets))] * (len(sheets) - 1)
-    rows_per_line = 24 / 203 * 25.4 * (7.7 if resolution is Resolution.FINE else 3.85)
+    rows_per_line = 24 / 203 * 25.4 * fit.ROWS_PER_MM[resolution]
     found = 0
     for bits in sheets:
         black = np.concatenate(([0], bitmap.unpack(bits).any(axis=1), [0])).astype(int)
@@ -98,3 +103,24 @@ def test_bitmaps_of_every_depth_are_black_on_white(mode: str) -> None:
     Image.fromarray(levels).convert("RGB").convert(mode).save(out, "BMP")
     with Image.open(out) as opened:
         assert (np.asarray(images.to_grey(opened)) == levels).all()
+
+
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.98])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_a_picture_that_is_cut_off_is_refused(make: Make, kind: str, part: float) -> None:
+    """P-12: half a picture is not sent."""
+    noise = Image.effect_noise((400, 500), 60).convert("RGB")
+    data = make.image(noise, kind)
+    document = Document(make.fd(data[: int(len(data) * part)]), "photo")
+    with pytest.raises(DocumentRefused) as refused:
+        render.render([document], RenderOptions(), Limits(), lambda _progress: None, office.NONE)
+    assert refused.value.refused.reason is Reason.DAMAGED and "“photo”" in str(refused.value)
+
+
+def test_a_jpeg_with_zeros_for_its_end_is_refused(make: Make) -> None:
+    """As a telephone leaves one that it could not copy: it would decode, grey from there on."""
+    data = make.image(Image.effect_noise((400, 500), 60), "JPEG")
+    holed = data[: len(data) // 2] + bytes(len(data) // 2)
+    with pytest.raises(DocumentRefused, match="its end is missing"):
+        list(images.pages(holed, Kind.JPEG, "photo.jpg", Target()))
+    assert list(images.pages(data + bytes(2_000), Kind.JPEG, "photo.jpg", Target()))
