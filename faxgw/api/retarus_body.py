@@ -7,6 +7,7 @@ Documents that no row can name yet are removed unless they were handed over.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -99,6 +100,27 @@ class JobBody:
                 stored = await self._files.keep(document)
             self._kept.append(stored)
             found.append(stored)
+        return found
+
+    def take(self, stored: StoredFile) -> None:
+        """A durable document that came another way."""
+        self._kept.append(stored)
+
+    async def copies(self, files: Sequence[StoredFile]) -> list[StoredFile]:
+        """Make copies of stored documents.
+
+        Raises:
+            StoreError: If one cannot be read, is not what it was, or cannot be written.
+        """
+        found = []
+        for file in files:
+            descriptor = await self._files.open_read(file)
+            try:
+                copy = await self._files.adopt_fd(descriptor, Kind.OBJECT)
+            finally:
+                os.close(descriptor)
+            self._kept.append(copy)
+            found.append(copy)
         return found
 
     def hand_over(self) -> None:

@@ -13,6 +13,8 @@ from faxgw.settings import ByteSize, Duration, Section
 class ApiSettings(Section):
     """`[api]`: the interfaces for programs, on the server of `[http]`."""
 
+    native: bool = True
+    """Serve the native API under /api/v1 (docs/api.md)."""
     retarus: bool = False
     """Serve the REST interface "Fax for Applications" v1 of Retarus under /rest/v1."""
     max_body: Annotated[ByteSize, Field(ge=100_000)] = ByteSize(100_000_000)

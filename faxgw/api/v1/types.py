@@ -1,0 +1,124 @@
+"""What the documents of the native API are made of: base models, times, names, and how faults are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar  # Any: parsed JSON
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from faxgw.api.answers import Refusal
+
+MAX_FAULTS = 50
+"""Faults told in one answer at most."""
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2099
+"""Years that a time may have."""
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""Pattern of one line of text."""
+TIME_GIVEN = (
+    r"^20[0-9]{2}-(((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01]))|((0[469]|11)-(0[1-9]|[12][0-9]|30))|"
+    r"(02-(0[1-9]|1[0-9]|2[0-8])))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+    r"(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339 section 5.6 with a zone; 29 February is the day after the 28th, and written so."""
+
+
+class Document(BaseModel):
+    """What a client sends; a member that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    def given(self) -> dict[str, Any]:
+        """The members that were sent."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Query(BaseModel):
+    """The parameters of a request; one that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Answer(BaseModel):
+    """What is answered."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+def _whole(value: object) -> object:
+    """A number as it may stand in a URL: digits alone."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise ValueError("must be a whole number")
+        return int(value)
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number in a URL."""
+Line = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
+"""One line of text."""
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""A time that is told: RFC 3339, UTC."""
+GivenTime = Annotated[str, Field(pattern=TIME_GIVEN, max_length=40, examples=["2026-11-22T08:00:00Z"])]
+"""A time that a client gives: RFC 3339 with a zone."""
+
+
+def shown(at: float) -> str:
+    """A time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def shown_or_none(at: float | None) -> str | None:
+    """The same of a time that may not have come."""
+    return None if at is None else shown(at)
+
+
+def unix(given: str) -> float:
+    """Unix seconds of a time that fits TIME_GIVEN."""
+    return datetime.fromisoformat(given.replace("Z", "+00:00")).timestamp()
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], given: object, context: Mapping[str, Any] | None = None) -> M:
+    """What was given as a document.
+
+    Raises:
+        Refusal: 422 with every fault, the first one as `param`.
+    """
+    try:
+        return model.model_validate(given, context=dict(context or {}))
+    except ValidationError as exc:
+        raise refusal_of(exc) from exc
+
+
+def refusal_of(error: ValidationError) -> Refusal:
+    """The refusal that tells what is wrong with a document."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FAULTS]:
+        text = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            text = "There is no such member or parameter"
+        faults.append({"param": place(fault["loc"]), "detail": text})
+    first = faults[0]
+    more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    detail = f"{first['param'] or 'The body'}: {first['detail']}.{more}"
+    return Refusal(422, detail, code="invalid", param=str(first["param"]), faults=faults)
+
+
+def place(where: tuple[int | str, ...]) -> str:
+    """A place in a document: `to[0].number`. Names that pydantic gives the choices of a union are left out."""
+    found = ""
+    for part in where:
+        if isinstance(part, int):
+            found += f"[{part}]"
+        elif re.fullmatch(r"[a-z_0-9]+", part) and part not in ("str", "int"):
+            found += f".{part}" if found else part
+        elif not re.fullmatch(r"[A-Za-z]+(\[.*\])?|str|int|constrained-str|function-.*", part):
+            found += f".{part[:40]}" if found else part[:40]
+    return found

@@ -1,0 +1,18 @@
+"""The native API under /api/v1."""
+
+from __future__ import annotations
+
+from faxgw.api.settings import ApiSettings
+from faxgw.api.v1.native import NativeApi
+from faxgw.egress import Egress
+from faxgw.parts.house import House, Part
+
+
+async def _start(house: House) -> None:
+    settings = house.settings.one("api", ApiSettings)
+    if settings.native:
+        house.mount(NativeApi(house.ground, house.jobs, settings, Egress(settings.fetch_networks)).routes())
+
+
+PART = Part("native", _start)
+"""Its settings are the table `[api]`, which is the part `retarus`'s."""

@@ -1,0 +1,108 @@
+"""The native API on a house, and a client that speaks it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from faxgw.api.settings import ApiSettings
+from faxgw.api.v1.native import NativeApi
+from faxgw.dispatch.jobs import JobGate
+from faxgw.egress import Egress
+from tests.api.desk import Desk, desk
+from tests.house import House
+
+PDF = b"%PDF-1.4 a page"
+FAR = "+33199000001"
+BASE = "/api/v1"
+
+
+def inline(content: bytes = PDF, **more: Any) -> dict[str, Any]:
+    return {"data": base64.b64encode(content).decode(), **more}
+
+
+def fax(*numbers: Any, **more: Any) -> dict[str, Any]:
+    """The body of a request to send."""
+    return {"to": list(numbers or (FAR,)), "documents": [inline()], **more}
+
+
+@dataclass
+class Got:
+    """An answer."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+    octets: bytes
+
+
+@dataclass
+class Native:
+    """A caller of the API."""
+
+    desk: Desk
+    api: NativeApi
+    auth: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def house(self) -> House:
+        return self.desk.house
+
+    def by(self, auth: Mapping[str, str]) -> Native:
+        """The same API, called by somebody else."""
+        return Native(self.desk, self.api, auth)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Any = None,
+        form: aiohttp.FormData | None = None,
+    ) -> Got:
+        fields = {**self.auth, **(headers or {})}
+        data: Any = form
+        if form is None and body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            fields.setdefault("Content-Type", "application/json")
+        async with self.desk.client.request(method, BASE + path, data=data, headers=fields, params=query) as answer:
+            octets = await answer.read()
+            parsed = json.loads(octets) if octets and "json" in answer.content_type else None
+            return Got(answer.status, parsed, answer.headers, octets)
+
+    async def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        """The JSON of a GET that must be answered so."""
+        got = await self.call("GET", path, query=query or None)
+        assert got.status == status, got.body
+        return got.body
+
+    async def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
+        """The JSON of a POST that must be answered so."""
+        got = await self.call("POST", path, body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        assert got.status == status, got.body
+        return got.body
+
+    async def send(self, body: Any = None, **headers: str) -> Any:
+        """Send a fax that is accepted."""
+        return await self.post("/faxes", body or fax(), 202, **headers)
+
+
+@asynccontextmanager
+async def native(house: House, **settings: Any) -> AsyncIterator[Native]:
+    """The API with a token of acme as a whole."""
+    made: list[NativeApi] = []
+
+    def tables(ground: Any) -> Any:
+        made.append(NativeApi(ground, JobGate(house.seat()), ApiSettings(**settings), Egress()))
+        return [made[0].routes()]
+
+    async with desk(house, tables) as served:
+        yield Native(served, made[0], await served.token())
