@@ -24,7 +24,7 @@ from faxgw.fax import ids
 from faxgw.fax.account import resolve
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity, MailRecipient, MailSubmission, Principal, StoredFile
-from faxgw.store import directory, ledger, messages, migrate, node, planning, queue
+from faxgw.store import directory, ledger, messages, migrate, node, planning, queue, rendering
 from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed
 from faxgw.store.engine import Store, open_store
@@ -99,16 +99,16 @@ class Walk:
         taken = leased[0]
         job = new_job(taken.id, "c000", [p.e164 for p in taken.recipients], now)
         assert await self._do(lambda conn: queue.create(conn, job, fence=fence, now=now))
-        work: list[queue.LeasedJob] = []
+        work: list[rendering.LeasedJob] = []
         while not work:
-            work = list(await self._do(lambda conn: queue.lease_rendering(conn, fence=fence, now=now + 1, limit=1)))
-        rendering, body = work[0], stored()
+            work = list(await self._do(lambda conn: rendering.lease(conn, fence=fence, now=now + 1, limit=1)))
+        leased_job, body = work[0], stored()
         assert await self._do(
-            lambda conn: queue.rendered(
-                conn, rendering.id, fence=fence, body=body, pages=PAGES, facts=(), thumbnail=b"", now=now
+            lambda conn: rendering.rendered(
+                conn, leased_job.id, fence=fence, body=body, pages=PAGES, facts=(), thumbnail=b"", now=now
             )
         )
-        await self._call(rendering.faxes[0])
+        await self._call(leased_job.faxes[0])
 
     async def _call(self, fax: str) -> None:
         fence, now = self._fence, time.time()

@@ -22,7 +22,7 @@ from faxgw.fax.account import Level, Origin, resolve
 from faxgw.fax.job import Wish
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity, MailRecipient, MailSubmission, Principal, StoredFile
-from faxgw.store import directory, ledger, messages, node, planning, queue
+from faxgw.store import directory, ledger, messages, node, planning, queue, rendering
 from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed, UserSeed
 from faxgw.store.engine import Store, open_store
@@ -190,11 +190,11 @@ class House:
 
     async def render(self, job: str, pages: int = 2) -> None:
         """Make the pages of a job that waits for them."""
-        leased = await self.do(queue.lease_rendering, fence=self.fence, now=self.now, limit=1000)
+        leased = await self.do(rendering.lease, fence=self.fence, now=self.now, limit=1000)
         assert job in [j.id for j in leased]
         body = await self.keep(b"II*\0 body")
         assert await self.do(
-            queue.rendered, job, fence=self.fence, body=body, pages=pages, facts=(), thumbnail=b"PNG", now=self.now
+            rendering.rendered, job, fence=self.fence, body=body, pages=pages, facts=(), thumbnail=b"PNG", now=self.now
         )
 
     async def ready_fax(self, *numbers: str, pages: int = 2, **more: Any) -> str:

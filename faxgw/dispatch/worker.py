@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any  # document descriptions are JSON
 
+from faxgw.dispatch import listing
+from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
@@ -23,14 +25,16 @@ from faxgw.fax import ids
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
-from faxgw.fax.number import FaxNumber, NumberClass, recipient_zone
+from faxgw.fax.header import PERSONAL
+from faxgw.fax.number import LIST, FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
+from faxgw.formats.distribution_list import Listed
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
 from faxgw.formats.status_mail import MAX_THUMBNAIL
-from faxgw.store import directory, messages, outbox, queue
+from faxgw.store import directory, messages, outbox, queue, rendering
 from faxgw.store.envelope import envelope_of
 from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind
@@ -70,7 +74,7 @@ class PageWorker:
             next_due=lambda: seat.store.read(messages.next_walk),
             clock=seat.clock,
         )
-        self.rendering: Station[queue.LeasedJob] = Station(
+        self.rendering: Station[rendering.LeasedJob] = Station(
             "render",
             places=RENDERINGS,
             wake=seat.store.listen(queue.RENDER_TOPIC),
@@ -81,17 +85,15 @@ class PageWorker:
         )
 
     async def _no_due(self) -> float | None:
-        return self._seat.clock() + 5.0 if await self._seat.store.read(queue.rendering_waits) else None
+        return self._seat.clock() + 5.0 if await self._seat.store.read(rendering.waits) else None
 
     async def _take_messages(self, limit: int) -> Sequence[messages.LeasedMessage]:
         seat = self._seat
         return await seat.store.run(lambda conn: messages.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
 
-    async def _take_jobs(self, limit: int) -> Sequence[queue.LeasedJob]:
+    async def _take_jobs(self, limit: int) -> Sequence[rendering.LeasedJob]:
         seat = self._seat
-        return await seat.store.run(
-            lambda conn: queue.lease_rendering(conn, fence=seat.fence, now=seat.clock(), limit=limit)
-        )
+        return await seat.store.run(lambda conn: rendering.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
 
     # ------------------------------------------------------------------------------------------------------ walk
 
@@ -129,7 +131,14 @@ class PageWorker:
             raise
         finally:
             walked.close()
-        await self._make_job(message, settings, asked, documents)
+        listed = await listing.read(
+            walked.lists, settings, dial_plan(settings), wanted=any(p.typed == LIST for p in message.recipients)
+        )
+        if listed.fault:
+            await self._forget(documents)
+            await self._refuse(message, settings, listed.fault, our_fault=False)
+            return
+        await self._make_job(message, settings, asked, documents, listed.recipients)
 
     async def _put_back(self, message: messages.LeasedMessage, why: str, *, uncounted: int) -> None:
         seat, now = self._seat, self._seat.clock()
@@ -155,6 +164,7 @@ class PageWorker:
                     body_only=settings["body_only"],
                     ignore_inline_images=settings["ignore_inline_images"],
                     min_image_px=settings["min_image_px"],
+                    list_name=settings["list_name"] if settings["max_list"] else "",
                 ),
             )
         finally:
@@ -178,21 +188,10 @@ class PageWorker:
         settings: Effective,
         asked: Asked,
         documents: Sequence[dict[str, Any]],
+        listed: Sequence[Listed],
     ) -> None:
         seat, now = self._seat, self._seat.clock()
-        faxes = []
-        for person in message.recipients:
-            if person.linked:
-                continue
-            number = FaxNumber(person.typed, person.e164, "", NumberClass.ORDINARY, person.sub_address)
-            facts = {
-                "typed": person.typed,
-                "e164": person.e164,
-                "sub": person.sub_address,
-                "zone": recipient_zone(number),
-            }
-            fax = ids.fax_id(secrets.token_bytes(ids.RANDOM_OCTETS))
-            faxes.append(queue.NewFax(fax, person.position, (facts,)))
+        faxes = await _faxes(message, listed)
         job = queue.NewJob(
             id=ids.job_id(secrets.token_bytes(ids.RANDOM_OCTETS)),
             message=message.id,
@@ -205,7 +204,7 @@ class PageWorker:
             settings=settings.snapshot(),
             report_to=report_targets(settings, message.sender),
             documents=tuple(documents),
-            faxes=tuple(faxes),
+            faxes=faxes,
             latest=_latest(message.received_at, settings, asked),
             priority=1 if settings["priority"] == "express" else 0,
             earliest=asked.earliest or 0.0,
@@ -256,7 +255,7 @@ class PageWorker:
 
     # ---------------------------------------------------------------------------------------------------- render
 
-    async def _render(self, job: queue.LeasedJob) -> None:
+    async def _render(self, job: rendering.LeasedJob) -> None:
         settings = from_snapshot(job.settings)
         try:
             begun = time.monotonic()
@@ -286,7 +285,7 @@ class PageWorker:
             else:
                 await self._failed(job, exc.public, temporary=exc.temporary)
 
-    async def _render_documents(self, job: queue.LeasedJob, settings: Effective) -> pages.Rendered | pages.Refused:
+    async def _render_documents(self, job: rendering.LeasedJob, settings: Effective) -> pages.Rendered | pages.Refused:
         with contextlib.ExitStack() as opened:
             documents = []
             for d in job.documents:
@@ -313,13 +312,13 @@ class PageWorker:
                 ),
             )
 
-    async def _keep_body(self, job: queue.LeasedJob, rendered: pages.Rendered) -> None:
+    async def _keep_body(self, job: rendering.LeasedJob, rendered: pages.Rendered) -> None:
         seat, now = self._seat, self._seat.clock()
         body = await seat.files.adopt_fd(rendered.fd, Kind.OBJECT)
         facts = [{"rows": p.rows, "octets": p.octets, "document": p.document, "page": p.page} for p in rendered.pages]
         thumbnail = b"" if rendered.thumbnail_fd is None else await asyncio.to_thread(_picture, rendered.thumbnail_fd)
         kept = await seat.store.run(
-            lambda conn: queue.rendered(
+            lambda conn: rendering.rendered(
                 conn,
                 job.id,
                 fence=seat.fence,
@@ -335,20 +334,51 @@ class PageWorker:
             return
         log.info("pages ready", extra={"event": "job.ready", "job": job.id, "pages": len(rendered.pages)})
 
-    async def _later(self, job: queue.LeasedJob, why: str) -> None:
+    async def _later(self, job: rendering.LeasedJob, why: str) -> None:
         seat, now = self._seat, self._seat.clock()
-        await seat.store.run(lambda conn: queue.rendering_put_back(conn, job.id, fence=seat.fence, now=now, why=why))
+        await seat.store.run(lambda conn: rendering.put_back(conn, job.id, fence=seat.fence, now=now, why=why))
 
     async def _failed(
-        self, job: queue.LeasedJob, reason: str, *, temporary: bool, cause: Cause = Cause.RENDERING_FAILED
+        self, job: rendering.LeasedJob, reason: str, *, temporary: bool, cause: Cause = Cause.RENDERING_FAILED
     ) -> None:
         seat, now = self._seat, self._seat.clock()
         await seat.store.run(
-            lambda conn: queue.rendering_failed(
+            lambda conn: rendering.failed(
                 conn, job.id, fence=seat.fence, now=now, cause=cause, reason=reason, temporary=temporary
             )
         )
         log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
+
+
+async def _faxes(message: messages.LeasedMessage, listed: Sequence[Listed]) -> tuple[queue.NewFax, ...]:
+    """The recipients of a mail that are to get a fax: those of its envelope, then those of its lists.
+
+    A number that stands in both gets one. Where a recipient is linked, the same mail was taken before, lists and all.
+    """
+    people = [person for person in message.recipients if person.e164]
+    found: list[tuple[int, FaxNumber, str]] = [
+        (person.position, FaxNumber(person.typed, person.e164, "", NumberClass.ORDINARY, person.sub_address), "")
+        for person in people
+        if not person.linked
+    ]
+    if not any(person.linked for person in message.recipients):
+        known = {(person.e164, person.sub_address) for person in people}
+        found += [
+            (0, one.number, one.personal) for one in listed if (one.number.e164, one.number.sub_address) not in known
+        ]
+    faxes = []
+    for position, (place, number, personal) in enumerate(found, 1):
+        facts = {
+            "typed": number.typed,
+            "e164": number.e164,
+            "sub": number.sub_address,
+            "zone": recipient_zone(number),
+        }
+        fax = ids.fax_id(secrets.token_bytes(ids.RANDOM_OCTETS))
+        faxes.append(queue.NewFax(fax, position, (facts,), ((PERSONAL, personal),) if personal else (), place))
+        if position % listing.NUMBERS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return tuple(faxes)
 
 
 def _latest(received_at: float, settings: Effective, asked: Asked) -> float:

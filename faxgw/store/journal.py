@@ -44,9 +44,17 @@ def note(
     conn.execute(_INSERT, entry)
 
 
-def note_all(conn: Connection, entities: Sequence[str], what: str, *, now: float, job: str) -> None:
+def note_all(
+    conn: Connection,
+    entities: Sequence[str],
+    what: str,
+    *,
+    now: float,
+    job: str,
+    data: Mapping[str, object] | None = None,
+) -> None:
     """Add the same entry for many entities of one job."""
-    shared = {"at": now, "job": job, "what": what, "who": "gateway", "data": {}}
+    shared = {"at": now, "job": job, "what": what, "who": "gateway", "data": dict(data or {})}
     if entities:
         conn.execute(_INSERT, [{"entity": entity, **shared} for entity in entities])
 

@@ -1,7 +1,8 @@
-"""Jobs and faxes: made, rendered, moved from state to state (docs/spine.md sections 1 and 2).
+"""Jobs and faxes: made, moved from state to state (docs/spine.md sections 1 and 2); their pages: `store.rendering`.
 
-`move` is the only place where a fax changes its state; it asks `fax.job.check_transition`, writes the event and, when
-the last fax of a job becomes final, the job's reports, all in the caller's transaction.
+`move`, and `move_all` for many, are the only places where a fax changes its state; they ask
+`fax.job.check_transition`, write the event and, when the last fax of a job becomes final, the job's reports, all in the
+caller's transaction.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, not_, or_, select, update
 
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
 from faxgw.fax.outcome import Cause
-from faxgw.fax.ports import StoredFile
 from faxgw.store import reports
 from faxgw.store import schema as t
 from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
-from faxgw.store.node import voided
 from faxgw.store.unit import notify
 
 RENDER_TOPIC = "render"
 """Noted when a job waits for its pages."""
+READY_TOPIC = "ready"
+"""Noted when a job has its body, and faxes that are to be made ready."""
 CALL_TOPIC = "call"
 """Noted when a fax may be ready to be called."""
 WISH_TOPIC = "wish"
@@ -33,16 +34,10 @@ NUMBER_KILLED = "number.killed_worker"
 """Event of a number: a call to it ended a call worker."""
 NUMBER_TRUSTED = "number.trusted"
 """Event of a number: an operator lets it be called once more."""
-RENDER_LEASE = 360.0
-"""Seconds one rendering may last: the page process ends it after 300."""
-MAX_RENDER_TRIES = 3
-"""Tries to make the pages of a job before it fails."""
-RENDER_PAUSE = 20.0
-"""Seconds before a rendering that failed by our fault is tried again."""
+MOVED_AT_ONCE = 500
+"""Faxes moved in one statement."""
 EXPIRED_AT_ONCE = 25
 """Faxes expired in one unit, which may last 100 ms (spine section 7)."""
-TRIES_USED_UP = "The gateway could not make the pages of this fax."
-"""Public reason of a fax whose rendering was interrupted MAX_RENDER_TRIES times."""
 HELD_BY_OPERATOR = "held by an operator"
 """Reason of a fax that somebody held."""
 HELD_BY_KILLS = "calls to this number ended our call worker several times"
@@ -72,6 +67,8 @@ class NewFax:
     """Each `typed`, `e164`, `sub`, `zone`; the first is dialled first."""
     properties: tuple[tuple[str, str], ...] = ()
     """What the sender says of this recipient, in order."""
+    rcpt: int | None = None
+    """Its place in the mail's envelope; None: its position, 0: it has none, it stood in a distribution list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +97,8 @@ class NewJob:
     """No call before, Unix seconds."""
     reference: str = ""
     """What its sender calls it."""
+    follows: bool = False
+    """Its mail has become another job before, in the same unit (merged documents): the lease was looked at there."""
     marked: bool = False
     """Every page bears the mark of a possible duplicate."""
 
@@ -114,7 +113,7 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
     """Commit a job with its faxes; a message becomes walked. False when the message's lease is not ours any more."""
     if conn.execute(_JOB_EXISTS, {"job": job.id}).first() is not None:
         return True
-    if job.message is not None and not held_by(conn, job.message, fence or 0):
+    if job.message is not None and not job.follows and not held_by(conn, job.message, fence or 0):
         return False
     conn.execute(
         _INSERT_JOB,
@@ -160,18 +159,20 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
     documents = [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)]
     if documents:
         conn.execute(_INSERT_DOCUMENTS, documents)
-    if job.message is not None:
+    if job.message is not None and not job.follows:
         conn.execute(
             update(t.messages)
             .where(t.messages.c.id == job.message)
             .values(state=MessageState.WALKED.value, job=job.id, lease_fence=None, lease_until=None)
         )
         for fax in job.faxes:
-            conn.execute(
-                update(t.message_recipients)
-                .where(t.message_recipients.c.message == job.message, t.message_recipients.c.position == fax.position)
-                .values(fax=fax.id)
-            )
+            place = fax.position if fax.rcpt is None else fax.rcpt
+            if place:
+                conn.execute(
+                    update(t.message_recipients)
+                    .where(t.message_recipients.c.message == job.message, t.message_recipients.c.position == place)
+                    .values(fax=fax.id)
+                )
         note(conn, job.message, "message.walked", now=now, job=job.id)
     note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
     note_all(conn, [fax.id for fax in job.faxes], "fax.accepted", now=now, job=job.id)
@@ -253,187 +254,93 @@ def move(
     row = fax_row(conn, fax)
     old = FaxState(row.state)
     check_transition(old, to)
-    changed: dict[str, Any] = {"state": to.value, "since": now, "version": row.version + 1}
-    changed |= {"reason": reason[:400], **(values or {})}
+    changed = _changes(to, now, cause, reason) | {"version": row.version + 1, **(values or {})}
     changed |= {} if until is None else {"until": until}
+    done = conn.execute(update(t.faxes).where(t.faxes.c.id == fax, t.faxes.c.version == row.version).values(**changed))
+    if done.rowcount != 1:
+        raise Stale(f"fax {fax} changed under us")
+    data = _said(old, to, cause, reason) | ({"until": until} if until else {})
+    note(conn, fax, f"fax.{to.value}", now=now, who=who, job=row.job, data=data)
+    _follow(conn, row.job, to, now)
+
+
+def move_all(
+    conn: Connection,
+    job: str,
+    faxes: Sequence[str],
+    to: FaxState,
+    *,
+    now: float,
+    cause: Cause | None = None,
+    reason: str = "",
+    values: Mapping[str, Any] | None = None,
+) -> None:
+    """`move` for at most MOVED_AT_ONCE faxes of one job, in a few statements however many they are.
+
+    Raises:
+        IllegalTransition: If the table does not hold it for one of them; nothing is changed.
+        Stale: If one of them changes at the same time, or is none of the job's.
+    """
+    if not faxes:
+        return
+    if len(faxes) > MOVED_AT_ONCE:
+        raise ValueError(f"more than {MOVED_AT_ONCE} faxes")
+    where = (t.faxes.c.job == job) & t.faxes.c.id.in_(set(faxes))
+    by_state: dict[FaxState, list[str]] = {}
+    for row in conn.execute(select(t.faxes.c.id, t.faxes.c.state).where(where).order_by(t.faxes.c.position)):
+        by_state.setdefault(FaxState(row.state), []).append(row.id)
+    for old in by_state:
+        check_transition(old, to)
+    changed = _changes(to, now, cause, reason) | {"version": t.faxes.c.version + 1, **(values or {})}
+    moved = 0
+    for old, some in by_state.items():
+        now_in = t.faxes.c.id.in_(some) & (t.faxes.c.state == old.value)
+        moved += conn.execute(update(t.faxes).where(now_in).values(**changed)).rowcount
+        note_all(conn, some, f"fax.{to.value}", now=now, job=job, data=_said(old, to, cause, reason))
+    if moved != len(set(faxes)):
+        raise Stale(f"faxes of {job} changed under us")
+    _follow(conn, job, to, now, moved)
+
+
+def _changes(to: FaxState, now: float, cause: Cause | None, reason: str) -> dict[str, Any]:
+    """Columns that change with a state."""
+    changed: dict[str, Any] = {"state": to.value, "since": now, "reason": reason[:400]}
     if cause is not None:
         changed["cause"] = cause.value
     if to.final or to is FaxState.HELD:
         changed["wish"] = Wish.NONE.value
     if to.final:
         changed["finished_at"] = now
-    done = conn.execute(update(t.faxes).where(t.faxes.c.id == fax, t.faxes.c.version == row.version).values(**changed))
-    if done.rowcount != 1:
-        raise Stale(f"fax {fax} changed under us")
+    return changed
+
+
+def _said(old: FaxState, to: FaxState, cause: Cause | None, reason: str) -> dict[str, Any]:
+    """What the journal says of a change."""
     data: dict[str, Any] = {"from": old.value, "to": to.value}
     data |= {"cause": cause.value} if cause else {}
-    data |= {"reason": reason[:400]} if reason else {}
-    data |= {"until": until} if until else {}
-    note(conn, fax, f"fax.{to.value}", now=now, who=who, job=row.job, data=data)
+    return data | ({"reason": reason[:400]} if reason else {})
+
+
+def _follow(conn: Connection, job: str, to: FaxState, now: float, faxes: int = 1) -> None:
+    """What follows from a change: the job is finished with its last fax, or somebody is woken."""
     if to.final:
-        _count_down(conn, row.job, now)
+        _count_down(conn, job, now, faxes)
     elif to in (FaxState.READY, FaxState.WAITING):
         notify(conn, CALL_TOPIC)
     elif to is FaxState.ACCEPTED:
+        has_body = (t.jobs.c.id == job) & t.jobs.c.body_key.is_not(None)
+        if conn.execute(update(t.jobs).where(has_body).values(readying=True)).rowcount:
+            notify(conn, READY_TOPIC)
         notify(conn, RENDER_TOPIC)
 
 
-def _count_down(conn: Connection, job: str, now: float) -> None:
-    """One fax of a job is final; the one that brings `open` to 0 writes the reports."""
-    conn.execute(update(t.jobs).where(t.jobs.c.id == job).values(open=t.jobs.c.open - 1))
+def _count_down(conn: Connection, job: str, now: float, faxes: int) -> None:
+    """Faxes of a job are final; the one that brings `open` to 0 writes the reports."""
+    conn.execute(update(t.jobs).where(t.jobs.c.id == job).values(open=t.jobs.c.open - faxes))
     if conn.execute(select(t.jobs.c.open).where(t.jobs.c.id == job)).scalar_one() == 0:
         conn.execute(update(t.jobs).where(t.jobs.c.id == job).values(finished_at=now))
         note(conn, job, "job.finished", now=now, job=job)
         reports.finished(conn, job, now)
-
-
-# ------------------------------------------------------------------------------------------------------ rendering
-
-
-@dataclass(frozen=True, slots=True)
-class LeasedJob:
-    """A job whose pages are to be made."""
-
-    id: str
-    tries: int
-    settings: Mapping[str, Any]
-    documents: tuple[Mapping[str, Any], ...]
-    faxes: tuple[str, ...]
-
-
-def lease_rendering(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedJob]:
-    """Lease jobs without pages whose documents are all here, express first; their faxes are rendering from here.
-
-    A fax whose lease was lost goes back to accepted first. A job that was lost MAX_RENDER_TRIES times has failed.
-    """
-    free = or_(voided(t.jobs.c.lease_fence), t.jobs.c.lease_until < now)
-    wanted = (
-        select(t.jobs.c.id)
-        .join(t.faxes, t.faxes.c.job == t.jobs.c.id)
-        .where(
-            t.jobs.c.body_key.is_(None),
-            t.jobs.c.not_before <= now,
-            free,
-            t.faxes.c.state.in_([FaxState.ACCEPTED, FaxState.RENDERING]),
-            ~exists().where(t.job_references.c.job == t.jobs.c.id, t.job_references.c.pending),
-        )
-        .group_by(t.jobs.c.id)
-        .order_by(func.max(t.faxes.c.priority).desc(), func.min(t.jobs.c.accepted_at))
-        .limit(limit)
-    )
-    leased = []
-    for job in conn.execute(wanted).scalars().all():
-        row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
-        lost = _in_state(conn, job, FaxState.RENDERING)
-        if row.render_tries >= MAX_RENDER_TRIES:
-            for fax in (*lost, *_in_state(conn, job, FaxState.ACCEPTED)):
-                move(conn, fax, FaxState.FAILED, now=now, cause=Cause.RENDERING_FAILED, reason=TRIES_USED_UP)
-            continue
-        for fax in lost:
-            move(conn, fax, FaxState.ACCEPTED, now=now, reason="lease lost")
-        conn.execute(
-            update(t.jobs)
-            .where(t.jobs.c.id == job)
-            .values(lease_fence=fence, lease_until=now + RENDER_LEASE, render_tries=row.render_tries + 1)
-        )
-        faxes = _in_state(conn, job, FaxState.ACCEPTED)
-        for fax in faxes:
-            move(conn, fax, FaxState.RENDERING, now=now)
-        leased.append(LeasedJob(job, row.render_tries + 1, row.settings, _documents(conn, job), tuple(faxes)))
-    return leased
-
-
-def _in_state(conn: Connection, job: str, state: FaxState) -> list[str]:
-    """The faxes of a job that are in a state, in order."""
-    where = (t.faxes.c.job == job) & (t.faxes.c.state == state)
-    return list(conn.execute(select(t.faxes.c.id).where(where).order_by(t.faxes.c.position)).scalars())
-
-
-def _documents(conn: Connection, job: str) -> tuple[Mapping[str, Any], ...]:
-    query = select(t.job_documents).where(t.job_documents.c.job == job).order_by(t.job_documents.c.position)
-    return tuple(dict(row) for row in conn.execute(query).mappings())
-
-
-def _rendering(conn: Connection, job: str, fence: int) -> list[str] | None:
-    """The faxes of a job that are rendering under this fence; None when the lease is lost."""
-    row = conn.execute(select(t.jobs.c.lease_fence).where(t.jobs.c.id == job, t.jobs.c.body_key.is_(None))).first()
-    if row is None or row.lease_fence != fence:
-        return None
-    return _in_state(conn, job, FaxState.RENDERING)
-
-
-def rendered(
-    conn: Connection,
-    job: str,
-    *,
-    fence: int,
-    body: StoredFile,
-    pages: int,
-    facts: Sequence[Mapping[str, Any]],
-    thumbnail: bytes,
-    now: float,
-) -> bool:
-    """The body is durable and n is fixed: the job's faxes are ready. False when the lease was lost."""
-    if conn.execute(select(t.jobs.c.body_key).where(t.jobs.c.id == job)).scalar() == body.key:
-        return True
-    found = _rendering(conn, job, fence)
-    if found is None:
-        return False
-    conn.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == job)
-        .values(
-            body_key=body.key,
-            body_sha256=body.sha256,
-            body_size=body.size,
-            pages=pages,
-            page_facts=[dict(f) for f in facts],
-            thumbnail=thumbnail,
-            lease_fence=None,
-            lease_until=None,
-        )
-    )
-    conn.execute(update(t.faxes).where(t.faxes.c.job == job).values(pages=pages))
-    for fax in found:
-        move(conn, fax, FaxState.READY, now=now)
-    return True
-
-
-def rendering_put_back(conn: Connection, job: str, *, fence: int, now: float, why: str) -> None:
-    """Store or disk could not take part in a rendering: later again, and no try is counted."""
-    found = _rendering(conn, job, fence)
-    if found is None:
-        return
-    conn.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == job)
-        .values(
-            lease_fence=None, lease_until=None, not_before=now + RENDER_PAUSE, render_tries=t.jobs.c.render_tries - 1
-        )
-    )
-    for fax in found:
-        move(conn, fax, FaxState.ACCEPTED, now=now, reason=why)
-
-
-def rendering_failed(
-    conn: Connection, job: str, *, fence: int, now: float, cause: Cause, reason: str, temporary: bool
-) -> None:
-    """The pages could not be made: try again when the fault may be ours and tries are left, else failed."""
-    found = _rendering(conn, job, fence)
-    if found is None:
-        return
-    tries = conn.execute(select(t.jobs.c.render_tries).where(t.jobs.c.id == job)).scalar_one()
-    again = temporary and tries < MAX_RENDER_TRIES
-    conn.execute(
-        update(t.jobs)
-        .where(t.jobs.c.id == job)
-        .values(lease_fence=None, lease_until=None, not_before=now + RENDER_PAUSE if again else now)
-    )
-    for fax in found:
-        if again:
-            move(conn, fax, FaxState.ACCEPTED, now=now, reason=reason)
-        else:
-            move(conn, fax, FaxState.FAILED, now=now, cause=cause, reason=reason)
 
 
 # ------------------------------------------------------------------------------------------------------- operator
@@ -551,13 +458,6 @@ def oldest_open(conn: Connection) -> float | None:
     return conn.execute(query.where(t.faxes.c.state.in_(OPEN))).scalar()
 
 
-def rendering_waits(conn: Connection) -> bool:
-    """True while a job without pages waits for its time to be rendered again."""
-    where = (t.faxes.c.state == FaxState.ACCEPTED) & t.jobs.c.body_key.is_(None)
-    query = select(t.jobs.c.id).join(t.faxes, t.faxes.c.job == t.jobs.c.id).where(where).limit(1)
-    return conn.execute(query).first() is not None
-
-
 def move_times(conn: Connection, *, jump: str, by: float, now: float) -> None:
     """The clock has jumped: what waits for a time goes on waiting as long as before (spine section 9).
 
@@ -582,7 +482,9 @@ def move_times(conn: Connection, *, jump: str, by: float, now: float) -> None:
         .values(not_before=mails.not_before + by)
     )
     conn.execute(
-        update(t.jobs).where(jobs.body_key.is_(None), jobs.not_before > 0).values(not_before=jobs.not_before + by)
+        update(t.jobs)
+        .where(or_(jobs.body_key.is_(None), jobs.readying), jobs.not_before > 0)
+        .values(not_before=jobs.not_before + by)
     )
     note(conn, jump, "clock.jumped", now=now, data={"seconds": round(by)})
     notify(conn, CALL_TOPIC)

@@ -1,6 +1,6 @@
 """Documents that a job names by their URL: fetched after the job was promised, tried again while the source is away.
 
-A job with documents pending is not rendered (`queue.lease_rendering`). When one cannot be had at all, or not in time,
+A job with documents pending is not rendered (`rendering.lease`). When one cannot be had at all, or not in time,
 the job's faxes fail and say which; the vendor's status for that is MISSING_FAX_FILE.
 """
 

@@ -20,7 +20,7 @@ from faxgw.dispatch.jobs import JobGate
 from faxgw.egress import Egress
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.submission import JobSubmissions
-from faxgw.store import queue
+from faxgw.store import rendering
 from faxgw.store import schema as t
 from tests.api.desk import Desk, desk
 from tests.house import House
@@ -79,9 +79,9 @@ class Vendor:
     async def deliver(self, ident: str, *, pages: int = 2) -> None:
         """Make the pages of a job and have every fax of it sent."""
         if await self.house.state((await self.faxes(ident))[0]) == "accepted":
-            await self.house.do(queue.lease_rendering, fence=self.house.fence, now=self.house.now, limit=1_000)
+            await self.house.do(rendering.lease, fence=self.house.fence, now=self.house.now, limit=1_000)
         await self.house.do(
-            queue.rendered,
+            rendering.rendered,
             ident,
             fence=self.house.fence,
             body=await self.house.keep(b"II*\0 body"),

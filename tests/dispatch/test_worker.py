@@ -15,7 +15,7 @@ from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import Level, Origin, from_snapshot, resolve
 from faxgw.fax.job import FaxState
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
-from faxgw.store import messages, queue
+from faxgw.store import messages, rendering
 from faxgw.store import schema as t
 from faxgw.store.errors import OutOfSpace
 from tests.dispatch.doubles import Pages, document, rendered
@@ -224,7 +224,7 @@ async def test_rendering_that_fails_by_our_fault_is_tried_three_times(house: Hou
     for _ in range(3):
         assert await house.state(fax) == FaxState.ACCEPTED
         await worker.render()
-        house.clock.now += queue.RENDER_PAUSE
+        house.clock.now += rendering.PAUSE
     assert await house.state(fax) == FaxState.FAILED
 
 
@@ -240,7 +240,7 @@ async def test_a_full_disk_delays_the_pages_and_counts_no_try(house: House, monk
         for _ in range(5):
             await worker.render()
             assert await house.state(fax) == FaxState.ACCEPTED
-            house.clock.now += queue.RENDER_PAUSE
+            house.clock.now += rendering.PAUSE
     await worker.render()
     assert await house.state(fax) == FaxState.READY
 
@@ -251,7 +251,7 @@ async def test_pages_made_under_a_lost_lease_are_dropped(house: House, monkeypat
     worker = Worker(house, Pages())
     (job,) = await worker.page._take_jobs(1)
     await house.next_life()
-    await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=1)
+    await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
     await worker.page._render(job)
     assert await house.state(fax) == FaxState.RENDERING
     assert set(house.folder.glob("objects/*/*")) == before

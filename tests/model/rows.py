@@ -13,7 +13,7 @@ from faxgw.fax.account import Level, Origin, resolve
 from faxgw.fax.job import FaxState, PageState, Wish
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity, StoredFile
-from faxgw.store import ledger, node, planning, queue, reports
+from faxgw.store import ledger, node, planning, queue, rendering, reports
 from faxgw.store import schema as t
 from tests.house import ALICE, NODE, NOON
 from tests.model.world import Size, View
@@ -102,19 +102,19 @@ class Rows:
     # --------------------------------------------------------------------------------------------------- changing
 
     def lease(self) -> object:
-        return queue.lease_rendering(self.conn, fence=self.fence, now=self.now, limit=10)
+        return rendering.lease(self.conn, fence=self.fence, now=self.now, limit=10)
 
     def lose_lease(self) -> object:
         self._next_life()
         return self.lease()
 
     def rendered(self) -> object:
-        return queue.rendered(
+        return rendering.rendered(
             self.conn, JOB, fence=self.fence, body=FILE, pages=self.size.pages, facts=(), thumbnail=b"", now=self.now
         )
 
     def refused(self) -> object:
-        queue.rendering_failed(
+        rendering.failed(
             self.conn, JOB, fence=self.fence, now=self.now, cause=Cause.RENDERING_FAILED, reason="x", temporary=False
         )
         return True

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 from faxgw.fax.job import Closing, FaxState, InDoubt, PageState, Wish, check_transition, close
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.retry import Again, Decision, RetryPolicy, Stop, Tally, decide
-from faxgw.store.queue import MAX_RENDER_TRIES
+from faxgw.store.rendering import MAX_TRIES
 
 T = TypeVar("T")
 NOW = 1_000_000.0
@@ -151,13 +151,13 @@ class World:
         return (*self.ledger[: self.number], tuple(pages), *self.ledger[self.number + 1 :])
 
     def after_lease(self) -> World:
-        if self.renderings >= MAX_RENDER_TRIES:
+        if self.renderings >= MAX_TRIES:
             return self._move(FaxState.FAILED)
         return self._move(FaxState.RENDERING, renderings=self.renderings + 1)
 
     def after_loss(self) -> World:
         """The lease is lost and the job leased again."""
-        if self.renderings >= MAX_RENDER_TRIES:
+        if self.renderings >= MAX_TRIES:
             return self._move(FaxState.FAILED)
         return self._move(FaxState.ACCEPTED)._move(FaxState.RENDERING, renderings=self.renderings + 1)
 

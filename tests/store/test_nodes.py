@@ -14,7 +14,7 @@ from faxgw.fax import ids
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import CallIdentity, StoredFile
-from faxgw.store import directory, ledger, messages, node, outbox, planning, queue
+from faxgw.store import directory, ledger, messages, node, outbox, planning, queue, rendering
 from faxgw.store import schema as t
 from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import FenceLost, StoreError
@@ -137,7 +137,7 @@ async def test_what_waits_is_leased_to_one_node_each(pair: Pair) -> None:
         found: tuple[list[str], list[str], list[str]] = ([], [], [])
         for _ in range(10):
             found[0].extend(m.id for m in await house.do(messages.lease, fence=house.fence, now=NOON, limit=3))
-            found[1].extend(j.id for j in await house.do(queue.lease_rendering, fence=house.fence, now=NOON, limit=3))
+            found[1].extend(j.id for j in await house.do(rendering.lease, fence=house.fence, now=NOON, limit=3))
             parcels = await house.do(outbox.lease, fence=house.fence, now=NOON, limit=3)
             found[2].extend(parcel.item for parcel, _ in parcels)
         return found

@@ -12,18 +12,18 @@ from sqlalchemy import select, update
 from faxgw.fax.errors import IllegalTransition, Stale
 from faxgw.fax.job import TRANSITIONS, FaxState, Wish
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.store import queue
+from faxgw.store import queue, rendering
 from faxgw.store import schema as t
 from tests.house import ALICE, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FAR, OTHER = "+33199000001", "+33199000002"
-LOST = queue.RENDER_LEASE + 1
+LOST = rendering.LEASE + 1
 
 
 async def lease(house: House) -> Any:
-    return await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=10)
+    return await house.do(rendering.lease, fence=house.fence, now=house.now, limit=10)
 
 
 async def test_a_fax_moves_exactly_along_the_table(house: House) -> None:
@@ -104,7 +104,7 @@ async def test_a_lost_lease_takes_the_fax_back_and_counts_the_try(house: House) 
     house.clock.now += LOST
     assert await lease(house) == []
     row = await house.fax(fax)
-    assert (row.state, row.cause, row.reason) == (FaxState.FAILED, "rendering_failed", queue.TRIES_USED_UP)
+    assert (row.state, row.cause, row.reason) == (FaxState.FAILED, "rendering_failed", rendering.TRIES_USED_UP)
     assert len(await house.outbox(job)) == 1
 
 
@@ -116,9 +116,9 @@ async def test_a_result_under_a_lost_lease_is_not_taken(house: House) -> None:
     await lease(house)
     body = await house.keep(b"body")
     give: dict[str, Any] = {"body": body, "pages": 2, "facts": (), "thumbnail": b"", "now": house.now}
-    assert not await house.do(queue.rendered, job, fence=old, **give)
-    assert await house.do(queue.rendered, job, fence=house.fence, **give)
-    assert await house.do(queue.rendered, job, fence=house.fence, **give), "run again: finds its own body"
+    assert not await house.do(rendering.rendered, job, fence=old, **give)
+    assert await house.do(rendering.rendered, job, fence=house.fence, **give)
+    assert await house.do(rendering.rendered, job, fence=house.fence, **give), "run again: finds its own body"
     assert await house.state(fax) == FaxState.READY
 
 
@@ -129,13 +129,13 @@ async def test_rendering_fails_after_three_tries_of_ours_and_at_once_by_the_docu
         for job in await lease(house):
             temporary = job.faxes == (fax,)
             await house.do(
-                queue.rendering_failed, job.id, fence=house.fence, now=house.now, cause=Cause.RENDERING_FAILED,
+                rendering.failed, job.id, fence=house.fence, now=house.now, cause=Cause.RENDERING_FAILED,
                 reason="It is encrypted.", temporary=temporary,
             )  # fmt: skip
         assert await house.state(bad) == FaxState.FAILED
         assert await house.state(fax) == (FaxState.FAILED if tries == 3 else FaxState.ACCEPTED)
         assert await lease(house) == []
-        house.clock.now += queue.RENDER_PAUSE
+        house.clock.now += rendering.PAUSE
     assert (await house.fax(bad)).reason == "It is encrypted."
 
 
@@ -144,9 +144,9 @@ async def test_a_full_disk_counts_no_try(house: House) -> None:
     for _ in range(5):
         (leased,) = await lease(house)
         assert leased.tries == 1
-        await house.do(queue.rendering_put_back, job, fence=house.fence, now=house.now, why="no space")
-        assert await house.ask(queue.rendering_waits)
-        house.clock.now += queue.RENDER_PAUSE
+        await house.do(rendering.put_back, job, fence=house.fence, now=house.now, why="no space")
+        assert await house.ask(rendering.waits)
+        house.clock.now += rendering.PAUSE
     assert await house.state(fax) == FaxState.ACCEPTED
 
 
@@ -154,7 +154,7 @@ async def test_express_jobs_are_rendered_first(house: House) -> None:
     await house.job(FAR, ready=False)
     house.clock.now += 1
     express, _ = await house.job(OTHER, ready=False, priority=1)
-    (first,) = await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=1)
+    (first,) = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
     assert first.id == express
     assert first.documents[0]["name"] == "a.pdf"
 
@@ -166,7 +166,7 @@ async def test_a_fax_held_while_its_pages_are_made_is_ready_after_release(house:
     assert await house.wish(other, Wish.CANCEL) == "cancelled"
     body = await house.keep(b"body")
     assert await house.do(
-        queue.rendered, job, fence=house.fence, body=body, pages=3, facts=(), thumbnail=b"", now=house.now
+        rendering.rendered, job, fence=house.fence, body=body, pages=3, facts=(), thumbnail=b"", now=house.now
     )
     assert (await house.state(fax), await house.state(other)) == ("held", "cancelled")
     assert await house.do(queue.release, fax, who="x", now=house.now) == FaxState.READY
@@ -286,4 +286,4 @@ async def test_the_overview_shows_open_faxes_first_and_counts_them(house: House)
     assert await house.ask(queue.oldest_open) == house.now - 5
     await house.wish(old, Wish.CANCEL)
     assert await house.ask(queue.oldest_open) is None
-    assert not await house.ask(queue.rendering_waits)
+    assert not await house.ask(rendering.waits)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from faxgw.fax import ids
 from faxgw.fax.account import resolve
 from faxgw.fax.job import Wish
-from faxgw.store import queue, references, submission
+from faxgw.store import queue, references, rendering, submission
 from faxgw.store import schema as t
 from faxgw.store.queue import NewFax, NewJob
 from faxgw.store.references import PAUSES, LeasedReference
@@ -40,7 +40,7 @@ async def lease(house: House) -> list[LeasedReference]:
 
 
 async def rendered(house: House) -> list[str]:
-    found = await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=10)
+    found = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=10)
     return [j.id for j in found]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from faxgw.fax.job import FaxState, Wish
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.store import late, node, outbox, queue, restore
+from faxgw.store import late, node, outbox, queue, rendering, restore
 from faxgw.store import schema as t
 from tests.house import NODE, House
 
@@ -55,7 +55,7 @@ async def test_the_epoch_lies_above_all_fences_and_serials_the_lost_gateway_can_
 async def test_what_was_open_is_held_and_neither_dialled_nor_expired_nor_reported(house: House, state: str) -> None:
     _job, (fax,) = await house.job(ready=state not in ("accepted", "rendering"), latest=house.now + 60)
     if state == "rendering":
-        await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=10)
+        await house.do(rendering.lease, fence=house.fence, now=house.now, limit=10)
     if state == "waiting":
         await house.call(fax, Cause.BUSY)
     if state == "held":
@@ -68,7 +68,7 @@ async def test_what_was_open_is_held_and_neither_dialled_nor_expired_nor_reporte
     row = await house.fax(fax)
     assert (row.state, row.reason) == ("held", queue.HELD_BY_RESTORE)
     assert await house.outbox() == []
-    assert await house.do(queue.lease_rendering, fence=house.fence, now=house.now, limit=10) == []
+    assert await house.do(rendering.lease, fence=house.fence, now=house.now, limit=10) == []
 
 
 async def test_a_call_that_had_exposed_a_page_is_unknown_and_one_that_had_not_is_held(house: House) -> None:
