@@ -28,6 +28,8 @@ class Kind(StrEnum):
     """The pages before the body, of one fax."""
     BODY = "body"
     """The body of all the job's faxes; its row names no fax."""
+    OVERLAY = "overlay"
+    """The letterhead of all the job's faxes, one page; its row names no fax."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,18 @@ renditions = Table(
 )
 """Pages of a job beside its body: covers, one per fax, and bodies at another resolution (store/renditions.py)."""
 
+letterheads = Table(
+    "letterheads",
+    metadata,
+    Column("template", String(64), primary_key=True),
+    Column("paper", String(8), primary_key=True),
+    Column("resolution", String(12), primary_key=True),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+)
+"""Rendered letterheads by the SHA-256 of their template (store/letterheads.py)."""
+
 job_documents = Table(
     "job_documents",
     metadata,

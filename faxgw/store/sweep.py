@@ -17,6 +17,7 @@ def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
         t.messages.c.file_key,
         t.jobs.c.body_key,
         t.renditions.c.key,
+        t.letterheads.c.key,
         t.attempt_faxes.c.tiff_key,
         t.job_documents.c.key,
         t.reception_pages.c.key,
