@@ -182,7 +182,7 @@ class Daemon:
         self._build_dispatch(seat, pages, line, watermark)
         self._recordings = keeper = self._build_recordings(seat, line, watermark)
         self._stack.callback(self._passwords.close)
-        gate = Gate(seat, watermark, self._passwords)
+        gate = Gate(seat, watermark, self._passwords, pages)
         house = await self._start_parts(seat, gate, pages, line, watermark)
         await self._open_doors(house, gate, data, clock)
         self._tasks.append(asyncio.create_task(keeper.prune_for_ever(), name="recordings"))

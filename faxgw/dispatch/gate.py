@@ -11,12 +11,24 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from faxgw.dispatch import listing
 from faxgw.dispatch.seat import Seat
+from faxgw.document.client import PageClient
 from faxgw.fax import header_policy
 from faxgw.fax.access import Interface
 from faxgw.fax.account import AccountState, Effective
 from faxgw.fax.errors import FaxError, Refused
-from faxgw.fax.number import DialPlan, FaxNumber, NumberClass, local_part_to_number, masked, parse_number
+from faxgw.fax.number import (
+    LIST,
+    MERGE,
+    DialPlan,
+    FaxNumber,
+    NumberClass,
+    local_part_to_number,
+    masked,
+    parse_number,
+    place_of,
+)
 from faxgw.fax.ports import (
     MailRecipient,
     MailSession,
@@ -39,6 +51,7 @@ def dial_plan(settings: Effective) -> DialPlan:
     return DialPlan(
         country=settings["country"],
         area_code=settings["area_code"],
+        plus_sign=settings["plus_sign"],
         allowed_countries=frozenset(settings["allowed_countries"]),
         open_classes=frozenset(NumberClass(c) for c in settings["open_classes"]),
         open_numbers=settings["open_numbers"],
@@ -52,10 +65,12 @@ class Gate:
         seat: The node.
         watermark: Least free space with which something is accepted.
         passwords: Checks passwords; shared with the other ways in.
+        pages: Looks into mails where that is needed before the promise; None: such mails are not taken.
     """
 
-    def __init__(self, seat: Seat, watermark: Watermark, passwords: Passwords) -> None:
+    def __init__(self, seat: Seat, watermark: Watermark, passwords: Passwords, pages: PageClient | None = None) -> None:
         self._seat = seat
+        self._pages = pages
         self._watermark = watermark
         self._passwords = passwords
 
@@ -105,11 +120,18 @@ class Gate:
             settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
             if principal.how != "operator" and Interface.SMTP not in settings["interfaces"]:
                 return Rejection(550, "5.7.1", "Mail to fax is not open to this account.")
+            watched = settings["list_name"] if settings["max_list"] else ""
+            if place := place_of(local):
+                return _closed(place, settings) or MailRecipient(
+                    address, place, "", "", principal.customer, list_name=watched
+                )
             try:
                 number = read_number(local, settings)
             except Refused as exc:
                 return Rejection(550, "5.1.3", exc.public)
-            return MailRecipient(address, number.typed, number.e164, number.sub_address, principal.customer)
+            return MailRecipient(
+                address, number.typed, number.e164, number.sub_address, principal.customer, list_name=watched
+            )
 
         answer = await self._seat.store.read(look)
         if isinstance(answer, Rejection):
@@ -141,13 +163,37 @@ class Gate:
         return answer
 
     async def _promise(self, mail: MailSubmission) -> Receipt | Rejection:
-        refusal = await self._seat.store.read(lambda conn: self._refusal(conn, mail))
+        settings = await self._seat.store.read(lambda conn: self._permitted(conn, mail))
+        if isinstance(settings, Rejection):
+            return settings
+        more = sum(1 for recipient in mail.recipients if recipient.number_e164)
+        if mail.listed or any(recipient.number_typed == LIST for recipient in mail.recipients):
+            found = await self._listed(mail, settings)
+            if isinstance(found, Rejection):
+                return found
+            more += found
+        refusal = await self._seat.store.read(lambda conn: self._over(conn, mail, more))
         if refusal is not None:
             return refusal
         first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
         return Receipt(first, duplicate_of=first) if first else Receipt(mail.message)
 
-    def _refusal(self, conn: Connection, mail: MailSubmission) -> Rejection | None:
+    async def _listed(self, mail: MailSubmission, settings: Effective) -> int | Rejection:
+        """How many recipients its distribution list adds; a fault in it is the answer to the final dot."""
+        if self._pages is None:
+            return Rejection(451, "4.3.0", "Distribution lists cannot be read at present; try again later.")
+        wanted = any(recipient.number_typed == LIST for recipient in mail.recipients)
+        try:
+            texts = await listing.find(self._seat.files, self._pages, mail.file, settings)
+        except listing.ListsRefused as exc:
+            return Rejection(550, "5.6.0", f"Nothing was sent. {exc}")
+        found = await listing.read(texts, settings, dial_plan(settings), wanted=wanted)
+        if found.fault:
+            return Rejection(550, "5.5.3" if found.too_many else "5.6.0", f"Nothing was sent. {found.fault}")
+        return len(found.recipients)
+
+    def _permitted(self, conn: Connection, mail: MailSubmission) -> Effective | Rejection:
+        """The settings in force, unless what is known of a mail without looking into it forbids it."""
         if not mail.recipients:
             return Rejection(554, "5.5.1", "The mail has no valid recipient.")
         settings = directory.effective(conn, self._seat.system, mail.principal.customer, mail.principal.user)
@@ -158,11 +204,24 @@ class Gate:
             return refusal
         if unlawful := header_policy.refusal(settings):
             return Rejection(550, "5.7.1", unlawful)
-        if wrong := _wrong_command(mail, settings):
-            return wrong
-        who, more = mail.principal, len(mail.recipients)
+        if any(r.number_typed == MERGE for r in mail.recipients) and len(mail.recipients) > 1:
+            return Rejection(550, "5.5.3", f"Nothing was sent. A mail to {MERGE} has no other recipient.")
+        return _wrong_command(mail, settings) or settings
+
+    def _over(self, conn: Connection, mail: MailSubmission, more: int) -> Rejection | None:
+        """452 when so many more faxes are too many for today."""
+        who = mail.principal
         over = quota.refusal(conn, self._seat.system, who.customer, who.user, faxes=more, now=self._seat.clock())
         return Rejection(452, "4.2.2", over) if over else None
+
+
+def _closed(place: str, settings: Effective) -> Rejection | None:
+    """550 where an account has no distribution lists, or no merged documents."""
+    if place == LIST and not (settings["max_list"] and settings["list_name"]):
+        return Rejection(550, "5.7.1", "Distribution lists are not open to this account.")
+    if place == MERGE and not settings["max_merged"]:
+        return Rejection(550, "5.7.1", "Merged documents are not open to this account.")
+    return None
 
 
 def read_number(local_part: str, settings: Effective) -> FaxNumber:

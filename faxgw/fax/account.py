@@ -273,7 +273,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),
         Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),
-        Setting("plus_sign", False, _flag, "Numbers without +, 00 or 0 in mail addresses are international"),
+        Setting("plus_sign", False, _flag, "Numbers without +, 00 or 0 are international"),
         Setting("allowed_countries", (), _countries, "Countries that may be dialled; empty: all"),
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
         Setting("open_numbers", (), _prefixes, "Numbers or beginnings, +33899, open though their class is closed"),

@@ -383,7 +383,7 @@ def _tell(
     news_of: Callable[[FaxReport], News | None],
     wanted: Callable[[Sequence[FaxReport]], bool],
 ) -> Telling:
-    asked = {r.fax: r for r in envelope.recipients} if envelope else {}
+    asked = _asked(report, envelope)
     told = [f for f in report.faxes if not (f.fax in asked and Keyword.NEVER in asked[f.fax].notify)]
     if not told:
         return Telling(None, None, "", ())
@@ -396,6 +396,23 @@ def _tell(
     dsn, to = _dsn(envelope, tuple(entries)) if envelope else (None, "")
     readers = _readers(report_to, to) if wanted(told) else ()
     return Telling(dataclasses.replace(report, faxes=tuple(told)), dsn, to, readers)
+
+
+def _asked(report: JobReport, envelope: Envelope | None) -> dict[str, EnvelopeRecipient]:
+    """What the client asked for each fax; those of a list or a merged document share what it asked for their address.
+
+    Their own addresses stand beside its ORCPT, as behind an alias (RFC 3461 section 5.2.7).
+    """
+    if envelope is None:
+        return {}
+    asked = {r.fax: r for r in envelope.recipients}
+    shared = asked.pop("", None)
+    if shared is not None:
+        domain = shared.address.rpartition("@")[2]
+        for fax in report.faxes:
+            address = f"{fax.number_e164}@{domain}"
+            asked.setdefault(fax.fax, dataclasses.replace(shared, fax=fax.fax, typed=fax.number_typed, address=address))
+    return asked
 
 
 def _entry(fax: FaxReport, asked: EnvelopeRecipient, news: News, action: Action) -> DsnRecipient:

@@ -27,6 +27,8 @@ MAX_LINES = 3
 """Lines of a header at most; the vendor advises against more than two."""
 MAX_VALUE = 120
 """Characters of one inserted value (ident, number, personal text) at most; the rest is cut off."""
+PERSONAL = "personal"
+"""Property of a recipient that holds his personal text."""
 LANGUAGES = ("en", "fr", "de")
 """Languages of the names of months and days."""
 

@@ -22,6 +22,11 @@ MAX_DIGITS = 15
 """Digits of an E.164 number at most (ITU-T E.164 section 6.2.1)."""
 _SEPARATORS = re.compile(r"[\s.\-/()\u00a0\u2010-\u2015]+")
 _SUB_ADDRESS = re.compile(r"/T33S=([0-9#*]{1,20})$", re.IGNORECASE)
+LIST = "distribution-list"
+"""In place of a number: who gets the fax stands in an attached list."""
+MERGE = "merge"
+"""In place of a number: the mail's documents are merged ones, and name their numbers themselves."""
+_PLACES = {LIST: LIST, "list": LIST, MERGE: MERGE, "serial-fax": MERGE}
 _EMERGENCY = frozenset(
     {"110", "112", "911", "999", "000", "15", "17", "18", "114", "115", "116000", "119", "191", "196", "197"}
 )
@@ -93,6 +98,8 @@ class DialPlan:
     """ISO 3166 region whose national numbers are meant."""
     area_code: str = ""
     """Put before a number too short for the national plan, when set."""
+    plus_sign: bool = False
+    """A number without `+`, `00` or a leading `0` is international."""
     allowed_countries: frozenset[str] = frozenset()
     """Regions that are open; empty: all regions but the closed classes."""
     open_classes: frozenset[NumberClass] = frozenset()
@@ -122,6 +129,11 @@ def local_part_to_number(local_part: str) -> tuple[str, str]:
     if "@" in text:
         text = text.rpartition("@")[2]
     return text.strip(), sub
+
+
+def place_of(local_part: str) -> str:
+    """LIST or MERGE where a mail address's local part says that the numbers stand elsewhere; else empty."""
+    return _PLACES.get(local_part.strip().strip('"').lower(), "")
 
 
 def _imcea(text: str) -> str:
@@ -172,6 +184,8 @@ def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber
     if digits.lstrip("+") in _EMERGENCY or phonenumbers.is_emergency_number(digits, plan.country):
         raise Refused("emergency number", public=NEVER_EMERGENCY)
     international = "+" + digits[2:] if digits.startswith("00") else digits
+    if plan.plus_sign and not international.startswith(("+", "0")):
+        international = "+" + international
     if international.startswith("+") and international[1:].startswith(_SATELLITE):
         return _classified(typed, international, "001", NumberClass.SATELLITE, plan, sub_address)
     if international.startswith("+" + _INTERNATIONAL_PREMIUM):

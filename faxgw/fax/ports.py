@@ -76,6 +76,8 @@ class MailRecipient:
     """RFC 3461 NOTIFY, as given."""
     orcpt: str = ""
     """RFC 3461 ORCPT, as given."""
+    list_name: str = ""
+    """Name, in lower case, of attachments that are distribution lists for this recipient's account; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class MailSubmission:
     received_at: float
     envid: str = ""
     ret: str = ""
+    listed: bool = False
+    """The name of a distribution list was seen in it, so that it has to be looked into before the promise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from secrets import token_bytes
@@ -21,7 +21,7 @@ from faxgw.fax.number import masked
 from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, Rejection, StoredFile, Submissions
 from faxgw.intake.smtp_header import Header, HeaderTap
 from faxgw.intake.smtp_settings import SmtpSettings
-from faxgw.intake.smtp_stream import Allowance, DataScanner, Inlet, Patience
+from faxgw.intake.smtp_stream import Allowance, DataScanner, Inlet, NameWatch, Patience
 from faxgw.store.errors import OutOfSpace, StoreError
 from faxgw.store.files import Kind, SpoolFile
 
@@ -80,6 +80,8 @@ class Received:
     header: Header
     refusal: Rejection | None
     """Set when it can be nothing."""
+    listed: bool = False
+    """A name was seen in it that would be a distribution list's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Draft:
     header: Header
     envid: str
     ret: str
+    listed: bool = False
 
 
 class Mailroom:
@@ -130,7 +133,13 @@ class Mailroom:
         return await self._files.open_temp(Kind.MAIL, self._settings.message_limit)
 
     async def receive(
-        self, inlet: Inlet, file: SpoolFile, patience: Patience, ceiling: Callable[[], float], principal: Principal
+        self,
+        inlet: Inlet,
+        file: SpoolFile,
+        patience: Patience,
+        ceiling: Callable[[], float],
+        principal: Principal,
+        names: Collection[str] = (),
     ) -> Received:
         """Read a mail's content to its end, whatever it is, and leave the connection in step.
 
@@ -140,13 +149,14 @@ class Mailroom:
             patience: To wait with.
             ceiling: Most seconds of allowance at this moment.
             principal: Whose it is.
+            names: What is looked for in it, in lower case.
 
         Raises:
             TooSlow: If it does not come fast enough.
             TooMuch: If it does not end.
             EOFError: If the peer is gone.
         """
-        content = _Content(file, self._settings)
+        content = _Content(file, self._settings, names)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.data_deadline
         allowance = Allowance(ceiling(), self._settings.data_rate)
@@ -231,6 +241,7 @@ class Mailroom:
             received_at=self._now(),
             envid=draft.envid,
             ret=draft.ret,
+            listed=draft.listed,
         )
         try:
             answer = await self._submissions.submit_mail(mail)
@@ -251,7 +262,8 @@ class Mailroom:
 class _Content:
     """What of a mail goes to the file and what is noticed on the way."""
 
-    def __init__(self, file: SpoolFile, settings: SmtpSettings) -> None:
+    def __init__(self, file: SpoolFile, settings: SmtpSettings, names: Collection[str]) -> None:
+        self._names = NameWatch(names)
         self._file = file
         self._settings = settings
         self._scanner = DataScanner()
@@ -265,6 +277,7 @@ class _Content:
         self.size += len(content)
         if self._broken is None and self._fault() is None and content:
             self._tap.feed(content)
+            self._names.feed(content)
             try:
                 await self._file.write(content)
             except StoreError as error:
@@ -276,7 +289,7 @@ class _Content:
         if refusal := self._fault() or self._broken:
             return Received(self.size, Header(), refusal)
         header = self._tap.header()
-        return Received(self.size, header, self._unwanted(header, principal))
+        return Received(self.size, header, self._unwanted(header, principal), self._names.seen)
 
     def _fault(self) -> Rejection | None:
         if self.size > self._settings.message_limit:

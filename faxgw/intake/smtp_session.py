@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any  # aiosmtpd hands its untyped `arg` about
 
 from aiosmtpd.smtp import Envelope, Session
@@ -214,7 +215,7 @@ class SmtpSession(SmtpLink):
             await self._send(str(answer))
             return
         recipient = _with_dsn(answer, asked)
-        key = (recipient.customer, recipient.number_e164, recipient.sub_address)
+        key = (recipient.customer, recipient.number_e164 or recipient.number_typed, recipient.sub_address)
         known = mail.recipients.setdefault(key, recipient) is not recipient
         await self.push("250 2.1.5 OK, the same fax as before" if known else "250 2.1.5 OK")
 
@@ -254,7 +255,9 @@ class SmtpSession(SmtpLink):
             self._in_data = True
             await self._send("354 End with <CR><LF>.<CR><LF>")
             received = await self._receive(
-                mailroom.receive(self._inlet, file, self._patience, self._desk.deadline, principal)
+                mailroom.receive(
+                    self._inlet, file, self._patience, self._desk.deadline, principal, _list_names(mail.recipients)
+                )
             )
             self._in_data = False
             if received.refusal is None:
@@ -266,6 +269,7 @@ class SmtpSession(SmtpLink):
                     received.header,
                     argument.envid,
                     argument.ret,
+                    received.listed,
                 )
                 return await mailroom.accept(draft, file, owned.pop_all())
         self._desk.counters.mail("refused" if received.refusal.code >= 500 else "deferred")
@@ -302,12 +306,9 @@ class SmtpSession(SmtpLink):
 
 
 def _with_dsn(recipient: MailRecipient, asked: syntax.RecipientArgument) -> MailRecipient:
-    return MailRecipient(
-        recipient.address,
-        recipient.number_typed,
-        recipient.number_e164,
-        recipient.sub_address,
-        recipient.customer,
-        asked.notify,
-        asked.orcpt,
-    )
+    return replace(recipient, notify=asked.notify, orcpt=asked.orcpt)
+
+
+def _list_names(recipients: Mapping[tuple[str, str, str], MailRecipient]) -> frozenset[str]:
+    """Names of attachments that would be distribution lists."""
+    return frozenset(recipient.list_name for recipient in recipients.values() if recipient.list_name)

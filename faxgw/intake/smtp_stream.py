@@ -7,7 +7,7 @@ leaves the connection in step. Nothing here is kept but one buffer of BUFFER_OCT
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -170,6 +170,29 @@ class DataScanner:
 def _begun_end(data: bytes) -> int:
     """How many octets at the end of `data` may be the beginning of the end of the mail, or of a doubled dot."""
     return next((n for n in range(min(len(_END) - 1, len(data)), 0, -1) if data.endswith(_END[:n])), 0)
+
+
+class NameWatch:
+    """Notices names in what passes by, upper or lower case, also where one is cut in two.
+
+    Args:
+        names: ASCII, in lower case; none: nothing is looked for.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = [name.encode("ascii") for name in names]
+        self._overlap = max(map(len, self._names), default=1) - 1
+        self._tail = b""
+        self.seen = False
+        """One of them came."""
+
+    def feed(self, content: bytes) -> None:
+        """Take content, in order."""
+        if self.seen or not self._names:
+            return
+        data = self._tail + content.lower()
+        self.seen = any(name in data for name in self._names)
+        self._tail = data[max(0, len(data) - self._overlap) :]
 
 
 class Allowance:

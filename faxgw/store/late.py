@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Select, and_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from faxgw.fax.dsn import DELAYED_AFTER, Keyword
 from faxgw.fax.job import FaxState
@@ -44,7 +44,7 @@ def _late(now: float) -> Select[tuple[str]]:
     restored = and_(t.faxes.c.state == FaxState.HELD, t.faxes.c.reason == HELD_BY_RESTORE)
     asked = and_(
         t.message_recipients.c.message == t.jobs.c.message,
-        t.message_recipients.c.position == t.faxes.c.position,
+        or_(t.message_recipients.c.fax == t.faxes.c.id, t.message_recipients.c.number_e164 == ""),
         t.message_recipients.c.notify.contains(Keyword.DELAY.value),
     )
     return (

@@ -110,7 +110,7 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
 
 
 def _key_of(mail: MailSubmission, owner: str, recipient: MailRecipient) -> str:
-    number = f"{recipient.number_e164}/{recipient.sub_address}"
+    number = f"{recipient.number_e164 or recipient.number_typed}/{recipient.sub_address}"
     return recipient_key(mail.principal.customer, owner, mail.sender, mail.message_id, mail.file.sha256, number)
 
 
