@@ -17,8 +17,6 @@ from typing import Any  # document descriptions are JSON
 
 from faxgw.dispatch import listing
 from faxgw.dispatch.gate import dial_plan
-from faxgw.dispatch import listing
-from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
@@ -32,7 +30,6 @@ from faxgw.fax.number import LIST, FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
-from faxgw.formats.distribution_list import Listed
 from faxgw.formats.distribution_list import Listed
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
@@ -167,7 +164,6 @@ class PageWorker:
                     body_only=settings["body_only"],
                     ignore_inline_images=settings["ignore_inline_images"],
                     min_image_px=settings["min_image_px"],
-                    list_name=settings["list_name"] if settings["max_list"] else "",
                     list_name=settings["list_name"] if settings["max_list"] else "",
                 ),
             )
@@ -352,37 +348,6 @@ class PageWorker:
             )
         )
         log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
-
-
-async def _faxes(message: messages.LeasedMessage, listed: Sequence[Listed]) -> tuple[queue.NewFax, ...]:
-    """The recipients of a mail that are to get a fax: those of its envelope, then those of its lists.
-
-    A number that stands in both gets one. Where a recipient is linked, the same mail was taken before, lists and all.
-    """
-    people = [person for person in message.recipients if person.e164]
-    found: list[tuple[int, FaxNumber, str]] = [
-        (person.position, FaxNumber(person.typed, person.e164, "", NumberClass.ORDINARY, person.sub_address), "")
-        for person in people
-        if not person.linked
-    ]
-    if not any(person.linked for person in message.recipients):
-        known = {(person.e164, person.sub_address) for person in people}
-        found += [
-            (0, one.number, one.personal) for one in listed if (one.number.e164, one.number.sub_address) not in known
-        ]
-    faxes = []
-    for position, (place, number, personal) in enumerate(found, 1):
-        facts = {
-            "typed": number.typed,
-            "e164": number.e164,
-            "sub": number.sub_address,
-            "zone": recipient_zone(number),
-        }
-        fax = ids.fax_id(secrets.token_bytes(ids.RANDOM_OCTETS))
-        faxes.append(queue.NewFax(fax, position, (facts,), ((PERSONAL, personal),) if personal else (), place))
-        if position % listing.NUMBERS_AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return tuple(faxes)
 
 
 async def _faxes(message: messages.LeasedMessage, listed: Sequence[Listed]) -> tuple[queue.NewFax, ...]:

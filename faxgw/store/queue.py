@@ -69,8 +69,6 @@ class NewFax:
     """What the sender says of this recipient, in order."""
     rcpt: int | None = None
     """Its place in the mail's envelope; None: its position, 0: it has none, it stood in a distribution list."""
-    rcpt: int | None = None
-    """Its place in the mail's envelope; None: its position, 0: it has none, it stood in a distribution list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +97,6 @@ class NewJob:
     """No call before, Unix seconds."""
     reference: str = ""
     """What its sender calls it."""
-    lists: tuple[int, ...] = ()
-    """Places in the mail's envelope that stand for the whole job: addresses of its distribution list."""
     follows: bool = False
     """Its mail has become another job before, in the same unit (merged documents): the lease was looked at there."""
     marked: bool = False
