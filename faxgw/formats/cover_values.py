@@ -1,7 +1,8 @@
 """What the placeholders of a cover page stand for: the names, their values, and the labels of three languages. Pure.
 
 `recipient sender subject pages date comment` and those beside them are always there; the recipient's own properties
-come on top, and win. The vendor's names (`ToName`, `FromName`, …) are the same facts under another name.
+come on top, and win. The vendor's names (`ToName`, `FromName`, …) are the same facts under another name: a property
+`FromName` is the `sender_name` of our designs too.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ LABELS: Mapping[str, Mapping[str, str]] = {
 """Words of the shipped designs, `${label.to}` and so on, by language."""
 _DATES = {"en": "%d %B %Y %H:%M", "fr": "%d %B %Y %H:%M", "de": "%d. %B %Y %H:%M"}
 _ALWAYS = (
-    "recipient", "recipient_number", "sender", "sender_name", "sender_company", "sender_number", "subject", "pages",
-    "body_pages", "date", "comment", "reference", "job", "language", "paper", "properties",
+    "recipient", "recipient_number", "sender", "sender_name", "sender_company", "sender_number", "sender_address",
+    "sender_phone", "sender_mail", "subject", "pages", "body_pages", "date", "comment", "reference", "job", "language",
+    "paper", "properties",
 )  # fmt: skip
 _VENDOR = {
     "FromName": "sender_name",
@@ -115,7 +117,7 @@ class CoverFacts:
     reference: str = ""
     job: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """The recipient's own."""
+    """The recipient's own, and beneath them the account's."""
 
 
 def values(facts: CoverFacts) -> dict[str, Value]:
@@ -125,6 +127,7 @@ def values(facts: CoverFacts) -> dict[str, Value]:
     words = LABELS[language]
     company = own.get("ToCompanyName", "")
     recipient = own.get("ToName", "") or company or facts.number
+    mail = facts.sender if "@" in facts.sender else ""
     made = {
         "recipient": recipient,
         "recipient_number": facts.number,
@@ -132,6 +135,9 @@ def values(facts: CoverFacts) -> dict[str, Value]:
         "sender_name": facts.sender,
         "sender_company": facts.company,
         "sender_number": facts.csid,
+        "sender_address": "",
+        "sender_phone": own.get("FromTelNum", ""),
+        "sender_mail": mail,
         "subject": facts.subject,
         "pages": str(facts.pages),
         "body_pages": str(max(0, facts.pages - 1)),
@@ -144,6 +150,7 @@ def values(facts: CoverFacts) -> dict[str, Value]:
         "ToCompanyName": company,
         "SubjectTitle": words["subject"],
     }
+    made |= {ours: own[theirs] for theirs, ours in _VENDOR.items() if theirs in own and theirs != "FromTelNum"}
     made = {key: value[:MAX_VALUE] for key, value in made.items()}
     made |= {theirs: made[ours] for theirs, ours in _VENDOR.items()}
     found: dict[str, Value] = {**made, "comment": facts.comment[:MAX_COMMENT], **own}

@@ -27,8 +27,18 @@ def test_the_vendors_names_are_the_same_facts_and_properties_win() -> None:
     made = values(FACTS)
     assert (made["ToFaxNum"], made["FromName"], made["SubjectText"]) == (FACTS.number, FACTS.sender, FACTS.subject)
     own = values(replace(FACTS, properties={"FromName": "Zoë", "Case": "4711"}))
-    assert (own["FromName"], own["Case"]) == ("Zoë", "4711")
+    assert (own["FromName"], own["sender_name"], own["Case"]) == ("Zoë", "Zoë", "4711")
     assert own["properties"] == ({"key": "FromName", "value": "Zoë"}, {"key": "Case", "value": "4711"})
+
+
+def test_the_vendors_telephone_is_a_telephone_and_not_the_fax_number() -> None:
+    own = values(replace(FACTS, properties={"FromTelNum": "+33 1 99 00 00 77"}))
+    assert (own["sender_phone"], own["sender_number"]) == ("+33 1 99 00 00 77", FACTS.csid)
+
+
+def test_a_login_is_no_mail_address() -> None:
+    assert values(FACTS)["sender_mail"] == FACTS.sender
+    assert values(replace(FACTS, sender="erp"))["sender_mail"] == ""
 
 
 def test_pages_count_the_cover_page() -> None:
