@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from faxgw.fax.account import AccountState, from_snapshot
 from faxgw.fax.destination import CallRecord, measures, rests_until
+from faxgw.fax.header import PERSONAL
 from faxgw.fax.job import FaxState, Mark, Wish
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import CallIdentity, StoredFile
@@ -163,6 +164,8 @@ class Prepared:
     """What was learned of the number."""
     tried: tuple[tuple[str, Cause], ...] = ()
     """Trunk and cause of the fax's calls to the number, oldest first."""
+    personal: str = ""
+    """The recipient's personal text, for the header line."""
 
 
 def prepare(conn: Connection, fax: str) -> Prepared | None:
@@ -190,6 +193,7 @@ def prepare(conn: Connection, fax: str) -> Prepared | None:
         coarse=_took_no_fine(conn, fax, row.number_index),
         calls=destinations.calls_to(conn, row.e164),
         tried=tuple((trunk, cause) for trunk, cause, _ in closed_calls(conn, fax, row.number_index)),
+        personal=dict(row.properties or ()).get(PERSONAL, ""),
     )
 
 

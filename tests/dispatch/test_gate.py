@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import update
 
 from faxgw.dispatch.gate import Gate
+from faxgw.document import types as pages
+from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import AccountState
-from faxgw.fax.ports import MailRecipient, MailSession, Principal, Receipt, Rejection
+from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
 from faxgw.store import schema as t
 from faxgw.store.errors import CommitUncertain, OutOfSpace, StoreBusy
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import FreeSpace, Watermark
+from tests.dispatch.doubles import Pages
 from tests.house import ALICE, DOMAIN, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -252,6 +255,100 @@ async def test_a_wrong_command_is_refused_before_the_promise(
 async def test_right_commands_are_promised(house: House, gate: Gate) -> None:
     mail = replace(await house.mail("+33199000001"), subject="Offer @@express; ref=4711@@")
     assert await gate.submit_mail(mail) == Receipt(mail.message)
+
+
+# ------------------------------------------------------------------------------------------------ distribution lists
+
+
+def with_pages(house: House, cheap: PasswordHasher, *walks: Any) -> Gate:
+    return Gate(house.seat(), SMALL, Passwords(house.clock, cheap), cast(PageClient, Pages(list(walks))))
+
+
+def lists(*texts: str) -> pages.Walked:
+    return pages.Walked((), lists=texts)
+
+
+async def listed_mail(house: House, *numbers: str, listed: bool = True) -> MailSubmission:
+    """A mail to its distribution list, and to numbers."""
+    mail = await house.mail(*numbers)
+    place = MailRecipient(f"list@{DOMAIN}", "distribution-list", "", "", "acme", list_name="distribution-list.txt")
+    return replace(mail, recipients=(place, *mail.recipients), listed=listed)
+
+
+@pytest.mark.parametrize("local", ["distribution-list", "LIST", '"List"'])
+async def test_a_mail_may_be_addressed_to_its_list(gate: Gate, local: str) -> None:
+    """Features A5."""
+    answer = await gate.recipient(SESSION, WHO, f"{local}@{DOMAIN}")
+    assert isinstance(answer, MailRecipient)
+    assert (answer.number_typed, answer.number_e164, answer.list_name) == (
+        "distribution-list", "", "distribution-list.txt",
+    )  # fmt: skip
+
+
+async def test_an_account_may_have_no_lists_and_no_merged_documents(house: House, gate: Gate) -> None:
+    await house.change(update(t.customers).values(settings={"max_list": 0, "max_merged": 0}))
+    refused(await gate.recipient(SESSION, WHO, f"list@{DOMAIN}"), 550, "5.7.1", "Distribution lists are not open")
+    refused(await gate.recipient(SESSION, WHO, f"merge@{DOMAIN}"), 550, "5.7.1", "Merged documents are not open")
+    answer = await gate.recipient(SESSION, WHO, f"+33199000001@{DOMAIN}")
+    assert isinstance(answer, MailRecipient) and not answer.list_name
+
+
+async def test_a_good_list_is_promised(house: House, cheap: PasswordHasher) -> None:
+    gate = with_pages(house, cheap, lists("+33199000001,Anna\n+33199000002\n"))
+    mail = await listed_mail(house)
+    assert await gate.submit_mail(mail) == Receipt(mail.message)
+
+
+@pytest.mark.parametrize(
+    "walked, settings, enhanced, words",
+    [
+        (lists(), {}, "5.6.0", "has no attachment distribution-list.txt"),
+        (lists("\n# nobody"), {}, "5.6.0", "distribution-list.txt names nobody."),
+        (lists("+33199000001\nAnna"), {}, "5.6.0", "distribution-list.txt, line 2: “Anna” is not a telephone number."),
+        (lists("0199000001\n0899000000\n112"), {}, "5.6.0", "line 2: “0899000000” is a premium number"),
+        (lists("0199000001\n" * 4), {"max_list": 3}, "5.5.3", "distribution-list.txt has more than 3 recipients."),
+        (
+            pages.Refused(pages.Reason.TOO_LARGE, "“distribution-list.txt” cannot be faxed: too large."),
+            {}, "5.6.0", "too large",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_wrong_list_is_refused_before_the_promise(
+    house: House, cheap: PasswordHasher, walked: Any, settings: dict[str, Any], enhanced: str, words: str
+) -> None:
+    await house.change(update(t.customers).values(settings=settings))
+    mail = await listed_mail(house, listed=False)
+    answer = await with_pages(house, cheap, walked).submit_mail(mail)
+    refused(answer, 550, enhanced, words)
+    assert str(answer).startswith(f"550 {enhanced} Nothing was sent. ")
+    assert not lies(house, mail.file.key)
+
+
+async def test_a_list_counts_against_the_day(house: House, cheap: PasswordHasher) -> None:
+    await house.change(update(t.customers).values(settings={"faxes_per_day": 2}))
+    gate = with_pages(house, cheap, lists("+33199000001\n+33199000002\n+33199000003"))
+    refused(await gate.submit_mail(await listed_mail(house)), 452, "4.2.2", "At most 2 faxes")
+
+
+@pytest.mark.parametrize("client", [Pages([PagesUnavailable("died")]), None])
+async def test_a_list_that_cannot_be_read_now_is_to_come_again(
+    house: House, cheap: PasswordHasher, client: Pages | None
+) -> None:
+    gate = Gate(house.seat(), SMALL, Passwords(house.clock, cheap), cast(PageClient, client))
+    answer = await gate.submit_mail(await listed_mail(house))
+    assert isinstance(answer, Rejection) and (answer.code, answer.enhanced) == (451, "4.3.0")
+
+
+async def test_a_name_in_a_text_is_no_list(house: House, cheap: PasswordHasher) -> None:
+    mail = replace(await house.mail("+33199000001"), listed=True)
+    assert await with_pages(house, cheap, lists()).submit_mail(mail) == Receipt(mail.message)
+
+
+async def test_a_merged_document_goes_to_no_other_recipient(house: House, gate: Gate) -> None:
+    mail = await house.mail("+33199000001")
+    merge = MailRecipient(f"merge@{DOMAIN}", "merge", "", "", "acme")
+    both = replace(mail, recipients=(merge, *mail.recipients))
+    refused(await gate.submit_mail(both), 550, "5.5.3", "A mail to merge has no other recipient.")
 
 
 # --------------------------------------------------------------------------------------------------- entitlements

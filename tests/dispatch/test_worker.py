@@ -14,12 +14,13 @@ from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import Level, Origin, from_snapshot, resolve
 from faxgw.fax.job import FaxState
+from faxgw.fax.ports import MailRecipient, MailSubmission
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
 from faxgw.store import messages, rendering
 from faxgw.store import schema as t
 from faxgw.store.errors import OutOfSpace
 from tests.dispatch.doubles import Pages, document, rendered
-from tests.house import ALICE, House
+from tests.house import ALICE, DOMAIN, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -98,6 +99,52 @@ async def test_a_command_closed_since_the_promise_refuses_the_mail(house: House)
     await Worker(house, Pages()).walk()
     report = refused_from_payload((await only(house, select(t.outbox))).payload)
     assert (report.subject, report.reason) == ("Offer", "Express faxes are not open to this account.")
+
+
+def to_list(mail: MailSubmission) -> MailSubmission:
+    place = MailRecipient(f"list@{DOMAIN}", "distribution-list", "", "", "acme")
+    return replace(mail, recipients=(place, *mail.recipients))
+
+
+async def test_a_list_is_one_job_with_a_fax_for_each_of_its_lines(house: House) -> None:
+    """Features A5."""
+    mail = to_list(await house.mail(OTHER))
+    await house.accept(mail)
+    text = f"{FAR},Anna, Sales\n{OTHER},stands in the envelope\n+33199000003\n"
+    await Worker(house, Pages([pages.Walked((document(),), lists=(text,))])).walk()
+    job = await only(house, select(t.jobs))
+    faxes = await house.rows(select(t.faxes).order_by(t.faxes.c.position))
+    assert [(f.position, f.e164, f.properties) for f in faxes] == [
+        (1, OTHER, []),
+        (2, FAR, [["personal", "Anna, Sales"]]),
+        (3, "+33199000003", []),
+    ]
+    assert {f.job for f in faxes} == {job.id}
+    people = await house.rows(select(t.message_recipients).order_by(t.message_recipients.c.position))
+    assert [p.fax for p in people] == [None, faxes[0].id], "a list's address has no fax of its own"
+
+
+async def test_the_same_mail_with_a_list_again_sends_nothing_again(house: House) -> None:
+    first, again = to_list(await house.mail()), to_list(await house.mail(OTHER))
+    await house.accept(first)
+    await house.accept(again)
+    walked = [pages.Walked((document(),), lists=(FAR,)) for _ in range(2)]
+    worker = Worker(house, Pages(walked))
+    await worker.walk()
+    assert sorted(f.e164 for f in await house.rows(select(t.faxes))) == [FAR, OTHER]
+
+
+@pytest.mark.parametrize(
+    "lists, reason", [((), "has no attachment distribution-list.txt"), (("Anna",), "line 1: “Anna” is not")]
+)
+async def test_a_list_whose_fault_shows_late_refuses_the_mail(
+    house: House, lists: tuple[str, ...], reason: str
+) -> None:
+    await house.accept(to_list(await house.mail()))
+    await Worker(house, Pages([pages.Walked((document(),), lists=lists)])).walk()
+    assert reason in refused_from_payload((await only(house, select(t.outbox))).payload).reason
+    assert await house.rows(select(t.faxes)) == []
+    assert list(house.folder.glob("objects/*/*")) == []
 
 
 @pytest.mark.parametrize("refusal", [EMPTY, ENCRYPTED])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faxgw.intake import smtp_stream
-from faxgw.intake.smtp_stream import Allowance, DataScanner, EndlessLine, Inlet, LineTooLong, Patience
+from faxgw.intake.smtp_stream import Allowance, DataScanner, EndlessLine, Inlet, LineTooLong, NameWatch, Patience
 
 
 def scan(chunks: list[bytes]) -> tuple[bytes, DataScanner]:
@@ -72,6 +72,23 @@ def test_a_bare_line_end_is_noticed_and_ends_nothing(octets: bytes, cr: bool, lf
 def test_an_empty_mail_has_no_content() -> None:
     content, scanner = scan([b".", b"\r", b"\nRSET\r\n"])
     assert (content, scanner.rest) == (b"", b"RSET\r\n")
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_name_is_noticed_however_it_is_written_or_cut(cut: int) -> None:
+    watch = NameWatch({"distribution-list.txt", "liste.csv"})
+    content = b'Content-Disposition: attachment; filename="Distribution-LIST.txt"\r\n'
+    for start in range(0, len(content), cut):
+        watch.feed(content[start : start + cut])
+    assert watch.seen
+
+
+def test_a_name_that_does_not_come_is_not_noticed() -> None:
+    watch, none = NameWatch({"distribution-list.txt"}), NameWatch(())
+    for chunk in (b"distribution-list", b"", b"-txt distribution", b"list.txt"):
+        watch.feed(chunk)
+        none.feed(chunk)
+    assert not watch.seen and not none.seen
 
 
 def test_a_steady_sender_has_all_the_time_in_the_world() -> None:
