@@ -1,7 +1,8 @@
 """A mail to the documents that are faxed: body first, attachments in their order (page process only).
 
-Of alternatives HTML is taken, plain text where HTML says nothing; the pictures that it shows travel with it.
-Signatures, calendars, business cards and Outlook's containers are no documents. An attachment that cannot be faxed
+Of alternatives HTML is taken, plain text where HTML says nothing; the pictures that it shows travel with it, and those
+that stand between two pieces of it, as Apple's mailers write them. Of Outlook's containers the attachments are taken.
+Signatures, calendars and business cards are no documents. An attachment that cannot be faxed
 refuses the mail, by name: a fax that silently lacks a page is worse than none.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from html import escape
 from urllib.parse import unquote
 
-from faxgw.document import charsets, html, images, mime, refusal, related, sniff, text
+from faxgw.document import charsets, html, images, mime, refusal, related, sniff, text, tnef
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_LIST, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
@@ -46,19 +48,27 @@ _PICTURES = frozenset({Kind.JPEG, Kind.PNG, Kind.GIF, Kind.BMP, Kind.WEBP})
 _MAX_LISTED = 3
 
 
+class _Form(Enum):
+    """What a piece of the body is."""
+
+    PLAIN = "plain"
+    HTML = "html"
+    PICTURE = "picture"
+
+
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _Piece:
     """A piece of the body."""
 
     part: Part
-    is_html: bool
+    form: _Form
 
 
 @dataclass(slots=True)
 class _Found:
     """What the tree holds, in order."""
 
-    body: list[_Text] = field(default_factory=list)
+    body: list[_Piece] = field(default_factory=list)
     attachments: list[Part] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
     referred: set[str] = field(default_factory=set)
@@ -87,7 +97,9 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     if options.lists_only:
         return Walked((), subject, message_id, lists=lists)
     documents: list[_Made] = []
-    if not options.attachments_only:
+    if options.attachments_only:
+        _leave_body(found)
+    else:
         documents += _body(found, options)
     if not options.body_only:
         documents += _attachments(found, options, programs)
@@ -150,10 +162,40 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
             for child in part.children:
                 _visit(child, found, in_attachment=True)
         case media_type if media_type.startswith("multipart/"):
-            for child in part.children:
-                _visit(child, found, in_attachment, texts)
+            between = _between_texts(part) if texts and not in_attachment else ()
+            for number, child in enumerate(part.children):
+                if number in between:
+                    found.body.append(_Piece(child, _Form.PICTURE))
+                else:
+                    _visit(child, found, in_attachment, texts)
         case _:
             _leaf(part, found, in_attachment, texts)
+
+
+def _between_texts(part: Part) -> Collection[int]:
+    """Which children are pictures that stand between two pieces of HTML."""
+    texts = [n for n, child in enumerate(part.children) if child.media_type == "text/html" and _is_text(child)]
+    inner = range(texts[0], texts[-1]) if texts else range(0)
+    return {
+        n for n in inner if part.children[n].media_type.startswith("image/") and not _is_attachment(part.children[n])
+    }
+
+
+def _is_attachment(part: Part) -> bool:
+    return part.disposition == "attachment"
+
+
+def _is_text(part: Part) -> bool:
+    """True for text of the mail itself, not of a file."""
+    return not _is_attachment(part) and not part.name
+
+
+def _leave_body(found: _Found) -> None:
+    """Only attachments are wanted: a picture in a text belongs to it, one that stands between two texts does not."""
+    found.attachments += [piece.part for piece in found.body if piece.form is _Form.PICTURE]
+    inner = [part for part in found.attachments if part.content_id in found.referred]
+    found.attachments = [part for part in found.attachments if part not in inner]
+    found.ignored += [Ignored(part.name or part.content_id, "inline image") for part in inner]
 
 
 def _alternative(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
@@ -182,16 +224,14 @@ def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
     if why is not None:
         found.ignored.append(Ignored(part.name or part.media_type, why))
     elif part.media_type in _TNEF or part.name.lower() == "winmail.dat":
-        if _tnef_has_attachments(part.decoded()):
-            raise refusal.unsupported(part.name or "winmail.dat", "an Outlook container with further attachments")
-        found.ignored.append(Ignored(part.name or "winmail.dat", "Outlook formatting"))
-    elif part.media_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.name:
+        _container(part, found)
+    elif part.media_type in ("text/plain", "text/html") and _is_text(part):
         if part.media_type == "text/html":
             found.referred.update(_references(part))
         if texts and in_attachment:
             found.attachments.append(part)
         elif texts:
-            found.body.append(_Text(part, part.media_type == "text/html"))
+            found.body.append(_Piece(part, _Form.HTML if part.media_type == "text/html" else _Form.PLAIN))
     else:
         found.attachments.append(part)
 
@@ -208,6 +248,24 @@ def _lists(found: _Found, options: WalkOptions) -> tuple[str, ...]:
     return tuple(charsets.decode(octets, part.charset) for octets, part in zip(data, lists, strict=True))
 
 
+def _container(part: Part, found: _Found) -> None:
+    """Outlook's: what hangs on it as if it hung on the mail; the pictures of its formatted text are left out."""
+    name = part.name or "winmail.dat"
+    try:
+        held = tnef.attachments(part.decoded())
+    except tnef.BadTnef as exc:
+        raise refusal.damaged(name) from exc
+    for each in held:
+        if each.is_hidden:
+            found.ignored.append(Ignored(each.name or name, "inline image"))
+        elif each.what:
+            raise refusal.unsupported(each.name or name, each.what)
+        else:
+            found.attachments.append(mime.of_file(each.name, each.data))
+    if not held:
+        found.ignored.append(Ignored(name, "Outlook formatting"))
+
+
 def _references(part: Part) -> Iterator[str]:
     markup = charsets.decode(part.decoded()[:MAX_TEXT], part.charset)
     for match in _CID.finditer(markup):
@@ -215,20 +273,52 @@ def _references(part: Part) -> Iterator[str]:
 
 
 def _body(found: _Found, options: WalkOptions) -> list[_Made]:
-    """The body as one document: HTML as it is if it is alone, else plain text."""
-    pieces = [piece for piece in found.body if _said(piece.part)]
-    if not pieces:
-        return []
-    octets = sum(len(piece.part.raw) for piece in pieces)
+    """The body as one document: plain text if all of it is, else HTML."""
+    pieces = [piece for piece in found.body if piece.form is _Form.PICTURE or _said(piece.part)]
+    octets = sum(len(piece.part.raw) for piece in pieces if piece.form is not _Form.PICTURE)
     if octets > MAX_TEXT:
         what = f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}"
         raise refusal.too_large(BODY_NAME, what)
-    if len(pieces) == 1 and pieces[0].is_html:
+    if all(piece.form is _Form.PLAIN for piece in pieces):
+        octets_of = "\n\n".join(_characters(piece.part) for piece in pieces).encode("utf-8", "replace")
+        return [_Made(octets_of, BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)] if pieces else []
+    page = _page(pieces, found, options)
+    return [_Made(related.pack(page), BODY_NAME, Kind.HTML, page.charset, Origin.BODY)] if page.markup else []
+
+
+def _page(pieces: Sequence[_Piece], found: _Found, options: WalkOptions) -> related.Page:
+    """One page of HTML of all pieces; a single one stays as it is."""
+    if len(pieces) == 1 and pieces[0].form is _Form.HTML:
         part = pieces[0].part
-        page = related.Page(part.decoded(), part.charset, _shown(found, part, options))
-        return [_Made(related.pack(page), BODY_NAME, Kind.HTML, part.charset, Origin.BODY)]
-    joined = "\n\n".join(_characters(piece) for piece in pieces)
-    return [_Made(joined.encode("utf-8", "replace"), BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)]
+        return related.Page(part.decoded(), part.charset, _shown(found, part, options))
+    markup: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for piece in pieces:
+        match piece.form:
+            case _Form.PLAIN:
+                markup.append(f'<div style="white-space: pre-wrap">{escape(_characters(piece.part))}</div>')
+            case _Form.HTML:
+                data = piece.part.decoded()
+                markup.append(charsets.decode(data, piece.part.charset or html.charset_of(data)))
+                pictures |= _shown(found, piece.part, options)
+            case _Form.PICTURE if data := _shown_between(piece.part, found, options, len(pictures)):
+                identity = f"{len(pictures)}.between"
+                pictures[identity] = data
+                markup.append(f'<div><img src="cid:{identity}"></div>')
+    return related.Page("\n".join(markup).encode("utf-8", "replace"), "utf-8", pictures)
+
+
+def _shown_between(part: Part, found: _Found, options: WalkOptions, shown: int) -> bytes:
+    """A picture that stands between two texts; empty if it is left out, or an attachment after all."""
+    data = part.decoded()
+    kind = sniff.kind_of(data, part.media_type)
+    if isinstance(kind, sniff.Unknown) or kind not in _PICTURES or shown >= related.MAX_PICTURES:
+        found.attachments.append(part)
+    elif options.ignore_inline_images or _is_icon(data, kind, options):
+        found.ignored.append(Ignored(part.name or part.media_type, "inline image"))
+    else:
+        return data
+    return b""
 
 
 def _shown(found: _Found, body: Part, options: WalkOptions) -> dict[str, bytes]:
@@ -241,29 +331,38 @@ def _shown(found: _Found, body: Part, options: WalkOptions) -> dict[str, bytes]:
         kind = sniff.kind_of(data, part.media_type)
         if kind not in _PICTURES or isinstance(kind, sniff.Unknown) or len(shown) == related.MAX_PICTURES:
             kept.append(part)
-        elif (why := _unwanted(part, kind, data, found, options)) is not None:
-            found.ignored.append(Ignored(part.name or part.content_id, why))
+        elif options.ignore_inline_images or _is_icon(data, kind, options):
+            found.ignored.append(Ignored(part.name or part.content_id, "inline image"))
         else:
             shown.setdefault(part.content_id, data)
     found.attachments = kept
     return shown
 
 
-def _characters(piece: _Text) -> str:
-    characters = charsets.decode(piece.part.decoded(), piece.part.charset)
-    if piece.is_html:
-        return html.to_text(characters)
-    if piece.part.parameters.get("format", "").lower() == "flowed":
-        characters = text.unflow(characters, piece.part.parameters.get("delsp", "").lower() == "yes")
+def _is_icon(data: bytes, kind: Kind, options: WalkOptions) -> bool:
+    """True for a picture that is small in both directions; a low one, as logos are, takes no page within a text."""
+    size = images.size(data, kind) if options.min_image_px else None
+    return size is not None and max(size) < options.min_image_px
+
+
+def _characters(part: Part) -> str:
+    """Of plain text."""
+    characters = charsets.decode(part.decoded(), part.charset)
+    if part.parameters.get("format", "").lower() == "flowed":
+        characters = text.unflow(characters, part.parameters.get("delsp", "").lower() == "yes")
     return characters.strip("\r\n")
 
 
 def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> list[_Made]:
     made: list[_Made] = []
+    forwarded = [part for part in found.attachments if part.media_type == "text/html" and _is_text(part)]
+    shown = {id(part): _shown(found, part, options) for part in forwarded}
     for number, part in enumerate(found.attachments, 1):
         name = part.name or f"attachment {number}"
         data = part.decoded()
         kind = sniff.kind_of(data, part.media_type)
+        if kind is Kind.HTML and shown.get(id(part)):
+            data = related.pack(related.Page(data, part.charset, shown[id(part)]))
         if not data.strip() and part.media_type.startswith("text/"):
             found.ignored.append(Ignored(name, "empty"))
         elif not data:
@@ -291,19 +390,6 @@ def _unwanted(part: Part, kind: Kind, data: bytes, found: _Found, options: WalkO
     if size is not None and min(size) < options.min_image_px:
         return "small image"
     return None
-
-
-def _tnef_has_attachments(data: bytes) -> bool:
-    """Look for attachment records in an MS-OXTNEF stream ([MS-OXTNEF] section 2.1.3)."""
-    if data[:4] != b"\x78\x9f\x3e\x22":
-        return False
-    position = 6
-    while position + 9 <= len(data):
-        level, _identity, length = struct.unpack_from("<BII", data, position)
-        if level == 2:
-            return True
-        position += 9 + length + 2
-    return False
 
 
 def _nothing(found: _Found, options: WalkOptions) -> str:

@@ -121,6 +121,11 @@ def decode_words(value: str) -> str:
     return _ENCODED_WORD.sub(lambda match: _word(match[1], match[2], match[3]), value)
 
 
+def of_file(name: str, data: bytes) -> Part:
+    """A leaf that is a file, as if it had been attached."""
+    return Part("application/octet-stream", {}, {}, "attachment", name, data)
+
+
 def clean_name(name: str) -> str:
     """A file name fit to be shown: no folder, no control character, at most MAX_NAME characters."""
     name = _BAD_IN_NAME.sub("", name.replace("\\", "/").rsplit("/", 1)[-1]).strip()

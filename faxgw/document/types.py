@@ -144,10 +144,11 @@ class WalkOptions:
     """The body is not faxed."""
     body_only: bool = False
     """Attachments are not faxed."""
-    ignore_inline_images: bool = True
-    """Images that the HTML body refers to by `cid:` are not faxed."""
+    ignore_inline_images: bool = False
+    """Images that the HTML body shows, by `cid:` or between two of its pieces, are not faxed."""
     min_image_px: int = 0
-    """Images narrower or lower than this are not faxed (signature logos); 0: all are."""
+    """Attached images narrower or lower than this are not faxed, nor images within the body that are smaller in both
+    directions (signature logos, icons); 0: all are."""
     list_name: str = ""
     """Name, in lower case, of attachments that are distribution lists: read, not faxed; empty: none is."""
     lists_only: bool = False

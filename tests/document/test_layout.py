@@ -14,7 +14,7 @@ from faxgw.document import bitmap, convert, layout, related
 from faxgw.document.bitmap import Bits
 from faxgw.document.client import PageClient
 from faxgw.document.fit import Target
-from faxgw.document.types import Kind, Paper, Rendered, RenderOptions, Walked, WalkOptions
+from faxgw.document.types import Kind, Paper, Rendered, RenderOptions, Walked
 
 Make = Any  # conftest's class; tests import nothing from one another
 
@@ -144,7 +144,7 @@ async def test_a_mail_with_a_picture_is_set_in_the_sandbox(client: PageClient, m
     message = make.mail("plain")
     message.add_alternative('<h1 style="font-family: serif">Title</h1><img src="cid:one@x">', subtype="html")
     message.get_payload(1).add_related(_black_square(), maintype="image", subtype="png", cid="<one@x>")
-    walked = await client.walk(make.fd(bytes(message)), WalkOptions(ignore_inline_images=False))
+    walked = await client.walk(make.fd(bytes(message)))
     assert isinstance(walked, Walked)
     rendered = await client.render(walked.documents, RenderOptions())
     walked.close()

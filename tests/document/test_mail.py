@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -14,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faxgw.document import mail, mime
+from faxgw.document import html, mail, mime, related
 from faxgw.document.limits import MAX_LIST
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Kind, Origin, Reason, Walked, WalkOptions
+from tests.document.test_tnef import attachment, container
 
 Make = Any  # conftest's class; tests import nothing from one another
 
@@ -173,10 +175,10 @@ def test_attachments_within_an_alternative_are_kept(make: Make, walk: Walk) -> N
         message.attach(part)
     walked = walk(message)
     assert [d.name for d in walked.documents] == ["mail text", "a.pdf"]
-    assert text_of(walked.documents[0]) == "one\n\ntwo"
+    assert text_of(walked.documents[0]).split() == ["<p>one</p>", "<p>two</p>"]
 
 
-def test_several_pieces_of_body_are_one_text(make: Make, walk: Walk) -> None:
+def test_several_pieces_of_body_are_one_document(make: Make, walk: Walk) -> None:
     message = make.mail("first")
     message.make_mixed()
     for content, subtype in (("<b>second</b>", "html"), ("third", "plain")):
@@ -184,7 +186,98 @@ def test_several_pieces_of_body_are_one_text(make: Make, walk: Walk) -> None:
         part.set_content(content, subtype=subtype)
         message.attach(part)
     (document,) = walk(message).documents
-    assert text_of(document) == "first\n\nsecond\n\nthird"
+    assert document.kind is Kind.HTML
+    assert html.to_text(text_of(document)).split() == ["first", "second", "third"]
+
+
+def test_several_pieces_of_plain_text_are_one_text(make: Make, walk: Walk) -> None:
+    message = make.mail("first")
+    message.make_mixed()
+    part = EmailMessage()
+    part.set_content("second")
+    message.attach(part)
+    (document,) = walk(message).documents
+    assert (document.kind, text_of(document)) == (Kind.TEXT, "first\n\nsecond")
+
+
+def apple(make: Make, *pictures: Image.Image) -> EmailMessage:
+    """Pieces of HTML with a picture between each two, as Apple's mailers write them."""
+    message = EmailMessage()
+    message["Content-Type"] = "multipart/mixed"
+    for number in range(len(pictures) + 1):
+        piece = EmailMessage()
+        said = f"<html><head><meta charset=utf-8></head><body>piece {number} é</body></html>"
+        piece.set_content(said if number < len(pictures) else "<html><body></body></html>", subtype="html", cte="8bit")
+        message.attach(piece)
+        if number < len(pictures):
+            shown = EmailMessage()
+            octets = make.image(pictures[number], "JPEG")
+            shown.set_content(octets, "image", "jpeg", disposition="inline", filename=f"IMG_{number}.jpg")
+            message.attach(shown)
+    return message
+
+
+def test_pictures_between_pieces_of_html_stay_between_them(make: Make, walk: Walk) -> None:
+    """A4; the far machine prints the mail as its sender saw it."""
+    message = apple(make, Image.new("L", (300, 200)), Image.new("L", (400, 100)))
+    (document,) = walk(message).documents
+    page = related.unpack(octets(document), document.charset)
+    assert list(page.pictures) == ["0.between", "1.between"]
+    order = [page.markup.index(word) for word in (b"piece 0 ", b"cid:0.between", b"piece 1 ", b"cid:1.between")]
+    assert order == sorted(order)
+    assert "é" in page.markup.decode(page.charset or "")
+    assert Image.open(io.BytesIO(page.pictures["1.between"])).size == (400, 100)
+
+
+def test_pictures_between_may_be_left_out_or_be_all_that_is_wanted(make: Make, walk: Walk) -> None:
+    message = apple(make, Image.new("L", (300, 200)), Image.new("L", (30, 20)))
+    walked = walk(message, ignore_inline_images=True)
+    assert [(each.name, each.why) for each in walked.ignored] == [
+        ("IMG_0.jpg", "inline image"),
+        ("IMG_1.jpg", "inline image"),
+    ]
+    assert walk.names(message, attachments_only=True) == ["IMG_0.jpg", "IMG_1.jpg"]
+    (document,) = walk(message, min_image_px=64).documents
+    assert list(related.unpack(octets(document), None).pictures) == ["0.between"]
+
+
+def test_a_forwarded_mail_keeps_its_pictures(make: Make, walk: Walk) -> None:
+    inner = make.mail(None)
+    inner.set_content('<p>x <img src="cid:one@x"></p>', subtype="html")
+    inner.add_related(make.image(Image.new("L", (200, 100))), maintype="image", subtype="png", cid="<one@x>")
+    message = make.mail("see below")
+    message.add_attachment(inner)
+    body, forwarded = walk(message).documents
+    assert body.kind is Kind.TEXT and forwarded.kind is Kind.HTML
+    assert list(related.unpack(octets(forwarded), None).pictures) == ["one@x"]
+
+
+def test_pictures_of_the_text_are_no_attachments(make: Make, walk: Walk) -> None:
+    message = make.mail("x")
+    message.add_alternative('<img src="cid:one@x">y', subtype="html")
+    shown = make.image(Image.new("L", (200, 100)))
+    message.get_payload(1).add_related(shown, maintype="image", subtype="png", cid="<one@x>", filename="logo.png")
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
+    assert walk.names(message, attachments_only=True) == ["a.pdf"]
+    assert walk.names(message) == ["mail text", "a.pdf"]
+
+
+OUTLOOK = """<html xmlns:v="urn:schemas-microsoft-com:vml"><head><!--[if !mso]><style>v\\:* {}</style><![endif]-->
+<!--[if gte mso 9]><xml><o:shapedefaults v:ext="edit" spidmax="1026" /></xml><![endif]--></head>
+<body lang=DE><p class=MsoNormal>Guten Tag<o:p></o:p></p>
+<!--[if gte vml 1]><v:shape><v:imagedata src="cid:logo@x"/></v:shape>SECRET<![endif]-->
+<![if !vml]><img width=200 height=100 src="cid:logo@x"><![endif]><p>Gruß</p></body></html>"""
+
+
+def test_outlooks_conditional_comments_are_read_as_others_read_them(make: Make, walk: Walk) -> None:
+    message = make.mail(None)
+    message.set_content(OUTLOOK, subtype="html")
+    picture = make.image(Image.new("L", (200, 100)))
+    message.add_related(picture, maintype="image", subtype="png", cid="<logo@x>", filename="image001.png")
+    (document,) = walk(message).documents
+    page = related.unpack(octets(document), document.charset)
+    assert list(page.pictures) == ["logo@x"]
+    assert html.to_text(page.markup.decode()).split() == ["Guten", "Tag", "Gruß"]
 
 
 def test_inline_images_and_small_images_are_ignored_on_request(make: Make, walk: Walk) -> None:
@@ -195,10 +288,14 @@ def test_inline_images_and_small_images_are_ignored_on_request(make: Make, walk:
     markup = message.get_payload(1)
     markup.add_related(picture, maintype="image", subtype="png", cid="<logo@x>", filename="logo.png")
     message.add_attachment(picture, maintype="image", subtype="png", filename="photo.png", cid="<unused@x>")
-    walked = walk(message)
+    walked = walk(message, ignore_inline_images=True)
     assert [d.name for d in walked.documents] == ["mail text", "photo.png"]
     assert [(each.name, each.why) for each in walked.ignored] == [("logo.png", "inline image")]
-    assert walk.names(message, ignore_inline_images=False) == ["mail text", "photo.png"]
+    walked = walk(message, min_image_px=101)
+    assert list(related.unpack(octets(walked.documents[0]), None).pictures) == ["logo@x"]  # low, but within a text
+    assert [(each.name, each.why) for each in walked.ignored] == [("photo.png", "small image")]
+    assert not related.is_packed(octets(walk(message, min_image_px=201).documents[0]))
+    assert walk.names(message) == ["mail text", "photo.png"]
     assert walk.names(message, min_image_px=101) == ["mail text"]
     assert walk.names(message, min_image_px=100) == ["mail text", "photo.png"]
 
@@ -229,14 +326,38 @@ def test_an_empty_mail_says_what_was_left_out(make: Make, walk: Walk) -> None:
     assert public == "The mail is empty: there is nothing to fax. Left out: “invite.ics” (calendar entry)."
 
 
-def test_an_outlook_container_with_attachments_refuses_the_mail(make: Make, walk: Walk) -> None:
+def outlook(make: Make, *attached: bytes) -> EmailMessage:
+    message: EmailMessage = make.mail("Hello")
+    data = container(*attached)
+    message.add_attachment(data, maintype="application", subtype="ms-tnef", filename="winmail.dat")
+    return message
+
+
+def test_what_hangs_in_an_outlook_container_is_faxed(make: Make, walk: Walk) -> None:
+    message = outlook(
+        make,
+        attachment("offer.pdf", make.pdf(), title="OFFER~1.PDF"),
+        attachment("list.txt", b"one\ntwo"),
+        attachment("image001.png", b"x", hidden=True),
+    )
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "offer.pdf", "list.txt"]
+    assert [(each.name, each.why) for each in walked.ignored] == [("image001.png", "inline image")]
+    assert walk.names(outlook(make)) == ["mail text"]
+
+
+def test_what_cannot_be_faxed_of_an_outlook_container_is_told_by_name(make: Make, walk: Walk) -> None:
     """A fax that silently lacks a document is worse than none."""
+    reason, public = refusal(walk, outlook(make, attachment("Re: offer", b"", method=5)))
+    assert reason is Reason.UNSUPPORTED
+    assert public.startswith("The document “Re: offer” is a message within an Outlook container and cannot be faxed.")
+    reason, public = refusal(walk, outlook(make, attachment("a.exe", b"MZ" + bytes(99))))
+    assert reason is Reason.UNSUPPORTED and "“a.exe” is a program" in public
     message = make.mail("Hello")
-    record = b"\x02" + (0x00069002).to_bytes(4, "little") + (2).to_bytes(4, "little") + b"xx\0\0"
-    data = b"\x78\x9f\x3e\x22\x01\x00" + record
+    data = container(attachment("a.pdf", make.pdf()))[:-200]
     message.add_attachment(data, maintype="application", subtype="ms-tnef", filename="winmail.dat")
     reason, public = refusal(walk, message)
-    assert reason is Reason.UNSUPPORTED and "winmail.dat" in public
+    assert reason is Reason.DAMAGED and "“winmail.dat”" in public
 
 
 @pytest.mark.parametrize(
