@@ -15,6 +15,7 @@ from typing import Any  # a setting's value has the type its row names; `Effecti
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from faxgw.fax.job import InDoubt
+from faxgw.fax.overlay import OverlayMode
 from faxgw.fax.resolution import Resolution
 from faxgw.fax.retry import BUSY_PAUSES, NO_ANSWER_PAUSES, NO_CARRIER_PAUSES, PROTOCOL_PAUSES
 
@@ -251,6 +252,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("cover", "", _text(200), "Cover page, a template's name; empty or none: no cover page"),
         Setting("cover_text", False, _flag, "The mail's text stands on the cover page, not on pages of its own"),
         Setting("cover_values", (), _values, "Values for cover pages, FromName=Ann; a recipient's own come first"),
+        Setting("overlay", "", _text(200), "Letterhead laid over the pages, a template's name; empty or none: none"),
+        Setting("overlay_mode", "all_pages", _one_of(*OverlayMode), "Pages that bear the letterhead"),
         Setting("suppress_blank", False, _flag, "Leave blank pages out"),
         Setting("ignore_inline_images", False, _flag, "Leave out images that the HTML part shows"),
         Setting("min_image_px", 64, _number(0, 4000), "Smaller images are left out (logos, icons)"),
