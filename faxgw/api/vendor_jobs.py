@@ -39,6 +39,7 @@ _PLACES = {
     "resolution": "renderingOptions.resolution",
     "billing_code": "reference.billingCode",
     "cover": "renderingOptions.coverpageTemplate",
+    "overlay": "renderingOptions.overlay.name",
 }
 """Our names → places in the request."""
 _STATUS = {"account_inactive": 403, "express_not_open": 403, "quota": 429}
@@ -148,9 +149,6 @@ class VendorJobs:
 
 def _refuse_what_is_not_here(asked: JobRequest) -> None:
     """What would be silently left out is refused."""
-    if asked.overlay is not None:
-        place = "renderingOptions.overlay.name"
-        raise Refusal(400, f"There is no overlay “{asked.overlay.name}”.", code="unknown_overlay", param=place)
     if asked.push is not None and asked.push.url:
         place = "statusReportOptions.httpStatusPush"
         text = "This gateway does not push reports; ask for them by their id."

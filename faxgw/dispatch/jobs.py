@@ -19,6 +19,7 @@ from typing import Any  # settings and rows are JSON
 
 from sqlalchemy import exc
 
+from faxgw.dispatch import letterheads
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.fax import header_policy, ids
@@ -128,8 +129,12 @@ class JobGate:
         if job.cover:
             return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
         settings = _overridden(resolve(account.levels), job)
-        if not isinstance(settings, JobRefused) and (unlawful := header_policy.refusal(settings)):
+        if isinstance(settings, JobRefused):
+            return settings
+        if unlawful := header_policy.refusal(settings):
             return JobRefused("header_policy", unlawful, "header")
+        if missing := await letterheads.refusal(seat, who.customer, settings):
+            return JobRefused("unknown_overlay", missing, "overlay")
         return settings
 
     async def _standing(self, customer: str, user: str) -> submission.Standing:

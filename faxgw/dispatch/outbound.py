@@ -12,12 +12,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from faxgw.dispatch.letterheads import Letterheads
 from faxgw.dispatch.routes import Routes, named
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.trace import trace_rows
@@ -123,6 +124,7 @@ class Outbound:
     ) -> None:
         self._seat = seat
         self._client = client
+        self._letterheads = Letterheads(seat, client)
         self._line = line
         self._routes = routes or Routes(line)
         self._finished = finished
@@ -206,27 +208,47 @@ class Outbound:
         seat = self._seat
         body = await seat.files.open_read(prepared.body)
         try:
-            composed = await self._client.compose(
-                body,
-                pages.ComposeOptions(
-                    context=HeaderContext(
-                        when=datetime.fromtimestamp(seat.clock(), UTC),
-                        number=prepared.number["e164"],
-                        csid=settings["csid"],
-                        zone=settings["time_zone"],
-                        language=settings["language"],
+            resolution = pages.Resolution.STANDARD if coarse else pages.Resolution(settings["resolution"])
+            async with (
+                self._letterheads.opened(prepared.job, settings, resolution) as overlay,
+                self._cover(prepared) as cover,
+            ):
+                composed = await self._client.compose(
+                    body,
+                    pages.ComposeOptions(
+                        context=HeaderContext(
+                            when=datetime.fromtimestamp(seat.clock(), UTC),
+                            number=prepared.number["e164"],
+                            csid=settings["csid"],
+                            personal=prepared.personal,
+                            zone=settings["time_zone"],
+                            language=settings["language"],
+                        ),
+                        header=settings["header"],
+                        marked=prepared.marked,
+                        resolution=pages.Resolution.STANDARD if coarse else None,
+                        overlay=overlay,
+                        cover=cover,
                     ),
-                    header=settings["header"],
-                    marked=prepared.marked,
-                    resolution=pages.Resolution.STANDARD if coarse else None,
-                ),
-            )
+                )
         finally:
             os.close(body)
         try:
             return await seat.files.adopt_fd(composed.fd, Kind.OBJECT)
         finally:
             composed.close()
+
+    @contextlib.asynccontextmanager
+    async def _cover(self, prepared: Prepared) -> AsyncIterator[pages.Cover | None]:
+        """The fax's cover, open until the end of the context; None: it has none."""
+        if prepared.cover is None:
+            yield None
+            return
+        fd = await self._seat.files.open_read(prepared.cover.file)
+        try:
+            yield pages.Cover(fd, prepared.cover.first, prepared.cover.pages)
+        finally:
+            os.close(fd)
 
     async def _call(
         self, prepared: Prepared, settings: Effective, choice: Choice, tiff: StoredFile, descriptor: int

@@ -5,7 +5,17 @@ A cover page counts as first page; for FIRST_FILE it belongs to no file. Drawing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any  # values of settings
+
+NONE = "none"
+"""In place of a letterhead's name: no letterhead, whatever the levels above say."""
+_UNKNOWN: Mapping[str, str] = {
+    "en": "There is no overlay “{name}”.",
+    "fr": "Il n’y a pas de fond de page « {name} ».",
+    "de": "Es gibt kein Overlay „{name}“.",
+}
 
 
 class OverlayMode(StrEnum):
@@ -48,3 +58,15 @@ def bears(mode: OverlayMode, page: int, pages: int, *, cover: int = 0, first_fil
             return page not in (1, pages)
         case OverlayMode.FIRST_FILE:
             return cover < page <= cover + first_file
+
+
+def overlay_name(settings: Mapping[str, Any]) -> str:
+    """The letterhead that the settings `overlay` and `overlay_mode` name; empty: none."""
+    name = str(settings["overlay"]).strip()
+    off = name.lower() == NONE or settings["overlay_mode"] == OverlayMode.NO_OVERLAY
+    return "" if off else name
+
+
+def unknown(name: str, language: str) -> str:
+    """There is no such letterhead, in the sender's words."""
+    return _UNKNOWN.get(language, _UNKNOWN["en"]).format(name=name)

@@ -16,6 +16,7 @@ from typing import Any  # parsed JSON
 
 from faxgw.fax import header as headers
 from faxgw.fax.errors import Refused
+from faxgw.fax.overlay import OverlayMode
 from faxgw.formats.json_body import Blob, decode_base64
 
 MAX_RECIPIENTS = 5_000
@@ -59,16 +60,8 @@ _CHARSETS = {
     "cp1252": "windows-1252",
 }
 """Charsets of a text document, as clients write them in lower case."""
-OVERLAY_MODES = (
-    "ALL_PAGES",
-    "NO_OVERLAY",
-    "FIRST_PAGE",
-    "LAST_PAGE",
-    "ALL_BUT_FIRST_PAGE",
-    "ALL_BUT_LAST_PAGE",
-    "ALL_BUT_FIRST_AND_LAST_PAGE",
-    "FIRST_FILE",
-)
+OVERLAY_MODES = tuple(mode.name for mode in OverlayMode)
+"""As clients write them."""
 
 
 class BadRequest(Refused):
@@ -117,15 +110,6 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Overlay:
-    """A letterhead."""
-
-    name: str
-    mode: str
-    """One of OVERLAY_MODES."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReportMail:
     """Who gets a status mail."""
 
@@ -155,7 +139,6 @@ class JobRequest:
     """Settings that the job overrides, under our names."""
     cover: str
     """Name of the cover page's template, or empty."""
-    overlay: Overlay | None
     report_mail: ReportMail | None
     push: StatusPush | None
     start: float | None
@@ -309,7 +292,6 @@ def read_job(
         reference=reference,
         settings=_settings(top.inner("transportOptions"), rendering, reference),
         cover=cover,
-        overlay=_overlay(rendering) if rendering.has("overlay") else None,
         report_mail=_report_mail(status.inner("reportMail")) if status.has("reportMail") else None,
         push=_push(status.inner("httpStatusPush")) if status.has("httpStatusPush") else None,
         start=start,
@@ -408,6 +390,8 @@ def _settings(transport: Fields, rendering: Fields, reference: Reference) -> Map
         found["resolution"] = "fine" if resolution == "HIGH" else "standard"
     if rendering.has("header"):
         found["header"] = _header(rendering)
+    if rendering.has("overlay"):
+        found |= _overlay(rendering)
     if reference.billing_code:
         found["billing_code"] = reference.billing_code
     return found
@@ -422,13 +406,14 @@ def _header(rendering: Fields) -> str:
     return template
 
 
-def _overlay(rendering: Fields) -> Overlay | None:
+def _overlay(rendering: Fields) -> Mapping[str, str]:
+    """Our settings for a letterhead; the mode NO_OVERLAY takes the account's away."""
     fields = rendering.inner("overlay")
     mode = fields.choice("mode", OVERLAY_MODES)
     if not mode:
         raise BadRequest(fields.at("mode"), f"{fields.at('mode')} must be one of {', '.join(OVERLAY_MODES)}.")
-    name = fields.text("name", 200, required=mode != "NO_OVERLAY")
-    return None if mode == "NO_OVERLAY" else Overlay(name, mode)
+    named = fields.text("name", 200, required=mode != OverlayMode.NO_OVERLAY.name)
+    return {"overlay_mode": mode.lower()} | ({"overlay": named} if named else {})
 
 
 def _report_mail(fields: Fields) -> ReportMail:

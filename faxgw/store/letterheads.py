@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from faxgw.fax.ports import StoredFile
 from faxgw.store import schema as t
@@ -51,3 +51,8 @@ def keep(conn: Connection, template: str, paper: str, made: Mapping[str, StoredF
             ],
         )
     return {**new, **have}
+
+
+def forget(conn: Connection, template: str, paper: str) -> None:
+    """Its objects are damaged: it is to be rendered anew. Jobs that name them keep their rows."""
+    conn.execute(delete(t.letterheads).where(t.letterheads.c.template == template, t.letterheads.c.paper == paper))

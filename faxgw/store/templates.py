@@ -115,6 +115,14 @@ def find(conn: Connection, customer: str, kind: Kind, name: str) -> Template | N
     return None if row is None else _template(row, row.content)
 
 
+def exists(conn: Connection, customer: str, kind: Kind, name: str) -> bool:
+    """Whether a customer's job means a template by a name."""
+    query = select(t.templates.c.name).where(
+        t.templates.c.customer.in_({customer, EVERYBODY}), t.templates.c.kind == kind.value, t.templates.c.name == name
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def every(conn: Connection, customer: str, kind: Kind) -> Sequence[Template]:
     """A customer's own templates and everybody's, by name, without their content; the own one where both have it."""
     columns = [column for column in t.templates.columns if column.name != "content"]

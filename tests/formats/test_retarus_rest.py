@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from faxgw.formats.json_body import Blob
-from faxgw.formats.retarus_rest import BadRequest, Overlay, ReportMail, StatusPush, read_bulk, read_job
+from faxgw.formats.retarus_rest import BadRequest, ReportMail, StatusPush, read_bulk, read_job
 
 NOW = 1_795_000_000.0
 """2026-11-18T11:06:40Z"""
@@ -27,7 +27,7 @@ def validity(**fields: Any) -> tuple[float | None, float | None]:
 
 def test_only_recipients_and_something_to_send_are_required() -> None:
     job = read()
-    assert (job.settings, job.cover, job.overlay, job.report_mail, job.push) == ({}, "", None, None, None)
+    assert (job.settings, job.cover, job.report_mail, job.push) == ({}, "", None, None)
     assert [d.data for d in job.documents] == [b"%PDF"]
 
 
@@ -66,7 +66,11 @@ def test_the_sample_of_all_fields() -> None:
         "resolution": "fine",
         "billing_code": "CC10",
     }
-    assert (job.cover, job.overlay) == ("coverpage-default.ftl.html", Overlay("letterhead", "FIRST_PAGE"))
+    assert job.cover == "coverpage-default.ftl.html"
+    assert {k: job.settings[k] for k in ("overlay", "overlay_mode")} == {
+        "overlay": "letterhead",
+        "overlay_mode": "first_page",
+    }
     assert job.report_mail == ReportMail("", "ops@example.org")
     assert job.push == StatusPush("https://a.example/", "u", "", "OAUTH2")
     assert (job.start, job.end) == (1_795_330_800.0, 1_796_083_200.0)
@@ -166,8 +170,8 @@ def test_what_is_neither_is_refused(text: str) -> None:
     assert refused.value.param == "meta.jobValid.end"
 
 
-def test_an_overlay_for_no_page_is_none() -> None:
-    assert read(renderingOptions={"overlay": {"mode": "NO_OVERLAY"}}).overlay is None
+def test_an_overlay_for_no_page_takes_the_accounts_away() -> None:
+    assert read(renderingOptions={"overlay": {"mode": "NO_OVERLAY"}}).settings == {"overlay_mode": "no_overlay"}
 
 
 def test_a_csid_loses_what_t30_does_not_know() -> None:
