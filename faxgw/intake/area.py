@@ -19,11 +19,11 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from faxgw.intake.shelf import MAX_ENTRIES, Entry, Shelf
+from faxgw.intake.threads import Threads
 from faxgw.intake.tree import Fault, Opening, Place, TreeError
 from faxgw.store.durable import NO_SPACE
 from faxgw.store.errors import OutOfSpace
@@ -40,8 +40,6 @@ ROOM_EVERY = 4 * 2**20
 """Octets that are written between two looks at the free space."""
 COUNTED_S = 5.0
 """Seconds for which the count of an account's octets holds."""
-THREADS = 8
-"""Threads for the folders of all accounts."""
 
 Room = Callable[[], Awaitable[None]]
 """Raises OutOfSpace below the watermark."""
@@ -73,6 +71,7 @@ class Area:
 
     def make(self) -> None:
         """Make what must be there; blocking."""
+        self.folder.parent.mkdir(mode=0o700, exist_ok=True)
         with Shelf(self.folder) as root:
             if root.entry("owner") is None:
                 root.put("owner", json.dumps({"customer": self.customer, "login": self.login}).encode())
@@ -109,13 +108,14 @@ class Areas:
     Args:
         base: Their parent.
         room: Whether the disk has room.
+        threads: For what blocks.
     """
 
-    def __init__(self, base: Path, room: Room) -> None:
+    def __init__(self, base: Path, room: Room, threads: Threads) -> None:
         self.base = base
         self.room = room
         self._areas: dict[Path, Area] = {}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="file-areas")
+        self._threads = threads
 
     async def area(self, customer: str, login: str) -> Area:
         """A login's folders, made where they do not exist. Raises OSError."""
@@ -132,11 +132,10 @@ class Areas:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that blocks."""
-        return await asyncio.wrap_future(self._threads.submit(work))
+        return await self._threads.run(work)
 
     async def close(self) -> None:
         """Close everything, after the last session."""
-        await asyncio.to_thread(self._threads.shutdown)
         for area in self._areas.values():
             area.close()
         self._areas.clear()

@@ -24,13 +24,13 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def is_name(name: str) -> bool:
+def is_name(name: str, limit: int = MAX_NAME) -> bool:
     """Whether a name may be that of a file here: one component, printable, not too long."""
     try:
         octets = name.encode()
     except UnicodeEncodeError:
         return False
-    return 0 < len(octets) <= MAX_NAME and "/" not in name and name.isprintable() and name not in (".", "..")
+    return 0 < len(octets) <= limit and "/" not in name and name.isprintable() and name not in (".", "..")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Shelf:
                     break
                 with contextlib.suppress(FileNotFoundError):
                     facts = each.stat(follow_symlinks=False)
-                    if stat.S_ISREG(facts.st_mode) and is_name(each.name):
+                    if stat.S_ISREG(facts.st_mode) and is_name(each.name, MAX_NAME + 2):
                         found.append(Entry(each.name, facts.st_size, facts.st_mtime))
         return sorted(found, key=lambda entry: entry.name)
 

@@ -8,7 +8,7 @@ is no folder at all) write a `Place` and let the server's `places` make one for 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,8 +124,8 @@ class Place:
         raise TreeError(Fault.DENIED)
 
 
-PlaceMaker = Callable[[Caller], Sequence[Place]]
-"""Makes the places of one visitor; called once for each session."""
+PlaceMaker = Callable[[Caller], Awaitable[Sequence[Place]]]
+"""Makes the places of one visitor, once for each connection. Raises FaxError, OSError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from faxgw.settings import Many, Settings
 
 async def _start(house: House) -> None:
     settings = house.settings.many("directory", DirectorySettings)
-    imports = DirectoryImports(house.ground.store, settings, house.ground.clock, house.system)
+    imports = house.imports = DirectoryImports(house.ground.store, settings, house.ground.clock, house.system)
     house.task(imports.run(), "directories")
     admin = AdminRoutes(house.ground, house.passwords, house.system, imports)
     house.control.extend(admin.control_routes(OPERATOR))

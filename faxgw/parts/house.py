@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any  # stations of any work, results of tasks that nobody reads
 
 from aiohttp.web import AbstractRouteDef
@@ -17,6 +18,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document.client import PageClient
 from faxgw.fax.ports import Delivery
+from faxgw.intake.directory_import import DirectoryImports
 from faxgw.line.sip import SipLine
 from faxgw.metrics import Metrics
 from faxgw.settings import Many, Maybe, Section, Settings
@@ -73,6 +75,10 @@ class House:
     reloads: list[Callable[[Settings], Awaitable[None]]] = field(default_factory=list)
     control: list[AbstractRouteDef] = field(default_factory=list)
     """Routes of the control socket, where the operator needs no token."""
+    data: Path = Path()
+    """The data folder, for what a part keeps beside the database: in a folder of its own."""
+    imports: DirectoryImports | None = None
+    """Takes directories of users and numbers, once that part has started."""
 
     def task(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run something as long as the gateway runs."""

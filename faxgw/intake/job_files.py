@@ -1,0 +1,284 @@
+"""Job files become jobs: `job…xml` and its documents, through the funnel, with an answer for every one.
+
+A job file is taken when every document that it names is there; it waits WAIT_S for what is missing. Its name counts
+once: the same file again is told to be a duplicate, another one under the same name is refused, unless nothing of the
+first was or may still be sent (docs/spine.md section 5). What was accepted is told in `rep…xml` when it is finished;
+what was not, at once: in `rep…xml` where nothing of the file was ever accepted, else in `err…xml`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from faxgw.fax.errors import FaxError, Refused
+from faxgw.fax.ports import StoredFile
+from faxgw.fax.submission import (
+    JobDocument,
+    JobKnown,
+    JobReceipt,
+    JobRecipient,
+    JobRefused,
+    JobReport,
+    JobSubmission,
+    JobSubmissions,
+)
+from faxgw.formats import xml_job
+from faxgw.formats.xml_job import BadJob, XmlFax, XmlFile, XmlJob
+from faxgw.formats.xml_tree import EndsEarly
+from faxgw.intake.collector import WAIT_S, Choice, Drop, Sender, Turned
+from faxgw.intake.shelf import Entry, Shelf
+from faxgw.intake.taking import Taken
+from faxgw.intake.threads import Threads
+from faxgw.store import result_files, submission
+from faxgw.store.engine import Store
+from faxgw.store.errors import StoreError
+from faxgw.store.files import Files
+
+JOB_NAME = re.compile(r"job.*\.[xX][mM][lL]", re.DOTALL)
+"""Names of job files: `job` in lower case, as the vendor's format has it."""
+DAY_S = 86_400.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Faxes of a file that were not accepted."""
+
+    faxes: tuple[XmlFax, ...]
+    code: str
+    text: str
+    status: str = xml_job.FAILED
+    first_job: str = ""
+
+
+class JobFiles:
+    """Handles job files.
+
+    Args:
+        store: Rows.
+        files: Documents.
+        submissions: The funnel.
+        clock: Unix seconds.
+        threads: For what blocks.
+        names_days: Days for which a job file's name counts.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        files: Files,
+        submissions: JobSubmissions,
+        clock: Callable[[], float],
+        threads: Threads,
+        names_days: int,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._submissions = submissions
+        self._clock = clock
+        self._threads = threads
+        self._names_s = names_days * DAY_S
+
+    # ---------------------------------------------------------------------------------------------------- choosing
+
+    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[Choice | None, bool]:
+        """The oldest job file whose documents are all there, or that has waited long enough."""
+        here, waits = {entry.name for entry in entries}, False
+        for entry in entries:
+            if JOB_NAME.fullmatch(entry.name) is None:
+                continue
+            late = drop.waited(entry.name, now) >= WAIT_S
+            try:
+                wanted = _read(inbox.read(entry.name, xml_job.MAX_JOB_FILE + 1)).names()
+            except EndsEarly:
+                if not late:
+                    waits = True
+                    continue
+                wanted = []
+            except Refused:
+                wanted = []  # taken alone, and refused
+            except FileNotFoundError:
+                continue
+            parts = tuple(name for name in wanted if name in here and name != entry.name)
+            if late or len(parts) == len(wanted):
+                return Choice(entry.name, parts), True
+            waits = True
+        return None, waits
+
+    # --------------------------------------------------------------------------------------------------- finishing
+
+    async def finish(self, drop: Drop, taken: Taken) -> None:
+        """Hand in every fax of a job file that is no job yet, and answer what is refused."""
+        octets = await self._threads.run(lambda: taken.read_cause(xml_job.MAX_JOB_FILE + 1))
+        job = XmlJob("report", "", ())
+        accepted, refusals = False, []
+        try:
+            job = await self._threads.run(lambda: _read(octets))
+            sender = await drop.sender()
+            for index, fax in enumerate(job.faxes):
+                answer = await self._hand_in(drop, taken, job, index, fax, sender, hashlib.sha256(octets).hexdigest())
+                accepted = accepted or answer is None
+                refusals += [answer] if answer is not None else []
+        except BadJob as exc:
+            refusals.append(_Refusal(job.faxes, "bad_job", exc.public, exc.status))
+        except Turned as exc:
+            refusals.append(_Refusal(job.faxes, exc.code, exc.public))
+        except Refused as exc:
+            refusals.append(_Refusal(job.faxes, "bad_xml", exc.public))
+        if refusals:
+            await self._answer(drop, taken, job, refusals, accepted=accepted)
+        await self._threads.run(taken.forget)
+
+    async def _hand_in(
+        self, drop: Drop, taken: Taken, job: XmlJob, index: int, fax: XmlFax, sender: Sender, fingerprint: str
+    ) -> _Refusal | None:
+        """One fax becomes a job; None when it is one. Raises StoreError."""
+        ident = taken.job(index)
+        if await self._store.read(lambda conn: result_files.exists(conn, ident)):
+            return None
+        documents: list[JobDocument] = []
+        try:
+            for file in fax.files:
+                kept = await self._keep(taken, file)
+                documents.append(JobDocument(file.name, "text" if file.charset else None, file.charset, kept))
+            submission_ = self._submission(drop, taken, job, index, fax, sender, fingerprint, documents)
+            answer = await hand_in(self._submissions, submission_)
+        except FileNotFoundError:
+            await self._forget(documents)
+            missing = next(f.name for f in fax.files if f.content is None and f.name not in taken.parts)
+            return _Refusal((fax,), "missing_file", f"The document {missing} is not there.", xml_job.MISSING_FILE)
+        except StoreError as exc:
+            if exc.temporary:
+                raise
+            return _Refusal((fax,), "refused", exc.public)
+        except FaxError as exc:
+            return _Refusal((fax,), "refused", exc.public)
+        return _refusal(fax, answer)
+
+    async def _keep(self, taken: Taken, file: XmlFile) -> StoredFile:
+        if file.content is not None:
+            return await self._files.keep(file.content)
+        if file.name not in taken.parts:
+            raise FileNotFoundError(file.name)
+        fd = await self._threads.run(lambda: taken.open(file.name))
+        try:
+            return await self._files.adopt_fd(fd)
+        finally:
+            os.close(fd)
+
+    async def _forget(self, documents: Sequence[JobDocument]) -> None:
+        for document in documents:
+            if document.file is not None:
+                await self._files.remove(document.file.key)
+
+    def _submission(
+        self,
+        drop: Drop,
+        taken: Taken,
+        job: XmlJob,
+        index: int,
+        fax: XmlFax,
+        sender: Sender,
+        fingerprint: str,
+        documents: Sequence[JobDocument],
+    ) -> JobSubmission:
+        reference = {
+            "customerDefinedId": fax.reference,
+            "billingCode": str(fax.settings.get("billing_code", "")),
+            "billingInfo": "",
+            result_files.FILE: taken.cause,
+            "drop": drop.name,
+            "take": taken.id,
+            "index": str(index),
+            "count": str(len(job.faxes)),
+            "root": job.root,
+            "reference": job.reference,
+            "ignored": " ".join(job.ignored),
+        }
+        return JobSubmission(
+            job=taken.job(index),
+            principal=sender.principal,
+            owner=sender.owner,
+            recipients=tuple(JobRecipient((r.number, *r.alternatives), r.properties) for r in fax.recipients),
+            documents=tuple(documents),
+            accepted_at=self._clock(),
+            key=name_key(sender, taken.cause, index),
+            fingerprint=fingerprint,
+            key_valid=self._names_s,
+            settings=fax.settings,
+            cover=fax.cover,
+            success_to=fax.success_to,
+            failure_to=fax.failure_to,
+            earliest=fax.earliest,
+            latest=fax.latest,
+            report=JobReport(sender.interface.value, reference),
+            subject=fax.reference or job.reference,
+        )
+
+    # --------------------------------------------------------------------------------------------------- answering
+
+    async def _answer(
+        self, drop: Drop, taken: Taken, job: XmlJob, refusals: Sequence[_Refusal], *, accepted: bool
+    ) -> None:
+        """Write what was refused. What is told of a job that was accepted under this name is never written over."""
+        first = refusals[0]
+        faxes = tuple(fax for refusal in refusals for fax in refusal.faxes)
+        octets = xml_job.refusal_file(
+            job.root, job.reference, faxes, code=first.code, text=first.text, status=first.status,
+            first_job=first.first_job,
+        )  # fmt: skip
+        taken_before = accepted or any(r.first_job for r in refusals) or await self._is_known(drop, taken.cause)
+        name = xml_job.report_name(taken.cause, "err" if taken_before else "rep")
+        await self._threads.run(lambda: drop.out().put(name, octets))
+        log.info("job file refused", extra={"event": "files.refused", "drop": drop.name, "why": first.code})
+
+    async def _is_known(self, drop: Drop, cause: str) -> bool:
+        try:
+            key = name_key(await drop.sender(), cause, 0)
+        except Turned:
+            return False
+        now, valid = self._clock(), self._names_s
+        return await self._store.read(lambda conn: submission.known(conn, key, "", valid=valid, now=now)) is not None
+
+
+async def hand_in(submissions: JobSubmissions, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
+    """Hand a job in; begun, it is finished, whoever is cancelled meanwhile: a row may name its documents by then."""
+    task = asyncio.ensure_future(submissions.submit(job))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def name_key(sender: Sender, name: str, index: int) -> str:
+    """The idempotency key of one fax of a job file: its owner's, and its name's."""
+    words = (sender.principal.customer, sender.owner, "file", name, str(index))
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+
+def _read(octets: bytes) -> XmlJob:
+    if len(octets) > xml_job.MAX_JOB_FILE:
+        raise BadJob(f"A job file may have at most {xml_job.MAX_JOB_FILE} octets.")
+    return xml_job.read_job(octets)
+
+
+def _refusal(fax: XmlFax, answer: JobReceipt | JobKnown | JobRefused) -> _Refusal | None:
+    match answer:
+        case JobReceipt():
+            return None
+        case JobKnown(job=first, same=True):
+            text = f"This file was taken before, as the job {first}; it is not sent again."
+            return _Refusal((fax,), "duplicate_job", text, first_job=first)
+        case JobKnown(job=first):
+            text = f"Another file of this name was taken before, as the job {first}; give each job its own name."
+            return _Refusal((fax,), "name_used", text, first_job=first)
+        case JobRefused(code=code, text=text):
+            return _Refusal((fax,), code, text)
