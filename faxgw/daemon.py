@@ -251,7 +251,8 @@ class Daemon:
         deliveries = OutboxWorker(seat, self._ways, lambda parcel: self._counting.dead(), self._counting.delivery)
         self._inbound = Inbound(seat, pages, watermark, self._counting.reception, describe_frame)
         self._stations = [
-            dispatcher.calling, worker.rendering, worker.walking, self._inbound.routing, deliveries.delivering
+            dispatcher.calling, worker.renderer.rendering, worker.renderer.slicing, worker.walking,
+            self._inbound.routing, deliveries.delivering,
         ]  # fmt: skip
         for station in self._stations:
             self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
@@ -315,6 +316,7 @@ class Daemon:
             self._stack,
             self._tasks,
             self._stations,
+            data=self._node.data,
         )
         for part in PARTS:
             await part.start(house)

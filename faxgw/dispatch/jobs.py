@@ -20,13 +20,16 @@ from typing import Any  # settings and rows are JSON
 from sqlalchemy import exc
 
 from faxgw.dispatch import letterheads
+from faxgw.dispatch.covers import Covers, NoCover, lacking
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.seat import Seat
 from faxgw.fax import header_policy, ids
 from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
+from faxgw.fax.cover import missing
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
+from faxgw.formats.cover_values import MAX_COMMENT
 from faxgw.store import quota, submission
 from faxgw.store.errors import CommitUncertain
 from faxgw.store.queue import NewFax, NewJob
@@ -65,6 +68,7 @@ class JobGate:
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
+        self._covers = Covers(seat)
         self._known: OrderedDict[tuple[str, str], tuple[float, submission.Standing]] = OrderedDict()
 
     async def submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
@@ -86,11 +90,11 @@ class JobGate:
         if len(job.recipients) > MAX_RECIPIENTS:
             text = f"A job may have at most {MAX_RECIPIENTS} recipients."
             return JobRefused("too_many_recipients", text, "recipients")
-        if not job.documents and not job.cover:
-            return JobRefused("nothing_to_send", "The job has neither a document nor a cover page.", "documents")
         settings = await self._in_force(job)
         if isinstance(settings, JobRefused):
             return settings
+        if (without := await self._without_cover(job, settings)) is not None:
+            return without
         read = await self._read_numbers(job.recipients, dial_plan(settings))
         new = self._accepted(job, settings, read)
         unit = partial(submission.accept, new=new, now=job.accepted_at)
@@ -126,8 +130,6 @@ class JobGate:
             )
             if over:
                 return JobRefused("quota", over)
-        if job.cover:
-            return JobRefused("unknown_cover", f"There is no cover page “{job.cover}”.", "cover")
         settings = _overridden(resolve(account.levels), job)
         if isinstance(settings, JobRefused):
             return settings
@@ -136,6 +138,22 @@ class JobGate:
         if missing := await letterheads.refusal(seat, who.customer, settings):
             return JobRefused("unknown_overlay", missing, "overlay")
         return settings
+
+    async def _without_cover(self, job: JobSubmission, settings: Effective) -> JobRefused | None:
+        """Why the job's cover pages cannot be made, or why it needs one; None: nothing stands against it."""
+        try:
+            chosen = await self._covers.choose(job.principal.customer, settings)
+        except NoCover as exc_:
+            return JobRefused("unknown_cover", exc_.public, "cover")
+        if chosen is None:
+            if job.documents:
+                return None
+            return JobRefused("nothing_to_send", "The job has neither a document nor a cover page.", "documents")
+        for index, recipient in enumerate(job.recipients):
+            if keys := lacking(chosen, dict(recipient.properties)):
+                text = missing(chosen.name, keys, settings["language"], recipient.numbers[0])
+                return JobRefused("missing_property", text, f"recipients[{index}].properties")
+        return None
 
     async def _standing(self, customer: str, user: str) -> submission.Standing:
         """What is known of an account, at most STANDING_S old."""
@@ -184,6 +202,7 @@ class JobGate:
             latest=latest,
             priority=1 if settings["priority"] == "express" else 0,
             earliest=job.earliest or 0.0,
+            cover_text=job.text[:MAX_COMMENT],
             resend_of=job.resend_of or None,
             reference=job.reference,
             marked=job.marked,
@@ -218,7 +237,7 @@ def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefuse
     """The account's settings with the job's laid over them."""
     if "header_policy" in job.settings:
         return JobRefused("bad_setting", "This is a setting of accounts, not of a job.", "header_policy")
-    checked, faults = check_settings(job.settings)
+    checked, faults = check_settings({**job.settings, "cover": job.cover} if job.cover else job.settings)
     if faults:
         key, _, text = faults[0].partition(": ")
         return JobRefused("bad_setting", f"This value {text}.", key)

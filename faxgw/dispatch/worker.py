@@ -1,4 +1,4 @@
-"""The page steps of the walk: a message becomes a job, a job gets its pages (docs/architecture.md section 2).
+"""The page steps of the walk: a message becomes a job, which `dispatch.renderer` gives its pages.
 
 Every step's product lies in the store: a step that finds its product is done. Nothing here opens a document: that is
 the page processes' work, over descriptors.
@@ -7,34 +7,32 @@ the page processes' work, over descriptors.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from typing import Any  # document descriptions are JSON
 
 from faxgw.dispatch import listing
+from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.letterheads import refusal
+from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax import ids
-from faxgw.fax.account import Effective, from_snapshot
+from faxgw.fax.account import Effective
 from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import LIST, FaxNumber, NumberClass, recipient_zone
-from faxgw.fax.outcome import Cause
-from faxgw.fax.ports import StoredFile
 from faxgw.fax.report import RefusedReport
 from faxgw.formats.distribution_list import Listed
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
-from faxgw.formats.status_mail import MAX_THUMBNAIL
-from faxgw.store import directory, messages, outbox, queue, rendering
+from faxgw.store import directory, messages, outbox, queue
 from faxgw.store.envelope import envelope_of
 from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind
@@ -44,14 +42,10 @@ log = logging.getLogger(__name__)
 
 WALKS = 2
 """Mails walked at the same time: one per core of a small machine."""
-RENDERINGS = 2
-"""Jobs rendered at the same time."""
-THUMBNAIL_PX = 360
-"""Width of page 1's picture in the status mail."""
 
 
 class PageWorker:
-    """Walks messages and renders jobs.
+    """Walks messages; its renderer gives the jobs their pages.
 
     Args:
         seat: The node.
@@ -63,7 +57,6 @@ class PageWorker:
         self, seat: Seat, client: PageClient, made: Callable[[str, float], None] = lambda kind, seconds: None
     ) -> None:
         self._seat = seat
-        self._made = made
         self._client = client
         self.walking: Station[messages.LeasedMessage] = Station(
             "walk",
@@ -74,26 +67,13 @@ class PageWorker:
             next_due=lambda: seat.store.read(messages.next_walk),
             clock=seat.clock,
         )
-        self.rendering: Station[rendering.LeasedJob] = Station(
-            "render",
-            places=RENDERINGS,
-            wake=seat.store.listen(queue.RENDER_TOPIC),
-            take=self._take_jobs,
-            work=self._render,
-            next_due=self._no_due,
-            clock=seat.clock,
-        )
-
-    async def _no_due(self) -> float | None:
-        return self._seat.clock() + 5.0 if await self._seat.store.read(rendering.waits) else None
+        self._covers = Covers(seat, client)
+        self.renderer = Renderer(seat, client, self._covers, made)
+        """Gives jobs their pages."""
 
     async def _take_messages(self, limit: int) -> Sequence[messages.LeasedMessage]:
         seat = self._seat
         return await seat.store.run(lambda conn: messages.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
-
-    async def _take_jobs(self, limit: int) -> Sequence[rendering.LeasedJob]:
-        seat = self._seat
-        return await seat.store.run(lambda conn: rendering.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
 
     # ------------------------------------------------------------------------------------------------------ walk
 
@@ -117,6 +97,9 @@ class PageWorker:
             settings = in_force(settings, asked)
         except CommandFault as fault:  # the account has changed since the promise
             await self._refuse(message, settings, fault.text, our_fault=False)
+            return
+        if missing := await refusal(seat, message.customer, settings):
+            await self._refuse(message, settings, missing, our_fault=False)
             return
         walked = await self._walk_mail(message, settings)
         if isinstance(walked, pages.Refused):
@@ -253,102 +236,6 @@ class PageWorker:
         level = logging.ERROR if our_fault else logging.INFO
         log.log(level, "message refused", extra={"event": "message.refused", "job": message.id, "why": reason})
 
-    # ---------------------------------------------------------------------------------------------------- render
-
-    async def _render(self, job: rendering.LeasedJob) -> None:
-        settings = from_snapshot(job.settings)
-        try:
-            begun = time.monotonic()
-            rendered = await self._render_documents(job, settings)
-            kinds = {str(document["kind"] or "unknown") for document in job.documents}
-            self._made(kinds.pop() if len(kinds) == 1 else "several", time.monotonic() - begun)
-            if isinstance(rendered, pages.Refused):
-                empty = rendered.reason is pages.Reason.EMPTY
-                cause = Cause.NOTHING_TO_SEND if empty else Cause.RENDERING_FAILED
-                await self._failed(job, rendered.public, temporary=False, cause=cause)
-                return
-            try:
-                if len(rendered.pages) > settings["max_pages"]:
-                    limit = settings["max_pages"]
-                    public = f"The fax has {len(rendered.pages)} pages; at most {limit} are allowed."
-                    await self._failed(job, public, temporary=False)
-                    return
-                await self._keep_body(job, rendered)
-            finally:
-                rendered.close()
-        except ObjectDamaged as exc:
-            await self._failed(job, exc.public, temporary=False, cause=Cause.DOCUMENT_DAMAGED)
-        except FaxError as exc:
-            log.warning("rendering failed", extra={"event": "job.render_failed", "job": job.id, "why": str(exc)})
-            if _ours(exc):
-                await self._later(job, exc.public)
-            else:
-                await self._failed(job, exc.public, temporary=exc.temporary)
-
-    async def _render_documents(self, job: rendering.LeasedJob, settings: Effective) -> pages.Rendered | pages.Refused:
-        with contextlib.ExitStack() as opened:
-            documents = []
-            for d in job.documents:
-                fd = await self._seat.files.open_read(StoredFile(d["key"], d["sha256"], d["size"]))
-                opened.callback(os.close, fd)
-                documents.append(
-                    pages.Document(
-                        fd=fd,
-                        name=d["name"],
-                        kind=pages.Kind(d["kind"]) if d["kind"] else None,
-                        charset=d["charset"],
-                        origin=pages.Origin(d["origin"]),
-                        size=d["size"],
-                    )
-                )
-            return await self._client.render(
-                documents,
-                pages.RenderOptions(
-                    resolution=pages.Resolution(settings["resolution"]),
-                    paper=pages.Paper(settings["paper"]),
-                    mode=pages.Mode(settings["mode"]),
-                    suppress_blank=settings["suppress_blank"],
-                    thumbnail_px=THUMBNAIL_PX,
-                ),
-            )
-
-    async def _keep_body(self, job: rendering.LeasedJob, rendered: pages.Rendered) -> None:
-        seat, now = self._seat, self._seat.clock()
-        body = await seat.files.adopt_fd(rendered.fd, Kind.OBJECT)
-        facts = [{"rows": p.rows, "octets": p.octets, "document": p.document, "page": p.page} for p in rendered.pages]
-        thumbnail = b"" if rendered.thumbnail_fd is None else await asyncio.to_thread(_picture, rendered.thumbnail_fd)
-        kept = await seat.store.run(
-            lambda conn: rendering.rendered(
-                conn,
-                job.id,
-                fence=seat.fence,
-                body=body,
-                pages=len(rendered.pages),
-                facts=facts,
-                thumbnail=thumbnail,
-                now=now,
-            )
-        )
-        if not kept:
-            await seat.files.remove(body.key)
-            return
-        log.info("pages ready", extra={"event": "job.ready", "job": job.id, "pages": len(rendered.pages)})
-
-    async def _later(self, job: rendering.LeasedJob, why: str) -> None:
-        seat, now = self._seat, self._seat.clock()
-        await seat.store.run(lambda conn: rendering.put_back(conn, job.id, fence=seat.fence, now=now, why=why))
-
-    async def _failed(
-        self, job: rendering.LeasedJob, reason: str, *, temporary: bool, cause: Cause = Cause.RENDERING_FAILED
-    ) -> None:
-        seat, now = self._seat, self._seat.clock()
-        await seat.store.run(
-            lambda conn: rendering.failed(
-                conn, job.id, fence=seat.fence, now=now, cause=cause, reason=reason, temporary=temporary
-            )
-        )
-        log.info("no pages", extra={"event": "job.no_pages", "job": job.id, "why": reason, "temporary": temporary})
-
 
 async def _faxes(message: messages.LeasedMessage, listed: Sequence[Listed]) -> tuple[queue.NewFax, ...]:
     """The recipients of a mail that are to get a fax: those of its envelope, then those of its lists.
@@ -399,11 +286,6 @@ def _draft(telling: RefusedTelling) -> outbox.Draft | None:
         return None
     item = item_id(telling.dsn.message, "refused", "dsn", telling.dsn_to)
     return outbox.Draft(item, "dsn", telling.dsn_to, dsn_to_payload(telling.report, telling.dsn))
-
-
-def _picture(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0) if size <= MAX_THUMBNAIL else b""
 
 
 def report_targets(settings: Effective, sender: str) -> tuple[str, ...]:

@@ -66,7 +66,9 @@ class JobSubmission:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that the job overrides."""
     cover: str = ""
-    """Name of its cover page's template; empty: the account's."""
+    """Name of its cover page's template; empty: the account's, `none`: no cover page."""
+    text: str = ""
+    """What the sender wants to say on the cover page."""
     success_to: tuple[str, ...] | None = None
     """Who gets the status mail when all was sent; None: as the account's settings say."""
     failure_to: tuple[str, ...] | None = None
@@ -108,7 +110,7 @@ class JobRefused:
     """Nothing was promised, and the documents handed in are removed."""
 
     code: str
-    """A word for programs: `account_inactive`, `unknown_cover`, `bad_setting`, `too_many_recipients`, …."""
+    """A word for programs: `account_inactive`, `unknown_cover`, `missing_property`, `too_many_recipients`, …."""
     text: str
     """One sentence for the sender."""
     param: str = ""

@@ -32,11 +32,12 @@ from faxgw.fax.header import PERSONAL
 from faxgw.fax.job import FaxState, Mark, Wish
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import CallIdentity, StoredFile
-from faxgw.store import destinations, directory
+from faxgw.store import destinations, directory, rendering
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.ledger import closed_calls, confirmed_pages, doubted_pages, exhausted, fence_of, last_cause
 from faxgw.store.queue import HELD_BY_KILLS, NUMBER_KILLED, NUMBER_TRUSTED, fax_row, move
+from faxgw.store.renditions import Rendition
 
 HELD_AFTER = 3
 """Call workers that a number has ended before faxes to it are held: it ended its own worker too (spine section 5)."""
@@ -162,6 +163,8 @@ class Prepared:
     """The far end took no fine resolution: compose at standard (T.30 completion code 11 of an earlier call)."""
     calls: tuple[CallRecord, ...] = ()
     """What was learned of the number."""
+    cover: Rendition | None = None
+    """The pages before the body; None: the fax has none."""
     tried: tuple[tuple[str, Cause], ...] = ()
     """Trunk and cause of the fax's calls to the number, oldest first."""
     personal: str = ""
@@ -192,6 +195,7 @@ def prepare(conn: Connection, fax: str) -> Prepared | None:
         kills=kills_of(conn, row.e164)[0],
         coarse=_took_no_fine(conn, fax, row.number_index),
         calls=destinations.calls_to(conn, row.e164),
+        cover=rendering.cover_of(conn, row.job, fax) if row.pages != job.pages else None,
         tried=tuple((trunk, cause) for trunk, cause, _ in closed_calls(conn, fax, row.number_index)),
         personal=dict(row.properties or ()).get(PERSONAL, ""),
     )

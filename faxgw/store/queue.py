@@ -95,6 +95,8 @@ class NewJob:
     resend_of: str | None = None
     earliest: float = 0.0
     """No call before, Unix seconds."""
+    cover_text: str = ""
+    """What the sender wants to say on the cover page."""
     reference: str = ""
     """What its sender calls it."""
     follows: bool = False
@@ -130,6 +132,7 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> b
             "settings": dict(job.settings),
             "report_to": job.report_to if isinstance(job.report_to, dict) else list(job.report_to),
             "page_facts": [],
+            "cover_text": job.cover_text or None,
             "resend_of": job.resend_of,
             "reference": job.reference,
         },

@@ -42,9 +42,9 @@ class Worker:
         return len(taken)
 
     async def render(self) -> int:
-        taken = await self.page._take_jobs(10)
+        taken = await self.page.renderer.take(10)
         for job in taken:
-            await self.page._render(job)
+            await self.page.renderer.render(job)
         return len(taken)
 
 
@@ -128,8 +128,7 @@ async def test_the_same_mail_with_a_list_again_sends_nothing_again(house: House)
     first, again = to_list(await house.mail()), to_list(await house.mail(OTHER))
     await house.accept(first)
     await house.accept(again)
-    walked = [pages.Walked((document(),), lists=(FAR,)) for _ in range(2)]
-    worker = Worker(house, Pages(walked))
+    worker = Worker(house, Pages([pages.Walked((document(),), lists=(FAR,)) for _ in range(2)]))
     await worker.walk()
     assert sorted(f.e164 for f in await house.rows(select(t.faxes))) == [FAR, OTHER]
 
@@ -296,10 +295,10 @@ async def test_pages_made_under_a_lost_lease_are_dropped(house: House, monkeypat
     _job, (fax,) = await house.job(FAR, ready=False)
     before = set(house.folder.glob("objects/*/*"))
     worker = Worker(house, Pages())
-    (job,) = await worker.page._take_jobs(1)
+    (job,) = await worker.page.renderer.take(1)
     await house.next_life()
     await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
-    await worker.page._render(job)
+    await worker.page.renderer.render(job)
     assert await house.state(fax) == FaxState.RENDERING
     assert set(house.folder.glob("objects/*/*")) == before
 
