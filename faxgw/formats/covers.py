@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from faxgw.formats import cover_template
+from faxgw.formats import cover_docx, cover_rtf, cover_template
 from faxgw.formats.cover_template import TemplateRefused, Value
 
 
@@ -62,9 +62,19 @@ def read_html(content: bytes) -> HtmlTemplate:
     return HtmlTemplate(cover_template.parse(text))
 
 
-READERS: Mapping[str, Reader] = {"html": read_html}
+READERS: Mapping[str, Reader] = {"html": read_html, "docx": cover_docx.parse, "rtf": cover_rtf.parse}
 """Formats of templates, by their names in the store, which are those of `document.types.Kind`."""
-_ENDINGS = {"htm": "html", "ftl": "html", "xhtml": "html"}
+_ENDINGS = {"htm": "html", "ftl": "html", "xhtml": "html", "dotx": "docx", "docm": "docx", "dotm": "docx"}
+_STARTS = {b"PK\x03\x04": "docx", b"{\\rtf": "rtf"}
+_STRANGERS = {
+    b"\xd0\xcf\x11\xe0": "an old Word document: save it as DOCX",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"II*\0": "a picture",
+    b"MM\0*": "a picture",
+}
+"""What is uploaded by mistake, by its first octets."""
 
 
 def read(form: str, content: bytes) -> CoverTemplate:
@@ -89,3 +99,20 @@ def format_of(name: str) -> str:
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     found = _ENDINGS.get(ending, ending)
     return found if found in READERS else "html"
+
+
+def format_by_content(content: bytes) -> str:
+    """The format that a template's first octets tell; html where they tell no other.
+
+    Raises:
+        TemplateRefused: If it is of a kind that covers are not made of.
+    """
+    head = content.lstrip()[:8]
+    for start, form in _STARTS.items():
+        if head.startswith(start):
+            return form
+    for start, what in _STRANGERS.items():
+        if head.startswith(start):
+            public = f"A cover template is a page of HTML, or a DOCX or RTF document; this one is {what}."
+            raise TemplateRefused(f"a template that is {what}", public=public)
+    return "html"
