@@ -38,6 +38,10 @@ send may be repeated safely with an `Idempotency-Key`. `RateLimit` tells how man
 TAGS: Mapping[str, str] = {
     "Faxes": "One collection, sent and received.",
     "Jobs": "What one request sent, to one or many recipients.",
+    "Events": "Everything as it happens.",
+    "Webhooks": "Be told of events: signed requests to an address of yours.",
+    "Destinations": "Numbers to dial.",
+    "Account": "The caller's own account. It is changed under /api/v1/admin.",
 }
 """Groups of operations, in the order in which they are shown."""
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
+from faxgw.dispatch.gate import dial_plan
 from faxgw.egress import Egress
 from faxgw.parts.house import House, Part
 
 
 async def _start(house: House) -> None:
     settings = house.settings.one("api", ApiSettings)
-    if settings.native:
-        house.mount(NativeApi(house.ground, house.jobs, settings, Egress(settings.fetch_networks)).routes())
+    if not settings.native:
+        return
+    api = NativeApi(
+        house.ground,
+        house.jobs,
+        settings,
+        Egress(settings.fetch_networks),
+        pages=house.pages,
+        plan=dial_plan,
+        system=house.system,
+    )
+    house.mount(api.routes())
+    house.task(api.events.watch_for_ever(), "events")
 
 
 PART = Part("native", _start)

@@ -229,21 +229,19 @@ def attempts(conn: Connection, fax: str) -> list[Any]:
     return list(conn.execute(query).all())
 
 
-def newest_pages(conn: Connection, fax: str) -> tuple[StoredFile, int, int, str] | None:
-    """The composed file of the newest call of a fax: file, first page, last page, its call; None before the first."""
+def composed_files(conn: Connection, fax: str) -> list[tuple[StoredFile, int, int]]:
+    """The composed files of a fax's calls, newest first: file, first page, last page."""
     parts = t.attempt_faxes.c
     query = (
-        select(parts.tiff_key, parts.tiff_sha256, parts.tiff_size, parts.first_page, parts.last_page, parts.attempt)
+        select(parts.tiff_key, parts.tiff_sha256, parts.tiff_size, parts.first_page, parts.last_page)
         .join(t.attempts, t.attempts.c.id == parts.attempt)
         .where(parts.fax == fax)
         .order_by(t.attempts.c.planned_at.desc())
-        .limit(1)
     )
-    row = conn.execute(query).first()
-    if row is None:
-        return None
-    file = StoredFile(row.tiff_key, row.tiff_sha256, row.tiff_size)
-    return file, row.first_page, row.last_page, row.attempt
+    return [
+        (StoredFile(row.tiff_key, row.tiff_sha256, row.tiff_size), row.first_page, row.last_page)
+        for row in conn.execute(query)
+    ]
 
 
 def received_pages(conn: Connection, reception: str) -> list[Any]:
@@ -366,16 +364,20 @@ def _sent_fax(row: Any, counts: tuple[int, int | None], lines: Sequence[AttemptL
 # ---------------------------------------------------------------------------------------------------- received
 
 
+def numbers_seen(customer: str, user: str) -> Select[tuple[str]]:
+    """The numbers whose faxes a user sees: those of its profile, or like itself without one."""
+    profile = select(func.coalesce(t.users.c.profile, "")).where(t.users.c.id == user).scalar_subquery()
+    return select(t.numbers.c.e164).where(
+        t.numbers.c.customer == customer, func.coalesce(t.numbers.c.profile, "") == profile
+    )
+
+
 def _in(customer: str, view: View, wanted: Wanted, after: tuple[float, str] | None) -> Select[Any]:
     c = t.receptions.c
     columns = [column for column in c if column.name not in ("settings", "trace", "thumbnail", "dialog", "outcome")]
     query = select(*columns).where(c.customer == customer).order_by(c.started_at.desc(), c.id.desc())
     if view.user:
-        profile = select(func.coalesce(t.users.c.profile, "")).where(t.users.c.id == view.user).scalar_subquery()
-        numbers = select(t.numbers.c.e164).where(
-            t.numbers.c.customer == customer, func.coalesce(t.numbers.c.profile, "") == profile
-        )
-        query = query.where(c.number.in_(numbers))
+        query = query.where(c.number.in_(numbers_seen(customer, view.user)))
     if wanted.states:
         query = query.where(c.state.in_(sorted(wanted.states & IN_STATES)))
     if wanted.number:

@@ -33,9 +33,14 @@ State = Literal[
 Number = Annotated[
     str, Field(pattern=r"^[+0-9][0-9 ()./-]{2,40}$", examples=["+33199000000"], description="As one types it.")
 ]
+FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{2,40}$", examples=["+33199000000"])]
+"""In a form all is text: a number is told from others by its beginning."""
 PropertyKey = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE)]
 PropertyValue = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
-Properties = Annotated[dict[PropertyKey, PropertyValue], Field(max_length=MAX_PROPERTIES)]
+Properties = Annotated[
+    dict[PropertyKey, PropertyValue],
+    Field(max_length=MAX_PROPERTIES, json_schema_extra={"additionalProperties": False}),
+]
 FileName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 Charset = Literal["utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16le", "utf-16be"]
 Mail = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,20}$")]
@@ -173,10 +178,10 @@ class FaxFormJson(FaxBase):
 class FaxForm(Document):
     """The parts of a multipart request."""
 
-    to: Annotated[list[Number], Field(max_length=5_000)] = Field(default_factory=list)
-    """A number; repeat the part for more."""
+    to: Annotated[list[FormNumber], Field(max_length=5_000)] = Field(default_factory=list)
+    """A number, beginning with + or 0; repeat the part for more."""
     document: Annotated[
-        list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
+        list[Annotated[str, Field(json_schema_extra={"format": "binary", "minLength": 1})]],
         Field(min_length=1, max_length=MAX_DOCUMENTS),
     ]
     """A file of any format that docs/documents.md names; repeat the part for more."""
@@ -329,5 +334,5 @@ class FaxQuery(Query):
     cost_centre: Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)] | None = None
     user: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     job: Annotated[str, Field(pattern=r"^F[A-MO-Z0-9][A-Z0-9]{20}$")] | None = None
-    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = 50
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Whole] = 50
     cursor: Cursor | None = None

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
 from faxgw.api import openapi
 from faxgw.api.http import Ground
 from faxgw.api.settings import ApiSettings
+from faxgw.api.v1.account import AccountRoutes
+from faxgw.api.v1.calls import Calls
+from faxgw.api.v1.contents import Contents, PageTools
+from faxgw.api.v1.events import MAX_STREAM_S, Events
 from faxgw.api.v1.faxes import Faxes
 from faxgw.api.v1.sending import Sending
 from faxgw.api.v1.table import Operation, Table
+from faxgw.api.v1.webhooks import WebhookRoutes
 from faxgw.egress import Egress
+from faxgw.fax.account import Effective
+from faxgw.fax.number import DialPlan
 from faxgw.fax.submission import JobSubmissions
 
 
@@ -24,19 +31,41 @@ class NativeApi:
         ground: Store, files, who is asking.
         submissions: The funnel for jobs.
         settings: `[api]`.
-        egress: Who fetches documents that jobs name by their URL.
+        egress: Which addresses may be asked.
+        pages: The page processes.
+        plan: How an account's settings have numbers read.
+        system: Settings of the system level.
+        stream_s: Seconds after which an event stream ends.
     """
 
-    def __init__(self, ground: Ground, submissions: JobSubmissions, settings: ApiSettings, egress: Egress) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        submissions: JobSubmissions,
+        settings: ApiSettings,
+        egress: Egress,
+        *,
+        pages: PageTools,
+        plan: Callable[[Effective], DialPlan],
+        system: Mapping[str, object],
+        stream_s: float = MAX_STREAM_S,
+    ) -> None:
         sending = Sending(ground, submissions, settings, egress)
         self._faxes = Faxes(ground, sending, settings)
+        self._contents = Contents(ground, pages)
+        self._calls = Calls(ground)
+        self.events = Events(ground, stream_s)
+        """Its `watch_for_ever` wakes the streams."""
+        self._webhooks = WebhookRoutes(ground, egress)
+        self._account = AccountRoutes(ground, system, plan)
         self.table = Table(ground, self.operations())
         """Every operation."""
         self._description = json.dumps(openapi.describe(self.table.operations), ensure_ascii=False)
 
     def operations(self) -> Sequence[Operation]:
         """Every row."""
-        return (*self._faxes.operations(),)
+        parts = (self._faxes, self._contents, self._calls, self.events, self._webhooks, self._account)
+        return [operation for part in parts for operation in part.operations()]
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """What is to be mounted."""

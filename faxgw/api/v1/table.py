@@ -80,7 +80,8 @@ class Call:
 class Reply:
     """A JSON answer."""
 
-    model: BaseModel
+    model: BaseModel | None
+    """None: there is no body."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -183,6 +184,8 @@ class Table:
 
 def answer(request: web.Request, reply: Reply) -> web.Response:
     """The answer; of a GET with an ETag, and 304 where the client has it already (RFC 9110 section 13.1.2)."""
+    if reply.model is None:
+        return web.Response(status=reply.status, headers=reply.headers)
     text = json.dumps(reply.model.model_dump(mode="json", by_alias=True), ensure_ascii=False, separators=(",", ":"))
     headers = dict(reply.headers)
     if request.method in ("GET", "HEAD") and reply.status == 200:

@@ -57,8 +57,8 @@ def _whole(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number in a URL."""
+Whole = BeforeValidator(_whole)
+"""Of a number in a URL; stands last in its type."""
 Line = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
 """One line of text."""
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

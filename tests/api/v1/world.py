@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +14,9 @@ import aiohttp
 
 from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
+from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.jobs import JobGate
+from faxgw.document.client import PageClient
 from faxgw.egress import Egress
 from tests.api.desk import Desk, desk
 from tests.house import House
@@ -96,13 +99,28 @@ class Native:
 
 
 @asynccontextmanager
-async def native(house: House, **settings: Any) -> AsyncIterator[Native]:
+async def native(house: House, *, pages: Any = None, stream_s: float = 30.0, **settings: Any) -> AsyncIterator[Native]:
     """The API with a token of acme as a whole."""
+    pages = pages or PageClient()
     made: list[NativeApi] = []
 
     def tables(ground: Any) -> Any:
-        made.append(NativeApi(ground, JobGate(house.seat()), ApiSettings(**settings), Egress()))
+        made.append(
+            NativeApi(
+                ground,
+                JobGate(house.seat()),
+                ApiSettings(**settings),
+                Egress(),
+                pages=pages,
+                plan=dial_plan,
+                system={},
+                stream_s=stream_s,
+            )
+        )
         return [made[0].routes()]
 
     async with desk(house, tables) as served:
+        watching = asyncio.create_task(made[0].events.watch_for_ever())
         yield Native(served, made[0], await served.token())
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

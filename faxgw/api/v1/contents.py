@@ -1,0 +1,315 @@
+"""What a fax consists of: the documents as they were handed in, its pages as they go over the line or came from it.
+
+Pages of a fax that is sent are those of its newest call, header line and all; what a received page looks like is its
+own data. A picture is one bit a pixel, square pixels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol  # Any: rows
+from urllib.parse import quote
+
+from aiohttp import web
+
+from faxgw.api.answers import Refusal
+from faxgw.api.http import Ground
+from faxgw.api.v1.faxes import READ, find
+from faxgw.api.v1.problems import of_code
+from faxgw.api.v1.table import Call, Operation, Outcome, Reply
+from faxgw.api.v1.types import Answer, Query
+from faxgw.document.types import Composed, ComposeOptions, PdfMade
+from faxgw.fax.access import Scope
+from faxgw.fax.header import HeaderContext
+from faxgw.fax.ports import StoredFile
+from faxgw.store import fax_book
+from faxgw.store.fax_book import BookedFax
+
+PICTURE_PX = 600
+"""Width of the picture of a received page."""
+_TYPES = {"png": "image/png", "tiff": "image/tiff", "pdf": "application/pdf"}
+_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+class PageTools(Protocol):
+    """What is needed of the page processes (`document.client.PageClient`)."""
+
+    async def compose(self, body_fd: int, options: ComposeOptions) -> Composed:
+        """A range of pages of a file."""
+        ...
+
+    async def pdf(self, pages: Sequence[int], title: str, created: datetime, *, thumbnail_px: int = 0) -> PdfMade:
+        """Pages as PDF."""
+        ...
+
+
+class DocumentLine(Answer):
+    """A document as it was handed in."""
+
+    position: int
+    name: str
+    size: int
+    """Octets."""
+    sha256: str
+    kind: str | None
+    """What it is, where that is known."""
+
+
+class Documents(Answer):
+    """The documents of a fax."""
+
+    documents: list[DocumentLine]
+    pending: int
+    """Documents that are still being fetched."""
+
+
+class PageLine(Answer):
+    """A page."""
+
+    page: int
+    confirmed: bool
+    """The far end has confirmed it, or we have."""
+    rows: int | None
+    width: int | None
+    octets: int | None
+
+
+class Pages(Answer):
+    """The pages of a fax."""
+
+    pages: list[PageLine]
+
+
+class PageQuery(Query):
+    """How a page is wanted."""
+
+    format: Literal["png", "tiff", "pdf"] = "png"
+
+
+class FileQuery(Query):
+    """How a whole fax is wanted."""
+
+    format: Literal["pdf", "tiff"] = "pdf"
+
+
+class Contents:
+    """Serves documents and pages.
+
+    Args:
+        ground: Store and files.
+        pages: The page processes.
+    """
+
+    def __init__(self, ground: Ground, pages: PageTools) -> None:
+        self._ground = ground
+        self._pages = pages
+
+    def operations(self) -> Sequence[Operation]:
+        """Their rows."""
+        media = tuple(_TYPES.values())
+        return (
+            Operation(
+                "listDocuments", "GET", "/faxes/{fax}/documents", "Faxes", "The documents as they were handed in",
+                self.documents, (Scope.FAXES_READ,), (Outcome(200, "The documents, in order.", Documents),),
+                problems=("not_outbound",),
+            ),
+            Operation(
+                "getDocument", "GET", "/faxes/{fax}/documents/{position}", "Faxes", "Fetch a document",
+                self.document, (Scope.FAXES_READ,),
+                (Outcome(200, "Its octets, as they came.", media=("application/octet-stream",)),),
+                problems=("not_outbound",),
+            ),
+            Operation(
+                "listPages", "GET", "/faxes/{fax}/pages", "Faxes", "The pages of a fax", self.list, READ,
+                (Outcome(200, "Its pages.", Pages),),
+            ),
+            Operation(
+                "getPage", "GET", "/faxes/{fax}/pages/{page}", "Faxes", "A page as picture, TIFF or PDF", self.page,
+                READ, (Outcome(200, "The page, as it went over the line.", media=media),),
+                query=PageQuery, problems=("not_ready",),
+            ),
+            Operation(
+                "getFile", "GET", "/faxes/{fax}/file", "Faxes", "The whole fax as PDF or TIFF", self.file, READ,
+                (Outcome(200, "All its pages.", media=("application/pdf", "image/tiff")),),
+                query=FileQuery, problems=("not_ready",),
+            ),
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------- documents
+
+    async def documents(self, call: Call) -> Reply:
+        """GET /faxes/{fax}/documents."""
+        rows, pending = await self._documents(call)
+        lines = [
+            DocumentLine(position=row.position, name=row.name, size=row.size, sha256=row.sha256, kind=row.kind)
+            for row in rows
+        ]
+        return Reply(Documents(documents=lines, pending=pending))
+
+    async def document(self, call: Call) -> web.StreamResponse:
+        """GET /faxes/{fax}/documents/{position}."""
+        rows, _pending = await self._documents(call)
+        wanted = int(call.path["position"])
+        row = next((row for row in rows if row.position == wanted), None)
+        if row is None:
+            raise Refusal.missing()
+        descriptor = await self._ground.files.open_read(StoredFile(row.key, row.sha256, row.size))
+        with ExitStack() as stack:
+            stack.callback(os.close, descriptor)
+            return await _sent(call, descriptor, "application/octet-stream", row.name, attached=True)
+
+    async def _documents(self, call: Call) -> tuple[Sequence[Any], int]:
+        fax = await find(self._ground, call)
+        if fax.received:
+            raise of_code("not_outbound", "A received fax has pages and no documents.")
+        read = self._ground.store.read
+        return (
+            await read(lambda conn: fax_book.documents(conn, fax.job)),
+            await read(lambda conn: fax_book.pending_documents(conn, fax.job)),
+        )
+
+    # -------------------------------------------------------------------------------------------------------- pages
+
+    async def list(self, call: Call) -> Reply:
+        """GET /faxes/{fax}/pages."""
+        fax = await find(self._ground, call)
+        if fax.received:
+            rows = await self._ground.store.read(lambda conn: fax_book.received_pages(conn, fax.id))
+            return Reply(
+                Pages(
+                    pages=[
+                        PageLine(page=r.page, confirmed=r.confirmed, rows=r.rows, width=r.width, octets=r.size)
+                        for r in rows
+                    ]
+                )
+            )
+        return Reply(
+            Pages(
+                pages=[
+                    PageLine(page=page, confirmed=page <= fax.confirmed, rows=None, width=None, octets=None)
+                    for page in range(1, fax.pages + 1)
+                ]
+            )
+        )
+
+    async def page(self, call: Call) -> web.StreamResponse:
+        """GET /faxes/{fax}/pages/{page}."""
+        fax, page = await find(self._ground, call), int(call.path["page"])
+        query: PageQuery = call.query
+        if page > fax.pages:
+            raise Refusal.missing()
+        with ExitStack() as stack:
+            descriptor, title = await self._one_page(stack, fax, page), f"{fax.id} page {page}"
+            if query.format == "tiff":
+                return await _sent(call, descriptor, "image/tiff", f"{fax.id}-{page}.tif")
+            created = datetime.fromtimestamp(fax.created_at, UTC)
+            if query.format == "pdf":
+                made = await self._pages.pdf([descriptor], title, created)
+                stack.callback(made.close)
+                return await _sent(call, made.fd, "application/pdf", f"{fax.id}-{page}.pdf")
+            return await self._picture(call, stack, fax, page, descriptor, created)
+
+    async def _picture(
+        self, call: Call, stack: ExitStack, fax: BookedFax, page: int, descriptor: int, created: datetime
+    ) -> web.StreamResponse:
+        name = f"{fax.id}-{page}.png"
+        if fax.received:
+            made = await self._pages.pdf([descriptor], fax.id, created, thumbnail_px=PICTURE_PX)
+            stack.callback(made.close)
+            assert made.thumbnail_fd is not None  # asked for
+            return await _sent(call, made.thumbnail_fd, "image/png", name)
+        composed = await self._pages.compose(descriptor, ComposeOptions(_plain(created), pictures=True))
+        stack.callback(composed.close)
+        picture = await asyncio.to_thread(composed.picture, 0)
+        return web.Response(body=picture, content_type="image/png", headers=_fields(name))
+
+    async def file(self, call: Call) -> web.StreamResponse:
+        """GET /faxes/{fax}/file."""
+        fax = await find(self._ground, call)
+        query: FileQuery = call.query
+        if not fax.pages:
+            raise _not_ready("The fax has no pages yet.")
+        with ExitStack() as stack:
+            if query.format == "tiff":
+                descriptor = await self._whole(stack, fax)
+                return await _sent(call, descriptor, "image/tiff", f"{fax.id}.tif")
+            if fax.received:
+                row = await self._ground.store.read(lambda conn: fax_book.reception(conn, fax.id))
+                if row.document_key is not None:
+                    kept = StoredFile(row.document_key, row.document_sha256, row.document_size)
+                    descriptor = await self._ground.files.open_read(kept)
+                    stack.callback(os.close, descriptor)
+                    return await _sent(call, descriptor, "application/pdf", f"{fax.id}.pdf")
+            parts = [await self._one_page(stack, fax, page) for page in range(1, fax.pages + 1)]
+            made = await self._pages.pdf(parts, fax.id, datetime.fromtimestamp(fax.created_at, UTC))
+            stack.callback(made.close)
+            return await _sent(call, made.fd, "application/pdf", f"{fax.id}.pdf")
+
+    async def _one_page(self, stack: ExitStack, fax: BookedFax, page: int) -> int:
+        """A TIFF file of one page; closed by the stack."""
+        if fax.received:
+            rows = await self._ground.store.read(lambda conn: fax_book.received_pages(conn, fax.id))
+            row = next((row for row in rows if row.page == page), None)
+            if row is None:
+                raise Refusal.missing()
+            descriptor = await self._ground.files.open_read(StoredFile(row.key, row.sha256, row.size))
+            stack.callback(os.close, descriptor)
+            return descriptor
+        whole, first = await self._composed(stack, fax, page)
+        at = page - first + 1
+        context = _plain(datetime.fromtimestamp(fax.created_at, UTC))
+        composed = await self._pages.compose(whole, ComposeOptions(context, first_page=at, last_page=at))
+        stack.callback(composed.close)
+        return composed.fd
+
+    async def _whole(self, stack: ExitStack, fax: BookedFax) -> int:
+        """A TIFF file of all pages; closed by the stack."""
+        if fax.received:
+            raise _not_ready("A received fax as one TIFF file is not kept; its pages are, and the PDF.")
+        found = await self._ground.store.read(lambda conn: fax_book.composed_files(conn, fax.id))
+        fitting = [file for file, first, last in found if first == 1 and last == fax.pages]
+        if not fitting:
+            raise _not_ready("The pages of this fax are composed when it is called.")
+        descriptor = await self._ground.files.open_read(fitting[0])
+        stack.callback(os.close, descriptor)
+        return descriptor
+
+    async def _composed(self, stack: ExitStack, fax: BookedFax, page: int) -> tuple[int, int]:
+        """The newest composed file that has a page, and its first page."""
+        found = await self._ground.store.read(lambda conn: fax_book.composed_files(conn, fax.id))
+        for file, first, last in found:
+            if first <= page <= last:
+                descriptor = await self._ground.files.open_read(file)
+                stack.callback(os.close, descriptor)
+                return descriptor, first
+        raise _not_ready("The pages of this fax are composed when it is called.")
+
+
+def _not_ready(text: str) -> Refusal:
+    return of_code("not_ready", text, headers={"Retry-After": "10"})
+
+
+def _plain(when: datetime) -> HeaderContext:
+    """Of a composition without a header line: the file has it already."""
+    return HeaderContext(when)
+
+
+def _fields(name: str, *, attached: bool = False) -> dict[str, str]:
+    """Header fields of a file: nothing that a browser may run."""
+    how = "attachment" if attached else "inline"
+    return {
+        "Content-Disposition": f"{how}; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": _POLICY,
+        "Cache-Control": "private, no-cache",
+    }
+
+
+async def _sent(call: Call, descriptor: int, media: str, name: str, *, attached: bool = False) -> web.Response:
+    """A file as answer."""
+    size = os.fstat(descriptor).st_size
+    body = await asyncio.to_thread(os.pread, descriptor, size, 0)
+    return web.Response(body=body, content_type=media, headers=_fields(name, attached=attached))
