@@ -20,7 +20,7 @@ from typing import Any  # JSON values
 
 from aiohttp import HttpVersion11, web
 
-from faxgw.api.access import Access
+from faxgw.api.access import Access, refusal_of
 from faxgw.api.answers import REQUEST_ID, ROUTE, BodyTooSlow, Refusal
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError
@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
 """Serves a request of a caller who may do this."""
+Admit = Callable[[str, str, Scope], Awaitable[Caller]]
+"""Lets somebody in by the name and password that stood in the body, for a scope; raises Refusal."""
+BodyHandler = Callable[[web.Request, Admit], Awaitable[web.StreamResponse]]
+"""Serves a request whose credentials stand in its body: it reads no more of it than it needs before `Admit`."""
 OpenHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 """Serves a request of anybody: descriptions, no data."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -165,6 +169,39 @@ class Api:
 
         self._mount("GET", pattern, serve, tolerant)
 
+    def add_with_login_in_body(
+        self,
+        pattern: str,
+        handler: BodyHandler,
+        *,
+        max_body: int = MAX_BODY,
+        stores: bool = False,
+        tolerant: bool = False,
+    ) -> None:
+        """Add a route for `POST` whose credentials stand in its body. Arguments as for `add`."""
+        endpoint = Endpoint("POST", pattern, _never, None, max_body, stores)
+
+        async def work(request: web.Request) -> web.StreamResponse:
+            self._check_channel(request)
+            address = client_address(request, self._ground.proxies)
+
+            async def admit(name: str, password: str, scope: Scope) -> Caller:
+                found = await self._ground.access.login(name, password, address, self._interface)
+                if not isinstance(found, Caller):
+                    raise refusal_of(found, self._realm)
+                request[_CALLER] = found
+                self._check_caller(found, scope)
+                return found
+
+            await self._check_size(request, endpoint)
+            await _continue(request)
+            return await handler(request, admit)
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            return await self._answered(request, pattern, lambda: work(request))
+
+        self._mount("POST", pattern, serve, tolerant)
+
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """What is to be mounted."""
         return self._routes
@@ -219,26 +256,44 @@ class Api:
 
     async def _admit(self, request: web.Request, endpoint: Endpoint) -> Caller:
         """Everything that is decided before the body. Raises Refusal."""
+        self._check_channel(request)
         ground = self._ground
         address = client_address(request, ground.proxies)
+        caller = request[_CALLER] = await ground.access.caller(request, address, self._interface, self._realm)
+        self._check_caller(caller, endpoint.scope)
+        await self._check_size(request, endpoint)
+        return caller
+
+    def _check_channel(self, request: web.Request) -> None:
+        """Whether credentials may come this way at present. Raises Refusal."""
+        ground = self._ground
         if not (request.secure or ground.plain_logins or _is_near(request.remote or "", ground.proxies)):
             raise Refusal(403, "Credentials are taken over TLS only.", code="tls_required")
         if ground.maintenance.reason:
             raise _later(503, ground.maintenance.reason, "maintenance")
-        caller = request[_CALLER] = await ground.access.caller(request, address, self._interface, self._realm)
-        if endpoint.scope is not None and not caller.may(endpoint.scope):
-            raise Refusal(403, f"These credentials are not for {endpoint.scope}.", code="scope_missing")
-        if wait := ground.buckets.take(caller.name, ground.ticks()):
+
+    def _check_caller(self, caller: Caller, scope: Scope | None) -> None:
+        """Whether the caller may do this now. Raises Refusal."""
+        if scope is not None and not caller.may(scope):
+            raise Refusal(403, f"These credentials are not for {scope}.", code="scope_missing")
+        if wait := self._ground.buckets.take(caller.name, self._ground.ticks()):
             headers = {"Retry-After": str(max(1, round(wait)))}
             raise Refusal(429, "There are too many requests; slow down.", code="rate_limited", headers=headers)
+
+    async def _check_size(self, request: web.Request, endpoint: Endpoint) -> None:
+        """Whether there is room for what is announced. Raises Refusal."""
         if (length := request.content_length) is not None and length > endpoint.max_body:
             raise too_large(endpoint.max_body)
         if endpoint.stores:
             try:
-                await ground.files.require_room(ground.watermark)
+                await self._ground.files.require_room(self._ground.watermark)
             except OutOfSpace as exc:
                 raise _later(507, exc.public, "no_room") from exc
-        return caller
+
+
+async def _never(request: web.Request, caller: Caller) -> web.StreamResponse:
+    """Stands where no handler is called."""
+    raise AssertionError
 
 
 async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:

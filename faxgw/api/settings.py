@@ -17,6 +17,8 @@ class ApiSettings(Section):
     """Serve the native API under /api/v1 (docs/api.md)."""
     retarus: bool = False
     """Serve the REST interface "Fax for Applications" v1 of Retarus under /rest/v1."""
+    soap: bool = False
+    """Serve the SOAP interface of Retarus, version 3, under /soap/v3."""
     max_body: Annotated[ByteSize, Field(ge=100_000)] = ByteSize(100_000_000)
     """Octets of a request with documents in it; as base64 these take a third more than their files."""
     max_recipients: Annotated[int, Field(ge=1, le=5_000)] = 1_000

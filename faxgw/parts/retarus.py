@@ -5,6 +5,7 @@ from __future__ import annotations
 from faxgw.api.report_age import forget_for_ever
 from faxgw.api.retarus import RetarusApi
 from faxgw.api.settings import ApiSettings
+from faxgw.api.soap import SoapApi
 from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.dispatch.fetching import Fetcher
 from faxgw.egress import Egress
@@ -19,6 +20,8 @@ async def _start(house: House) -> None:
     jobs = VendorJobs(house.ground, house.jobs, api, egress)
     if api.retarus:
         house.mount(RetarusApi(house.ground, jobs, api).routes())
+    if api.soap:
+        house.mount(SoapApi(house.ground, jobs, api).routes())
 
 
 PART = Part("retarus", _start, {"api": ApiSettings})

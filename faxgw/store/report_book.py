@@ -70,6 +70,18 @@ def oldest(
     return _reports(conn, _bounded(conn, _oldest_rows(conn, customer, owner, limit), recipients))
 
 
+def available(conn: Connection, customer: str, owner: str, *, limit: int = MAX_LISTED) -> Sequence[Any]:
+    """The oldest jobs that have a report, finished or not: rows of `job`, `accepted_at`, `finished_at`."""
+    query = (
+        select(t.job_reports.c.job, t.job_reports.c.accepted_at, t.jobs.c.finished_at)
+        .join(t.jobs, t.jobs.c.id == t.job_reports.c.job)
+        .where(*_visible(customer, owner))
+        .order_by(t.job_reports.c.accepted_at, t.job_reports.c.job)
+        .limit(limit)
+    )
+    return conn.execute(query).all()
+
+
 def delete(conn: Connection, customer: str, owner: str, jobs: Sequence[str], *, now: float) -> list[Deletion]:
     """Delete reports; one of a job that is not finished is not there yet (docs/spine.md section 10)."""
     done: set[str] = set()

@@ -1,0 +1,236 @@
+"""The vendor's SOAP interface, version 3 and the shapes before it, on the gateway's store (docs/soap.md).
+
+Credentials stand in the body: they are checked as soon as they have come, before any document is read. A login sees
+the jobs that it made over whatever interface, and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from faxgw.api.answers import Refusal
+from faxgw.api.http import Admit, Api, Ground, too_large
+from faxgw.api.settings import ApiSettings
+from faxgw.api.vendor_jobs import VendorJobs
+from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.errors import Refused
+from faxgw.fax.ports import StoredFile
+from faxgw.formats import soap, soap_answers
+from faxgw.formats.json_body import BadJson, Blob
+from faxgw.formats.retarus_rest import MAX_DOCUMENTS, BadRequest
+from faxgw.formats.soap import Call, Operation
+from faxgw.formats.soap_wsdl import wsdl
+from faxgw.formats.xml_stream import XmlStream
+from faxgw.store import report_book
+from faxgw.store.files import Kind, SpoolFile
+
+PATHS = ("/soap/v3", "/Faxolution", "/Faxolution-v3.0")
+"""Ours, and those that clients of the vendor are known to have been given."""
+MAX_BEFORE_LOGIN = 65_536
+"""Octets within which the credentials must have come."""
+_CHUNK = 131_072
+_SCOPES = {
+    Operation.SEND: Scope.FAXES_WRITE,
+    Operation.REPORTS: Scope.FAXES_READ,
+    Operation.LIST: Scope.FAXES_READ,
+    Operation.DELETE: Scope.FAXES_WRITE,
+    Operation.DELETE_ALL: Scope.FAXES_WRITE,
+}
+_TYPES = frozenset({"text/xml", "application/xml", "application/soap+xml", "application/octet-stream"})
+"""Types of a request; aiohttp says the last where none was given."""
+
+
+class SoapApi:
+    """Serves the five operations and their description.
+
+    Args:
+        ground: Store, files, who is asking.
+        jobs: Takes jobs in.
+        settings: `[api]`.
+    """
+
+    def __init__(self, ground: Ground, jobs: VendorJobs, settings: ApiSettings) -> None:
+        self._ground = ground
+        self._jobs = jobs
+        self._settings = settings
+
+    def routes(self) -> Sequence[web.AbstractRouteDef]:
+        """What is to be mounted."""
+        api = Api(self._ground, Interface.SOAP, answer=lambda refusal: _fault(refusal, soap.SOAP_1_1))
+        for path in PATHS:
+            api.add_with_login_in_body(path, self._serve, max_body=int(self._settings.max_body), tolerant=True)
+            api.add_open(path, self._describe, tolerant=True)
+        return api.routes()
+
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        """`?wsdl`, or any other GET: what there is here."""
+        location = str(request.url.with_query(None).with_fragment(None))
+        return web.Response(text=wsdl(location), content_type="text/xml", charset="utf-8")
+
+    async def _serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:
+        if request.content_type not in _TYPES:
+            text = "The body must be XML: Content-Type text/xml, or application/soap+xml for SOAP 1.2."
+            raise Refusal(415, text, code="unsupported_type")
+        async with SoapBody(self._ground, int(self._settings.max_body)) as body:
+            try:
+                return await self._answer(request, admit, body)
+            except Refusal as refusal:
+                return _fault(refusal, soap.envelope_of(body.stream.root))
+
+    async def _answer(self, request: web.Request, admit: Admit, body: SoapBody) -> web.Response:
+        caller, call = await body.read(request, admit)
+        view, now = self._ground.view(caller), self._ground.clock()
+        match call.operation:
+            case Operation.SEND:
+                text = soap_answers.job_answer(call, await self._send(caller, call, body))
+            case Operation.REPORTS:
+                jobs = _read(call)
+                text = soap_answers.reports_answer(call, await view.read(report_book.find_all, caller.name, jobs))
+            case Operation.LIST:
+                found = await view.read(report_book.available, caller.name)
+                available = [soap_answers.Available(row.job, row.accepted_at, row.finished_at) for row in found]
+                text = soap_answers.list_answer(call, available)
+            case _:
+                done = await view.run(report_book.delete, caller.name, _read(call), now=now)
+                text = soap_answers.deletion_answer(call, done)
+        envelope = soap.envelope_of(body.stream.root)
+        return _response(200, soap_answers.answer_in(envelope, text), envelope)
+
+    async def _send(self, caller: Caller, call: Call, body: SoapBody) -> str:
+        try:
+            asked = soap.read_job(call, now=self._ground.clock(), max_recipients=self._settings.max_recipients)
+            self._jobs.check(asked)
+            uploads = await body.keep([None if d.url else d.data for d in asked.documents])
+            body.hand_over()
+            return await self._jobs.submit(caller, Interface.SOAP, asked, uploads, body.sha256)
+        except BadRequest as exc:
+            raise Refusal(400, exc.public, code="bad_request", param=exc.param) from exc
+        except Refusal as exc:
+            place = soap.place_of(exc.param)
+            raise Refusal(
+                exc.status, soap.place_of(exc.detail), code=exc.code, param=place, headers=exc.headers
+            ) from exc
+
+
+class SoapBody:
+    """One request's body: who asks is decided on its first octets; documents go to the spool. An asynchronous context.
+
+    Args:
+        ground: Files, and how full the disk may be.
+        limit: Octets at most.
+    """
+
+    def __init__(self, ground: Ground, limit: int) -> None:
+        self._ground = ground
+        self._limit = limit
+        self._spools: list[SpoolFile] = []
+        self._kept: list[StoredFile] = []
+        self._stack = AsyncExitStack()
+        self.stream = XmlStream()
+        self.sha256 = ""
+        """Of the body as it came, hexadecimal, once it was read."""
+
+    async def __aenter__(self) -> SoapBody:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stack.aclose()
+        for stored in self._kept:
+            await self._ground.files.remove(stored.key)
+
+    async def read(self, request: web.Request, admit: Admit) -> tuple[Caller, Call]:
+        """Who asks for what. Raises Refusal."""
+        digest, size = hashlib.sha256(), 0
+        caller: Caller | None = None
+        try:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                size += len(chunk)
+                if size > self._limit:
+                    raise too_large(self._limit)
+                digest.update(chunk)
+                for first in range(0, len(chunk), MAX_BEFORE_LOGIN):
+                    try:
+                        pieces = self.stream.feed(chunk[first : first + MAX_BEFORE_LOGIN])
+                    except (Refused, BadJson):
+                        if caller is None:  # wrong credentials come before a wrong body
+                            await self._login(admit, size)
+                        raise
+                    if caller is None:
+                        caller = await self._login(admit, size)
+                    for number, octets in pieces:
+                        await self._spool(number, octets)
+            self.stream.finish()
+            call = soap.call_of(self.stream.root, is_whole=True)
+        except soap.MustUnderstand as exc:
+            raise Refusal(400, exc.public, code="must_understand") from exc
+        except (Refused, BadJson) as exc:
+            raise Refusal(400, exc.public, code="bad_xml") from exc
+        assert call is not None  # a whole request that cannot be told was refused
+        if caller is None:
+            caller = await admit(call.user, call.password, _SCOPES[call.operation])
+        self.sha256 = digest.hexdigest()
+        return caller, call
+
+    async def keep(self, documents: Sequence[bytes | Blob | None]) -> list[StoredFile | None]:
+        """Make documents durable, in their order; None stays None. Raises StoreError."""
+        found: list[StoredFile | None] = []
+        for document in documents:
+            if document is None:
+                found.append(None)
+                continue
+            if isinstance(document, Blob):
+                stored = await self._spools[document.number].commit()
+            else:
+                stored = await self._ground.files.keep(document)
+            self._kept.append(stored)
+            found.append(stored)
+        return found
+
+    def hand_over(self) -> None:
+        """The durable documents belong to somebody else from here on."""
+        self._kept.clear()
+
+    async def _login(self, admit: Admit, size: int) -> Caller | None:
+        call = soap.call_of(self.stream.root)
+        if call is not None:
+            return await admit(call.user, call.password, _SCOPES[call.operation])
+        if size > MAX_BEFORE_LOGIN:
+            raise Refusal(401, "username and password must stand at the beginning of the request.", code="unauthorized")
+        return None
+
+    async def _spool(self, number: int, octets: bytes) -> None:
+        if number >= MAX_DOCUMENTS:
+            raise Refusal(400, f"A job has at most {MAX_DOCUMENTS} documents.", code="bad_request", param="document")
+        while len(self._spools) <= number:
+            spool = await self._ground.files.open_temp(Kind.OBJECT, self._limit)
+            self._spools.append(await self._stack.enter_async_context(spool))
+        await self._spools[number].write(octets)
+
+
+def _read(call: Call) -> Sequence[str]:
+    try:
+        return soap.job_ids(call)
+    except BadRequest as exc:
+        raise Refusal(400, exc.public, code="bad_request", param=exc.param) from exc
+
+
+def _fault(refusal: Refusal, envelope: str) -> web.Response:
+    """A fault is 500 (SOAP 1.1 section 6.2), but for what the transport itself refuses."""
+    ours = refusal.status >= 500
+    code = refusal.code or "refused"
+    text = soap_answers.fault(envelope, ours=ours, code=code, text=refusal.detail, param=refusal.param)
+    status = refusal.status if refusal.status in (405, 408, 413, 415, 429, 503, 507) else 500
+    if envelope == soap.SOAP_1_2 and not ours and status == 500:
+        status = 400  # SOAP 1.2 part 2, table 20
+    response = _response(status, text, envelope)
+    response.headers.update({key: value for key, value in refusal.headers.items() if key != "WWW-Authenticate"})
+    return response
+
+
+def _response(status: int, text: str, envelope: str) -> web.Response:
+    kind = "application/soap+xml" if envelope == soap.SOAP_1_2 else "text/xml"
+    return web.Response(status=status, text=text, content_type=kind, charset="utf-8")
