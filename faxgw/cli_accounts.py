@@ -8,7 +8,7 @@ import time
 import tomllib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, BinaryIO  # Any: JSON
+from typing import Any, BinaryIO, TextIO  # Any: JSON
 
 import click
 
@@ -61,6 +61,7 @@ def register(group: click.Group, connect: Connect, run: Run) -> None:
     _add_directories(directory, ask)
     _add_accounts(account, ask)
     _add_belongings(account, ask)
+    _add_keys(account, ask)
     _add_tokens(token, ask)
 
 
@@ -270,6 +271,38 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
         click.echo(
             f"{name} is made" + (f"; password, shown this once: {made['password']}" if "password" in made else "")
         )
+
+
+def _add_keys(group: click.Group, ask: Asker) -> None:
+    @group.group()
+    def key() -> None:
+        """Public keys of logins, for SFTP: add, list, remove."""
+
+    @key.command()
+    @click.argument("customer")
+    @click.argument("login")
+    @click.argument("file", type=click.File("r"))
+    def add(customer: str, login: str, file: TextIO) -> None:
+        """Let LOGIN log in with the public key in FILE, such as id_ed25519.pub (- for standard input)."""
+        made = ask("POST", "customers", customer, "keys", body={"login": login, "key": file.read().strip()})
+        click.echo(f"{made['fingerprint']} is {login}'s")
+
+    @key.command("list")
+    @click.argument("customer")
+    @click.argument("login")
+    def list_keys(customer: str, login: str) -> None:
+        """List the keys of LOGIN."""
+        for row in ask("GET", "customers", customer, "keys", login=login)["keys"]:
+            click.echo(f"{row['fingerprint']} {row['key'].partition(' ')[0]:20} {row['comment']}".rstrip())
+
+    @key.command()
+    @click.argument("customer")
+    @click.argument("login")
+    @click.argument("fingerprint")
+    def remove(customer: str, login: str, fingerprint: str) -> None:
+        """Take the key with FINGERPRINT (SHA256:…, as listed) from LOGIN."""
+        ask("DELETE", "customers", customer, "keys", login=login, fingerprint=fingerprint)
+        click.echo(f"{fingerprint} is removed")
 
 
 def _add_tokens(group: click.Group, ask: Asker) -> None:

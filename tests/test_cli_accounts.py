@@ -26,6 +26,7 @@ __all__ = ["house", "house_store"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKf2Jmy1YtLRp4pT85N8ciu0ew2iQuHi5yEMIHc7ulKq"
 Faxgw = Callable[..., "asyncio.Future[Result]"]
 
 
@@ -153,3 +154,21 @@ async def test_a_setting_must_be_key_and_value(faxgw: Faxgw) -> None:
     assert (await faxgw("account", "create", "x", "--set", "language")).exit_code == 2
     refused = await faxgw("account", "create", "x", "--set", "language=xx")
     assert refused.exit_code == 1 and "language: must be one of" in refused.output
+
+
+async def test_public_keys_are_added_listed_and_removed(faxgw: Faxgw, tmp_path: Path) -> None:
+    await lines(faxgw("account", "login", "acme", "erp"))
+    file = tmp_path / "id.pub"
+    file.write_text(f"{PUBLIC_KEY} erp@host\n")
+    (added,) = await lines(faxgw("account", "key", "add", "acme", "erp", str(file)))
+    fingerprint = added.partition(" ")[0]
+    assert added == f"{fingerprint} is erp's" and fingerprint.startswith("SHA256:")
+    assert await lines(faxgw("account", "key", "list", "acme", "erp")) == [
+        f"{fingerprint} ssh-ed25519          erp@host"
+    ]
+    assert (await faxgw("account", "key", "add", "beta", "erp", str(file))).exit_code == 1, "not beta's login"
+    file.write_text("ssh-dss AAAA\n")
+    assert (await faxgw("account", "key", "add", "acme", "erp", str(file))).exit_code == 1
+    assert (await faxgw("account", "key", "remove", "acme", "erp", "SHA256:other")).exit_code == 1
+    assert await lines(faxgw("account", "key", "remove", "acme", "erp", fingerprint)) == [f"{fingerprint} is removed"]
+    assert await lines(faxgw("account", "key", "list", "acme", "erp")) == []

@@ -21,7 +21,7 @@ from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_body, read_json
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.account import SETTINGS, AccountState
-from faxgw.store import accounts, credentials
+from faxgw.store import accounts, credentials, login_keys
 from faxgw.store.accounts import DOMAIN, LOGIN, NUMBER, PROFILE, USER, Author, Conflict, Kind, NotFound
 from faxgw.store.credentials import TOKEN_MARK, TOKEN_OCTETS, TokenDraft
 from faxgw.store.passwords import Passwords
@@ -119,6 +119,9 @@ class AdminRoutes:
             ("GET", one + "/senders", self.list_senders),
             ("POST", one + "/senders", self.allow_sender),
             ("DELETE", one + "/senders", self.forbid_sender),
+            ("GET", one + "/keys", self.list_keys),
+            ("POST", one + "/keys", self.add_key),
+            ("DELETE", one + "/keys", self.remove_key),
             ("GET", one + "/tokens", self.list_tokens),
             ("POST", one + "/tokens", self.create_token),
             ("POST", one + "/tokens/{token}/state", self.set_token_state),
@@ -290,6 +293,32 @@ class AdminRoutes:
         _operator(caller)
         kind, value, by = request.query.get("kind", ""), request.query.get("value", ""), self._author(request, caller)
         await self._run(lambda conn: accounts.forbid_sender(conn, customer, kind, value.lower(), by=by))
+        return web.Response(status=204)
+
+    # --------------------------------------------------------------------------------------------------------- keys
+
+    async def list_keys(self, request: web.Request, caller: Caller) -> web.Response:
+        """Public keys of the login that the query names."""
+        customer, login = _customer_of(request, caller), request.query.get("login", "")
+        rows = await self._read(lambda conn: login_keys.rows(conn, customer, login))
+        return web.json_response({"keys": list(rows)})
+
+    async def add_key(self, request: web.Request, caller: Caller) -> web.Response:
+        """Give a login a public key; 201."""
+        customer = _customer_of(request, caller)
+        new, by = await _document(request, models.KeyNew), self._author(request, caller)
+        try:
+            key = login_keys.read_key(new.key)
+        except Refused as exc:
+            raise Refusal(422, exc.public, code="invalid", param="key") from exc
+        await self._run(lambda conn: login_keys.add(conn, customer, new.login, key, by=by))
+        return web.json_response({"login": new.login, "fingerprint": key.shown, "comment": key.comment}, status=201)
+
+    async def remove_key(self, request: web.Request, caller: Caller) -> web.Response:
+        """Take one away: `login` and `fingerprint` in the query; 204."""
+        customer, by = _customer_of(request, caller), self._author(request, caller)
+        login, key = request.query.get("login", ""), request.query.get("fingerprint", "")
+        await self._run(lambda conn: login_keys.remove(conn, customer, login, key, by=by))
         return web.Response(status=204)
 
     # ------------------------------------------------------------------------------------------------------- tokens

@@ -181,6 +181,14 @@ class TokenNew(_Allowed):
     """Unix seconds; null: never."""
 
 
+class KeyNew(Document):
+    """A public key for a login, for SFTP."""
+
+    login: Annotated[str, Field(min_length=1, max_length=320)]
+    key: Annotated[str, Field(min_length=1, max_length=4_000)]
+    """One line as in a `.pub` file."""
+
+
 class SenderNew(Document):
     """Somebody who may send without a login; only for networks you trust."""
 
