@@ -163,9 +163,8 @@ async def test_public_keys_are_added_listed_and_removed(faxgw: Faxgw, tmp_path: 
     (added,) = await lines(faxgw("account", "key", "add", "acme", "erp", str(file)))
     fingerprint = added.partition(" ")[0]
     assert added == f"{fingerprint} is erp's" and fingerprint.startswith("SHA256:")
-    assert await lines(faxgw("account", "key", "list", "acme", "erp")) == [
-        f"{fingerprint} ssh-ed25519          erp@host"
-    ]
+    (listed,) = await lines(faxgw("account", "key", "list", "acme", "erp"))
+    assert listed.split() == [fingerprint, "ssh-ed25519", "erp@host"]
     assert (await faxgw("account", "key", "add", "beta", "erp", str(file))).exit_code == 1, "not beta's login"
     file.write_text("ssh-dss AAAA\n")
     assert (await faxgw("account", "key", "add", "acme", "erp", str(file))).exit_code == 1

@@ -21,6 +21,7 @@ from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_body, read_json
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.account import SETTINGS, AccountState
+from faxgw.fax.errors import Refused
 from faxgw.store import accounts, credentials, login_keys
 from faxgw.store.accounts import DOMAIN, LOGIN, NUMBER, PROFILE, USER, Author, Conflict, Kind, NotFound
 from faxgw.store.credentials import TOKEN_MARK, TOKEN_OCTETS, TokenDraft
