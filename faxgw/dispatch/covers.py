@@ -302,7 +302,7 @@ def _fill(
             company=job.about.company,
             csid=settings["csid"],
             comment=job.about.text,
-            reference=settings["reference"],
+            reference=job.about.reference,
             job=job.id,
             properties={**shared, **dict(recipient.properties)},
         )

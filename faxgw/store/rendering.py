@@ -66,6 +66,8 @@ class About:
     """Unix seconds."""
     text: str
     """What the sender wants to say on the cover."""
+    reference: str = ""
+    """What the sender calls the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +371,7 @@ def _leased(
         )
         for one in people
     )
-    about = About(row.customer, company, row.owner, row.subject, row.accepted_at, row.cover_text or "")
+    about = About(row.customer, company, row.owner, row.subject, row.accepted_at, row.cover_text or "", row.reference)
     return LeasedJob(row.id, row.render_tries + 1, row.settings, documents, recipients, about, row.pages)
 
 
