@@ -1,0 +1,92 @@
+"""Mail to fax beyond one number: lists and commands, over the real line to a real far end (issue 6, point 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.world import ALICE, DOMAIN, Gateway, gateway_at, mail_with, pdf, submit
+
+pytestmark = pytest.mark.realtime
+
+ONE, TWO, WRONG = "+33199000000", "+33199000001", "+33199000013"
+
+
+def with_list(mail: EmailMessage, text: str, name: str = "distribution-list.txt") -> EmailMessage:
+    mail.add_attachment(text, filename=name)
+    return mail
+
+
+def answer(port: int, mail: EmailMessage, to: str) -> str:
+    """What the final dot is answered."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        client.ehlo()
+        assert client.mail(ALICE)[0] == 250
+        code, text = client.rcpt(to)
+        assert code == 250, text
+        code, text = client.data(mail.as_bytes())
+    return f"{code} {text.decode()}"
+
+
+async def first_page(gateway: Gateway, number: str) -> bytes:
+    (record,) = await gateway.records(number[-6:])
+    return gateway.pages_received(record)[0][1]
+
+
+async def test_a_list_of_three_is_one_job_with_one_report(tmp_path: Path) -> None:
+    """Features A5: two arrive, the third number does not exist; the personal texts stand in the header lines."""
+    changes = {'time_zone = "Europe/Paris"': 'time_zone = "Europe/Paris"\nheader = "%K%P/%T"'}
+    async with gateway_at(tmp_path, changes=changes) as gateway:
+        place = f"distribution-list@{DOMAIN}"
+        text = f"# customers\r\n{ONE},Ms. Anna A.\r\n{TWO},Mr. Bert B.\r\n{WRONG},Nobody\r\n"
+        mail = with_list(mail_with(pdf(1, lines=3), place, subject="Price list"), text)
+        message = await asyncio.to_thread(submit, gateway.smtp_port, mail, [place])
+        found = await gateway.finished(message, within=60)
+        report = await gateway.told(str(mail["Message-ID"]))
+        assert len(gateway.mailbox.mails()) == 1
+        pages = [await first_page(gateway, number) for number in (ONE, TWO)]
+    assert [fax["state"] for fax in found["faxes"]] == ["sent", "sent", "failed"]
+    assert {fax["job"] for fax in found["faxes"]} == {found["job"]["id"]}
+    assert pages[0] != pages[1], "each has its own name in the header line"
+    assert "3 faxes" in str(report["Subject"])
+    body = report.get_body(("plain",))
+    assert body is not None
+    words = str(body.get_content())
+    assert all(f"+33 1 99 00 00 {end}" in words for end in ("00", "01", "13"))
+
+
+async def test_a_fault_in_a_list_is_the_answer_to_the_final_dot(tmp_path: Path) -> None:
+    async with gateway_at(tmp_path) as gateway:
+        place = f"list@{DOMAIN}"
+        wrong = with_list(mail_with(pdf(1), place), f"{ONE}\r\nAnna\r\n0899123456\r\n")
+        none = mail_with(pdf(1), place)
+        answers = [await asyncio.to_thread(answer, gateway.smtp_port, mail, place) for mail in (wrong, none)]
+        assert gateway.received_by(ONE[-6:]) == []
+    assert answers[0].startswith('550 5.6.0 Nothing was sent. distribution-list.txt, line 2: "Anna" is not')
+    assert 'line 3: "0899123456" is a premium number' in answers[0]
+    assert "has no attachment distribution-list.txt" in answers[1]
+
+
+async def test_commands_in_the_subject_hold_for_one_mail_and_are_not_shown(tmp_path: Path) -> None:
+    """Features A6: the far end gets the resolution and the identification that were asked for."""
+    async with gateway_at(tmp_path) as gateway:
+        to = f"{ONE}@{DOMAIN}"
+        mail = mail_with(pdf(1), to, subject="Offer @@res=low; csid=+33 7 77; ref=Q-17; cost=Sales; express@@ 4711")
+        message = await asyncio.to_thread(submit, gateway.smtp_port, mail, [to])
+        found = await gateway.finished(message, within=60)
+        report = await gateway.told(str(mail["Message-ID"]))
+        (record,) = await gateway.records(ONE[-6:])
+        ((size, _),) = gateway.pages_received(record)
+        wrong = mail_with(pdf(1), to, subject="Offer @@resolution=ultra@@")
+        refused = await asyncio.to_thread(answer, gateway.smtp_port, wrong, to)
+    assert found["job"]["subject"] == "Offer 4711"
+    assert found["job"]["reference"] == "Q-17"
+    assert found["faxes"][0]["priority"] == 1
+    assert size[1] < 1400, "98 lines to the inch"
+    assert "+33 7 77" in str(record)
+    assert "@@" not in str(report["Subject"]) and "Offer 4711" in str(report["Subject"])
+    assert refused.startswith('550 5.6.0 Nothing was sent. Subject: Command "resolution": must be one of')
