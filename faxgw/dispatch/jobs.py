@@ -22,6 +22,7 @@ from sqlalchemy import exc
 from faxgw.dispatch import letterheads
 from faxgw.dispatch.covers import Covers, NoCover, lacking
 from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.readers import report_targets
 from faxgw.dispatch.seat import Seat
 from faxgw.fax import header_policy, ids
 from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
@@ -252,7 +253,7 @@ def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefuse
 def _readers(job: JobSubmission, settings: Effective) -> tuple[str, ...] | Mapping[str, Sequence[str]]:
     """Who gets status mails: whom the job names, else the account's addresses."""
     if job.success_to is None and job.failure_to is None:
-        return tuple(settings["report_addresses"])
+        return report_targets(settings, "")
     return {"success": list(job.success_to or ()), "failure": list(job.failure_to or ())}
 
 

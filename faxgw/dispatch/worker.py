@@ -16,6 +16,7 @@ from typing import Any  # document descriptions are JSON
 from faxgw.dispatch import listing
 from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.readers import failure_targets, report_targets
 from faxgw.dispatch.letterheads import refusal
 from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
@@ -216,7 +217,7 @@ class PageWorker:
         )
         envelope = await seat.store.read(lambda conn: envelope_of(conn, message.id))
         assert envelope is not None  # its row is leased by us
-        telling = tell_refused(report, envelope, report_targets(settings, message.sender))
+        telling = tell_refused(report, envelope, failure_targets(settings, message.sender))
         targets = {item_id(message.id, "refused", target): target for target in telling.status_to}
         payload = refused_to_payload(telling.report or report)
         dsn = _draft(telling)
@@ -286,8 +287,3 @@ def _draft(telling: RefusedTelling) -> outbox.Draft | None:
         return None
     item = item_id(telling.dsn.message, "refused", "dsn", telling.dsn_to)
     return outbox.Draft(item, "dsn", telling.dsn_to, dsn_to_payload(telling.report, telling.dsn))
-
-
-def report_targets(settings: Effective, sender: str) -> tuple[str, ...]:
-    """Where status mails go: the settings' addresses, else the envelope sender; never the null sender."""
-    return tuple(settings["report_addresses"]) or ((sender,) if sender else ())

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select, update
 
-from faxgw.dispatch.worker import PageWorker, report_targets
+from faxgw.dispatch.worker import PageWorker
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
-from faxgw.fax.account import Level, Origin, from_snapshot, resolve
+from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import MailRecipient, MailSubmission
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
@@ -301,11 +301,3 @@ async def test_pages_made_under_a_lost_lease_are_dropped(house: House, monkeypat
     await worker.page.renderer.render(job)
     assert await house.state(fax) == FaxState.RENDERING
     assert set(house.folder.glob("objects/*/*")) == before
-
-
-async def test_status_mails_go_to_the_settings_addresses_or_the_sender_but_never_to_nobody() -> None:
-    """Spine section 1: no backscatter."""
-    given = resolve([(Origin(Level.USER, "bert"), {"report_addresses": ["fax-team@example.org"]})])
-    assert report_targets(given, ALICE) == ("fax-team@example.org",)
-    assert report_targets(resolve([]), ALICE) == (ALICE,)
-    assert report_targets(resolve([]), "") == ()
