@@ -36,6 +36,11 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "pages_note": "including this one",
         "comment": "Message",
         "telephone": "Telephone",
+        "reference": "Reference",
+        "fax_short": "Fax",
+        "phone": "Tel.",
+        "page_one": "page",
+        "pages_many": "pages",
         "notice": (
             "This fax is meant for the recipient named above only. If you have received it by mistake, please tell "
             "the sender and destroy it."
@@ -53,6 +58,11 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "pages_note": "y compris celle-ci",
         "comment": "Message",
         "telephone": "Téléphone",
+        "reference": "Référence",
+        "fax_short": "Fax",
+        "phone": "Tél.",
+        "page_one": "page",
+        "pages_many": "pages",
         "notice": (
             "Cette télécopie est destinée au seul destinataire désigné ci-dessus. Si vous l’avez reçue par erreur, "
             "veuillez en informer l’expéditeur et la détruire."
@@ -70,6 +80,11 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "pages_note": "einschließlich dieser",
         "comment": "Nachricht",
         "telephone": "Telefon",
+        "reference": "Zeichen",
+        "fax_short": "Fax",
+        "phone": "Tel.",
+        "page_one": "Seite",
+        "pages_many": "Seiten",
         "notice": (
             "Dieses Fax ist nur für den oben genannten Empfänger bestimmt. Wenn Sie es irrtümlich erhalten haben, "
             "benachrichtigen Sie bitte den Absender und vernichten Sie es."
@@ -77,7 +92,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Words of the shipped designs, `${label.to}` and so on, by language."""
-_DATES = {"en": "%d %B %Y %H:%M", "fr": "%d %B %Y %H:%M", "de": "%d. %B %Y %H:%M"}
+_DATES = {"en": "%d %B %Y, %H:%M", "fr": "%d %B %Y à %H h %M", "de": "%d. %B %Y, %H:%M Uhr"}
 _ALWAYS = (
     "recipient", "recipient_number", "sender", "sender_name", "sender_company", "sender_number", "sender_address",
     "sender_phone", "sender_mail", "subject", "pages", "body_pages", "date", "comment", "reference", "job", "language",
@@ -167,20 +182,21 @@ def known(properties: Mapping[str, str]) -> frozenset[str]:
 
 
 def date(when: datetime, zone: str, language: str) -> str:
-    """A day and time in words: 18 November 2026 12:06."""
+    """A day and time in words: 18 November 2026, 12:06."""
     (line,) = expand(parse(_DATES.get(language, _DATES["en"])), HeaderContext(when, zone=zone, language=language), 1, 1)
-    return (line.left + line.centre + line.right).removeprefix("0")
+    said = (line.left + line.centre + line.right).removeprefix("0")
+    return said.replace("1 ", "1er ", 1) if language == "fr" and said.startswith("1 ") else said
 
 
 def sample(language: str = "en", paper: str = "A4", pages: int = 4) -> CoverFacts:
     """Facts for a look at a template."""
     comments = {
-        "en": "Dear Ms Miller,\nplease find the offer we talked about on Tuesday. It holds until the end of the "
-        "month.\nKind regards",
-        "fr": "Chère Madame,\nveuillez trouver ci-joint l’offre évoquée mardi dernier. Elle est valable jusqu’à la fin "
-        "du mois.\nCordialement",
-        "de": "Sehr geehrte Frau Müller,\nanbei das am Dienstag besprochene Angebot. Es gilt bis zum Monatsende.\n"
-        "Mit freundlichen Grüßen",
+        "en": "Dear Ms Miller,\n\nplease find the offer we talked about on Tuesday. It holds until the end of the "
+        "month.\n\nKind regards",
+        "fr": "Chère Madame,\n\nveuillez trouver ci-joint l’offre évoquée mardi dernier. Elle est valable jusqu’à la fin "
+        "du mois.\n\nCordialement",
+        "de": "Sehr geehrte Frau Müller,\n\nanbei das am Dienstag besprochene Angebot. Es gilt bis zum Monatsende.\n"
+        "\nMit freundlichen Grüßen",
     }
     names = {"en": "Ms Jane Miller", "fr": "Mme Hélène Lefèvre", "de": "Frau Jördis Müller"}
     subjects = {"en": "Offer 2026-1178", "fr": "Offre n° 2026-1178", "de": "Angebot 2026-1178"}
@@ -198,5 +214,11 @@ def sample(language: str = "en", paper: str = "A4", pages: int = 4) -> CoverFact
         csid="+33 1 99 00 00 01",
         comment=comments[language],
         reference="AN-1178",
-        properties={"ToName": names[language], "ToCompanyName": "Nordwind GmbH"},
+        properties={
+            "ToName": names[language],
+            "ToCompanyName": "Nordwind GmbH",
+            "FromName": "Claire Durand",
+            "FromTelNum": "+33 1 99 00 00 02",
+            "sender_address": "12, rue de l’Exemple, 75002 Paris",
+        },
     )

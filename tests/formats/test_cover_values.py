@@ -48,14 +48,21 @@ def test_pages_count_the_cover_page() -> None:
 
 @pytest.mark.parametrize(
     "language, said",
-    [("en", "18 November 2026 12:06"), ("fr", "18 novembre 2026 12:06"), ("de", "18. November 2026 12:06")],
+    [
+        ("en", "18 November 2026, 12:06"),
+        ("fr", "18 novembre 2026 à 12 h 06"),
+        ("de", "18. November 2026, 12:06 Uhr"),
+    ],
 )
 def test_the_date_is_in_the_language_and_zone_of_the_account(language: str, said: str) -> None:
     assert date(FACTS.when, "Europe/Paris", language) == said
 
 
 def test_a_first_of_the_month_has_no_leading_zero() -> None:
-    assert date(FACTS.when.replace(day=1), "UTC", "en") == "1 November 2026 11:06"
+    first = FACTS.when.replace(day=1)
+    assert date(first, "UTC", "en") == "1 November 2026, 11:06"
+    assert date(first, "UTC", "fr") == "1er novembre 2026 à 11 h 06"
+    assert date(FACTS.when.replace(day=21), "UTC", "fr").startswith("21 novembre")
 
 
 def test_every_language_has_every_label() -> None:
