@@ -66,6 +66,9 @@ class Marks:
     async def confirmed(self, fax: str, page: int) -> bool:
         return True
 
+    async def coarser(self, taken: tuple[str, ...]) -> Sequence[CallDocument]:
+        return ()
+
     def progress(self, what: CallProgress) -> None:
         pass
 
@@ -257,7 +260,7 @@ async def placed(
         trunk = f"t{index % trunks}"
         plan = CallPlan(
             attempt=f"att_{index}", identity=line.new_identity(trunk), trunk=trunk, number=NUMBERS[mode],
-            sub_address="", caller="", station_id="+33 1 99 00 00 99", ecm=True, max_bit_rate=14_400, fine=True,
+            sub_address="", caller="", station_id="+33 1 99 00 00 99", ecm=True, max_bit_rate=14_400,
             documents=(CallDocument(f"FN{index}", fd, pages, 1, pages),),
         )  # fmt: skip
         ordered[plan.identity.call_id] = time.perf_counter()

@@ -241,6 +241,7 @@ class Daemon:
         worker = PageWorker(seat, pages, self._counting.rendering)
         routes = self._routes = Routes(line, _routes(self._route_settings))
         self._outbound = Outbound(seat, pages, line, self._counting.call, describe_frame, self._counting.page, routes)
+        self._stack.push_async_callback(self._outbound.close)
         lead = self._lead
         dispatcher = self._dispatcher = Dispatcher(
             seat, self._outbound, line, self._node.setups_per_second, lambda: lead is not None and lead.held, routes

@@ -17,7 +17,7 @@ from faxgw.dispatch.outbound import wanted
 from faxgw.dispatch.routes import Routes
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.account import AccountState, Effective
-from faxgw.fax.destination import CallRecord, Measure, manner, measures, rests_until
+from faxgw.fax.destination import CallRecord, Measure, manner, measures, resolutions_taken, rests_until
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import FaxNumber, recipient_zone
 from faxgw.fax.route import Way
@@ -103,15 +103,15 @@ class Explainer:
         turn = self._routes.in_turn(self._routes.of(number.e164, settings["trunk"]), free, now=now)
         trunk = turn[0].trunk if turn else ""
         taken = measures(facts.calls, trunk=trunk, now=now, kills=facts.kills)
-        asked = wanted(settings)
+        possible = wanted(settings, resolutions_taken(facts.calls, now))
         return {
             "trunks": [self._way(way, facts, now) for way in turn],
             "named": settings["trunk"],
             "wire": self._wire(trunk, number, settings) if trunk else None,
             "calls": [call.to_json() for call in facts.calls],
             "measures": [_measure(measure) for measure in taken],
-            "wanted": asked.to_json(),
-            "manner": manner(asked, taken).to_json(),
+            "wanted": wanted(settings).to_json(),
+            "manner": manner(possible, taken).to_json(),
             "obstacles": self._obstacles(turn, facts, rests_until(facts.calls, taken), now),
         }
 

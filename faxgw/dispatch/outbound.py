@@ -12,28 +12,25 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
-from faxgw.dispatch.letterheads import Letterheads
+from faxgw.dispatch.composing import Composer
 from faxgw.dispatch.routes import Routes, named
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.trace import trace_rows
-from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import Effective, from_snapshot
-from faxgw.fax.destination import Kind as MeasureKind
-from faxgw.fax.destination import Manner, manner, measures
+from faxgw.fax.destination import Manner, manner, measures, resolutions_taken
 from faxgw.fax.errors import FaxError
-from faxgw.fax.header import HeaderContext
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallDocument, CallPlan, CallProgress, Line, StoredFile
+from faxgw.fax.resolution import Resolution, finest
 from faxgw.store import ledger, planning, queue
 from faxgw.store.errors import ObjectDamaged, StoreError
-from faxgw.store.files import Kind
 from faxgw.store.planning import NotPlanned, Prepared, Then
 
 log = logging.getLogger(__name__)
@@ -48,9 +45,19 @@ OBSTACLE_PAUSE = 10.0
 WISH_PAUSE = 1.0
 """Seconds before a wish is looked at again that could not be obeyed yet."""
 
+RENDER_WITHIN = 4.5
+"""Seconds for rendering pages again while the far end repeats its DIS; beyond them they are rescaled."""
+RECOMPOSE_WITHIN = 7.0
+"""Seconds until they are composed and stored."""
+COARSER_WITHIN = 8.0
+"""Seconds that the call worker waits for them: the far end's DIS comes a third and a fourth time (T.30 timers T4 and
+T1: every 3 s for 35 s)."""
+
 Finished = Callable[[str, Outcome], None]
 PageConfirmed = Callable[[bool, float], None]
 """Told of each confirmed page: with error correction, and the seconds since it was exposed."""
+Coarser = Callable[[tuple[str, ...]], Awaitable[Sequence[CallDocument]]]
+"""The pages of a call in another resolution (`fax.ports.CallMarks.coarser`)."""
 
 
 @dataclass(slots=True)
@@ -78,25 +85,24 @@ class Choice:
     offered: tuple[str, ...]
     """Trunks that may carry the number."""
 
-    @property
-    def coarse(self) -> bool:
-        """The destination takes standard resolution only."""
-        return MeasureKind.COARSE in self.manner.measures
-
     def to_json(self) -> dict[str, object]:
         """Kept with the attempt."""
         return {**self.manner.to_json(), "offered": list(self.offered)}
 
 
-def wanted(settings: Effective, *, coarse: bool = False) -> Manner:
+def wanted(settings: Effective, taken: Sequence[str] = (), *, refused: bool = False) -> Manner:
     """How an account wants its calls made.
 
     Args:
         settings: Of the account.
-        coarse: The far end took no fine resolution in an earlier call of the fax.
+        taken: Resolutions that the far end takes, as far as is known.
+        refused: The far end did not take the pages' resolution in an earlier call of the fax.
     """
-    fine = settings["resolution"] == "fine" and not coarse
-    return Manner(ecm=settings["ecm"], max_bit_rate=settings["max_bit_rate"], fine=fine)
+    own = Resolution(settings["resolution"])
+    resolution = finest(own, taken)
+    if refused and resolution is own:
+        resolution = Resolution.STANDARD
+    return Manner(ecm=settings["ecm"], max_bit_rate=settings["max_bit_rate"], resolution=resolution)
 
 
 class Outbound:
@@ -110,6 +116,7 @@ class Outbound:
         describe: A T.30 frame in words, for the trace.
         page_confirmed: Told of every confirmed page (metrics).
         routes: Which trunk carries which fax; none: the trunks in their order.
+        composer: Makes the pages of attempts; none: one of its own.
     """
 
     def __init__(
@@ -121,10 +128,10 @@ class Outbound:
         describe: Callable[[bytes], str] = bytes.hex,
         page_confirmed: PageConfirmed = lambda ecm, seconds: None,
         routes: Routes | None = None,
+        composer: Composer | None = None,
     ) -> None:
         self._seat = seat
-        self._client = client
-        self._letterheads = Letterheads(seat, client)
+        self._composer = composer or Composer(seat, client)
         self._line = line
         self._routes = routes or Routes(line)
         self._finished = finished
@@ -155,7 +162,7 @@ class Outbound:
         if against is not None:
             return await self._set_aside(fax, against)
         try:
-            tiff = await self._compose(prepared, settings, coarse=prepared.coarse or choice.coarse)
+            tiff = await self._composer.attempt(prepared, settings, choice.manner.resolution)
             descriptor = await self._seat.files.open_read(tiff)
         except (ObjectDamaged, PagesDamaged) as exc:
             log.error("stored pages damaged", extra={"event": "fax.damaged", "fax": fax, "why": str(exc)})
@@ -185,7 +192,8 @@ class Outbound:
         trunk = self._routes.in_turn(found, free, tried=prepared.tried, now=now)[0].trunk
         self._chosen[prepared.fax] = trunk
         taken = measures(prepared.calls, trunk=trunk, now=now, kills=prepared.kills)
-        made = manner(wanted(settings, coarse=prepared.coarse), taken)
+        offered = resolutions_taken(prepared.calls, now)
+        made = manner(wanted(settings, offered, refused=prepared.coarse), taken)
         return Choice(trunk, channels[trunk], made, tuple(way.trunk for way in found))
 
     async def _obstacle(self, prepared: Prepared, choice: Choice) -> NotPlanned | None:
@@ -202,53 +210,6 @@ class Outbound:
                 now=now,
             )
         )
-
-    async def _compose(self, prepared: Prepared, settings: Effective, *, coarse: bool) -> StoredFile:
-        """All n pages with their header lines; the call starts at the first unconfirmed one."""
-        seat = self._seat
-        body = await seat.files.open_read(prepared.body)
-        try:
-            resolution = pages.Resolution.STANDARD if coarse else pages.Resolution(settings["resolution"])
-            async with (
-                self._letterheads.opened(prepared.job, settings, resolution) as overlay,
-                self._cover(prepared) as cover,
-            ):
-                composed = await self._client.compose(
-                    body,
-                    pages.ComposeOptions(
-                        context=HeaderContext(
-                            when=datetime.fromtimestamp(seat.clock(), UTC),
-                            number=prepared.number["e164"],
-                            csid=settings["csid"],
-                            personal=prepared.personal,
-                            zone=settings["time_zone"],
-                            language=settings["language"],
-                        ),
-                        header=settings["header"],
-                        marked=prepared.marked,
-                        resolution=pages.Resolution.STANDARD if coarse else None,
-                        overlay=overlay,
-                        cover=cover,
-                    ),
-                )
-        finally:
-            os.close(body)
-        try:
-            return await seat.files.adopt_fd(composed.fd, Kind.OBJECT)
-        finally:
-            composed.close()
-
-    @contextlib.asynccontextmanager
-    async def _cover(self, prepared: Prepared) -> AsyncIterator[pages.Cover | None]:
-        """The fax's cover, open until the end of the context; None: it has none."""
-        if prepared.cover is None:
-            yield None
-            return
-        fd = await self._seat.files.open_read(prepared.cover.file)
-        try:
-            yield pages.Cover(fd, prepared.cover.first, prepared.cover.pages)
-        finally:
-            os.close(fd)
 
     async def _call(
         self, prepared: Prepared, settings: Effective, choice: Choice, tiff: StoredFile, descriptor: int
@@ -287,16 +248,47 @@ class Outbound:
             documents=(CallDocument(prepared.fax, descriptor, prepared.pages, prepared.first, prepared.pages),),
             ecm=made.ecm,
             max_bit_rate=made.max_bit_rate,
-            fine=made.fine,
             isolated=made.isolated,
             t38=made.t38,
             patience=made.patience,
+            coarser_within=0.0 if made.resolution is Resolution.STANDARD else COARSER_WITHIN,
             caller_name=settings["caller_name"],
             withheld=settings["withhold_number"],
             not_after=asked_at + INVITE_WITHIN,
         )
-        await self._place(plan, prepared)
+        await self._place(plan, prepared, partial(self._coarser, attempt, prepared, settings, made.resolution))
         return 0.0
+
+    async def _coarser(
+        self, attempt: str, prepared: Prepared, settings: Effective, own: Resolution, taken: tuple[str, ...]
+    ) -> Sequence[CallDocument]:
+        """The pages of an attempt anew, in a resolution that its far end has just said to take; empty: not in time."""
+        seat, resolution = self._seat, finest(own, taken)
+        if resolution is own:
+            return ()
+        try:
+            async with asyncio.timeout(RECOMPOSE_WITHIN):
+                tiff = await self._composer.attempt(prepared, settings, resolution, patience=RENDER_WITHIN)
+                descriptor = await seat.files.open_read(tiff)
+        except (TimeoutError, FaxError) as exc:
+            log.warning("not recomposed", extra={"event": "attempt.recompose", "attempt": attempt, "why": str(exc)})
+            return ()
+        fax, now = prepared.fax, seat.clock()
+        try:
+            needless = await seat.store.run(
+                lambda conn: ledger.recomposed(conn, attempt, fax=fax, tiff=tiff, fence=seat.fence, now=now)
+            )
+        except StoreError as exc:
+            log.error("not recomposed", extra={"event": "attempt.recompose", "attempt": attempt, "why": str(exc)})
+            os.close(descriptor)
+            return ()
+        if needless is None:
+            os.close(descriptor)
+            await seat.files.remove(tiff.key)
+            return ()
+        if needless:
+            await seat.files.remove(needless)
+        return (CallDocument(fax, descriptor, prepared.pages, prepared.first, prepared.pages),)
 
     async def _set_aside(self, fax: str, against: NotPlanned) -> float:
         """Write down what an obstacle means for the fax; returns seconds to rest."""
@@ -309,7 +301,7 @@ class Outbound:
         )
         return 0.0
 
-    async def _place(self, plan: CallPlan, prepared: Prepared) -> None:
+    async def _place(self, plan: CallPlan, prepared: Prepared, coarser: Coarser) -> None:
         """Hand the call to the line, and write down what it came to, after every mark it made."""
         seat, attempt = self._seat, plan.attempt
         live = Live(
@@ -322,7 +314,7 @@ class Outbound:
             prepared.pages,
             CallProgress("planned"),
         )
-        marks = Marks(seat, attempt, live, self._page_confirmed)
+        marks = Marks(seat, attempt, live, self._page_confirmed, coarser)
         self.live[attempt] = live
         try:
             outcome = await self._line.call(plan, marks)
@@ -352,6 +344,10 @@ class Outbound:
                 "detail": outcome.detail,
             },
         )
+
+    async def close(self) -> None:
+        """Give up what is being made for calls; to be called when none is left."""
+        await self._composer.close()
 
     async def watch_wishes(self) -> None:
         """End the calls whose fax its owner has cancelled."""
@@ -390,12 +386,18 @@ class Marks:
     """
 
     def __init__(
-        self, seat: Seat, attempt: str, live: Live, page_confirmed: PageConfirmed = lambda ecm, seconds: None
+        self,
+        seat: Seat,
+        attempt: str,
+        live: Live,
+        page_confirmed: PageConfirmed = lambda ecm, seconds: None,
+        coarser: Coarser | None = None,
     ) -> None:
         self._seat = seat
         self._attempt = attempt
         self._live = live
         self._page_confirmed = page_confirmed
+        self._coarser = coarser
         self._page_began = 0.0
         self._confirming = asyncio.Lock()
         self._pending: set[asyncio.Task[bool]] = set()
@@ -442,6 +444,10 @@ class Marks:
                 self._page_confirmed(seen.ecm, at - self._page_began)
             self._page_began = at
             return durable
+
+    async def coarser(self, taken: tuple[str, ...]) -> Sequence[CallDocument]:
+        """See the port."""
+        return () if self._coarser is None else await self._coarser(taken)
 
     async def written(self) -> None:
         """Wait until every confirmation is durable."""

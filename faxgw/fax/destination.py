@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self  # Any: JSON of the store
 
 from faxgw.fax.outcome import Cause, Outcome, Retry
+from faxgw.fax.resolution import Resolution
 
 DAY = 86_400.0
 """Seconds."""
@@ -348,10 +349,21 @@ def _weigh(rule: _Rule, calls: Sequence[CallRecord], trunk: str, now: float) -> 
     return Measure(rule.kind, count, last_at, until, enough - good if enough else 0, value)
 
 
+def resolutions_taken(calls: Sequence[CallRecord], now: float) -> tuple[str, ...]:
+    """What the last DIS offers, as it names it; empty when none is known, or it is too old to be believed."""
+    last = _last_dis(calls, now)
+    return () if last is None else last.resolutions
+
+
+def _last_dis(calls: Sequence[CallRecord], now: float) -> CallRecord | None:
+    last = next((call for call in reversed(calls) if call.resolutions), None)
+    return None if last is None or now >= last.at + FACT_HOLD else last
+
+
 def _coarse(calls: Sequence[CallRecord], now: float) -> Measure | None:
     """The last DIS says standard resolution only."""
-    last = next((call for call in reversed(calls) if call.resolutions), None)
-    if last is None or now >= last.at + FACT_HOLD or any(text != "204x98" for text in last.resolutions):
+    last = _last_dis(calls, now)
+    if last is None or any(text != Resolution.STANDARD.dots for text in last.resolutions):
         return None
     return Measure(Kind.COARSE, 1, last.at, last.at + FACT_HOLD)
 
@@ -375,7 +387,8 @@ class Manner:
     t38: T38Use = T38Use.LATE
     ecm: bool = True
     max_bit_rate: int = 14400
-    fine: bool = True
+    resolution: Resolution = Resolution.FINE
+    """Of the pages."""
     patience: float = PATIENCE
     """Seconds from the answer within which a fax machine must be heard."""
     isolated: bool = False
@@ -409,7 +422,7 @@ def manner(wanted: Manner, taken: Sequence[Measure]) -> Manner:
         t38=t38,
         ecm=wanted.ecm and Kind.NO_ECM not in kinds,
         max_bit_rate=min(wanted.max_bit_rate, SLOW_RATE) if Kind.SLOW in kinds else wanted.max_bit_rate,
-        fine=wanted.fine and Kind.COARSE not in kinds,
+        resolution=Resolution.STANDARD if Kind.COARSE in kinds else wanted.resolution,
         patience=max(wanted.patience, values.get(Kind.PATIENT, 0.0)),
         isolated=wanted.isolated or Kind.ISOLATED in kinds,
         measures=tuple(measure.kind.value for measure in taken),

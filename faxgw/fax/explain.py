@@ -140,8 +140,7 @@ def _call(found: Mapping[str, Any], when: When) -> list[str]:
     correction = "with error correction" if manner["ecm"] else "without error correction"
     if manner["ecm"] != wanted["ecm"]:
         correction += ", although the account wants it"
-    resolution = "fine" if manner["fine"] else "standard"
-    lines.append(f"At most {manner['max_bit_rate']} bit/s, {correction}, in {resolution} resolution.")
+    lines.append(f"At most {manner['max_bit_rate']} bit/s, {correction}, in {manner['resolution']} resolution.")
     lines.append(f"A fax machine must be heard within {manner['patience']:g} s of the answer.")
     lines += ["It is made in a call worker of its own."] * bool(manner["isolated"])
     lines += [_measure(measure, when) for measure in found["measures"]]

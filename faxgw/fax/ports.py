@@ -7,7 +7,7 @@ import one another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -191,13 +191,14 @@ class CallPlan:
     documents: tuple[CallDocument, ...]
     ecm: bool
     max_bit_rate: int
-    fine: bool
     isolated: bool = False
     """True: in a call worker of its own (the number has killed a worker)."""
     t38: T38Use = T38Use.LATE
     """What the call does about T.38 on a trunk that has it."""
     patience: float = PATIENCE
     """Seconds from the answer within which a fax machine must be heard."""
+    coarser_within: float = 0.0
+    """Seconds from a DIS that does not take the pages' resolution within which coarser ones come; 0: there are none."""
     caller_name: str = ""
     """Name shown beside the caller number."""
     withheld: bool = False
@@ -245,6 +246,18 @@ class CallMarks(Protocol):
 
     async def confirmed(self, fax: str, page: int) -> bool:
         """`page` of `fax` was confirmed by the far end."""
+        ...
+
+    async def coarser(self, taken: tuple[str, ...]) -> Sequence[CallDocument]:
+        """The far end does not take the pages' resolution, and nothing of the call is exposed.
+
+        Args:
+            taken: Resolutions of its DIS.
+
+        Returns:
+            The same pages in a resolution that it takes; the descriptors are the caller's to close. Empty: there are
+            none in time, and the call ends.
+        """
         ...
 
     def progress(self, what: CallProgress) -> None:

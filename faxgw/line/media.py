@@ -153,6 +153,10 @@ class MediaLeg:
         """A promise is durable: open its gate. False when the worker will not do so any more."""
         return not self.hung_up and self._send(lambda number: control.Ack(number, gate, fax, page))
 
+    def give_documents(self, documents: tuple[control.Document, ...], descriptors: Sequence[int]) -> bool:
+        """Coarser pages for a call that waits for them, or none; the descriptors stay the caller's."""
+        return not self.hung_up and self._send(lambda number: control.Documents(number, documents), descriptors)
+
     def hang_up(self) -> bool:
         """Tell the worker to end the call. True when its phase E is to be awaited, False when none will come."""
         if self.hung_up or not self._send(control.Hangup):
@@ -178,10 +182,10 @@ class MediaLeg:
             self.place = None
         self._close_sockets()
 
-    def _send(self, make: Callable[[int], control.Message]) -> bool:
+    def _send(self, make: Callable[[int], control.Message], descriptors: Sequence[int] = ()) -> bool:
         if self.place is None or not self.running or not self.place.alive:
             return False
-        self.place.send(make(self.place.number))
+        self.place.send(make(self.place.number), descriptors)
         return True
 
     def _close_sockets(self) -> None:

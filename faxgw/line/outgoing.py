@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from faxgw.fax.destination import T38Use
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallMarks, CallPlan
+from faxgw.fax.ports import CallDocument, CallMarks, CallPlan
 from faxgw.foip import control, t30_frames
 from faxgw.foip.agent import UserAgent
 from faxgw.foip.control import Gate, Tone
@@ -60,6 +60,27 @@ class _Mark:
     """`answered`, `exposed` or `confirmed`."""
     fax: str = ""
     page: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Coarser:
+    """The wish for pages in another resolution."""
+
+    taken: tuple[str, ...]
+    """Resolutions that the far end takes."""
+    documents: Sequence[CallDocument] = ()
+    """What came; the descriptors are ours."""
+
+    async def fulfil(self, marks: CallMarks) -> bool:
+        """Ask for them."""
+        self.documents = await marks.coarser(self.taken)
+        return bool(self.documents)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for document in self.documents:
+            os.close(document.descriptor)
+        self.documents = ()
 
 
 class OutgoingFaxCall(FaxCall):
@@ -325,7 +346,7 @@ class OutgoingFaxCall(FaxCall):
                 ecm=plan.ecm,
                 modems=modems(plan.max_bit_rate),
                 sub_address=plan.sub_address,
-                limits=control.Limits(answer_to_phase_b=plan.patience),
+                limits=control.Limits(answer_to_phase_b=plan.patience, coarser=plan.coarser_within),
             ),
             tuple(document.descriptor for document in plan.documents),
         )
@@ -354,6 +375,8 @@ class OutgoingFaxCall(FaxCall):
                 self._on_tone(received.message.tone)
             case control.PhaseB():
                 self._on_phase_b(received.message)
+            case control.TooFine():
+                self._on_too_fine(received.message)
             case control.Confirmed():
                 self._on_confirmed(received.message)
             case control.Trace():
@@ -383,7 +406,8 @@ class OutgoingFaxCall(FaxCall):
         self._timers.stop("t38")
         self._show("phase_b")
         meaning = t30_frames.capabilities(message.frame)
-        self._tally.far = replace(self._tally.far, dis_after=self._tally.since_answer(time.time()))
+        if self._tally.far.dis_after is None:  # after coarser pages it comes twice
+            self._tally.far = replace(self._tally.far, dis_after=self._tally.since_answer(time.time()))
         if meaning is not None:
             self._tally.far = replace(self._tally.far, resolutions=meaning.resolutions, codings=meaning.codings)
         if self._plan.sub_address and meaning is not None and not meaning.sub_address:
@@ -393,6 +417,22 @@ class OutgoingFaxCall(FaxCall):
         if message.fax and mark not in self._asked and not self._media.hung_up:
             self._asked.add(mark)
             self._commits.ask(mark, partial(self._marks.exposed, message.fax, message.page))
+
+    def _on_too_fine(self, message: control.TooFine) -> None:
+        """The worker waits, the far end repeats its DIS: ask for the pages in another resolution."""
+        self._note(f"the far end takes {'/'.join(message.taken)}: the pages are made anew")
+        wish = _Coarser(message.taken)
+        self._commits.ask(wish, partial(wish.fulfil, self._marks))
+
+    def _give_coarser(self, wish: _Coarser) -> None:
+        self._note("the pages have been made anew" if wish.documents else "no other pages came in time")
+        self._media.give_documents(
+            tuple(
+                control.Document(document.fax, document.pages_in_file, document.first, document.last)
+                for document in wish.documents
+            ),
+            tuple(document.descriptor for document in wish.documents),
+        )
 
     def _on_confirmed(self, message: control.Confirmed) -> None:
         self._watch.count(message.statistics)
@@ -406,6 +446,9 @@ class OutgoingFaxCall(FaxCall):
     def _on_committed(self, committed: Committed) -> None:
         if isinstance(committed.what, _Mark):
             self._on_marked(committed.what, committed.durable)
+        elif isinstance(committed.what, _Coarser):
+            self._give_coarser(committed.what)
+            committed.what.close()
 
     def _on_marked(self, mark: _Mark, durable: bool) -> None:
         if not durable:
@@ -447,6 +490,8 @@ class OutgoingFaxCall(FaxCall):
         match item:
             case Committed(_Mark() as mark, True):
                 self._count(mark)
+            case Committed(_Coarser() as wish):
+                wish.close()
             case Received(control.Confirmed() as message):
                 self._on_confirmed(message)
             case Received(control.Trace() as message):

@@ -38,8 +38,8 @@ class MachinePage:
     rows: tuple[Row, ...]
     width: int
     """Pixels."""
-    fine: bool
-    """204 × 196, else 204 × 98."""
+    rows_per_inch: int
+    """98, 196 (fine) or 391 (superfine)."""
     coding: str
     bad_rows: int
 

@@ -149,12 +149,13 @@ class ReceivingMachine(Machine):
     def _decode(self, octets: bytes) -> MachinePage:
         dcs = self._dcs
         width = _WIDTHS.get(dcs[5] & 3, 1728) if len(dcs) > 5 else 1728
-        fine = frames.bit(dcs, frames.FINE)
+        rows_per_inch = 391 if frames.bit(dcs, frames.SUPERFINE) else 196 if frames.bit(dcs, frames.FINE) else 98
         if frames.bit(dcs, frames.MMR):
-            return _page(coding.read_mmr(octets, width), width, fine, "MMR")
+            return _page(coding.read_mmr(octets, width), width, rows_per_inch, "MMR")
         two = frames.bit(dcs, frames.MR)
-        return _page(coding.read_t4(octets, width, two_dimensional=two), width, fine, "MR" if two else "MH")
+        page = coding.read_t4(octets, width, two_dimensional=two)
+        return _page(page, width, rows_per_inch, "MR" if two else "MH")
 
 
-def _page(page: coding.Page, width: int, fine: bool, name: str) -> MachinePage:
-    return MachinePage(page.rows, width, fine, name, page.bad_rows)
+def _page(page: coding.Page, width: int, rows_per_inch: int, name: str) -> MachinePage:
+    return MachinePage(page.rows, width, rows_per_inch, name, page.bad_rows)

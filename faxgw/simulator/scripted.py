@@ -40,8 +40,6 @@ MAX_DATAGRAMS: Final = 64
 _RECEIVE_SIZE: Final = 2048
 _METRES: Final = 0.0254
 _X_DPI: Final = 204
-_FINE_DPI: Final = 196
-_STANDARD_DPI: Final = 98
 
 
 class ScriptedMedia:
@@ -176,7 +174,7 @@ def tiff_of(page: MachinePage) -> bytes:
         for left, right in zip(row[::2], (*row[1::2], page.width), strict=False):
             line[left:right] = True
     out = io.BytesIO()
-    dpi = (float(_X_DPI), float(_FINE_DPI if page.fine else _STANDARD_DPI))
+    dpi = (float(_X_DPI), float(page.rows_per_inch))
     Image.fromarray(~black).save(out, "TIFF", compression="group4", dpi=dpi)
     return out.getvalue()
 
@@ -188,14 +186,13 @@ def _changes(image: Image.Image) -> list[Row]:
 
 
 def _message(page: MachinePage, number: int) -> PageReceived:
-    dpi = _FINE_DPI if page.fine else _STANDARD_DPI
     return PageReceived(
         0,
         number,
         len(page.rows),
         page.width,
         round(_X_DPI / _METRES),
-        round(dpi / _METRES),
+        round(page.rows_per_inch / _METRES),
         page.bad_rows,
         page.coding,
         last=False,

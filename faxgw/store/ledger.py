@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.job import Closing, FaxState, InDoubt, Mark, PageState, Wish, close
 from faxgw.fax.outcome import Cause, Outcome
+from faxgw.fax.ports import StoredFile
 from faxgw.fax.retry import REDIAL_AFTER_CRASH, Again, Decision, RetryPolicy, Stop, Tally, decide
 from faxgw.fax.route import TRUNK_FAULTS, just_failed
 from faxgw.store import destinations, reports
@@ -116,6 +117,26 @@ def _job_of(conn: Connection, attempt: str) -> str | None:
         .join(t.attempt_faxes, t.attempt_faxes.c.fax == t.faxes.c.id)
         .where(t.attempt_faxes.c.attempt == attempt)
     ).scalar()
+
+
+def recomposed(conn: Connection, attempt: str, *, fax: str, tiff: StoredFile, fence: int, now: float) -> str | None:
+    """The pages of an attempt that has exposed nothing are replaced: its far end takes another resolution.
+
+    Returns:
+        The key of the file that is not needed any more, empty when that is not known; None: nothing was replaced.
+    """
+    opened = _open(conn, attempt, fence, "recomposed", now)
+    where = (t.attempt_faxes.c.attempt == attempt) & (t.attempt_faxes.c.fax == fax)
+    part = conn.execute(select(t.attempt_faxes).where(where)).first()
+    if opened is None or part is None or part.exposed:
+        return None
+    if part.tiff_key == tiff.key:  # the unit is repeated after an uncertain commit
+        return ""
+    conn.execute(
+        update(t.attempt_faxes).where(where).values(tiff_key=tiff.key, tiff_sha256=tiff.sha256, tiff_size=tiff.size)
+    )
+    note(conn, attempt, "attempt.recomposed", now=now, job=_job_of(conn, attempt), data={"fax": fax})
+    return str(part.tiff_key)
 
 
 def exposed(conn: Connection, attempt: str, *, fax: str, page: int, fence: int, now: float) -> bool:

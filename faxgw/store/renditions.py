@@ -38,7 +38,7 @@ class Rendition:
 
     kind: Kind
     resolution: str
-    """`standard` or `fine`."""
+    """`standard`, `fine` or `superfine`."""
     file: StoredFile
     """TIFF-F as `document.types.Rendered`."""
     first: int

@@ -74,7 +74,8 @@ async def test_what_calls_have_taught_and_what_follows(house: House, explainer: 
         house.clock.now += 600
     found = await explainer.explain(FAR)
     assert {measure["kind"] for measure in found["measures"]} == {"no_t38_proposal", "standard_resolution"}
-    assert (found["manner"]["t38"], found["manner"]["fine"], found["wanted"]["fine"]) == ("never", False, True)
+    assert (found["manner"]["t38"], found["manner"]["resolution"]) == ("never", "standard")
+    assert found["wanted"]["resolution"] == "fine"
     assert len(found["calls"]) == 2
 
 

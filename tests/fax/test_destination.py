@@ -25,6 +25,7 @@ from faxgw.fax.destination import (
     rests_until,
 )
 from faxgw.fax.outcome import Cause, FarEnd, Outcome
+from faxgw.fax.resolution import Resolution
 
 NOW = 1_800_000_000.0
 GOOD = CallRecord(0.0, "t1", "ok", "done", transport="t38", t38="theirs", ecm=True, bit_rate=14400)
@@ -141,9 +142,11 @@ def test_a_number_that_kills_workers_gets_one_of_its_own() -> None:
 def test_a_manner_takes_away_and_never_adds() -> None:
     taken = [Measure(kind, 2, NOW, NOW + 1, value=80.0) for kind in Kind]
     made = manner(Manner(), taken)
-    assert made == Manner(T38Use.AUDIO, False, 9600, False, 80.0, True, tuple(kind.value for kind in Kind))
-    assert manner(Manner(ecm=False, max_bit_rate=4800, fine=False), []) == Manner(
-        ecm=False, max_bit_rate=4800, fine=False
+    assert made == Manner(
+        T38Use.AUDIO, False, 9600, Resolution.STANDARD, 80.0, True, tuple(kind.value for kind in Kind)
+    )
+    assert manner(Manner(ecm=False, max_bit_rate=4800, resolution=Resolution.STANDARD), []) == Manner(
+        ecm=False, max_bit_rate=4800, resolution=Resolution.STANDARD
     )
     assert manner(Manner(max_bit_rate=4800), taken).max_bit_rate == 4800
 

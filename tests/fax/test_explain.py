@@ -9,6 +9,7 @@ import pytest
 from faxgw.fax.destination import CallRecord, Kind, Manner, T38Use
 from faxgw.fax.explain import explain, known, overview
 from faxgw.fax.outcome import Cause
+from faxgw.fax.resolution import Resolution
 
 CALL = CallRecord(
     100.0, "t1", "ok", "done", t38="theirs", transport="t38", bit_rate=14400, ecm=True, ident="FAR",
@@ -97,7 +98,10 @@ def test_what_the_trunk_says_of_t38_counts(wire: dict[str, Any], use: T38Use, wo
 
 
 def test_what_the_account_wants_and_does_not_get_is_said() -> None:
-    text = explain(found(manner=Manner(ecm=False, max_bit_rate=9600, fine=False, isolated=True).to_json()), when)
+    text = explain(
+        found(manner=Manner(ecm=False, max_bit_rate=9600, resolution=Resolution.STANDARD, isolated=True).to_json()),
+        when,
+    )
     assert "At most 9600 bit/s, without error correction, although the account wants it, in standard" in text
     assert "a call worker of its own" in text
 

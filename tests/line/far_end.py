@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from faxgw.fax.ports import CallDocument, CallIdentity, CallPlan, CallProgress
 from faxgw.foip.events import (
@@ -161,6 +161,7 @@ class Marks:
         self.phases: list[str] = []
         self.dialog: Mapping[str, object] = {}
         self.changed = asyncio.Event()
+        self.renewed: Sequence[CallDocument] = ()
         self._refuse = refuse
         self._broken = broken
 
@@ -173,6 +174,10 @@ class Marks:
 
     async def confirmed(self, fax: str, page: int) -> bool:
         return await self._mark("confirmed", f"confirmed {fax} {page}")
+
+    async def coarser(self, taken: tuple[str, ...]) -> Sequence[CallDocument]:
+        self.log.append(f"coarser {'/'.join(taken)}")
+        return self.renewed
 
     def progress(self, what: CallProgress) -> None:
         self.phases.append(what.phase)
@@ -210,7 +215,6 @@ def plan(
         "documents": (CallDocument(f"{script}-FN1", descriptor, pages, 1, pages),),
         "ecm": True,
         "max_bit_rate": 14400,
-        "fine": True,
     }
     return CallPlan(**{**values, **changes})  # type: ignore[arg-type]
 

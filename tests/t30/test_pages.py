@@ -11,6 +11,7 @@ import pytest
 
 from faxgw.foip.control import Document
 from faxgw.t30 import pages
+from faxgw.t30.terminal import PageRange
 from faxgw.t30.tiff import PageFault
 from tests.t30.conftest import memory_file, page_image, pixels, receive_start, send_start, tiff
 
@@ -25,7 +26,7 @@ def files() -> Iterator[list[int]]:
         os.close(file)
 
 
-def load(files: list[int], octets: bytes, *documents: Document) -> object:
+def load(files: list[int], octets: bytes, *documents: Document) -> tuple[tuple[PageRange, ...], float]:
     descriptor = memory_file(octets)
     try:
         return pages.load(replace(send_start(), documents=documents), [descriptor], files)
@@ -34,7 +35,7 @@ def load(files: list[int], octets: bytes, *documents: Document) -> object:
 
 
 def test_a_document_is_copied_with_its_range_and_its_resolution(files: list[int]) -> None:
-    ((page_range,), finest) = load(files, FILE, Document("FN1", 3, 2, 3))  # type: ignore[misc]
+    (page_range,), finest = load(files, FILE, Document("FN1", 3, 2, 3))
     assert pixels(Path(page_range.path).read_bytes()) == pixels(FILE)
     assert (page_range.first, page_range.last) == (2, 3)
     assert finest == pytest.approx(196 / 0.0254)
