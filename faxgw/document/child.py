@@ -17,12 +17,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, protocol, received, refusal, render, sandbox, seccomp
+from faxgw.document import compose, mail, merge, protocol, received, refusal, render, sandbox, seccomp
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import (
     ComposeOptions,
+    Cut,
     Document,
     Kind,
     PdfOptions,
@@ -107,6 +108,14 @@ def _work(
             result = render.render(
                 documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at), programs
             )
+        case "merge":
+            (merged,) = protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
+            if not message.get("outside") and render.needs((merged,), programs):
+                answers.send(protocol.pack({"type": "outside"}))
+                return
+            result = merge.merge(merged, limits, programs)
+        case "cut":
+            result = merge.cut(descriptors[0], protocol.value(Cut, options))
         case "compose":
             result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options, descriptors))
         case "pdf":

@@ -29,7 +29,9 @@ from faxgw.document.types import (
     OUTSIDE,
     Composed,
     ComposeOptions,
+    Cut,
     Document,
+    Merged,
     PageFacts,
     PageSettings,
     PdfMade,
@@ -38,6 +40,8 @@ from faxgw.document.types import (
     Refused,
     Rendered,
     RenderOptions,
+    Slice,
+    Sliced,
     TiffPart,
     Walked,
     WalkOptions,
@@ -58,7 +62,7 @@ MAX_WAITING = 1_000
 """Requests that may wait for a place; beyond it they are told to come again."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T", Walked, Rendered, Composed, PdfMade)
+T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced)
 
 
 class PagesUnavailable(FaxError):
@@ -165,6 +169,45 @@ class PageClient:
         if isinstance(rendered, Rendered):
             await asyncio.to_thread(_check, rendered, rendered.pages)
         return rendered
+
+    async def merge(self, document: Document) -> Merged | Refused:
+        """Find the commands of a merged document and paint them over.
+
+        Args:
+            document: PDF or Office document; its descriptor stays the caller's.
+
+        Raises:
+            PagesUnavailable: Try again later.
+        """
+        descriptors: list[int] = []
+        fields: protocol.Message = {
+            "type": "merge",
+            "documents": protocol.plain((document,), _placer(descriptors)),
+        }
+        limit = self.settings.limits.job_seconds
+        with contextlib.suppress(_NeedsOutside):
+            async with self._place(self._documents):
+                return await self._request(fields | {"outside": False}, descriptors, limit, Merged, None)
+        async with self._place(self._outside):
+            return await self._request(fields | {"outside": True}, descriptors, limit, Merged, None)
+
+    async def cut(self, merged_fd: int, slices: Sequence[Slice]) -> Sliced:
+        """Take a merged document apart.
+
+        Args:
+            merged_fd: What `merge` made; stays the caller's.
+            slices: 1 to limits.MAX_DOCUMENTS.
+
+        Raises:
+            PagesDamaged: If it has no such pages.
+            PagesUnavailable: Try again later.
+        """
+        fields: protocol.Message = {"type": "cut", "options": protocol.plain(Cut(tuple(slices)))}
+        async with self._place(self._documents):
+            cut = await self._request(fields, (merged_fd,), self.settings.limits.job_seconds, Sliced, None)
+        if isinstance(cut, Refused):
+            raise PagesDamaged(cut.public)
+        return cut
 
     async def _render(
         self,

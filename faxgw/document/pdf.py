@@ -63,7 +63,7 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
     Raises:
         DocumentRefused: If it asks for a password, is damaged or has too many pages.
     """
-    document = _open(data, name)
+    document = open_pdf(data, name)
     try:
         document.init_forms()
         count = len(document)
@@ -80,14 +80,19 @@ def count(data: bytes, name: str) -> int:
     Raises:
         DocumentRefused: If it cannot be opened.
     """
-    document = _open(data, name)
+    document = open_pdf(data, name)
     try:
         return len(document)
     finally:
         document.close()
 
 
-def _open(data: bytes, name: str) -> pypdfium2.PdfDocument:
+def open_pdf(data: bytes, name: str) -> pypdfium2.PdfDocument:
+    """Open a PDF; the caller closes it.
+
+    Raises:
+        DocumentRefused: If it asks for a password or is damaged.
+    """
     try:
         return pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as exc:

@@ -255,7 +255,7 @@ def _fork(
 
 
 def _documents(message: protocol.Message, descriptors: tuple[int, ...]) -> tuple[Document, ...]:
-    if message["type"] != "render":
+    if message["type"] not in ("render", "merge"):
         return ()
     return protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
 

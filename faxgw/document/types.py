@@ -174,6 +174,54 @@ class Walked:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedPage:
+    """One page of a merged document."""
+
+    commands: tuple[str, ...]
+    """What stands between `@@` and `@@` on it, marks and all, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merged document, its commands painted over."""
+
+    fd: int
+    """PDF."""
+    pages: tuple[MergedPage, ...]
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        _close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some pages of a merged document, from 1."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a merged document is taken apart."""
+
+    slices: tuple[Slice, ...]
+    """At most limits.MAX_DOCUMENTS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """The pieces of a merged document, each a PDF, in the order asked for."""
+
+    documents: tuple[Document, ...]
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        _close(*(document.fd for document in self.documents))
+
+
+@dataclass(frozen=True, slots=True)
 class RenderOptions:
     """How documents become fax pages."""
 
