@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -115,7 +116,11 @@ class Control:
         return await self._json("POST", f"/restored/{verb}", {"who": who, **query})
 
     async def admin(
-        self, method: str, *path: str, query: Mapping[str, str] | None = None, body: object = None
+        self,
+        method: str,
+        *path: str,
+        query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        body: object = None,
     ) -> Mapping[str, Any]:
         """Ask the accounts interface (docs/accounts.md).
 
@@ -129,6 +134,12 @@ class Control:
         octets = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         return await self._json(method, url, query, octets)
 
+    async def page(self, *path: str, query: Sequence[tuple[str, str]]) -> tuple[bytes, int]:
+        """A page that the accounts interface shows as PNG, and how many there are (docs/templates.md)."""
+        url = "/admin/" + "/".join(quote(segment, safe="") for segment in path)
+        octets, headers = await self._answer("GET", url, query)
+        return octets, int(headers.get("X-Pages", "1"))
+
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]
@@ -138,24 +149,30 @@ class Control:
         return _read(await self._octets(method, path, params, body))
 
     async def _octets(self, method: str, path: str, params: Any = None, body: bytes | None = None) -> bytes:
-        """One request.
+        return (await self._answer(method, path, params, body))[0]
+
+    async def _answer(
+        self, method: str, path: str, params: Any = None, body: bytes | None = None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """One request: the body of its answer, and its header fields.
 
         Raises:
             NotRunning: If nobody answers, or not in time.
             Unwilling: If the gateway refuses, with its words.
         """
+        data = None if body is None else io.BytesIO(body)
         async with self._session() as session:
             try:
                 url = URL(f"http://gateway{path}", encoded=True)
-                async with session.request(method, url, params=params, data=body) as answer:
-                    status, octets = answer.status, await answer.read()
+                async with session.request(method, url, params=params, data=data) as answer:
+                    status, octets, headers = answer.status, await answer.read(), answer.headers
             except aiohttp.ClientConnectorError as exc:
                 raise NotRunning(str(exc)) from exc
             except (aiohttp.ClientError, TimeoutError) as exc:
                 raise NotRunning(str(exc), public="The gateway did not answer.") from exc
         if status >= 400:
             raise Unwilling(public=str(_read(octets).get("error", f"The gateway answered {status}.")))
-        return octets
+        return octets, headers
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

@@ -9,8 +9,8 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 
 from __future__ import annotations
 
-from faxgw.parts import directories, files, native, retarus
+from faxgw.parts import directories, files, native, retarus, templates
 from faxgw.parts.house import Part
 
-PARTS: tuple[Part, ...] = (directories.PART, retarus.PART, native.PART, files.PART)
+PARTS: tuple[Part, ...] = (directories.PART, retarus.PART, native.PART, files.PART, templates.PART)
 """Every part, in the order of their starts."""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from faxgw.fax.errors import Refused
 from faxgw.store import schema as t
+from faxgw.store.accounts import ENTITY
 from faxgw.store.journal import note
 
 MAX_CONTENT = 2_000_000
@@ -33,6 +34,12 @@ class Kind(StrEnum):
 
     COVER = "cover"
     OVERLAY = "overlay"
+
+
+class UnknownTemplate(Refused):
+    """There is no such template."""
+
+    default_public = "There is no such template."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +108,7 @@ def keep(
             changed_by=template.changed_by,
         )
     )
-    data = {"customer": customer, "kind": kind.value, "name": name, "sha256": template.sha256}
-    note(conn, "templates", "template.kept", now=now, who=who[:130], data=data)
+    _note(conn, customer, "kept", kind, name, who=who, now=now, sha256=template.sha256)
     return template
 
 
@@ -135,9 +141,17 @@ def remove(conn: Connection, customer: str, kind: Kind, name: str, *, who: str, 
     """Remove a template; False if there was none. Jobs that name it and have no pages yet will be refused."""
     if not conn.execute(delete(t.templates).where(*_is(customer, kind, name))).rowcount:
         return False
-    data = {"customer": customer, "kind": kind.value, "name": name}
-    note(conn, "templates", "template.removed", now=now, who=who[:130], data=data)
+    _note(conn, customer, "removed", kind, name, who=who, now=now)
     return True
+
+
+def _note(
+    conn: Connection, customer: str, what: str, kind: Kind, name: str, *, who: str, now: float, **facts: str
+) -> None:
+    """Write down a change where changes of a customer's accounts stand; everybody's have a place of their own."""
+    entity = customer[:ENTITY] if customer else "templates"
+    data = {"customer": customer, "key": name, "kind": kind.value, **facts}
+    note(conn, entity, f"account.template.{what}", now=now, who=who[:130], data=data)
 
 
 def _is(customer: str, kind: Kind, name: str) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from faxgw.fax.errors import Refused
+from faxgw.store import accounts, templates
 from faxgw.store import schema as t
-from faxgw.store import templates
 from faxgw.store.templates import EVERYBODY, Kind
 from tests.house import House
 
@@ -45,8 +45,15 @@ async def test_keeping_a_template_again_replaces_it_and_is_in_the_journal(house:
     assert (found.content, found.size, found.changed_by) == (b"second", 6, "operator")
     assert await house.do(templates.remove, "acme", Kind.COVER, "letter", who="operator", now=house.now)
     assert await house.ask(templates.find, "acme", Kind.COVER, "letter") is None
-    rows = await house.rows(select(t.events.c.what).where(t.events.c.entity == "templates").order_by(t.events.c.serial))
-    assert [row.what for row in rows] == ["template.kept", "template.kept", "template.removed"]
+    audit = await house.ask(accounts.audit, "acme")
+    assert [(event.what, event.data["key"]) for event in audit] == [
+        ("account.template.removed", "letter"),
+        ("account.template.kept", "letter"),
+        ("account.template.kept", "letter"),
+    ]
+    await keep(house, EVERYBODY, "letter", b"all")
+    rows = await house.rows(select(t.events.c.what).where(t.events.c.entity == "templates"))
+    assert [row.what for row in rows] == ["account.template.kept"]
 
 
 async def test_a_list_has_each_name_once_and_no_content(house: House) -> None:
