@@ -46,6 +46,20 @@ class JobReport:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPush:
+    """That the job's report is to be sent somewhere when it is finished."""
+
+    url: str
+    """Empty: as the account's settings say."""
+    method: str = "NONE"
+    """`NONE`, `HTTP_BASIC`, `HTTP_DIGEST`, `OAUTH2`."""
+    principal: str = ""
+    """Name, or the client's id."""
+    credentials: str = ""
+    """Password, or the client's secret; never logged, never told."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobSubmission:
     """A job as it is handed in: its documents are durable, nothing is committed yet."""
 
@@ -77,6 +91,8 @@ class JobSubmission:
     latest: float | None = None
     """Unix seconds; None: by the account's settings."""
     report: JobReport | None = None
+    push: JobPush | None = None
+    """None: as the account's settings say."""
     subject: str = ""
     reference: str = ""
     """What its sender calls it."""

@@ -56,7 +56,7 @@ def newest(conn: Connection) -> int:
 
 
 def after(
-    conn: Connection, customer: str, view: View, serial: int, *, now: float, limit: int
+    conn: Connection, customer: str, view: View, serial: int, *, now: float, limit: int, window: int = WINDOW
 ) -> tuple[list[FeedEvent], int]:
     """The customer's entries after a serial, oldest first, and the serial from which to go on.
 
@@ -67,9 +67,10 @@ def after(
         serial: The last one told.
         now: Unix seconds.
         limit: At most so many.
+        window: Serials looked at, at most.
     """
-    last = _settled(conn, now)
-    until = min(serial + WINDOW, last)
+    last = settled(conn, now)
+    until = min(serial + window, last)
     if until <= serial:
         return [], serial
     e = t.events.c
@@ -85,7 +86,8 @@ def of_fax(conn: Connection, customer: str, view: View, fax: str, *, limit: int)
     return [_event(row) for row in conn.execute(query)][::-1]
 
 
-def _settled(conn: Connection, now: float) -> int:
+def settled(conn: Connection, now: float) -> int:
+    """The newest serial before which none is still to come."""
     if conn.dialect.name == "sqlite":
         return newest(conn)
     e = t.events.c

@@ -22,6 +22,16 @@ PAUSES = (15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 4000.0)
 """Seconds before the next try; the last repeats (Postfix: 300 to 4000 s; the first two are shorter)."""
 LIFETIME = 5 * 86400.0
 """Seconds after which an item is dead (Postfix maximal_queue_lifetime)."""
+PUSH_PAUSES = (20.0, 20.0, *(60.0,) * 9, 900.0)
+"""The same for requests to programs: three tries in the first minute, nine more in ten minutes, then every 15 minutes
+(the vendor's rule for its other services, docs/push.md)."""
+PUSH_LIFETIME = 2 * 86400.0
+"""Seconds after which such an item is dead."""
+SCHEDULES: Mapping[str, tuple[tuple[float, ...], float]] = {
+    "push": (PUSH_PAUSES, PUSH_LIFETIME),
+    "webhook": (PUSH_PAUSES, PUSH_LIFETIME),
+}
+"""Kind → pauses and lifetime, where they are not PAUSES and LIFETIME."""
 LEASE = 1800.0
 """Seconds a try may last; a relay may take 10 minutes for its reply to the final dot (RFC 5321 section 4.5.3.2.6)."""
 
@@ -92,12 +102,12 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[t
     return [(Parcel(r.id, r.kind, r.target, r.payload, r.created_at, r.tries + 1), r.job) for r in rows]
 
 
-def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None] | None:
-    """(id, tries, created at, what it belongs to) of an item that is leased under this fence."""
+def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None, str] | None:
+    """(id, tries, created at, what it belongs to, kind) of an item that is leased under this fence."""
     columns = t.outbox.c
     belongs = func.coalesce(columns.job, columns.message, columns.reception).label("belongs")
-    found: Row[str, int, float, str | None] | None = conn.execute(
-        select(columns.id, columns.tries, columns.created_at, belongs).where(
+    found: Row[str, int, float, str | None, str] | None = conn.execute(
+        select(columns.id, columns.tries, columns.created_at, belongs, columns.kind).where(
             columns.id == item, columns.state == "leased", columns.lease_fence == fence
         )
     ).first()
@@ -118,12 +128,13 @@ def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bo
     row = _leased(conn, item, fence)
     if row is None:
         return False
-    dead = permanent or now - row.created_at > LIFETIME
+    pauses, lifetime = SCHEDULES.get(row.kind, (PAUSES, LIFETIME))
+    dead = permanent or now - row.created_at > lifetime
     values: dict[str, object] = {"detail": detail[:2000]}
     if dead:
         values |= {"state": "dead", "done_at": now}
     else:
-        values |= {"state": "due", "due_at": now + PAUSES[min(row.tries, len(PAUSES)) - 1]}
+        values |= {"state": "due", "due_at": now + pauses[min(row.tries, len(pauses)) - 1]}
     conn.execute(update(t.outbox).where(t.outbox.c.id == item).values(**values))
     note(
         conn,
@@ -134,6 +145,23 @@ def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bo
         data={"detail": detail[:400]},
     )
     return dead
+
+
+def again(conn: Connection, item: str, *, now: float, who: str) -> bool:
+    """Deliver an item once more that is done or dead, under its own id; False when it is neither.
+
+    It has its whole lifetime again.
+    """
+    c = t.outbox.c
+    changed = conn.execute(
+        update(t.outbox)
+        .where(c.id == item, c.state.in_(["done", "dead"]))
+        .values(state="due", due_at=now, created_at=now, done_at=None)
+    )
+    if changed.rowcount:
+        note(conn, item, "outbox.again", now=now, who=who)
+        notify(conn, TOPIC)
+    return bool(changed.rowcount)
 
 
 def next_due(conn: Connection) -> float | None:

@@ -52,6 +52,15 @@ def find(conn: Connection, customer: str, owner: str, job: str) -> VendorReport 
     return found[0] if found else None
 
 
+def of_job(conn: Connection, job: str) -> VendorReport | None:
+    """The report of a job whoever asks, deleted or not, for the gateway itself; its reference may be empty."""
+    if conn.execute(select(t.jobs.c.id).where(t.jobs.c.id == job)).first() is None:
+        return None
+    row = conn.execute(select(t.job_reports.c.reference).where(t.job_reports.c.job == job)).first()
+    (found,) = _reports_of(conn, {job: {} if row is None else row.reference})
+    return found
+
+
 def find_all(conn: Connection, customer: str, owner: str, jobs: Sequence[str]) -> list[VendorReport]:
     """The reports of some jobs, finished or not, in the order asked for; those that are not there are left out."""
     rows: dict[str, Any] = {}
@@ -178,17 +187,23 @@ def _hide(conn: Connection, jobs: Sequence[str], who: str, now: float) -> None:
 
 
 def _reports(conn: Connection, rows: Sequence[Any]) -> list[VendorReport]:
+    return _reports_of(conn, {row.job: row.reference for row in rows})
+
+
+def _reports_of(conn: Connection, jobs: Mapping[str, Mapping[str, str]]) -> list[VendorReport]:
+    """The reports of jobs, each with its reference, in their order."""
+    names = list(jobs)
     faxes: dict[str, list[Any]] = defaultdict(list)
     lines: dict[str, Sequence[AttemptLine]] = {}
-    for first in range(0, len(rows), _IDS_AT_ONCE):
-        some = [row.job for row in rows[first : first + _IDS_AT_ONCE]]
+    for first in range(0, len(names), _IDS_AT_ONCE):
+        some = names[first : first + _IDS_AT_ONCE]
         query = select(*_FAX_COLUMNS).where(t.faxes.c.job.in_(some)).order_by(t.faxes.c.job, t.faxes.c.position)
         found = conn.execute(query).all()
         for fax in found:
             faxes[fax.job].append(fax)
         dialled = select(t.faxes.c.id).where(t.faxes.c.job.in_(some), t.faxes.c.dials > 0)
         lines |= attempt_lines_of(conn, dialled)
-    return [_report(row.job, row.reference, faxes[row.job], lines) for row in rows]
+    return [_report(job, reference, faxes[job], lines) for job, reference in jobs.items()]
 
 
 def _report(

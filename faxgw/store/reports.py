@@ -19,7 +19,7 @@ from faxgw.fax.job import FaxState, PageState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.report import AttemptLine, FaxReport, JobReport
 from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
-from faxgw.store import outbox, result_files
+from faxgw.store import outbox, pushes, result_files
 from faxgw.store import schema as t
 from faxgw.store.envelope import envelope_of
 
@@ -54,6 +54,7 @@ def finished(conn: Connection, job: str, now: float) -> None:
     )
     _put(conn, report, telling, "finished", now)
     result_files.announce(conn, job, item_id(job, "finished", result_files.KIND), now)
+    pushes.announce(conn, job, item_id(job, "finished", pushes.KIND), report.customer, now)
 
 
 def doubt(conn: Connection, fax: str, attempt: str, now: float) -> None:

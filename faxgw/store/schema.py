@@ -632,6 +632,24 @@ webhook_tries = Table(
 )
 """What became of each try to tell a webhook."""
 
+feeds = Table(
+    "feeds", metadata, Column("name", String(24), primary_key=True), Column("serial", BigInteger, nullable=False)
+)
+"""How far a reader of the journal has come: `webhooks` (store/webhook_feed.py)."""
+
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("url", String(2000), nullable=False),
+    Column("method", String(12), nullable=False),
+    Column("principal", String(400), nullable=False),
+    Column("credentials", String(1000), nullable=False),
+    Column("form", String(4), nullable=False),
+    Column("token_url", String(2000), nullable=False),
+)
+"""Where a job's report is to be sent when it is finished (store/pushes.py); credentials go when that is over."""
+
 # ------------------------------------------------------------------------------------------------ outbox, journal
 
 outbox = Table(

@@ -16,9 +16,10 @@ from faxgw.fax.account import AccountState, Level, Origin
 from faxgw.fax.job import FaxState, check_transition
 from faxgw.fax.outcome import Cause
 from faxgw.fax.submission import JobKnown
-from faxgw.store import queue, reports
+from faxgw.store import pushes, queue, reports
 from faxgw.store import schema as t
 from faxgw.store.journal import note
+from faxgw.store.pushes import Push
 from faxgw.store.queue import NewJob
 from faxgw.store.unit import notify
 
@@ -107,6 +108,8 @@ class Accepted:
     """`owner`, `interface`, `reference`."""
     key_for_good: bool = False
     """The key holds whatever becomes of the job."""
+    push: Push | None = None
+    """Where its report goes when it is finished."""
 
 
 def standing(conn: Connection, system: Mapping[str, object], customer: str, user: str) -> Standing:
@@ -183,6 +186,8 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
     queue.create(conn, job, fence=None, now=now)
     if new.report is not None:
         conn.execute(_INSERT_REPORT, {"job": job.id, "customer": job.customer, "accepted_at": now, **new.report})
+    if new.push is not None:
+        pushes.ask(conn, job.id, new.push)
     if new.references:
         conn.execute(
             _INSERT_REFERENCES,

@@ -1,0 +1,77 @@
+"""From the journal to the webhooks: each entry becomes an outbox item for everyone who wants to be told of it.
+
+How far the journal was read stands beside the items, in the same transaction: nothing is told twice or left out,
+whatever is killed when. A webhook is told of what happens after it was made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import Connection, insert, select, update
+
+from faxgw.store import event_feed, outbox
+from faxgw.store import schema as t
+from faxgw.store.event_feed import FeedEvent
+from faxgw.store.fax_book import View
+from faxgw.store.reports import item_id
+
+KIND = "webhook"
+"""Kind of the outbox items."""
+NAME = "webhooks"
+"""Of the feed."""
+WINDOW = 300
+"""Entries of the journal in one unit."""
+_NEW = 0.001
+"""A webhook hears of entries so many seconds after it was made, not of what made it."""
+
+
+def spread(conn: Connection, *, now: float) -> bool:
+    """Write what is to be told of the next entries; whether there may be more.
+
+    Args:
+        conn: The unit's connection.
+        now: Unix seconds.
+    """
+    serial = conn.execute(select(t.feeds.c.serial).where(t.feeds.c.name == NAME)).scalar()
+    if serial is None:  # the first start: what has been is not told
+        conn.execute(insert(t.feeds).values(name=NAME, serial=event_feed.settled(conn, now)))
+        return False
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    hooks = {row.id: row for row in conn.execute(select(t.webhooks).where(t.webhooks.c.active))}
+    for hook in hooks.values():
+        groups[hook.customer, hook.user or ""].append(hook.id)
+    last = event_feed.settled(conn, now)
+    until = min(serial + WINDOW, last) if hooks else last
+    for (customer, user), members in groups.items():
+        found, _ = event_feed.after(
+            conn, customer, View(user), serial, now=now, limit=WINDOW + 1, window=until - serial
+        )
+        for event in found:
+            for member in members:
+                hook = hooks[member]
+                if _wants(hook.events, event.kind) and event.at >= hook.created_at + _NEW:
+                    _put(conn, hook.id, hook.url, customer, event, now)
+    if until > serial:
+        conn.execute(update(t.feeds).where(t.feeds.c.name == NAME).values(serial=until))
+    return until < last
+
+
+def _wants(events: list[str], kind: str) -> bool:
+    return any(kind == one or (one.endswith("*") and kind.startswith(one[:-1])) for one in events)
+
+
+def _put(conn: Connection, hook: str, url: str, customer: str, event: FeedEvent, now: float) -> None:
+    payload = {
+        "webhook": hook,
+        "event": {
+            "serial": event.serial,
+            "type": event.kind,
+            "at": event.at,
+            "fax": None if event.kind.startswith("job.") else event.entity,
+            "job": event.job or None,
+            "data": dict(event.data),
+        },
+    }
+    item = item_id("webhook", hook, str(event.serial))
+    outbox.put(conn, item, KIND, url.partition("?")[0], customer=customer, payload=payload, now=now)
