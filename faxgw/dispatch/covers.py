@@ -132,6 +132,19 @@ class Covers:
         needed = template.required() - _ALWAYS - cover.given(settings["cover_values"]).keys()
         return Chosen(name, form, template, needed)
 
+    async def refusal(self, customer: str, settings: Effective) -> str:
+        """Why mails with these settings cannot have their cover, in the sender's words; empty: they can, or want none.
+
+        A mail says nothing of its recipients: the template has to do with what the account gives.
+        """
+        try:
+            chosen = await self.choose(customer, settings)
+        except NoCover as exc:
+            return exc.public
+        if chosen is None or not chosen.required:
+            return ""
+        return cover.missing(chosen.name, chosen.required, settings["language"])
+
     def _template(self, form: str, content: bytes) -> CoverTemplate:
         key = (form, hashlib.sha256(content).hexdigest())
         template = self._read.pop(key, None) or covers.read(form, content)

@@ -16,8 +16,8 @@ from typing import Any  # document descriptions are JSON
 from faxgw.dispatch import listing
 from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
-from faxgw.dispatch.readers import failure_targets, report_targets
 from faxgw.dispatch.letterheads import refusal
+from faxgw.dispatch.readers import failure_targets, report_targets
 from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
@@ -25,11 +25,13 @@ from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax import ids
 from faxgw.fax.account import Effective
+from faxgw.fax.cover import cover_name
 from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import LIST, FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.report import RefusedReport
+from faxgw.formats.cover_values import MAX_COMMENT
 from faxgw.formats.distribution_list import Listed
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
@@ -99,7 +101,9 @@ class PageWorker:
         except CommandFault as fault:  # the account has changed since the promise
             await self._refuse(message, settings, fault.text, our_fault=False)
             return
-        if missing := await refusal(seat, message.customer, settings):
+        if missing := await self._covers.refusal(message.customer, settings) or await refusal(
+            seat, message.customer, settings
+        ):
             await self._refuse(message, settings, missing, our_fault=False)
             return
         walked = await self._walk_mail(message, settings)
@@ -122,7 +126,7 @@ class PageWorker:
             await self._forget(documents)
             await self._refuse(message, settings, listed.fault, our_fault=False)
             return
-        await self._make_job(message, settings, asked, documents, listed.recipients)
+        await self._make_job(message, settings, asked, documents, listed.recipients, walked.text)
 
     async def _put_back(self, message: messages.LeasedMessage, why: str, *, uncounted: int) -> None:
         seat, now = self._seat, self._seat.clock()
@@ -149,6 +153,7 @@ class PageWorker:
                     ignore_inline_images=settings["ignore_inline_images"],
                     min_image_px=settings["min_image_px"],
                     list_name=settings["list_name"] if settings["max_list"] else "",
+                    cover_text=MAX_COMMENT if settings["cover_text"] and cover_name(settings["cover"]) else 0,
                 ),
             )
         finally:
@@ -173,6 +178,7 @@ class PageWorker:
         asked: Asked,
         documents: Sequence[dict[str, Any]],
         listed: Sequence[Listed],
+        text: str,
     ) -> None:
         seat, now = self._seat, self._seat.clock()
         faxes = await _faxes(message, listed)
@@ -193,6 +199,7 @@ class PageWorker:
             priority=1 if settings["priority"] == "express" else 0,
             earliest=asked.earliest or 0.0,
             reference=asked.reference,
+            cover_text=text,
         )
         made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
         if not made:

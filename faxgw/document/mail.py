@@ -97,13 +97,14 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     if options.lists_only:
         return Walked((), subject, message_id, lists=lists)
     documents: list[_Made] = []
-    if options.attachments_only:
+    cover_text = _cover_text(found, options)
+    if options.attachments_only or cover_text:
         _leave_body(found)
     else:
         documents += _body(found, options)
     if not options.body_only:
         documents += _attachments(found, options, programs)
-    if not documents:
+    if not documents and not cover_text:
         raise refusal.empty(_nothing(found, options))
     if len(documents) > MAX_DOCUMENTS:
         raise refusal.mail(
@@ -115,6 +116,7 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
         message_id,
         tuple(found.ignored[:MAX_DOCUMENTS]),
         lists,
+        cover_text,
     )
 
 
@@ -284,6 +286,27 @@ def _body(found: _Found, options: WalkOptions) -> list[_Made]:
         return [_Made(octets_of, BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)] if pieces else []
     page = _page(pieces, found, options)
     return [_Made(related.pack(page), BODY_NAME, Kind.HTML, page.charset, Origin.BODY)] if page.markup else []
+
+
+def _cover_text(found: _Found, options: WalkOptions) -> str:
+    """The body as text for a cover page; empty where it is none, is too long, or shows pictures."""
+    if not options.cover_text or options.attachments_only:
+        return ""
+    if any(piece.form is _Form.PICTURE for piece in found.body) or any(_pictured(found, options)):
+        return ""
+    said = (_said(p.part) if p.form is _Form.HTML else _characters(p.part) for p in found.body if _said(p.part))
+    joined = "\n\n".join(said).strip()
+    return joined if len(joined) <= options.cover_text else ""
+
+
+def _pictured(found: _Found, options: WalkOptions) -> Iterator[Part]:
+    """Pictures that the body shows in their places."""
+    for part in found.attachments:
+        if part.content_id in found.referred and not options.ignore_inline_images:
+            data = part.decoded()
+            kind = sniff.kind_of(data, part.media_type)
+            if kind in _PICTURES and not isinstance(kind, sniff.Unknown) and not _is_icon(data, kind, options):
+                yield part
 
 
 def _page(pieces: Sequence[_Piece], found: _Found, options: WalkOptions) -> related.Page:

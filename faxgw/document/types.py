@@ -153,11 +153,16 @@ class WalkOptions:
     """Name, in lower case, of attachments that are distribution lists: read, not faxed; empty: none is."""
     lists_only: bool = False
     """Only distribution lists are wanted; the mail may have no documents."""
+    cover_text: int = 0
+    """Characters of text that may stand on a cover page: a shorter text, without pictures, is no document then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """The documents of a mail, in the order in which they are faxed; at least one, unless only lists were wanted."""
+    """The documents of a mail, in the order in which they are faxed.
+
+    At least one, unless `text` is all there is, or only lists were wanted.
+    """
 
     documents: tuple[Document, ...]
     subject: str = ""
@@ -167,6 +172,8 @@ class Walked:
     ignored: tuple[Ignored, ...] = ()
     lists: tuple[str, ...] = ()
     """What its distribution lists say, decoded, at most limits.MAX_LIST octets all together."""
+    text: str = ""
+    """What the cover page shall say, if the mail's text is to stand there."""
 
     def close(self) -> None:
         """Close the documents' descriptors."""

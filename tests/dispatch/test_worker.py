@@ -16,7 +16,7 @@ from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import MailRecipient, MailSubmission
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
-from faxgw.store import messages, rendering
+from faxgw.store import messages, rendering, templates
 from faxgw.store import schema as t
 from faxgw.store.errors import OutOfSpace
 from tests.dispatch.doubles import Pages, document, rendered
@@ -301,3 +301,82 @@ async def test_pages_made_under_a_lost_lease_are_dropped(house: House, monkeypat
     await worker.page.renderer.render(job)
     assert await house.state(fax) == FaxState.RENDERING
     assert set(house.folder.glob("objects/*/*")) == before
+
+
+# -------------------------------------------------------------------------------------------------------- covers
+
+
+async def account(house: House, **settings: object) -> None:
+    await house.change(update(t.customers).where(t.customers.c.id == "acme").values(settings=settings))
+
+
+async def test_a_mails_text_may_be_what_its_cover_says(house: House) -> None:
+    kind = templates.Kind.COVER
+    await house.do(
+        templates.keep, "acme", kind, "mine", format="html", content=b"<p>${comment}", who="op", now=house.now
+    )
+    await account(house, cover="mine", cover_text=True)
+    await house.accept(await house.mail(FAR))
+    client = Pages([pages.Walked((), text="Dear Ann")], [rendered(1)])
+    worker = Worker(house, client)
+    assert (await worker.walk(), await worker.render()) == (1, 1)
+    assert client.seen[-1] == b"<p>Dear Ann"
+    job = await only(house, select(t.jobs))
+    assert (job.cover_text, job.pages, job.body_size, job.thumbnail) == ("Dear Ann", 0, 0, b"\x89PNG")
+    fax = await only(house, select(t.faxes))
+    assert (fax.state, fax.pages) == ("ready", 1)
+
+
+async def test_a_fax_with_a_cover_has_a_page_more(house: House) -> None:
+    await account(house, cover="letter")
+    await house.accept(await house.mail(FAR, OTHER))
+    covers = replace(rendered(2), pages=tuple(pages.PageFacts(1728, 2292, 9, 0.1, n) for n in range(2)))
+    client = Pages([pages.Walked((document(),))], [rendered(3), covers])
+    worker = Worker(house, client)
+    assert (await worker.walk(), await worker.render()) == (1, 1)
+    assert [(f.state, f.pages) for f in await house.rows(select(t.faxes))] == [("ready", 4)] * 2
+    made = await house.rows(select(t.renditions).order_by(t.renditions.c.first))
+    assert [(row.kind, row.first, row.pages, row.resolution) for row in made] == [
+        ("cover", 1, 1, "fine"), ("cover", 2, 1, "fine"),
+    ]  # fmt: skip
+    assert (await only(house, select(t.jobs))).pages == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"cover": "nowhere", "language": "de"}, "Es gibt kein Deckblatt „nowhere“."),
+        ({"cover": "mine"}, "needs a value for Case"),
+    ],
+)
+async def test_a_mail_whose_cover_cannot_be_made_is_refused_to_its_sender(
+    house: House, settings: dict[str, object], said: str
+) -> None:
+    kind = templates.Kind.COVER
+    await house.do(templates.keep, "acme", kind, "mine", format="html", content=b"${Case}", who="op", now=house.now)
+    await account(house, **settings)
+    await house.accept(await house.mail(FAR))
+    client = Pages()
+    await Worker(house, client).walk()
+    item = await only(house, select(t.outbox))
+    report = refused_from_payload(item.payload)
+    assert said in report.reason and not report.our_fault and item.target == ALICE
+    assert client.seen == [] and await house.rows(select(t.jobs)) == []
+
+
+async def test_a_template_that_went_away_fails_the_job_with_the_reason(house: House) -> None:
+    _job, (fax,) = await house.job(FAR, ready=False, cover="mine")
+    assert await Worker(house, Pages()).render() == 1
+    row = await only(house, select(t.faxes))
+    assert (row.id, row.state, row.reason) == (fax, "failed", "There is no cover page “mine”.")
+
+
+async def test_a_cover_that_makes_the_fax_too_long_fails_it(house: House) -> None:
+    await house.job(FAR, ready=False, cover="plain", max_pages=3)
+    await Worker(house, Pages(renders=[rendered(3), rendered(1)])).render()
+    row = await only(house, select(t.faxes))
+    assert (row.state, row.reason) == ("failed", "The fax has 4 pages; at most 3 are allowed.")
+    kept = {path.name for path in house.folder.glob("objects/*/*")}
+    documents = await house.rows(select(t.job_documents.c.key))
+    body = (await only(house, select(t.jobs))).body_key
+    assert kept == {key.rpartition("/")[2] for key in (documents[0].key, body)}

@@ -135,6 +135,33 @@ def with_attachments_only(make: Make) -> EmailMessage:
     return message
 
 
+def test_the_text_may_stand_on_the_cover(make: Make, walk: Walk) -> None:
+    message = make.mail("Dear Ann,\n\nsee below.\n")
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
+    walked = walk(message, cover_text=100)
+    assert walked.text == "Dear Ann,\n\nsee below."
+    assert [document.name for document in walked.documents] == ["a.pdf"]
+    alone = walk(make.mail("Dear Ann"), cover_text=100)
+    assert (alone.text, alone.documents) == ("Dear Ann", ())
+    html = make.mail(None)
+    html.set_content("<p>Dear <b>Ann</b></p><p>Bye</p>", subtype="html")
+    assert walk(html, cover_text=100).text == "Dear Ann\n\nBye"
+
+
+def test_a_text_that_has_no_place_on_the_cover_is_a_document(make: Make, walk: Walk) -> None:
+    long = walk(make.mail("x" * 101), cover_text=100)
+    assert (long.text, [document.name for document in long.documents]) == ("", [mail.BODY_NAME])
+    shown = make.mail(None)
+    shown.set_content('<p>Look: <img src="cid:plan"></p>', subtype="html")
+    shown.add_related(make.image(make.pattern(400, 300)), "image", "png", cid="<plan>")
+    walked = walk(shown, cover_text=100)
+    assert (walked.text, [document.kind for document in walked.documents]) == ("", [Kind.HTML])
+    left_out = walk(shown, cover_text=100, ignore_inline_images=True)
+    assert (left_out.text, left_out.documents) == ("Look:", ())
+    with pytest.raises(DocumentRefused):
+        walk(make.mail("Hello"), cover_text=100, attachments_only=True)
+
+
 def test_a_mail_without_text_is_its_attachments(make: Make, walk: Walk) -> None:
     assert walk.names(with_attachments_only(make)) == ["one.pdf"]
     blank = make.mail("\n \n")
