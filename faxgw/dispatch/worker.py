@@ -18,6 +18,7 @@ from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.letterheads import refusal
 from faxgw.dispatch.readers import failure_targets, report_targets
+from faxgw.dispatch.merging import LettersRefused, Merging
 from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
@@ -29,7 +30,7 @@ from faxgw.fax.cover import cover_name
 from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import PERSONAL
-from faxgw.fax.number import LIST, FaxNumber, NumberClass, recipient_zone
+from faxgw.fax.number import LIST, MERGE, FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.report import RefusedReport
 from faxgw.formats.cover_values import MAX_COMMENT
 from faxgw.formats.distribution_list import Listed
@@ -61,6 +62,7 @@ class PageWorker:
     ) -> None:
         self._seat = seat
         self._client = client
+        self._merging = Merging(seat, client)
         self.walking: Station[messages.LeasedMessage] = Station(
             "walk",
             places=WALKS,
@@ -110,6 +112,9 @@ class PageWorker:
         if isinstance(walked, pages.Refused):
             await self._refuse(message, settings, walked.public, our_fault=False)
             return
+        if any(person.typed == MERGE for person in message.recipients):
+            await self._merge(message, settings, asked, walked)
+            return
         documents: list[dict[str, Any]] = []
         try:
             for document in walked.documents:
@@ -127,6 +132,18 @@ class PageWorker:
             await self._refuse(message, settings, listed.fault, our_fault=False)
             return
         await self._make_job(message, settings, asked, documents, listed.recipients, walked.text)
+
+    async def _merge(
+        self, message: messages.LeasedMessage, settings: Effective, asked: Asked, walked: pages.Walked
+    ) -> None:
+        """The mail's attachments are merged documents, and name their numbers themselves (features A18)."""
+        try:
+            attached = [document for document in walked.documents if document.origin is pages.Origin.ATTACHMENT]
+            await self._merging.make(message, settings, asked, attached)
+        except LettersRefused as refused:
+            await self._refuse(message, settings, str(refused), our_fault=False)
+        finally:
+            walked.close()
 
     async def _put_back(self, message: messages.LeasedMessage, why: str, *, uncounted: int) -> None:
         seat, now = self._seat, self._seat.clock()

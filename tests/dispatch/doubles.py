@@ -87,6 +87,7 @@ class Pages:
     renders: list[Step] = field(default_factory=list)
     composing: Exception | None = None
     before_compose: Callable[[], Awaitable[None]] | None = None
+    merges: list[Exception | pages.Merged | pages.Refused] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
     composed: list[pages.ComposeOptions] = field(default_factory=list)
 
@@ -107,6 +108,17 @@ class Pages:
             raise step
         assert isinstance(step, (pages.Rendered, pages.Refused))
         return step
+
+    async def merge(self, document: pages.Document) -> pages.Merged | pages.Refused:
+        self.seen.append(os.pread(document.fd, 1000, 0))
+        step = self.merges.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def cut(self, merged_fd: int, slices: Sequence[pages.Slice]) -> pages.Sliced:
+        assert len(slices) <= 60
+        return pages.Sliced(tuple(document("cut.pdf", f"{s.first}-{s.last}".encode()) for s in slices))
 
     async def compose(self, body_fd: int, options: pages.ComposeOptions) -> pages.Composed:
         if self.before_compose is not None:
