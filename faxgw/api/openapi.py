@@ -15,11 +15,13 @@ from pydantic.json_schema import models_json_schema
 
 from faxgw import __version__
 from faxgw.api.answers import PROBLEM
+from faxgw.api.v1.fax_models import MAX_RECIPIENTS
 from faxgw.api.v1.problems import PROBLEMS
 from faxgw.api.v1.table import PATH_PARAMS, PREFIX, Operation
 from faxgw.api.v1.types import Answer
 from faxgw.fax.access import Scope
 
+EVENTS = "text/event-stream"
 REF = "#/components/schemas/{model}"
 EVERYWHERE = (
     "unauthorized", "tls_required", "account_suspended", "interface_not_booked", "scope_missing", "not_for_operators",
@@ -40,6 +42,7 @@ TAGS: Mapping[str, str] = {
     "Jobs": "What one request sent, to one or many recipients.",
     "Events": "Everything as it happens.",
     "Webhooks": "Be told of events: signed requests to an address of yours.",
+    "Templates": "Cover pages and overlays.",
     "Destinations": "Numbers to dial.",
     "Account": "The caller's own account. It is changed under /api/v1/admin.",
 }
@@ -71,14 +74,17 @@ class Problem(Answer):
     """Everything that is wrong with it."""
 
 
-def describe(operations: Iterable[Operation]) -> dict[str, Any]:
+def describe(operations: Iterable[Operation], *, recipients: int) -> dict[str, Any]:
     """The whole document.
 
     Args:
         operations: The table.
+        recipients: Of one fax at most, on this gateway.
     """
     rows = list(operations)
     names, schemas = _schemas(rows)
+    for schema in schemas.values():
+        _bound(schema, recipients)
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in rows:
         paths[PREFIX + row.path][row.method.lower()] = _operation(row, names)
@@ -141,6 +147,18 @@ def _tidied(schema: Any) -> Any:
     return found
 
 
+def _bound(schema: Any, recipients: int) -> None:
+    """Put this gateway's limit of recipients in place of the highest that there is."""
+    if isinstance(schema, dict):
+        if schema.get("maxItems") == MAX_RECIPIENTS:
+            schema["maxItems"] = recipients
+        for value in schema.values():
+            _bound(value, recipients)
+    elif isinstance(schema, list):
+        for value in schema:
+            _bound(value, recipients)
+
+
 def _operation(row: Operation, names: Mapping[tuple[type[BaseModel], str], Any]) -> dict[str, Any]:
     scopes = " or ".join(f"`{scope}`" for scope in row.scopes)
     found: dict[str, Any] = {
@@ -153,7 +171,10 @@ def _operation(row: Operation, names: Mapping[tuple[type[BaseModel], str], Any])
     if parameters := [*_path(row), *_query(row), *_headers(row)]:
         found["parameters"] = parameters
     content = dict(row.content or ({"application/json": row.body} if row.body else {}))
-    if content:
+    if row.octets:
+        file = {"schema": {"type": "string", "format": "binary"}}
+        found["requestBody"] = {"required": True, "content": {row.octets: file}}
+    elif content:
         found["requestBody"] = {
             "required": not row.optional_body,
             "content": {media: {"schema": names[model, "validation"]} for media, model in content.items()},
@@ -211,18 +232,38 @@ def _headers(row: Operation) -> list[dict[str, Any]]:
 
 def _outcome(outcome: Any, names: Mapping[tuple[type[BaseModel], str], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": outcome.doc}
-    if outcome.model is not None:
-        found["content"] = {"application/json": {"schema": names[outcome.model, "serialization"]}}
-    elif outcome.media:
-        binary = {"type": "string", "format": "binary"}
-        found["content"] = {
-            media: {"schema": {"type": "string"} if media.startswith("text/") else binary} for media in outcome.media
-        }
+    content: dict[str, Any] = {}
+    model = None if outcome.model is None else names[outcome.model, "serialization"]
+    for media in outcome.media:
+        content[media] = {"schema": {"type": "string", "format": "binary"}}
+        if media == EVENTS and model is not None:
+            content[media] = {"schema": _event(model)}
+    if model is not None and EVENTS not in outcome.media:
+        content["application/json"] = {"schema": model}
+    if content:
+        found["content"] = content
     if outcome.headers:
         found["headers"] = {
             name: {"description": doc, "schema": {"type": "string"}} for name, doc in outcome.headers.items()
         }
     return found
+
+
+def _event(data: Mapping[str, Any]) -> dict[str, Any]:
+    """One server-sent event."""
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"type": "string"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {"anyOf": [dict(data), {"type": "object", "maxProperties": 0}]},
+            },
+            "retry": {"type": "integer"},
+        },
+    }
 
 
 def _refusals(row: Operation, body: bool) -> dict[str, Any]:

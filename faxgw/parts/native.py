@@ -5,6 +5,7 @@ from __future__ import annotations
 from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
 from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.template_desk import TemplateDesk
 from faxgw.egress import Egress
 from faxgw.parts.house import House, Part
 
@@ -19,6 +20,7 @@ async def _start(house: House) -> None:
         settings,
         Egress(settings.fetch_networks),
         pages=house.pages,
+        templates=TemplateDesk(house.seat, house.pages),
         plan=dial_plan,
         system=house.system,
     )

@@ -96,7 +96,7 @@ class Events:
             ),
             Operation(
                 "streamEvents", "GET", "/events", "Events", "Follow everything as it happens", self.stream, READ,
-                (Outcome(200, "Server-sent events; `data` is an Event.", media=("text/event-stream",)),),
+                (Outcome(200, "Server-sent events; `data` is an Event as JSON.", Event, media=("text/event-stream",)),),
                 doc="Each message has an `id`. A client that comes again with `Last-Event-ID` misses nothing. Without "
                 "one the stream begins now, with a message `ready` that tells where. A comment every 15 seconds shows "
                 "that it lives; it ends after an hour.",

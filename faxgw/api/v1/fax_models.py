@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal  # Any: what discriminators look at
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from faxgw.api.v1.cursor import Cursor
 from faxgw.api.v1.types import PRINTABLE, Answer, Document, GivenTime, Line, Moment, Query, Whole
@@ -14,6 +14,8 @@ from faxgw.fax.outcome import Cause
 
 MAX_PAGE = 200
 """Faxes in one answer at most."""
+MAX_RECIPIENTS = 5_000
+"""Recipients of one job at most; `[api] max_recipients` may be less."""
 MAX_ALTERNATIVES = 5
 MAX_PROPERTIES = 200
 MAX_TOLD = 100
@@ -35,17 +37,20 @@ Number = Annotated[
 ]
 FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{2,40}$", examples=["+33199000000"])]
 """In a form all is text: a number is told from others by its beginning."""
-PropertyKey = Annotated[str, Field(min_length=1, max_length=100, pattern=PRINTABLE)]
-PropertyValue = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")]
-Properties = Annotated[
-    dict[PropertyKey, PropertyValue],
-    Field(max_length=MAX_PROPERTIES, json_schema_extra={"additionalProperties": False}),
-]
+NAME = r"^[A-Za-z0-9_.-]{1,100}$"
+"""Pattern of a property's name, as cover pages use it."""
+PropertyKey = Annotated[str, Field(pattern=NAME)]
+LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+"""Pattern of text of several lines."""
+PropertyValue = Annotated[str, Field(max_length=2_000, pattern=LINES)]
 FileName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 Charset = Literal["utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16le", "utf-16be"]
 Mail = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,20}$")]
 E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{3,14}$")]
 NumberFilter = Annotated[str, Field(pattern=r"^[+0-9][0-9 ()./-]{0,40}$")]
+LATIN = r"^[ -~\u00a1-\u00ac\u00ae-\u024f]*$"
+"""Pattern of letters of Latin scripts, digits, signs and blanks."""
+TemplateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 Reference = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
 
 
@@ -65,11 +70,11 @@ class Recipient(Document):
 
 
 def _recipient_kind(given: Any) -> str:
-    return "number" if isinstance(given, str) else "recipient"
+    return "<number>" if isinstance(given, str) else "<recipient>"
 
 
 To = Annotated[
-    Annotated[Number, Tag("number")] | Annotated[Recipient, Tag("recipient")], Discriminator(_recipient_kind)
+    Annotated[Number, Tag("<number>")] | Annotated[Recipient, Tag("<recipient>")], Discriminator(_recipient_kind)
 ]
 """A number, or a number with more."""
 
@@ -104,12 +109,13 @@ class LinkedDocument(Document):
 
 def _document_kind(given: Any) -> str:
     if isinstance(given, LinkedDocument):
-        return "linked"
-    return "linked" if isinstance(given, dict) and "url" in given and "data" not in given else "inline"
+        return "<linked>"
+    return "<linked>" if isinstance(given, dict) and "url" in given and "data" not in given else "<inline>"
 
 
 AnyDocument = Annotated[
-    Annotated[InlineDocument, Tag("inline")] | Annotated[LinkedDocument, Tag("linked")], Discriminator(_document_kind)
+    Annotated[InlineDocument, Tag("<inline>")] | Annotated[LinkedDocument, Tag("<linked>")],
+    Discriminator(_document_kind),
 ]
 
 
@@ -144,55 +150,78 @@ class StatusMails(Document):
     failure: Annotated[list[Mail], Field(max_length=20)] = Field(default_factory=list)
 
 
-class FaxBase(Document):
-    """What a request to send says beside its documents."""
+class FaxSaid(Document):
+    """What a request to send says beside its recipients and documents."""
 
-    to: Annotated[list[To], Field(min_length=1, max_length=5_000)]
     subject: Line = ""
     reference: Annotated[str, Field(max_length=256, pattern=PRINTABLE)] = ""
     """What you call it; told again in everything about it, and a filter of the list."""
-    cost_centre: Annotated[str, Field(max_length=80, pattern=PRINTABLE)] = ""
+    cost_centre: Annotated[str, Field(max_length=80, pattern=LATIN)] = ""
     priority: Literal["normal", "express"] = "normal"
     send_at: GivenTime | None = None
     """Not called before; null or past: at once."""
     valid_hours: Annotated[int, Field(ge=1, le=744)] | None = None
     """Expires so many hours after `send_at` if it could not be sent."""
+    cover: TemplateName | None = None
+    """Cover page, a template's name; null: the account's, `none`: no cover page."""
+    cover_text: Annotated[str, Field(max_length=2_000, pattern=LINES)] = ""
+    """What stands on the cover page."""
+    overlay: TemplateName | None = None
+    """Letterhead laid over the pages, a template's name; null: the account's, `none`: none."""
+    overlay_pages: (
+        Literal[
+            "all_pages",
+            "no_overlay",
+            "first_page",
+            "last_page",
+            "all_but_first_page",
+            "all_but_last_page",
+            "all_but_first_and_last_page",
+            "first_file",
+        ]
+        | None
+    ) = None
+    """Pages that bear it."""
     options: FaxOptions = FaxOptions()
     status_mails: StatusMails | None = None
     """null: as the account's settings say."""
 
 
-class FaxNew(FaxBase):
-    """A fax to one or many recipients."""
+class FaxNew(FaxSaid):
+    """A fax to one or many recipients: documents, a cover page, or both."""
 
-    documents: Annotated[list[AnyDocument], Field(min_length=1, max_length=MAX_DOCUMENTS)]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["documents"], "properties": {"documents": {"minItems": 1}}},
+                {"required": ["cover"], "properties": {"cover": {"type": "string"}}},
+            ]
+        }
+    )
+
+    to: Annotated[list[To], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+    documents: Annotated[list[AnyDocument], Field(max_length=MAX_DOCUMENTS)] = Field(default_factory=list)
     """In the order in which they are sent."""
-
-
-class FaxFormJson(FaxBase):
-    """The part `fax` of a multipart request: all but the documents; the recipients may be in parts `to`."""
-
-    to: Annotated[list[To], Field(max_length=5_000)] = Field(default_factory=list)
 
 
 class FaxForm(Document):
     """The parts of a multipart request."""
 
-    to: Annotated[list[FormNumber], Field(max_length=5_000)] = Field(default_factory=list)
+    to: Annotated[list[FormNumber], Field(min_length=1, max_length=MAX_RECIPIENTS)]
     """A number, beginning with + or 0; repeat the part for more."""
     document: Annotated[
         list[Annotated[str, Field(json_schema_extra={"format": "binary", "minLength": 1})]],
         Field(min_length=1, max_length=MAX_DOCUMENTS),
     ]
     """A file of any format that docs/documents.md names; repeat the part for more."""
-    fax: FaxFormJson | None = None
+    fax: FaxSaid = FaxSaid()
     """Everything else, as JSON."""
 
 
 class Resend(Document):
     """How a fax is sent again."""
 
-    to: Annotated[list[To], Field(min_length=1, max_length=5_000)] | None = None
+    to: Annotated[list[To], Field(min_length=1, max_length=MAX_RECIPIENTS)] | None = None
     """Other recipients; null: the same one."""
     marked: bool | None = None
     """Its pages bear "POSSIBLE DUPLICATE"; null: if it is not known whether the first one arrived."""

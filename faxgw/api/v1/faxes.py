@@ -93,6 +93,7 @@ class Faxes:
                 headers=_KEY_HEADER,
                 problems=(
                     "account_inactive", "express_not_open", "caller_not_open", "quota", "unknown_cover",
+                    "unknown_overlay", "missing_property", "nothing_to_send",
                     "header_policy", "bad_setting", "bad_reference", "bad_form", "in_progress",
                     "key_reused", "uncertain", "no_room",
                 ),
@@ -117,7 +118,8 @@ class Faxes:
                 body=Resend, optional_body=True, headers=_KEY_HEADER,
                 problems=(
                     "not_outbound", "documents_pending", "conflict", "account_inactive", "express_not_open", "quota",
-                    "unknown_cover", "header_policy", "bad_setting", "in_progress", "key_reused", "uncertain",
+                    "unknown_cover", "unknown_overlay", "missing_property", "nothing_to_send",
+                    "header_policy", "bad_setting", "in_progress", "key_reused", "uncertain",
                     "no_room",
                 ),
                 stores=True,

@@ -10,6 +10,7 @@ from aiohttp import web
 from faxgw.api import openapi
 from faxgw.api.http import Ground
 from faxgw.api.settings import ApiSettings
+from faxgw.api.templates import Desk
 from faxgw.api.v1.account import AccountRoutes
 from faxgw.api.v1.calls import Calls
 from faxgw.api.v1.contents import Contents, PageTools
@@ -17,6 +18,7 @@ from faxgw.api.v1.events import MAX_STREAM_S, Events
 from faxgw.api.v1.faxes import Faxes
 from faxgw.api.v1.sending import Sending
 from faxgw.api.v1.table import Operation, Table
+from faxgw.api.v1.templates import TemplateOperations
 from faxgw.api.v1.webhooks import WebhookRoutes
 from faxgw.egress import Egress
 from faxgw.fax.account import Effective
@@ -33,6 +35,7 @@ class NativeApi:
         settings: `[api]`.
         egress: Which addresses may be asked.
         pages: The page processes.
+        templates: Takes templates in and shows them.
         plan: How an account's settings have numbers read.
         system: Settings of the system level.
         stream_s: Seconds after which an event stream ends.
@@ -46,6 +49,7 @@ class NativeApi:
         egress: Egress,
         *,
         pages: PageTools,
+        templates: Desk,
         plan: Callable[[Effective], DialPlan],
         system: Mapping[str, object],
         stream_s: float = MAX_STREAM_S,
@@ -57,14 +61,17 @@ class NativeApi:
         self.events = Events(ground, stream_s)
         """Its `watch_for_ever` wakes the streams."""
         self._webhooks = WebhookRoutes(ground, egress)
+        self._templates = TemplateOperations(templates)
         self._account = AccountRoutes(ground, system, plan)
         self.table = Table(ground, self.operations())
         """Every operation."""
-        self._description = json.dumps(openapi.describe(self.table.operations), ensure_ascii=False)
+        self._description = json.dumps(
+            openapi.describe(self.table.operations, recipients=settings.max_recipients), ensure_ascii=False
+        )
 
     def operations(self) -> Sequence[Operation]:
         """Every row."""
-        parts = (self._faxes, self._contents, self._calls, self.events, self._webhooks, self._account)
+        parts = (self._faxes, self._contents, self._calls, self.events, self._webhooks, self._templates, self._account)
         return [operation for part in parts for operation in part.operations()]
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:

@@ -28,10 +28,9 @@ from faxgw.api.v1 import told
 from faxgw.api.v1.fax_models import (
     MAX_TOLD,
     AnyDocument,
-    FaxBase,
     FaxForm,
-    FaxFormJson,
     FaxNew,
+    FaxSaid,
     LinkedDocument,
     Recipient,
     Resend,
@@ -49,7 +48,7 @@ from faxgw.fax.ports import StoredFile
 from faxgw.fax.submission import JobDocument, JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
 from faxgw.fax.submission import JobSubmissions as Submissions
 from faxgw.formats.json_body import BadJson, decode_base64, parse_json
-from faxgw.store import accounts, fax_book
+from faxgw.store import accounts, fax_book, submission
 from faxgw.store.errors import CommitUncertain, ObjectTooLarge
 from faxgw.store.fax_book import BookedFax
 from faxgw.store.files import Kind
@@ -61,6 +60,7 @@ KEY_VALID_S = 86_400.0
 MAX_FORM_JSON = 4 * 2**20
 """Octets of the part `fax` of a form."""
 _CHUNK = 131_072
+_AT_TOP = frozenset({"cost_centre", "priority", "cover", "overlay", "overlay_pages"})
 _OPTIONS = {"station_id": "csid", "caller": "clip"}
 """Our names → settings, where they differ."""
 
@@ -69,7 +69,8 @@ _OPTIONS = {"station_id": "csid", "caller": "clip"}
 class _Asked:
     """A request to send, read: its documents are durable."""
 
-    fax: FaxBase
+    fax: FaxSaid
+    to: Sequence[To]
     documents: tuple[JobDocument, ...]
     fingerprint: str
 
@@ -102,16 +103,17 @@ class Sending:
                 asked = await self._form(request, body)
             else:
                 asked = await self._json(request, body)
-            if len(asked.fax.to) > self._settings.max_recipients:
-                text = f"A fax may have at most {self._settings.max_recipients} recipients."
-                raise of_code("invalid", text, param="to")
+            self._check_number(len(asked.to))
             job = await self._job(call, asked, key)
+            if (known := await self._known(call, job)) is not None:
+                return known
             body.hand_over()
             return await self._submit(call, job)
 
     async def resend(self, call: Call, first: BookedFax) -> Reply:
         """POST /faxes/{fax}/resend of a fax that the caller sees."""
         asked: Resend = call.body
+        self._check_number(len(asked.to or ()))
         fingerprint = hashlib.sha256(
             json.dumps(["resend", first.id, asked.model_dump(mode="json")], sort_keys=True).encode()
         ).hexdigest()
@@ -148,8 +150,15 @@ class Sending:
                 resend_of=first.job,
                 marked=marked,
             )
+            if (known := await self._known(call, job)) is not None:
+                return known
             body.hand_over()
             return await self._submit(call, job)
+
+    def _check_number(self, recipients: int) -> None:
+        if recipients > self._settings.max_recipients:
+            text = f"A fax may have at most {self._settings.max_recipients} recipients."
+            raise of_code("invalid", text, param="to")
 
     # --------------------------------------------------------------------------------------------------------- keys
 
@@ -180,7 +189,7 @@ class Sending:
         parsed = await body.read(request)
         fax = checked(FaxNew, parsed, {"blob_of": body.blob_of})
         uploads = await body.keep([_octets(document, body) for document in fax.documents])
-        return _Asked(fax, self._documents(fax.documents, uploads), body.sha256)
+        return _Asked(fax, fax.to, self._documents(fax.documents, uploads), body.sha256)
 
     def _documents(self, given: Sequence[AnyDocument], uploads: Sequence[Upload]) -> tuple[JobDocument, ...]:
         found = []
@@ -211,6 +220,8 @@ class Sending:
             if name == "document":
                 if len(files) >= MAX_DOCUMENTS:
                     raise of_code("invalid", f"A fax has at most {MAX_DOCUMENTS} documents.", param="document")
+                if not part.filename:
+                    raise of_code("invalid", "document: it must be a file, with a file name.", param="document")
                 stored = await self._document_part(part, body, limit - size)
                 digest.update(stored.sha256.encode())
                 size += stored.size
@@ -227,18 +238,13 @@ class Sending:
                 fax = _parsed(text)
             else:
                 raise of_code("invalid", f"{name[:40]}: There is no such part.", param=name[:40])
-            if len(numbers) > self._settings.max_recipients:
-                raise of_code("invalid", "There are too many recipients.", param="to")
+            self._check_number(len(numbers))
         whole: dict[str, Any] = {"to": numbers, "document": ["" for _ in files]}
         if fax is not None:
             whole["fax"] = fax
         form = checked(FaxForm, whole)
-        said = form.fax or FaxFormJson()
-        joined = said.model_copy(update={"to": [*form.to, *said.to]})
-        if not joined.to:
-            raise of_code("invalid", "to: a fax has at least one recipient.", param="to")
         documents = tuple(JobDocument(name, None, charset, stored) for name, charset, stored in files)
-        return _Asked(joined, documents, digest.hexdigest())
+        return _Asked(form.fax, form.to, documents, digest.hexdigest())
 
     async def _document_part(self, part: BodyPartReader, body: JobBody, limit: int) -> StoredFile:
         async with await self._ground.files.open_temp(Kind.OBJECT, max(1, limit)) as spool:
@@ -269,7 +275,7 @@ class Sending:
             job=_new_job(),
             principal=call.caller.principal(),
             owner=call.caller.name,
-            recipients=_recipients(fax.to),
+            recipients=_recipients(asked.to),
             documents=asked.documents,
             accepted_at=now,
             key=key,
@@ -283,13 +289,19 @@ class Sending:
             latest=latest,
             subject=fax.subject,
             reference=fax.reference,
+            cover=fax.cover or "",
+            text=fax.cover_text,
         )
 
-    async def _overrides(self, call: Call, fax: FaxBase) -> dict[str, Any]:
+    async def _overrides(self, call: Call, fax: FaxSaid) -> dict[str, Any]:
         given = {key: value for key, value in fax.options.given().items() if value is not None}
         settings = {_OPTIONS.get(key, key): value for key, value in given.items()}
         if fax.cost_centre:
             settings["billing_code"] = fax.cost_centre
+        if fax.overlay is not None:
+            settings["overlay"] = fax.overlay
+        if fax.overlay_pages is not None:
+            settings["overlay_mode"] = fax.overlay_pages
         if fax.priority != "normal":
             settings["priority"] = fax.priority
         if caller := settings.get("clip"):
@@ -311,6 +323,20 @@ class Sending:
             raise of_code("uncertain", text, headers={"Retry-After": "30"}) from exc
         if isinstance(found, JobRefused):
             raise _refusal(found)
+        return await self._told(call, found)
+
+    async def _known(self, call: Call, job: JobSubmission) -> Reply | None:
+        """The answer of an earlier request with this key, whatever holds for the account by now."""
+        if not job.key:
+            return None
+        key, now = job.key, self._ground.clock()
+        found = await self._ground.store.read(
+            lambda conn: submission.known(conn, key, job.fingerprint, valid=KEY_VALID_S, now=now, for_good=True)
+        )
+        return None if found is None else await self._told(call, found)
+
+    async def _told(self, call: Call, found: JobReceipt | JobKnown) -> Reply:
+        """The answer to an accepted request."""
         headers = {"Location": f"/api/v1/jobs/{found.job}"}
         if isinstance(found, JobKnown):
             if not found.same:
@@ -324,13 +350,20 @@ class Sending:
 def _refusal(found: JobRefused) -> Refusal:
     place = found.param
     if found.code in ("bad_setting", "header_policy"):
-        names = {setting: name for name, setting in _OPTIONS.items()} | {"billing_code": "cost_centre"}
+        names = {setting: name for name, setting in _OPTIONS.items()} | {
+            "billing_code": "cost_centre",
+            "overlay_mode": "overlay_pages",
+        }
         place = names.get(place, place)
-        place = place if place in ("cost_centre", "priority") else f"options.{place}"
+        place = (
+            place if place in ("cost_centre", "priority", "cover", "overlay", "overlay_pages") else f"options.{place}"
+        )
     elif found.code == "express_not_open":
         place = "priority"
-    elif found.code in ("no_recipient", "too_many_recipients", "nothing_to_send"):
-        return of_code("invalid", found.text, param={"recipients": "to"}.get(place, place))
+    elif found.code in ("no_recipient", "too_many_recipients"):
+        return of_code("invalid", found.text, param="to")
+    elif found.code == "missing_property":
+        place = place.replace("recipients[", "to[")
     return of_code(found.code, found.text, param=place)
 
 

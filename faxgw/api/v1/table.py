@@ -44,6 +44,8 @@ PATH_PARAMS: Mapping[str, PathParam] = {
     "attempt": PathParam(r"(att|rcv)_[0-9a-f]{32}", "Id of a call.", "att_0193f0c0a1b27cc3a5d4e6f708192a3b"),
     "e164": PathParam(r"\+[1-9][0-9]{3,14}", "Number in international form.", "+33123456789"),
     "user": PathParam(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "Name of a user.", "anna"),
+    "kind": PathParam(r"(cover|overlay)", "What a template is for.", "cover"),
+    "name": PathParam(r"[^\x00-\x1f\x7f/]{1,200}", "Name of a template.", "letter"),
     "webhook": PathParam(r"whk_[0-9a-f]{32}", "Id of a webhook.", "whk_0193f0c0a1b27cc3a5d4e6f708192a3b"),
 }
 """Every name that stands in a path."""
@@ -58,7 +60,7 @@ class Outcome:
     model: type[BaseModel] | None = None
     """Of a JSON answer."""
     media: Sequence[str] = ()
-    """Media types of another answer."""
+    """Media types of another answer; of text/event-stream `model` is what an event's data is."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Name → what it says."""
 
@@ -108,6 +110,8 @@ class Operation:
     query: type[Query] | None = None
     body: type[Document] | None = None
     optional_body: bool = False
+    octets: str = ""
+    """Media type of a body that is a file."""
     content: Mapping[str, type[BaseModel]] | None = None
     """Media types and models of a body that the handler reads by itself."""
     headers: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)

@@ -112,13 +112,12 @@ def refusal_of(error: ValidationError) -> Refusal:
 
 
 def place(where: tuple[int | str, ...]) -> str:
-    """A place in a document: `to[0].number`. Names that pydantic gives the choices of a union are left out."""
+    """A place in a document: `to[0].number`. Marks of pydantic and of our unions are left out."""
     found = ""
     for part in where:
         if isinstance(part, int):
             found += f"[{part}]"
-        elif re.fullmatch(r"[a-z_0-9]+", part) and part not in ("str", "int"):
-            found += f".{part}" if found else part
-        elif not re.fullmatch(r"[A-Za-z]+(\[.*\])?|str|int|constrained-str|function-.*", part):
-            found += f".{part[:40]}" if found else part[:40]
+        elif not part.startswith(("<", "[")):
+            name = "".join(c if c.isprintable() else "?" for c in part[:40])
+            found += f".{name}" if found else name
     return found

@@ -16,6 +16,7 @@ from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.jobs import JobGate
+from faxgw.dispatch.template_desk import TemplateDesk
 from faxgw.document.client import PageClient
 from faxgw.egress import Egress
 from tests.api.desk import Desk, desk
@@ -112,6 +113,7 @@ async def native(house: House, *, pages: Any = None, stream_s: float = 30.0, **s
                 ApiSettings(**settings),
                 Egress(),
                 pages=pages,
+                templates=TemplateDesk(house.seat(), pages),
                 plan=dial_plan,
                 system={},
                 stream_s=stream_s,
