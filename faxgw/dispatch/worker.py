@@ -17,8 +17,8 @@ from faxgw.dispatch import listing
 from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.letterheads import refusal
-from faxgw.dispatch.readers import failure_targets, report_targets
 from faxgw.dispatch.merging import LettersRefused, Merging
+from faxgw.dispatch.readers import failure_targets, report_targets
 from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
