@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,8 @@ OVERHANG_PX = 4.0
 """CSS pixels that content may stand out to the right before the sheet is enlarged."""
 WHITE = 0.95
 """Lightness above which a line is nothing."""
+MAX_LINE = 5_000
+"""Characters of a line beyond which nothing is believed of its width: Pango's numbers run over, and it says 0."""
 PX_PER_MM = 96 / 25.4
 """CSS reference pixels."""
 
@@ -74,8 +77,11 @@ pre {{ white-space: pre-wrap !important }}
 img, svg {{ max-width: 100% !important; max-height: {tall:.2f}mm !important; object-fit: contain;
   object-position: left top }}
 iframe, embed, object, video, audio {{ display: none !important }}
+{breaking}
 tr {{ break-inside: avoid }}
 """
+_BREAKING = """* { white-space: normal !important }
+pre, pre *, textarea { white-space: pre-wrap !important }"""
 
 
 class Refused(Exception):
@@ -99,6 +105,7 @@ class _Sheet:
             side=side,
             bottom=bottom,
             wrap="anywhere" if anywhere else "break-word",
+            breaking=_BREAKING if anywhere else "",
             tall=self.height - top - bottom - 1,
         )
 
@@ -174,7 +181,10 @@ def _fitted(markup: str, fetcher: _Fetcher, paper: Paper) -> Any:
     document = _laid_out(markup, fetcher, sheet)
     if _width_mm(document) <= sheet.width:
         return document
-    return _laid_out(markup, fetcher, sheet, anywhere=True)
+    document = _laid_out(markup, fetcher, sheet, anywhere=True)
+    if _width_mm(document) > sheet.width:
+        raise Refused("it is wider than any sheet")
+    return document
 
 
 def _sheet_for(needed: float, width: float, height: float) -> _Sheet:
@@ -230,6 +240,8 @@ def _width_mm(document: Any) -> float:
     for page in document.pages:
         page_width = max(page_width, page.width - page._page_box.margin_right)
         for box in page._page_box.descendants():
+            if len(getattr(box, "text", None) or "") > MAX_LINE:
+                return math.inf
             if getattr(box, "text", None) or hasattr(box, "replacement"):
                 right = max(right, box.position_x + float(box.width))
     if right <= page_width + OVERHANG_PX:

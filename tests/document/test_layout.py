@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,70 @@ def test_a_wide_table_is_made_smaller_then_turned_and_never_cut() -> None:
         page = document.pages[0]
         assert (page.width > page.height) is turned
         assert layout._width_mm(document) == 0
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<p style='white-space: nowrap'>" + "word " * 3_000,
+        "<p style='white-space: nowrap'>" + "word " * 30_000,
+        "<table><tr><td nowrap>" + "word " * 200 + "</table>",
+    ],
+)
+def test_a_line_that_may_not_break_is_broken_before_anything_is_lost(markup: str) -> None:
+    """Nothing of a mail stands beside the paper."""
+    document = layout._fitted(markup, layout._Fetcher({}, FINE), Paper.A4)
+    assert layout._width_mm(document) == 0
+    said = sum(box.text.count("word") for page in document.pages for box in _texts(page))
+    assert said == markup.count("word")
+
+
+def _texts(page: Any) -> list[Any]:  # Any: WeasyPrint has no types
+    return [box for box in page._page_box.descendants() if getattr(box, "text", None)]
+
+
+def test_a_word_that_no_sheet_holds_is_printed_as_text() -> None:
+    """Pango takes a line of millions of pixels for one of none, and nothing of it would be seen."""
+    data = b"<html><p>" + b"x" * 300_000
+    assert len(list(convert.pages(data, Kind.HTML, None, "a", FINE))) == math.ceil(300_000 / 80 / 62)
+
+
+HOSTILE = {
+    "a giant font": "<p style='font-size: 100000000px'>x</p>y",
+    "a giant box": "<div style='width: 1e12px; height: 1e12px; border: 1px solid'>x</div>",
+    "columns": "<div style='column-count: 100000'>" + "x " * 1_000 + "</div>",
+    "counters": "<style>li::before { counter-increment: c 2147483647; content: counters(c, '.') '"
+    + "x" * 10_000
+    + "' }</style>"
+    + "<ol>" * 50
+    + "<li>x" * 2_000,
+    "spans": "<table>" + "<tr><td colspan=100000 rowspan=65534>x</td></tr>" * 20 + "</table>",
+    "a giant table": "<table border=1>" + ("<tr>" + "<td>x</td>" * 100 + "</tr>") * 500 + "</table>",
+    "pages": "<p style='break-before: page'>x</p>" * 3_000,
+    "nested tables": "<table><tr><td>" * 300 + "x",
+    "nested boxes": "<div style='display: flex'>" * 200 + "<p>x",
+    "a million boxes": "<div>" * 700_000 + "x",
+    "variables": "<style>:root { --a0: xxxxxxxxxx;"
+    + "".join(f"--a{n}: var(--a{n - 1})var(--a{n - 1});" for n in range(1, 40))
+    + "} p { font-family: var(--a39) }</style><p>x",
+    "a grid": "<div style='display: grid; grid-template-columns: repeat(100000, 1px)'><p>x</div>",
+    "generated": "<style>p::before { content: '" + "x" * 100_000 + "' }</style>x" + "<p>" * 500,
+    "directions": "<p>" + "\u202eabc\u2066" * 20_000,
+    "zalgo": "<p>" + "Z" + "\u0335" * 100_000,
+    "a giant picture": "<img style='width: 1e9px; height: 1e9px' "
+    "src='data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7'>x",
+    "imports": "<style>@import 'http://127.0.0.1:9/x'; @import url(file:///etc/hostname); "
+    "@font-face { font-family: y; src: url(http://127.0.0.1:9/y) } p { font-family: y; "
+    "background: url(http://127.0.0.1:9/z) }</style><p>x",
+}
+
+
+@pytest.mark.parametrize("markup", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_markup_is_set_or_printed_as_text(markup: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-14: the time given decides, and its text is on the page."""
+    monkeypatch.setattr(layout, "MAX_CPU", 1)
+    pages = [bits for _number, bits in convert.pages(markup.encode(), Kind.HTML, None, "a", FINE)]
+    assert sum(_ink(bits) for bits in pages) > 0
 
 
 def test_light_text_and_lines_are_black_and_backgrounds_are_left_out() -> None:
