@@ -9,7 +9,7 @@ faxes. Everything else here is ours and documented as ours: `file-content`, `alt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any  # values of settings, checked by fax.account
@@ -51,18 +51,20 @@ _RESOLUTIONS = {"high": "fine", "low": "standard"}
 _PAPERS = {"a4": "A4", "letter": "Letter", "legal": "Legal"}
 _PRIORITIES = {"express": "express", "normal": "normal"}
 _ADDRESS = re.compile(r"[^\s@<>]{1,64}@[^\s@<>]{1,255}")
-_KNOWN = {
+OPTIONS = frozenset({
+    "csid", "header", "resolution", "paper-format", "priority", "billing-code", "coverpage", "not-before", "not-after",
+    "report-success", "report-failure",
+})  # fmt: skip
+"""Elements of `options`."""
+_KNOWN: Mapping[str, Set[str]] = {
     "root": {"reference", "fax"},
     "fax": {"job-reference", "distribution-list", "fax-file-list", "options"},
     "distribution-list": {"fax-address"},
     "fax-address": {"fax-number", "alternative-number", "property"},
     "fax-file-list": {"fax-file"},
     "fax-file": {"file-name", "file-encoding", "file-content"},
-    "options": {
-        "csid", "header", "resolution", "paper-format", "priority", "billing-code", "coverpage", "not-before",
-        "not-after", "report-success", "report-failure",
-    },
-}  # fmt: skip
+    "options": OPTIONS,
+}
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -150,7 +152,7 @@ def read_job(octets: bytes) -> XmlJob:
     return XmlJob(
         root.name[:100],
         _text(root, "reference", MAX_REFERENCE),
-        tuple(_fax(element) for element in faxes),
+        tuple(read_fax(element) for element in faxes),
         tuple(ignored)[:MAX_IGNORED],
     )
 
@@ -164,18 +166,28 @@ def _unknown(element: Element, kind: str, place: str) -> Iterable[str]:
             yield from _unknown(child, child.name, f"{here}/")
 
 
-def _fax(element: Element) -> XmlFax:
+def read_fax(element: Element, *, documents_elsewhere: bool = False) -> XmlFax:
+    """Read one element `fax`.
+
+    Args:
+        element: The element.
+        documents_elsewhere: Its documents are known without it; it names none.
+
+    Raises:
+        BadJob: If it is no fax.
+    """
     addresses = [address for part in element.all("distribution-list") for address in part.all("fax-address")]
     if not addresses:
         raise BadJob("A fax has no recipient (distribution-list/fax-address).")
     if len(addresses) > MAX_RECIPIENTS:
         raise BadJob(f"A fax may have at most {MAX_RECIPIENTS} recipients.")
-    files = [file for part in element.all("fax-file-list") for file in part.all("fax-file")]
+    listed = [] if documents_elsewhere else element.all("fax-file-list")
+    files = [file for part in listed for file in part.all("fax-file")]
     if len(files) > MAX_FILES:
         raise BadJob(f"A fax may have at most {MAX_FILES} documents.")
     options = element.first("options") or Element("options")
     cover = _text(options, "coverpage", 200)
-    if not files and not cover:
+    if not files and not cover and not documents_elsewhere:
         raise BadJob("A fax has no document (fax-file-list/fax-file).", MISSING_FILE)
     success, failure = _mail(options, "report-success"), _mail(options, "report-failure")
     told = bool(success or failure)

@@ -210,6 +210,6 @@ class Collector:
 
 
 def _left(drop: Drop) -> Sequence[Taken]:
-    with contextlib.suppress(FileExistsError):
-        drop.work.mkdir(mode=0o700)
-    return taking.found(drop.work, drop.inbox())
+    inbox = drop.inbox()
+    drop.work.mkdir(mode=0o700, exist_ok=True)
+    return taking.found(drop.work, inbox)

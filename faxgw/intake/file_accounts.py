@@ -117,13 +117,13 @@ class FileAccounts:
                 out=partial(area.shelf, "out"),
                 work=area.folder / work,
                 kinds=kinds,
-                sender=partial(self._sender, area),
+                sender=partial(self._sender, area, Scope.ADMIN if Take.DIRECTORY in kinds else Scope.FAXES_WRITE),
                 lock=area.lock,
             )
             known[key] = (drop, inbox)
         return known[key]
 
-    async def _sender(self, area: Area) -> Sender:
+    async def _sender(self, area: Area, scope: Scope) -> Sender:
         """Who sends what lies there, as the login stands now. Raises Turned."""
         interface = Interface.SFTP
         found = await self._logins.again(area.login, area.customer, interface)
@@ -132,8 +132,8 @@ class FileAccounts:
             found = await self._logins.again(area.login, area.customer, interface)
         if isinstance(found, Denial):
             raise Turned(*_DENIALS.get(found, ("account_inactive", "This login may not send faxes at present.")))
-        if not found.may(Scope.FAXES_WRITE):
-            raise Turned("scope_missing", "This login may not send faxes at present.")
+        if not found.may(scope):
+            raise Turned("scope_missing", f"This login is not for {scope.value}, or may not at present.")
         return Sender(found.principal(), found.name, interface)
 
 

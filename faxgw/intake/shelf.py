@@ -77,7 +77,7 @@ class Shelf:
                     break
                 with contextlib.suppress(FileNotFoundError):
                     facts = each.stat(follow_symlinks=False)
-                    if stat.S_ISREG(facts.st_mode) and is_name(each.name, MAX_NAME + 2):
+                    if _is_plain(facts) and is_name(each.name, MAX_NAME + 2):
                         found.append(Entry(each.name, facts.st_size, facts.st_mtime))
         return sorted(found, key=lambda entry: entry.name)
 
@@ -87,7 +87,7 @@ class Shelf:
             facts = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return Entry(name, facts.st_size, facts.st_mtime) if stat.S_ISREG(facts.st_mode) else None
+        return Entry(name, facts.st_size, facts.st_mtime) if _is_plain(facts) else None
 
     def open_read(self, name: str) -> int:
         """A descriptor of a plain file; the caller closes it. Raises FileNotFoundError for anything else."""
@@ -97,7 +97,7 @@ class Shelf:
             if exc.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from exc
             raise
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        if not _is_plain(os.fstat(fd)):
             os.close(fd)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return fd
@@ -107,7 +107,7 @@ class Shelf:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=self.fd)
         facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        if not _is_plain(facts):
             os.close(fd)
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if truncate and facts.st_size:
@@ -155,6 +155,11 @@ class Shelf:
         """Remove files that were last changed before a time; how many."""
         old = [entry.name for entry in self.entries() if entry.modified < before]
         return sum(self.remove(name) for name in old)
+
+
+def _is_plain(facts: os.stat_result) -> bool:
+    """A regular file of one name: another one may stand where its owner has more rights than here."""
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
 
 
 def _sync(folder: Path) -> None:

@@ -66,10 +66,17 @@ class Taken:
         with Shelf(self.folder) as shelf:
             return shelf.read(f"0.{self.cause}", limit)
 
+    def move(self, target: Shelf) -> None:
+        """Move the files, under their names, to a shelf of the same file system; what has these names is replaced."""
+        with Shelf(self.folder) as shelf:
+            for name in self.parts:
+                shelf.move(f"1.{name}", target, name)
+            shelf.move(f"0.{self.cause}", target, self.cause)
+
     def forget(self) -> None:
         """Remove it: what came of it is committed. A power cut may bring it back, which is then found to be done."""
         with contextlib.suppress(FileNotFoundError):
-            (self.folder / f"0.{self.cause}").unlink()  # first: without it, the rest is known to be done
+            (self.folder / f"0.{self.cause}").unlink(missing_ok=True)  # first: without it, the rest is known to be done
             _remove_rest(self.folder)
 
 

@@ -19,6 +19,7 @@ from faxgw.dispatch.station import Station
 from faxgw.document.client import PageClient
 from faxgw.fax.ports import Delivery
 from faxgw.intake.directory_import import DirectoryImports
+from faxgw.intake.file_accounts import FileAccounts
 from faxgw.line.sip import SipLine
 from faxgw.metrics import Metrics
 from faxgw.settings import Many, Maybe, Section, Settings
@@ -79,6 +80,8 @@ class House:
     """The data folder, for what a part keeps beside the database: in a folder of its own."""
     imports: DirectoryImports | None = None
     """Takes directories of users and numbers, once that part has started."""
+    files: FileAccounts | None = None
+    """The accounts' folders; `files.more` takes makers of further places. None without SFTP and FTP."""
 
     def task(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run something as long as the gateway runs."""

@@ -1,0 +1,92 @@
+"""The FTP server: listeners, TLS, how many may connect (docs/sftp.md). Off unless `[ftp]` stands in the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import Counter
+from functools import partial
+
+from faxgw.fax.access import Logins
+from faxgw.fax.limits import client_of
+from faxgw.intake.ftp_session import LINE, LOGIN_S, FtpSession
+from faxgw.intake.ftp_settings import FtpListener, FtpSettings
+from faxgw.intake.tree import PlaceMaker
+
+log = logging.getLogger(__name__)
+
+
+class FtpServer:
+    """Listens, and knows every connection.
+
+    Args:
+        settings: `[ftp]`.
+        logins: Who somebody is.
+        places: Makes what a visitor sees.
+    """
+
+    def __init__(self, settings: FtpSettings, logins: Logins, places: PlaceMaker) -> None:
+        self._settings = settings
+        self._logins = logins
+        self._places = places
+        self._context: ssl.SSLContext | None = None
+        self._servers: list[asyncio.Server] = []
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._clients: Counter[str] = Counter()
+
+    async def start(self) -> list[tuple[str, int]]:
+        """Listen; where, as bound. Raises OSError."""
+        if self._settings.tls is not None:
+            self._context = await asyncio.to_thread(self._settings.tls.server_context)
+        bound = []
+        for listener in self._settings.listeners:
+            implicit = listener.security == "implicit"
+            server = await asyncio.start_server(
+                partial(self._connected, listener),
+                listener.listen.host,
+                listener.listen.port,
+                limit=LINE,
+                ssl=self._context if implicit else None,
+                ssl_handshake_timeout=LOGIN_S if implicit else None,
+            )
+            self._servers.append(server)
+            bound += [(place.getsockname()[0], place.getsockname()[1]) for place in server.sockets]
+        return bound
+
+    async def stop(self, grace: float) -> None:
+        """Take no connection any more; end those that are open after the grace."""
+        for server in self._servers:
+            server.close()
+        if self._sessions:
+            await asyncio.wait(self._sessions, timeout=grace)
+        for session in list(self._sessions):
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    async def _connected(
+        self, listener: FtpListener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # streams run this in one
+        client = client_of(str(writer.get_extra_info("peername")[0]))
+        settings = self._settings
+        full = len(self._sessions) >= settings.connection_limit
+        if full or self._clients[client] >= settings.client_connection_limit:
+            log.warning("too many connections", extra={"event": "ftp.limit", "peer": client})
+            writer.write(b"421 There are too many connections.\r\n")
+            writer.close()
+            return
+        self._sessions.add(task)
+        self._clients[client] += 1
+        try:
+            secure = listener.security == "implicit"
+            session = FtpSession(settings, self._logins, self._places, self._context, reader, writer, secure=secure)
+            await session.run()
+        except Exception:  # owner of the connection
+            log.exception("session failed", extra={"event": "ftp.failed"})
+        finally:
+            self._sessions.discard(task)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
