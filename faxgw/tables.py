@@ -48,12 +48,24 @@ class PagesSection(Section):
     """`auto`: LibreOffice converts Office documents where it is installed; `on`: it must be; `off`: it does not."""
     offices: Annotated[int, Field(ge=1, le=16)] = 1
     """LibreOffices at the same time, each for one document and with up to 1.5 GB of memory."""
+    postscript: Use = Use.OFF
+    """`auto` or `on`: Ghostscript converts PostScript files, in the sandbox; a program with many known faults."""
+    pcl: Use = Use.OFF
+    """The same for PCL files with GhostPCL (`/usr/bin/gpcl6`), which Debian does not have."""
     socket: Path | None = Field(default=None, examples=["/run/faxgw/pages.sock"])
     """Socket of a page service (`faxgw pages`) that is confined by itself; none: the gateway starts its own."""
 
     def client_settings(self) -> PageSettings:
         """What the client of the page processes wants to know."""
-        return PageSettings(self.sandbox, self.children, office=self.office, offices=self.offices, socket=self.socket)
+        return PageSettings(
+            self.sandbox,
+            self.children,
+            office=self.office,
+            offices=self.offices,
+            postscript=self.postscript,
+            pcl=self.pcl,
+            socket=self.socket,
+        )
 
 
 SECTIONS: Mapping[str, type[Section] | Many | Maybe] = {

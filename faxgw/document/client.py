@@ -537,7 +537,8 @@ class _Server:
 
 def _words(settings: PageSettings) -> list[str]:
     """What the server is told when it is started."""
-    return ["--office", settings.office.value, "--offices", str(settings.offices)]
+    languages = ["--postscript", settings.postscript.value, "--pcl", settings.pcl.value]
+    return ["--office", settings.office.value, "--offices", str(settings.offices), *languages]
 
 
 def _answer(frame: pipe.Frame, expected: type[T]) -> T | Refused:

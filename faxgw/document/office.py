@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from faxgw.document import ole, package, pdf, refusal
+from faxgw.document import ole, package, pdf, postscript, refusal
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
 from faxgw.document.types import Kind
@@ -20,6 +20,8 @@ _FIB_ENCRYPTED = 0x0100
 """fEncrypted of the FIB's flags at offset 10 ([MS-DOC] section 2.5.2)."""
 _ENCRYPTED_STREAMS = frozenset({"EncryptedPackage", "EncryptedSummary"})
 """[MS-OFFCRYPTO] sections 2.3.4.4 and 2.3.5.1."""
+_LANGUAGES = frozenset({Kind.POSTSCRIPT, Kind.PCL})
+"""Of printers: their pages are not known before they are drawn."""
 
 
 class Unavailable(Exception):
@@ -52,11 +54,20 @@ def pages(data: bytes, kind: Kind, name: str, target: Target, programs: Programs
     """
     assert programs.to_pdf is not None  # the kind was looked up in `programs.kinds`
     check(data, kind, name)
+    if kind is Kind.POSTSCRIPT:
+        data = postscript.bare(data)
     limit = target.limits.pages
     made = programs.to_pdf(data, kind, name, limit + 1)
     if pdf.count(made, name) > limit:
         raise refusal.too_many_pages(name, limit, limit, counted=False)
-    yield from pdf.pages(made, name, target)
+    if kind is Kind.POSTSCRIPT and (said := postscript.pages(data)) and pdf.count(made, name) < said:
+        raise refusal.damaged(name, how=f"it has fewer pages than the {said:,} that it says")
+    ink = False
+    for number, bits in pdf.pages(made, name, target):
+        ink = ink or bool(bits.any())
+        yield number, bits
+    if kind in _LANGUAGES and not ink:  # a program that draws nothing, or was cut off before it did
+        raise refusal.blank(name)
 
 
 def check(data: bytes, kind: Kind, name: str) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, layout, office_pool, pdf, protocol, refusal, sandbox, seccomp
+from faxgw.document import child, fonts, layout, office_pool, pdf, printer, protocol, refusal, sandbox, seccomp
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
@@ -72,6 +72,8 @@ class PageServer:
     daemon: pipe.Pipe
     office: OfficePool | None = None
     """Converts Office documents; None: they are refused."""
+    printers: frozenset[Kind] = frozenset()
+    """Printer languages that are converted."""
     jobs: dict[int, _Job] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -89,7 +91,7 @@ class PageServer:
     @property
     def outside(self) -> frozenset[Kind]:
         """Kinds that programs outside convert."""
-        return office_pool.installed() if self.office is not None else frozenset()
+        return self.printers | (office_pool.installed() if self.office is not None else frozenset())
 
     def _take(self, frame: pipe.Frame) -> None:
         message = protocol.unpack(frame.payload)
@@ -176,10 +178,13 @@ class PageServer:
         began = time.monotonic()
         answer: tuple[protocol.Message, tuple[int, ...]]
         try:
-            if self.office is None:
-                raise office_pool.NoOffice("there is no office")
             kind, pages = Kind(str(message.get("kind"))), protocol.number(message, "pages")
-            made = await self.office.convert(source, kind, pages, job.limits)
+            if kind in printer.PROGRAMS:
+                made = await printer.convert(source, kind, pages, job.limits, self.printers)
+            elif self.office is None:
+                raise office_pool.NoOffice("there is no office")
+            else:
+                made = await self.office.convert(source, kind, pages, job.limits)
             answer = ({"type": "converted"}, (made,))
         except office_pool.Declined as exc:
             answer = ({"type": "declined", "why": exc.why.value}, ())
@@ -304,10 +309,10 @@ def _close(descriptors: tuple[int, ...]) -> None:
             os.close(descriptor)
 
 
-async def _main(sock: socket.socket, offices: int) -> None:
+async def _main(sock: socket.socket, offices: int, printers: frozenset[Kind]) -> None:
     office = OfficePool(offices) if offices else None
     try:
-        await PageServer(pipe.Pipe(sock), office).serve()
+        await PageServer(pipe.Pipe(sock), office, printers).serve()
     finally:
         if office is not None:
             await office.close()
@@ -317,6 +322,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words that say which programs outside are used."""
     parser.add_argument("--office", choices=[use.value for use in Use], default=Use.AUTO.value)
     parser.add_argument("--offices", type=int, default=1, help="LibreOffices at the same time")
+    parser.add_argument("--postscript", choices=[use.value for use in Use], default=Use.OFF.value)
+    parser.add_argument("--pcl", choices=[use.value for use in Use], default=Use.OFF.value)
 
 
 def offices(arguments: argparse.Namespace) -> int:
@@ -332,6 +339,15 @@ def offices(arguments: argparse.Namespace) -> int:
             raise office_pool.NoOffice("LibreOffice is to be used, and it or python3-uno is not installed")
         return 0
     return int(arguments.offices)
+
+
+def printers(arguments: argparse.Namespace) -> frozenset[Kind]:
+    """Which printer languages are converted.
+
+    Raises:
+        NoOffice: If a program must be there and is not.
+    """
+    return printer.chosen(Use(arguments.postscript), Use(arguments.pcl))
 
 
 def preload() -> None:
@@ -372,7 +388,7 @@ def main() -> int:
     sock = socket.socket(fileno=arguments.fd)
     sock.set_inheritable(False)
     preload()
-    asyncio.run(_main(sock, offices(arguments)))
+    asyncio.run(_main(sock, offices(arguments), printers(arguments)))
     return 0
 
 

@@ -26,7 +26,8 @@ from pathlib import Path
 from faxgw import logs, pipe
 from faxgw.document import fonts, protocol, seccomp
 from faxgw.document.office_pool import NoOffice, OfficePool
-from faxgw.document.server import PageServer, add_arguments, offices, preload
+from faxgw.document.server import PageServer, add_arguments, offices, preload, printers
+from faxgw.document.types import Kind
 from faxgw.sdnotify import Notifier
 
 MAX_CONNECTIONS = 8
@@ -52,13 +53,22 @@ class PageService:
         users: User ids that may connect.
         notifier: The service manager.
         offices: LibreOffices for all gateways together; 0: none.
+        languages: Printer languages that are converted.
     """
 
-    def __init__(self, listener: socket.socket, users: Collection[int], notifier: Notifier, offices: int = 0) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        users: Collection[int],
+        notifier: Notifier,
+        offices: int = 0,
+        languages: frozenset[Kind] = frozenset(),
+    ) -> None:
         self._listener = listener
         self._users = frozenset(users)
         self._notifier = notifier
         self._office = OfficePool(offices) if offices else None
+        self._languages = languages
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
 
@@ -108,7 +118,7 @@ class PageService:
         log.info("gateway connected", extra={"event": "pages.connected"})
         channel = pipe.Pipe(sock)
         try:
-            await PageServer(channel, self._office).serve()
+            await PageServer(channel, self._office, self._languages).serve()
         except (pipe.PipeClosed, protocol.BadMessage) as exc:
             log.error("gateway broke the protocol", extra={"event": "pages.mad", "why": str(exc)})
         except Exception:  # owner of the connection
@@ -201,11 +211,11 @@ def main() -> int:
                 raise NoSocket("no socket was handed over; name one with --listen")
             listener = listen(arguments.listen)
         preload()
-        outside = offices(arguments)
+        outside, languages = offices(arguments), printers(arguments)
     except (NoSocket, NoOffice, KeyError, fonts.NoFont, seccomp.NoSeccomp) as exc:
         sys.exit(f"faxgw pages: {exc}")
     try:
-        asyncio.run(_main(listener, user, outside))
+        asyncio.run(_main(listener, user, outside, languages))
     finally:
         if made is not None:
             with contextlib.suppress(OSError):
@@ -213,8 +223,8 @@ def main() -> int:
     return 0
 
 
-async def _main(listener: socket.socket, user: int, outside: int) -> None:
-    await PageService(listener, {user}, Notifier(), outside).run()
+async def _main(listener: socket.socket, user: int, outside: int, languages: frozenset[Kind]) -> None:
+    await PageService(listener, {user}, Notifier(), outside, languages).run()
 
 
 if __name__ == "__main__":

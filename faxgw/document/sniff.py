@@ -13,6 +13,10 @@ _HTML = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:<!--.{0,2000}?-->\s*|<\?xml[^>]{0,200}>\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.I | re.S,
 )
+_POSTSCRIPT = (b"%!PS", b"\x04%!PS", b"\xc5\xd0\xd3\xc6")
+"""PostScript, after an end of transmission as printer drivers send it, and an EPS file with a preview."""
+_PCL = (b"\x1b%-12345X", b"\x1bE", b") HP-PCL XL;")
+"""A printer job, the reset of PCL 5, and PCL 6."""
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MAX_CONTROLS = 0.02
 """Part of a text's octets that may be control characters."""
@@ -21,10 +25,6 @@ _MIN_ASCII = 0.7
 
 # Kinds that are recognised to be named in a refusal: (offset, octets, words with their article).
 _NAMED = (
-    (0, b"%!PS", "a PostScript file"),
-    (0, b"\x04%!PS", "a PostScript file"),
-    (0, b"\x1b%-12345X", "a printer file"),
-    (0, b"\x1bE", "a printer file"),
     (0, b"Rar!", "a RAR archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"\x1f\x8b", "a compressed file"),
@@ -70,6 +70,8 @@ NAMES = {
     Kind.ODS: "an OpenDocument spreadsheet",
     Kind.ODP: "an OpenDocument presentation",
     Kind.ODG: "an OpenDocument drawing",
+    Kind.POSTSCRIPT: "a PostScript file",
+    Kind.PCL: "a PCL printer file",
 }
 """Kinds that need a program outside, as a sentence names them where that program is missing."""
 
@@ -103,6 +105,10 @@ def kind_of(data: bytes, declared: str = "") -> Kind | Unknown:
         return Kind.RTF
     if _HTML.match(head):
         return Kind.HTML
+    if head.startswith(_POSTSCRIPT):
+        return Kind.POSTSCRIPT
+    if head.startswith(_PCL):  # a printer job says its language (PJL, ENTER LANGUAGE)
+        return Kind.POSTSCRIPT if b"%!PS" in head else Kind.PCL
     for offset, octets, what in _NAMED:
         if head.startswith(octets, offset) and not (octets == b"<?xml" and declared.startswith("text/")):
             return Unknown(what)

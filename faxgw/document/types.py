@@ -46,6 +46,8 @@ class Kind(StrEnum):
     ODS = "ods"
     ODP = "odp"
     ODG = "odg"
+    POSTSCRIPT = "postscript"
+    PCL = "pcl"
 
 
 OUTSIDE = frozenset(
@@ -53,6 +55,7 @@ OUTSIDE = frozenset(
         *(Kind.DOCX, Kind.DOC, Kind.RTF, Kind.ODT),
         *(Kind.XLSX, Kind.XLSB, Kind.XLS, Kind.ODS),
         *(Kind.PPTX, Kind.PPT, Kind.ODP, Kind.ODG),
+        *(Kind.POSTSCRIPT, Kind.PCL),
     }
 )
 """Kinds that a program outside the page processes turns into PDF first, where it is installed."""
@@ -471,6 +474,10 @@ class PageSettings:
     """LibreOffice for Office documents."""
     offices: int = 1
     """LibreOffices at the same time, each for one document."""
+    postscript: Use = Use.OFF
+    """Ghostscript for PostScript files."""
+    pcl: Use = Use.OFF
+    """GhostPCL for PCL files."""
     socket: Path | None = None
     """Where a page service of its own listens (`faxgw pages`); None: the daemon starts a server in `sandbox`."""
 
