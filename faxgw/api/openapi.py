@@ -144,6 +144,8 @@ def _tidied(schema: Any) -> Any:
         if key == "many":
             continue
         found[key] = {name: _tidied(one) for name, one in value.items()} if key == "properties" else _tidied(value)
+    if "patternProperties" in found:
+        found.setdefault("additionalProperties", False)  # pydantic refuses other names too, and does not say so
     return found
 
 

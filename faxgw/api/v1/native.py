@@ -11,6 +11,7 @@ from faxgw.api import openapi
 from faxgw.api.http import Ground
 from faxgw.api.settings import ApiSettings
 from faxgw.api.templates import Desk
+from faxgw.api.v1 import reading
 from faxgw.api.v1.account import AccountRoutes
 from faxgw.api.v1.calls import Calls
 from faxgw.api.v1.contents import Contents, PageTools
@@ -65,9 +66,10 @@ class NativeApi:
         self._account = AccountRoutes(ground, system, plan)
         self.table = Table(ground, self.operations())
         """Every operation."""
-        self._description = json.dumps(
-            openapi.describe(self.table.operations, recipients=settings.max_recipients), ensure_ascii=False
-        )
+        described = openapi.describe(self.table.operations, recipients=settings.max_recipients)
+        self._description = json.dumps(described, ensure_ascii=False)
+        self._reference = reading.reference(described)
+        self._problems = reading.problems()
 
     def operations(self) -> Sequence[Operation]:
         """Every row."""
@@ -76,8 +78,14 @@ class NativeApi:
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """What is to be mounted."""
-        return self.table.routes({"/openapi.json": self._openapi})
+        return self.table.routes({"/openapi.json": self._openapi, "/docs": self._docs, "/problems": self._problem_list})
 
     async def _openapi(self, request: web.Request) -> web.StreamResponse:
         headers = {"Cache-Control": "public, max-age=300"}
         return web.Response(text=self._description, content_type="application/json", headers=headers)
+
+    async def _docs(self, request: web.Request) -> web.StreamResponse:
+        return self._reference.answer()
+
+    async def _problem_list(self, request: web.Request) -> web.StreamResponse:
+        return self._problems.answer()
