@@ -32,7 +32,7 @@ from faxgw.formats.covers import CoverTemplate
 from faxgw.formats.status_view import international
 from faxgw.store import templates
 from faxgw.store.files import Kind
-from faxgw.store.rendering import AT_ONCE, LeasedJob, Recipient
+from faxgw.store.rendering import AT_ONCE, About, LeasedJob, Recipient
 from faxgw.store.renditions import Kind as RenditionKind
 from faxgw.store.renditions import Rendition
 
@@ -305,7 +305,7 @@ def _fill(
     for recipient in recipients:
         facts = CoverFacts(
             number=international(recipient.e164) if recipient.e164 else recipient.typed,
-            sender=job.about.owner,
+            sender=_sender(job.about),
             subject=job.about.subject,
             pages=body_pages + own[recipient.fax],
             when=datetime.fromtimestamp(job.about.accepted_at, UTC),
@@ -326,6 +326,12 @@ def _fill(
             continue
         filled.setdefault(octets, _Filling(octets, [])).recipients.append(recipient)
     return list(filled.values()), refused
+
+
+def _sender(about: About) -> str:
+    """Who sends, as people call him: a mail address, else the customer; a login says nothing to a recipient."""
+    name = about.owner.partition(":")[2] or about.owner
+    return name if "@" in name else about.company or name
 
 
 def _told_apart(answer: pages.Refused, some: Sequence[_Filling]) -> tuple[Sequence[_Filling], Sequence[list[_Filling]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -234,3 +235,22 @@ async def test_a_template_is_read_again_only_when_it_has_changed(house: House, m
         await template(house, content)
         await found.choose("acme", settings(cover="mine"))
     assert reads == [b"a", b"b", b"c", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ("alice@example.org", "alice@example.org"),
+        ("login:erp", "Acme SARL"),
+        ("login:bob@example.org", "bob@example.org"),
+    ],
+)
+async def test_the_sender_is_a_mail_address_or_the_customer(house: House, owner: str, said: str) -> None:
+    await template(house, "${sender_name}|${FromName}|${sender_mail}")
+    printer = Printer()
+    found, given = build(house, printer), settings(cover="mine")
+    chosen = await found.choose("acme", given)
+    assert chosen is not None
+    await found.make(replace(named("Ann"), about=replace(ABOUT, owner=owner)), chosen, given, 1)
+    mail = said if "@" in said else ""
+    assert printer.requests == [[f"{said}|{said}|{mail}".encode()]]
