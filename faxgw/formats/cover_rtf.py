@@ -20,6 +20,8 @@ MAX_TOKENS = 300_000
 """Braces, control words and texts of a template; a letter has some 3,000."""
 MAX_DEPTH = 100
 """Groups within one another."""
+MAX_NESTED = 16
+"""Fields within one another."""
 MAX_FILLED = 8_000_000
 """Octets of a page filled in."""
 
@@ -154,6 +156,8 @@ class _Group:
     r"""Nothing but `\*` was read of it."""
     role: str = ""
     """`field`, `fldinst`, `fldrslt`."""
+    part: str = ""
+    """The same of the innermost group from here outwards that has one."""
 
 
 class _Reader:
@@ -252,7 +256,7 @@ class _Reader:
         above = self._groups[-1]
         if len(self._groups) > MAX_DEPTH:
             raise cover_fields.refused(f"the RTF document has more than {MAX_DEPTH} groups within one another")
-        self._groups.append(_Group(self._add("{"), above.hidden, above.skip))
+        self._groups.append(_Group(self._add("{"), above.hidden, above.skip, part=above.part))
 
     def _close(self) -> None:
         index = self._add("}")
@@ -307,18 +311,19 @@ class _Reader:
     def _destination(self, group: _Group, word: str) -> None:
         """What the first control word of a group makes of it."""
         if word == "field" and not group.hidden:
-            group.role = word
+            group.role = group.part = word
             self._fields.append(_Field(group.begin))
+            if len(self._fields) > MAX_NESTED:
+                raise cover_fields.refused(f"more than {MAX_NESTED} fields within one another")
         elif word in ("fldinst", "fldrslt") and self._fields:
-            group.role = word
+            group.role = group.part = word
             group.hidden = group.hidden or word == "fldinst"
         elif word in _HIDDEN or (group.starred and word not in _SHOWN):
             group.hidden = True
 
     def _inside(self, role: str) -> bool:
         """Whether the innermost part of a field that is open is this one."""
-        roles = [group.role for group in self._groups if group.role]
-        return bool(roles) and roles[-1] == role
+        return self._groups[-1].part == role
 
     # ------------------------------------------------------------------------------------------------------- text
 
@@ -351,8 +356,8 @@ class _Reader:
                 self._tokens[index].shown = ""
         place = ended.shows[0] if ended.shows else first
         self._instead[place] = found
-        if place in self._stretch:
-            self._tokens[place].shown = "\0"
+        if ended.shows:
+            self._tokens[place].shown = "\0"  # what stands before it and behind it is not one text
 
     def _end_stretch(self) -> None:
         """`${Name}` in a stretch of text."""

@@ -16,7 +16,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from faxgw.formats import cover_fields
-from faxgw.formats.cover_fields import PLACEHOLDER, Field
+from faxgw.formats.cover_fields import MAX_FIELDS, PLACEHOLDER, Field
 from faxgw.formats.cover_template import Value
 
 MAX_STORY = 2_000_000
@@ -25,6 +25,8 @@ MAX_TOKENS = 150_000
 """Tags and texts of one part; a letter has about 5,000."""
 MAX_DEPTH = 200
 """Elements within one another; Word writes about 30."""
+MAX_NESTED = 16
+"""Fields, or content controls, within one another."""
 MAX_FILLED = 8_000_000
 """Characters of a part filled in."""
 
@@ -157,12 +159,16 @@ class _Node:
     """Token of its end tag; the same as `start` when it is empty."""
     parent: _Node | None = None
     children: list[_Node] = field(default_factory=list)
+    nested: int = 0
+    """Fields and content controls from the root to here."""
 
     def walk(self) -> Iterator[_Node]:
         """Its descendants, in order."""
-        for child in self.children:
-            yield child
-            yield from child.walk()
+        waiting = self.children[::-1]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += node.children[::-1]
 
     def child(self, name: str) -> _Node | None:
         return next((child for child in self.children if child.name == name), None)
@@ -179,6 +185,11 @@ class _Open:
     texts: list[_Node] = field(default_factory=list)
 
 
+def _check_nested(depth: int) -> None:
+    if depth > MAX_NESTED:
+        raise cover_fields.refused(f"more than {MAX_NESTED} fields within one another")
+
+
 class _Reader:
     """Makes a story of tokens."""
 
@@ -188,6 +199,8 @@ class _Reader:
         self._root = self._tree()
         self._instead: dict[int, tuple[int, Sequence[Piece]]] = {}
         """First token → last token and what stands in their place."""
+        self._count = 0
+        """Names typed as text."""
         self._taken: set[int] = set()
         """Texts (by their start) that show a field."""
 
@@ -195,10 +208,9 @@ class _Reader:
         nodes = list(self._root.walk())
         self._complex(nodes)
         for node in reversed(nodes):  # inner ones first: an outer one wins
-            if node.name == "fldSimple":
-                self._simple(node)
-            elif node.name == "sdt":
-                self._control(node)
+            if node.name in ("fldSimple", "sdt"):
+                _check_nested(node.nested)
+                self._simple(node) if node.name == "fldSimple" else self._control(node)
         for texts in self._paragraphs(nodes):
             self._typed([text for text in texts if text.start not in self._taken])
         return Story(tuple(self._pieces()), self._prefix)
@@ -224,7 +236,7 @@ class _Reader:
             assert match is not None
             name = match[1]
             local = name.removeprefix(self._prefix) if self._prefix and name.startswith(self._prefix) else name
-            child = _Node(local, index, index, node)
+            child = _Node(local, index, index, node, nested=node.nested + (local in ("fldSimple", "sdt")))
             node.children.append(child)
             if not token.endswith("/>"):
                 node = child
@@ -250,6 +262,7 @@ class _Reader:
                     kind = self._attribute(node, "fldCharType")
                     if kind == "begin":
                         open_.append(_Open(node, [node]))
+                        _check_nested(len(open_))
                     elif open_:
                         open_[-1].marks.append(node)
                         open_[-1].shows = True
@@ -330,18 +343,23 @@ class _Reader:
         said = [self._text(text) for text in texts]
         whole = "".join(said)
         cover_fields.check_text(whole)
-        found = [(each.start(), each.end(), each[1]) for each in PLACEHOLDER.finditer(whole)]
-        start = 0
+        found = [(*each.span(), each[1]) for each in PLACEHOLDER.finditer(whole)]
+        self._count += len(found)
+        if self._count > MAX_FIELDS:
+            raise cover_fields.refused(f"more than {MAX_FIELDS} fields")
+        start = next_ = 0
         for text, own in zip(texts, said, strict=True):
             pieces: list[Piece] = []
             at, end = start, start + len(own)
-            for first, last, inner in found:
-                if last <= at or first >= end:
-                    continue
+            while next_ < len(found) and found[next_][0] < end:
+                first, last, inner = found[next_]
                 pieces.append(escape(whole[at : max(at, first)]))
                 if first >= start:
                     pieces.append(cover_fields.placeholder(inner))
                 at = min(last, end)
+                if last > end:
+                    break
+                next_ += 1
             if pieces:
                 pieces.append(escape(whole[at:end]))
                 self._instead[text.start] = (text.end, self._wrapped(*pieces))

@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from faxgw.formats import cover_rtf, cover_values
@@ -160,3 +162,41 @@ def test_a_template_made_with_a_word_processor_is_filled_for_each_recipient(tmp_
         assert line in [each.strip() for each in text.splitlines()], text
     assert "$" not in text
     assert office.pictures(filled, "rtf") == 1
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "{",
+                    "}",
+                    "{\\field",
+                    "{\\*\\fldinst",
+                    "{\\fldrslt",
+                    "MERGEFIELD a",
+                    "\\par",
+                    "\\u8364?",
+                    "\\uc0 ",
+                    "\\uc3 ",
+                ),
+                *("\\bin3 ", "\\'e9", "$\\{a\\}", "$\\{", "a\\}", "{\\pict", "\\*", "\\", "\n", " ", "x", "\\~"),
+            ]
+        ),
+        max_size=14,
+    )
+)
+def test_whatever_comes_is_filled_or_refused(pieces: list[str]) -> None:
+    """And what was filled is RTF again: its groups are closed."""
+    try:
+        filled = cover_rtf.parse(b"{\\rtf1 " + "".join(pieces).encode("latin-1") + b"}").fill({"a": "v\u20ac{}"})
+    except TemplateRefused:
+        return
+    cover_rtf.parse(filled)
+
+
+def test_a_template_made_to_be_slow_is_not() -> None:
+    """Bounded by tokens and nesting, not by time: the work is in step with the size."""
+    with pytest.raises(TemplateRefused, match="within one another"):
+        cover_rtf.parse(b"{\\rtf1 " + b"{\\field{\\fldrslt " * 40 + b"x" * 1000 + b"}}" * 40 + b"}")

@@ -101,3 +101,19 @@ def test_however_a_text_is_cut_its_names_are_filled_and_the_rest_stays(pieces: l
         return
     expected = re.sub(r"\$\{ *([ab]) *\}", lambda match: VALUES[match[1]], whole)
     assert re.sub(r"<[^>]*>", "", text(body)) == expected
+
+
+def test_fields_and_controls_are_within_one_another_only_so_far() -> None:
+    """A bound on work that grows with the nesting."""
+    control = "<w:sdt><w:sdtPr><w:tag w:val='a'/></w:sdtPr><w:sdtContent>"
+    simple = '<w:fldSimple w:instr="MERGEFIELD a">'
+    begin = '<w:r><w:fldChar w:fldCharType="begin"/></w:r>'
+    for opening, closing in ((control, "</w:sdtContent></w:sdt>"), (simple, "</w:fldSimple>"), (begin, "")):
+        assert "<w:t" in text(opening * 3 + t("x") + closing * 3)
+        with pytest.raises(TemplateRefused, match="within one another"):
+            text(opening * 20 + t("x") + closing * 20)
+
+
+def test_a_name_cut_between_two_others_is_filled_once() -> None:
+    made = text(t("${a}${</w:t></w:r><w:r><w:t>b</w:t></w:r><w:r><w:t>}${a}$</w:t></w:r><w:r><w:t>{b}"))
+    assert re.sub(r"<[^>]*>", "", made) == "ABAB"
