@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from sqlalchemy import insert, select
 
 from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
@@ -19,6 +20,8 @@ from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.template_desk import TemplateDesk
 from faxgw.document.client import PageClient
 from faxgw.egress import Egress
+from faxgw.store import schema as t
+from faxgw.store.journal import note
 from tests.api.desk import Desk, desk
 from tests.house import House
 
@@ -126,3 +129,59 @@ async def native(house: House, *, pages: Any = None, stream_s: float = 30.0, **s
         yield Native(served, made[0], await served.token())
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def received(house: House, *, number: str = "+33199000099", caller: str = "+33199000055", pages: int = 1) -> str:
+    """A received fax that was delivered; its id."""
+    ident = f"rcv_{next(house.serial):032x}"
+    if not await house.rows(select(t.numbers).where(t.numbers.c.e164 == number)):
+        await house.change(insert(t.numbers).values(e164=number, customer="acme", state="active", settings={}))
+    await house.change(
+        insert(t.receptions).values(
+            id=ident,
+            state="delivered",
+            since=house.now,
+            customer="acme",
+            number=number,
+            dialled=number,
+            caller=caller,
+            display="A caller",
+            ident="+33 1 99 00 00 55",
+            trunk="t1",
+            call_id="c",
+            dialog={},
+            node="n1",
+            fence=house.fence,
+            settings={},
+            started_at=house.now,
+            answered_at=house.now,
+            ended_at=house.now,
+            finished_at=house.now,
+            pages=pages,
+            page_end="eop",
+            cause="ok",
+            trace=[[0.5, "<", "ff1301", "DIS"], [1.0, "=", "", "a note of ours about 192.0.2.1"]],
+        )
+    )
+    for page in range(1, pages + 1):
+        file = await house.keep(b"II*\0 page")
+        await house.change(
+            insert(t.reception_pages).values(
+                reception=ident,
+                page=page,
+                key=file.key,
+                sha256=file.sha256,
+                size=file.size,
+                rows=100,
+                width=1728,
+                x_resolution=8031,
+                y_resolution=7700,
+                bad_rows=0,
+                encoding="MMR",
+                page_end="eop",
+                confirmed=True,
+                at=house.now,
+            )
+        )
+    await house.do(note, ident, "reception.delivered", now=house.now)
+    return ident
