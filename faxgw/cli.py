@@ -109,7 +109,7 @@ cli_store.register(main, _data, _database)
 cli_destinations.register(main, _control, _run)
 cli_calls.register(main, _control, _run)
 cli_accounts.register(main, _control, _run)
-cli_preview.register(main, _pages, _run)
+cli_preview.register(main, _pages, _run, lambda context: _control(context))
 cli_templates.register(main, _control, _run)
 
 

@@ -10,7 +10,8 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any, TypeVar  # account settings, JSON
 
 import click
 
+from faxgw.client import Control
 from faxgw.document.client import PageClient
 from faxgw.document.types import (
     ComposeOptions,
     Document,
     Mode,
+    Overlay,
     PageFacts,
     PageSettings,
     Paper,
@@ -33,6 +36,7 @@ from faxgw.document.types import (
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import HeaderContext
+from faxgw.fax.overlay import OverlayMode
 from faxgw.fax.prediction import Prediction, predict
 
 T = TypeVar("T")
@@ -43,6 +47,8 @@ Configure = Callable[[click.Context], tuple[PageSettings, Mapping[str, Any]]]
 
 SLICE = 50
 """Pages composed at a time when their pictures are asked for: some 5 MB of PNG."""
+_ID = re.compile(r"(?:F[A-Z0-9]{5,21}|msg_[0-9a-f-]{8,36})", re.IGNORECASE)
+"""A fax, job or message, or the beginning of its id."""
 MAX_NAME = 30
 """Characters of a document's name in the table."""
 
@@ -78,35 +84,54 @@ class Wanted:
     rate: int
     """bit/s."""
     ecm: bool
+    letterhead: Path | None = None
+    """The document laid over the pages."""
+    overlay_mode: OverlayMode = OverlayMode.ALL_PAGES
 
 
-def register(group: click.Group, configure: Configure, run: Run[Any]) -> None:
+def register(
+    group: click.Group, configure: Configure, run: Run[Any], control_of: Callable[[click.Context], Control]
+) -> None:
     """Add the command to a group."""
 
     @group.command()
-    @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.argument("what", nargs=-1, required=True, metavar="FILES | FAX")
     @click.option("--resolution", type=click.Choice([each.value for each in Resolution]), help="Rows per inch.")
     @click.option("--mode", type=click.Choice([each.value for each in Mode]), help="How grey becomes black and white.")
     @click.option("--paper", type=click.Choice([each.value for each in Paper]), help="The sheet.")
     @click.option("--to", "number", default="", help="Number that the header line shall name.")
+    @click.option(
+        "--overlay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A letterhead for the pages."
+    )
+    @click.option("--overlay-mode", type=click.Choice([each.value for each in OverlayMode]), help="Which of them.")
     @click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write each page into this folder.")
     @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
     @click.pass_context
     def preview(
         context: click.Context,
-        files: Sequence[Path],
+        what: Sequence[str],
         resolution: str | None,
         mode: str | None,
         paper: str | None,
         number: str,
+        overlay: Path | None,
+        overlay_mode: str | None,
         png: Path | None,
         as_json: bool,
     ) -> None:
         """Show what FILES would be as a fax: pages, octets, seconds, and the very bitmaps with --png.
 
-        What no option says is as the settings file has it.
+        What no option says is as the settings file has it. With the id of a FAX or job of the queue, the gateway shows
+        its pages: as they were sent, or as they would go out now.
         """
-        said = {"resolution": resolution, "mode": mode, "paper": paper}
+        if len(what) == 1 and _ID.fullmatch(what[0]) and not Path(what[0]).exists():
+            _show_queued(control_of(context), run, what[0], png, as_json)
+            return
+        files = [Path(name) for name in what]
+        for file in files:
+            if not file.is_file():
+                raise click.ClickException(f"{file}: there is no such file")
+        said = {"resolution": resolution, "mode": mode, "paper": paper, "overlay_mode": overlay_mode}
         page_settings, system = configure(context)
         values = (
             {key: each.default for key, each in SETTINGS.items()}
@@ -116,13 +141,50 @@ def register(group: click.Group, configure: Configure, run: Run[Any]) -> None:
         try:
             if png is not None:
                 png.mkdir(parents=True, exist_ok=True)
-            pages, expected = run(_preview(page_settings, files, _wanted(values, number), png))
+            pages, expected = run(_preview(page_settings, files, _wanted(values, number, overlay), png))
         except OSError as exc:  # a file of the operator's, or the folder
             raise click.ClickException(f"{exc.filename or png}: {exc.strerror}") from exc
         click.echo(json.dumps(_as_json(pages, expected, values), indent=2) if as_json else _table(pages, expected))
 
 
-def _wanted(values: Mapping[str, Any], number: str) -> Wanted:
+def _show_queued(control: Control, run: Run[Any], ident: str, folder: Path | None, as_json: bool) -> None:
+    """A fax that the gateway has."""
+    found = run(control.preview(ident))
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            run(_fetch(control, found["fax"], [page["page"] for page in found["pages"]], folder))
+    except OSError as exc:
+        raise click.ClickException(f"{exc.filename or folder}: {exc.strerror}") from exc
+    click.echo(json.dumps(found, indent=2) if as_json else queued(found))
+
+
+async def _fetch(control: Control, fax: str, pages: Sequence[int], folder: Path) -> None:
+    width = max(3, len(str(max(pages, default=1))))
+    for page in pages:
+        picture = await control.preview_page(fax, page)
+        (folder / f"page-{page:0{width}}.png").write_bytes(picture)
+
+
+def queued(found: Mapping[str, Any]) -> str:
+    """A fax of the queue in a table."""
+    expected, sent = found["expected"], found["attempt"]
+    others = f", the first of {found['faxes']}" if found["faxes"] > 1 else ""
+    when = datetime.fromtimestamp(found["composed_at"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    how = f"as composed for {sent} at {when}" if sent else "as it would go out now"
+    lines = [f"{found['fax']}{others} ({found['state']}), {found['resolution']}, {how}", "page  rows   octets  seconds"]
+    lines += [f"{p['page']:4}  {p['rows']:4}  {p['octets']:7,}  {p['seconds']:7.1f}" for p in found["pages"]]
+    minutes, seconds = divmod(math.ceil(expected["seconds"]), 60)
+    rate = "as this far end took it" if expected["known"] == "this far end" else "nothing is known of the far end"
+    lines.append(
+        f"{_count(expected['pages'], 'page')} from page {found['first_page']}, {expected['octets']:,} octets, about"
+        f" {minutes} min {seconds:02} s at {expected['rate']:,} bit/s ({rate});"
+        f" billed {_count(expected['billed_pages'], 'page')}"
+    )
+    return "\n".join(lines)
+
+
+def _wanted(values: Mapping[str, Any], number: str, letterhead: Path | None) -> Wanted:
     header = HeaderContext(
         when=datetime.now(UTC),
         number=number,
@@ -136,7 +198,8 @@ def _wanted(values: Mapping[str, Any], number: str) -> Wanted:
         mode=Mode(values["mode"]),
         suppress_blank=values["suppress_blank"],
     )
-    return Wanted(options, values["header"], header, values["max_bit_rate"], values["ecm"])
+    overlay_mode = OverlayMode(values["overlay_mode"])
+    return Wanted(options, values["header"], header, values["max_bit_rate"], values["ecm"], letterhead, overlay_mode)
 
 
 async def _preview(
@@ -145,17 +208,10 @@ async def _preview(
     """Render and compose the documents; write the pages' pictures."""
     client = PageClient(settings)
     try:
-        with contextlib.ExitStack() as opened:
-            documents = []
-            for file in files:
-                fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-                opened.callback(os.close, fd)
-                documents.append(Document(fd, file.name, size=file.stat().st_size))
-            body = await client.render(documents, wanted.options)
-        if not isinstance(body, Rendered):
-            raise NotFaxed(body.reason.value, public=body.public)
+        body = await _render(client, files, wanted.options)
         try:
-            composed = await _compose(client, body, wanted, folder)
+            async with _overlay(client, wanted, body) as overlay:
+                composed = await _compose(client, body, wanted, overlay, folder)
         finally:
             body.close()
     finally:
@@ -169,14 +225,47 @@ async def _preview(
     return pages, expected
 
 
-async def _compose(client: PageClient, body: Rendered, wanted: Wanted, folder: Path | None) -> list[PageFacts]:
+async def _render(client: PageClient, files: Sequence[Path], options: RenderOptions) -> Rendered:
+    with contextlib.ExitStack() as opened:
+        documents = []
+        for file in files:
+            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, fd)
+            documents.append(Document(fd, file.name, size=file.stat().st_size))
+        body = await client.render(documents, options)
+    if not isinstance(body, Rendered):
+        raise NotFaxed(body.reason.value, public=body.public)
+    return body
+
+
+@contextlib.asynccontextmanager
+async def _overlay(client: PageClient, wanted: Wanted, body: Rendered) -> AsyncIterator[Overlay | None]:
+    """The letterhead, rendered, until the end of the context."""
+    if wanted.letterhead is None:
+        yield None
+        return
+    letterhead = await _render(client, [wanted.letterhead], wanted.options)
+    try:
+        if len(letterhead.pages) != 1:
+            public = f"A letterhead has one page; {wanted.letterhead.name} has {len(letterhead.pages)}."
+            raise NotFaxed("letterhead", public=public)
+        first = sum(page.document == 0 for page in body.pages)
+        yield Overlay(letterhead.fd, wanted.overlay_mode, first)
+    finally:
+        letterhead.close()
+
+
+async def _compose(
+    client: PageClient, body: Rendered, wanted: Wanted, overlay: Overlay | None, folder: Path | None
+) -> list[PageFacts]:
     """The composed pages; their pictures go into the folder, a slice of pages at a time."""
     facts: list[PageFacts] = []
     total = len(body.pages)
     width = max(3, len(str(total)))
     for first in range(1, total + 1, SLICE):
         last = min(first + SLICE - 1, total)
-        options = ComposeOptions(wanted.context, wanted.header, first, last, pictures=folder is not None)
+        pictures = folder is not None
+        options = ComposeOptions(wanted.context, wanted.header, first, last, pictures=pictures, overlay=overlay)
         composed = await client.compose(body.fd, options)
         try:
             facts += composed.pages

@@ -82,6 +82,14 @@ class Control:
         """The composed pages of a fax's newest attempt."""
         return await self._octets("GET", f"/tiff/{_path(ident)}")
 
+    async def preview(self, ident: str) -> Mapping[str, Any]:
+        """What a fax looks like and will take, without pictures."""
+        return await self._json("GET", f"/preview/{_path(ident)}")
+
+    async def preview_page(self, ident: str, page: int) -> bytes:
+        """One page of it as PNG."""
+        return await self._octets("GET", f"/preview/{_path(ident)}/{page}")
+
     async def receptions(self, *, limit: int, everything: bool) -> Sequence[Mapping[str, Any]]:
         """Received faxes, newest first; with `everything` also calls that brought no page."""
         answer = await self._json("GET", "/receptions", {"limit": str(limit), "all": "1" if everything else "0"})

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from faxgw import cli
 from faxgw.cli import main
 
 CONFIG = """
@@ -97,3 +98,69 @@ def test_a_folder_that_cannot_be_written_is_named(preview: Preview, letter: Path
     result = preview(letter, "--png", letter / "below")
     assert result.exit_code == 1
     assert "letter.txt" in result.output and "Not a directory" in result.output
+
+
+FAX = "FN00000000000000000001"
+QUEUED: dict[str, Any] = {
+    "fax": FAX, "state": "ready", "attempt": "", "as": "it would go out now", "composed_at": 1_795_000_000.0,
+    "resolution": "standard", "first_page": 2, "faxes": 3,
+    "pages": [{"page": page, "rows": 1143, "octets": 9000 * page, "seconds": 5.3 * page} for page in (1, 2)],
+    "expected": {
+        "pages": 1, "octets": 18_000, "rate": 9600, "seconds": 70.2, "billed_pages": 2, "billed_units": 2,
+        "known": "this far end",
+    },
+}  # fmt: skip
+
+
+class Queue:
+    """A gateway that has one fax."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, int]] = []
+
+    async def preview(self, ident: str) -> dict[str, Any]:
+        assert ident == FAX
+        return QUEUED
+
+    async def preview_page(self, ident: str, page: int) -> bytes:
+        self.shown.append((ident, page))
+        return b"\x89PNG %d" % page
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    made = Queue()
+    monkeypatch.setattr(cli, "_control", lambda context: made)
+    return made
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_fax_of_the_queue_is_asked_of_the_gateway(preview: Preview) -> None:
+    lines = preview(FAX).output.splitlines()
+    assert lines[0] == f"{FAX}, the first of 3 (ready), standard, as it would go out now"
+    assert lines[3] == "   2  1143   18,000     10.6"
+    assert lines[4] == (
+        "1 page from page 2, 18,000 octets, about 1 min 11 s at 9,600 bit/s (as this far end took it); billed 2 pages"
+    )
+    assert objects(preview(FAX, "--json")) == QUEUED
+
+
+def test_its_pages_are_written_as_they_go_over_the_line(preview: Preview, queue: Queue, tmp_path: Path) -> None:
+    assert preview(FAX, "--png", tmp_path / "shown").exit_code == 0
+    assert (tmp_path / "shown" / "page-002.png").read_bytes() == b"\x89PNG 2"
+    assert queue.shown == [(FAX, 1), (FAX, 2)]
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_file_that_is_missing_is_no_fax(preview: Preview, tmp_path: Path) -> None:
+    for name in (tmp_path / "letter.pdf", "letter.pdf"):
+        found = preview(name)
+        assert found.exit_code == 1 and f"{name}: there is no such file" in found.output
+
+
+def test_a_file_with_the_name_of_a_fax_is_a_file(
+    preview: Preview, letter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(letter.parent)
+    letter.rename(letter.parent / FAX)
+    assert objects(preview(FAX, "--json"))["pages"][0]["document"] == FAX

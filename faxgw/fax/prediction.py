@@ -32,7 +32,12 @@ class Tariff:
     unit_seconds: float = 60.0
     """Seconds of a unit; a begun one counts."""
     page_seconds: float = 0.0
-    """Seconds of line that count as one page; 0: pages are counted as they are."""
+    """Seconds of line that count as one page, those before it included; 0: pages are counted as they are."""
+
+
+PER_PAGE = Tariff(page_seconds=60.0)
+"""As the service companies bill: a page more for each begun minute beyond the first of a page, by a clock that starts
+when the call is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ def predict(octets: Sequence[int], rate: int = RATE, *, ecm: bool = True, tariff
     seconds = SETUP_SECONDS + sum(each) + PAGE_SECONDS * (len(each) - 1) + END_SECONDS
     billed = len(each)
     if tariff.page_seconds:
-        billed = max(billed, sum(max(1, math.ceil(page / tariff.page_seconds)) for page in each))
+        clock = [each[0] + SETUP_SECONDS, *(page + PAGE_SECONDS for page in each[1:])]
+        billed = max(billed, sum(max(1, math.ceil(page / tariff.page_seconds)) for page in clock))
     units = math.ceil(seconds / tariff.unit_seconds)
     return Prediction(len(each), sum(octets), rate, seconds, each, billed, units)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Row,
     Select,
     String,
     TextClause,
@@ -176,7 +177,12 @@ def prepare(conn: Connection, fax: str) -> Prepared | None:
     row = fax_row(conn, fax)
     if row.state not in (FaxState.READY, FaxState.WAITING):
         return None
-    job = conn.execute(select(t.jobs).where(t.jobs.c.id == row.job)).one()
+    return prepared(conn, row, conn.execute(select(t.jobs).where(t.jobs.c.id == row.job)).one())
+
+
+def prepared(conn: Connection, row: Row[Any], job: Row[Any]) -> Prepared:
+    """What composing needs to know of a fax that has its pages, by its row and its job's."""
+    fax = row.id
     first = confirmed_pages(conn, fax, row.number_index) + 1
     marked = set(doubted_pages(conn, fax, row.number_index))
     marked |= set(range(row.mark_from, row.mark_to + 1)) if row.mark_from else set()
