@@ -21,16 +21,20 @@ from faxgw.api.http import Ground
 from faxgw.api.v1.faxes import READ, find
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
-from faxgw.api.v1.types import Answer, Query
+from faxgw.api.v1.types import Answer, Moment, Query, shown
 from faxgw.document.types import Composed, ComposeOptions, PdfMade
 from faxgw.fax.access import Scope
+from faxgw.fax.errors import Refused
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.ports import StoredFile
+from faxgw.fax.preview import Preview, Previews
 from faxgw.store import fax_book
 from faxgw.store.fax_book import BookedFax
 
 PICTURE_PX = 600
 """Width of the picture of a received page."""
+PREVIEW_WITHIN_S = 60.0
+"""Seconds in which a preview is made, or given up."""
 _TYPES = {"png": "image/png", "tiff": "image/tiff", "pdf": "application/pdf"}
 _POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
@@ -84,6 +88,46 @@ class Pages(Answer):
     pages: list[PageLine]
 
 
+class ExpectedCost(Answer):
+    """What a call is expected to take."""
+
+    pages: int
+    octets: int
+    rate: int
+    """bit/s."""
+    seconds: float
+    billed_pages: int
+    billed_units: int
+    known: str
+    """What the rate rests on."""
+
+
+class PreviewPage(Answer):
+    """A page of a preview."""
+
+    page: int
+    rows: int
+    octets: int
+    """As coded."""
+    seconds: float
+    """On the line, at the expected rate."""
+
+
+class PreviewShown(Answer):
+    """What a fax looks like and will take; pictures: `GET /faxes/{fax}/pages/{page}`."""
+
+    attempt: str | None
+    """The call that these pages went out with; null: it is how they would go out now."""
+    composed_at: Moment
+    """The time that header lines print."""
+    resolution: Literal["standard", "fine", "superfine"]
+    first_page: int
+    """First page that the call sends; those before it are confirmed."""
+    expected: ExpectedCost
+    pages: list[PreviewPage]
+    """At most 50."""
+
+
 class PageQuery(Query):
     """How a page is wanted."""
 
@@ -102,10 +146,12 @@ class Contents:
     Args:
         ground: Store and files.
         pages: The page processes.
+        previews: Shows faxes that were not called yet, too.
     """
 
-    def __init__(self, ground: Ground, pages: PageTools) -> None:
+    def __init__(self, ground: Ground, pages: PageTools, previews: Previews) -> None:
         self._ground = ground
+        self._previews = previews
         self._pages = pages
 
     def operations(self) -> Sequence[Operation]:
@@ -126,6 +172,13 @@ class Contents:
             Operation(
                 "listPages", "GET", "/faxes/{fax}/pages", "Faxes", "The pages of a fax", self.list, READ,
                 (Outcome(200, "Its pages.", Pages),),
+            ),
+            Operation(
+                "previewFax", "GET", "/faxes/{fax}/preview", "Faxes", "What a fax looks like and will take",
+                self.preview, (Scope.FAXES_READ,), (Outcome(200, "The preview.", PreviewShown),),
+                doc="Of a fax that was called, what went over the line; of another what would go out now, header "
+                "line, cover and letterhead included.",
+                problems=("not_ready", "not_outbound"),
             ),
             Operation(
                 "getPage", "GET", "/faxes/{fax}/pages/{page}", "Faxes", "A page as picture, TIFF or PDF", self.page,
@@ -202,6 +255,11 @@ class Contents:
         query: PageQuery = call.query
         if page > fax.pages:
             raise Refusal.missing()
+        if query.format == "png" and not fax.received:
+            found = await self._preview(fax, page)
+            return web.Response(
+                body=found.pages[0].png, content_type="image/png", headers=_fields(f"{fax.id}-{page}.png")
+            )
         with ExitStack() as stack:
             descriptor, title = await self._one_page(stack, fax, page), f"{fax.id} page {page}"
             if query.format == "tiff":
@@ -211,21 +269,50 @@ class Contents:
                 made = await self._pages.pdf([descriptor], title, created)
                 stack.callback(made.close)
                 return await _sent(call, made.fd, "application/pdf", f"{fax.id}-{page}.pdf")
-            return await self._picture(call, stack, fax, page, descriptor, created)
-
-    async def _picture(
-        self, call: Call, stack: ExitStack, fax: BookedFax, page: int, descriptor: int, created: datetime
-    ) -> web.StreamResponse:
-        name = f"{fax.id}-{page}.png"
-        if fax.received:
             made = await self._pages.pdf([descriptor], fax.id, created, thumbnail_px=PICTURE_PX)
             stack.callback(made.close)
             assert made.thumbnail_fd is not None  # asked for
-            return await _sent(call, made.thumbnail_fd, "image/png", name)
-        composed = await self._pages.compose(descriptor, ComposeOptions(_plain(created), pictures=True))
-        stack.callback(composed.close)
-        picture = await asyncio.to_thread(composed.picture, 0)
-        return web.Response(body=picture, content_type="image/png", headers=_fields(name))
+            return await _sent(call, made.thumbnail_fd, "image/png", f"{fax.id}-{page}.png")
+
+    async def preview(self, call: Call) -> Reply:
+        """GET /faxes/{fax}/preview."""
+        fax = await find(self._ground, call)
+        if fax.received:
+            raise of_code("not_outbound", "A received fax has nothing to preview.")
+        found = await self._preview(fax, None)
+        expected = found.expected
+        cost = ExpectedCost(
+            pages=expected.pages,
+            octets=expected.octets,
+            rate=expected.rate,
+            seconds=round(expected.seconds, 1),
+            billed_pages=expected.billed_pages,
+            billed_units=expected.billed_units,
+            known=found.known,
+        )
+        return Reply(
+            PreviewShown(
+                attempt=found.attempt or None,
+                composed_at=shown(found.composed_at),
+                resolution=found.resolution.value,  # type: ignore[arg-type]
+                first_page=found.first,
+                expected=cost,
+                pages=[
+                    PreviewPage(page=p.page, rows=p.rows, octets=p.octets, seconds=round(p.seconds, 1))
+                    for p in found.pages
+                ],
+            )
+        )
+
+    async def _preview(self, fax: BookedFax, page: int | None) -> Preview:
+        """A page with its picture, or what is known of all of them."""
+        try:
+            async with asyncio.timeout(PREVIEW_WITHIN_S):
+                return await self._previews.preview(fax.id, page, pictures=page is not None)
+        except Refused as exc:
+            raise _not_ready(exc.public) from exc
+        except TimeoutError as exc:
+            raise _not_ready("The preview was not made in time.") from exc
 
     async def file(self, call: Call) -> web.StreamResponse:
         """GET /faxes/{fax}/file."""

@@ -24,6 +24,7 @@ from faxgw.api.v1.webhooks import WebhookRoutes
 from faxgw.egress import Egress
 from faxgw.fax.account import Effective
 from faxgw.fax.number import DialPlan
+from faxgw.fax.preview import Previews
 from faxgw.fax.submission import JobSubmissions
 
 
@@ -34,8 +35,10 @@ class NativeApi:
         ground: Store, files, who is asking.
         submissions: The funnel for jobs.
         settings: `[api]`.
-        egress: Which addresses may be asked.
+        egress: From which addresses documents are fetched.
+        push_egress: Which addresses webhooks may have.
         pages: The page processes.
+        previews: Shows faxes of the queue.
         templates: Takes templates in and shows them.
         plan: How an account's settings have numbers read.
         system: Settings of the system level.
@@ -49,7 +52,9 @@ class NativeApi:
         settings: ApiSettings,
         egress: Egress,
         *,
+        push_egress: Egress,
         pages: PageTools,
+        previews: Previews,
         templates: Desk,
         plan: Callable[[Effective], DialPlan],
         system: Mapping[str, object],
@@ -57,11 +62,11 @@ class NativeApi:
     ) -> None:
         sending = Sending(ground, submissions, settings, egress)
         self._faxes = Faxes(ground, sending, settings)
-        self._contents = Contents(ground, pages)
+        self._contents = Contents(ground, pages, previews)
         self._calls = Calls(ground)
         self.events = Events(ground, stream_s)
         """Its `watch_for_ever` wakes the streams."""
-        self._webhooks = WebhookRoutes(ground, egress)
+        self._webhooks = WebhookRoutes(ground, push_egress)
         self._templates = TemplateOperations(templates)
         self._account = AccountRoutes(ground, system, plan)
         self.table = Table(ground, self.operations())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -71,7 +73,8 @@ async def test_pages_of_the_list_stay_where_they_are_when_faxes_come_in(api: Nat
         made.append((await api.send(fax(subject=str(number))))["faxes"][0]["id"])
     api.house.clock.now += 1
     made.append(await received(api.house))
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
     while True:
         page = await api.get("/faxes", limit=2, **cursor)
         seen += [one["id"] for one in page["faxes"]]
@@ -85,7 +88,8 @@ async def test_pages_of_the_list_stay_where_they_are_when_faxes_come_in(api: Nat
 
 async def test_faxes_accepted_at_the_same_moment_are_paged_by_their_ids(api: Native) -> None:
     accepted = await api.send(fax(*(f"+331990000{n:02}" for n in range(9))))
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
     for _ in range(3):
         page = await api.get("/faxes", limit=3, **cursor)
         seen += [one["id"] for one in page["faxes"]]
@@ -100,7 +104,7 @@ async def test_each_filter_lets_its_own_through(api: Native) -> None:
     other = second["faxes"][0]["id"]
     inbound = await received(api.house, caller="+33199000055")
 
-    async def ids(**query: str) -> set[str]:
+    async def ids(**query: Any) -> set[str]:
         return {one["id"] for one in (await api.get("/faxes", **query))["faxes"]}
 
     assert await ids(direction="out") == {first, other}

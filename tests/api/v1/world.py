@@ -17,6 +17,7 @@ from faxgw.api.settings import ApiSettings
 from faxgw.api.v1.native import NativeApi
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.jobs import JobGate
+from faxgw.dispatch.preview import Previewer
 from faxgw.dispatch.template_desk import TemplateDesk
 from faxgw.document.client import PageClient
 from faxgw.egress import Egress
@@ -106,6 +107,7 @@ class Native:
 async def native(house: House, *, pages: Any = None, stream_s: float = 30.0, **settings: Any) -> AsyncIterator[Native]:
     """The API with a token of acme as a whole."""
     pages = pages or PageClient()
+    previews = Previewer(house.seat(), pages)
     made: list[NativeApi] = []
 
     def tables(ground: Any) -> Any:
@@ -115,7 +117,9 @@ async def native(house: House, *, pages: Any = None, stream_s: float = 30.0, **s
                 JobGate(house.seat()),
                 ApiSettings(**settings),
                 Egress(),
+                push_egress=Egress(),
                 pages=pages,
+                previews=previews,
                 templates=TemplateDesk(house.seat(), pages),
                 plan=dial_plan,
                 system={},
