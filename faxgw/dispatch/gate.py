@@ -12,6 +12,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from faxgw.dispatch import listing
+from faxgw.dispatch.evidence import DKIM, Evidence
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
 from faxgw.fax import header_policy
@@ -71,8 +72,13 @@ class Gate:
     def __init__(self, seat: Seat, watermark: Watermark, passwords: Passwords, pages: PageClient | None = None) -> None:
         self._seat = seat
         self._pages = pages
+        self._evidence: Evidence | None = None
         self._watermark = watermark
         self._passwords = passwords
+
+    def believe(self, evidence: Evidence) -> None:
+        """Have something that asks for proofs; until then nobody is believed whose account wants one."""
+        self._evidence = evidence
 
     async def authenticate(self, login: str, password: str, session: MailSession) -> bool:
         """Check a login; an unknown one costs the same work."""
@@ -88,7 +94,7 @@ class Gate:
         if not address:
             return Rejection(550, "5.7.1", "Bounces and automatic replies are not faxed.")
 
-        def look(conn: Connection) -> Principal | Rejection:
+        def look(conn: Connection) -> tuple[Principal, str] | Rejection:
             if session.login:
                 found = directory.login(conn, session.login)
                 if found is None:
@@ -99,9 +105,20 @@ class Gate:
                 if entry is None:
                     return Rejection(550, "5.7.1", f"{_shown(address)} is not authorised to send faxes here.")
                 principal = Principal(entry[0].customer, entry[0].user, "", address, entry[1])
-            return _active(conn, principal) or principal
+            if principal.how != "address" or directory.is_inside(conn, principal.customer, session.peer):
+                return _active(conn, principal) or (principal, "none")
+            settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
+            return _active(conn, principal) or (principal, str(settings["sender_evidence"]))
 
-        return await self._seat.store.read(look)
+        found = await self._seat.store.read(look)
+        if isinstance(found, Rejection):
+            return found
+        principal, wanted = found
+        if wanted == "none":
+            return principal
+        if self._evidence is None:
+            return Rejection(451, "4.3.0", "Who sent this cannot be proven at present; try again later.")
+        return await self._evidence.at_rcpt(principal, wanted, session.peer)
 
     async def recipient(self, session: MailSession, principal: Principal, address: str) -> MailRecipient | Rejection:
         """Domain, number, class: 550 with the reason at RCPT."""
@@ -166,6 +183,11 @@ class Gate:
         settings = await self._seat.store.read(lambda conn: self._permitted(conn, mail))
         if isinstance(settings, Rejection):
             return settings
+        if mail.principal.how == DKIM:
+            if self._evidence is None:
+                return Rejection(451, "4.3.0", "Who sent this cannot be proven at present; try again later.")
+            if unproven := await self._evidence.at_final_dot(mail):
+                return unproven
         more = sum(1 for recipient in mail.recipients if recipient.number_e164)
         if mail.listed or any(recipient.number_typed == LIST for recipient in mail.recipients):
             found = await self._listed(mail, settings)

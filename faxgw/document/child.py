@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, merge, protocol, received, refusal, render, sandbox, seccomp
+from faxgw.document import compose, mail, merge, protocol, received, refusal, render, sandbox, seccomp, signature
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
@@ -30,6 +30,7 @@ from faxgw.document.types import (
     Progress,
     Refused,
     RenderOptions,
+    SignedOptions,
     WalkOptions,
 )
 
@@ -108,6 +109,9 @@ def _work(
             result = render.render(
                 documents, protocol.value(RenderOptions, options), limits, lambda at: _tell(answers, at), programs
             )
+        case "signed":
+            asked = protocol.value(SignedOptions, options)
+            result = (signature.look if asked.keys is None else signature.verify)(descriptors[0], asked)
         case "merge":
             (merged,) = protocol.value(tuple[Document, ...], message.get("documents"), descriptors)
             if not message.get("outside") and render.needs((merged,), programs):

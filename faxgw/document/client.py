@@ -40,6 +40,8 @@ from faxgw.document.types import (
     Refused,
     Rendered,
     RenderOptions,
+    Signed,
+    SignedOptions,
     Slice,
     Sliced,
     TiffPart,
@@ -62,7 +64,7 @@ MAX_WAITING = 1_000
 """Requests that may wait for a place; beyond it they are told to come again."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced)
+T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced, Signed)
 
 
 class PagesUnavailable(FaxError):
@@ -169,6 +171,20 @@ class PageClient:
         if isinstance(rendered, Rendered):
             await asyncio.to_thread(_check, rendered, rendered.pages)
         return rendered
+
+    async def signed(self, mail_fd: int, options: SignedOptions) -> Signed | Refused:
+        """Ask which keys a mail's signatures need, or with these keys what they prove.
+
+        Args:
+            mail_fd: The whole mail; stays the caller's.
+            options: What is to be proven, and the keys.
+
+        Raises:
+            PagesUnavailable: Try again later.
+        """
+        fields: protocol.Message = {"type": "signed", "options": protocol.plain(options)}
+        async with self._place(self._documents):
+            return await self._request(fields, (mail_fd,), self.settings.limits.walk_seconds, Signed, None)
 
     async def merge(self, document: Document) -> Merged | Refused:
         """Find the commands of a merged document and paint them over.

@@ -184,6 +184,46 @@ class Walked:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What DNS says of a signing key."""
+
+    name: str
+    """`selector._domainkey.domain`, in lower case."""
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOptions:
+    """What a mail's signatures are to prove."""
+
+    domain: str
+    """That this domain has sent it; in lower case."""
+    recipients: tuple[str, ...]
+    """To these addresses."""
+    sealers: tuple[str, ...]
+    """Domains whose ARC seals are believed, in lower case."""
+    now: float
+    """Unix seconds."""
+    keys: tuple[SigningKey, ...] | None = None
+    """Keys at hand; None: say first which are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a mail's signatures prove, or the keys that are needed to say so."""
+
+    wanted: tuple[str, ...] = ()
+    """Names of keys."""
+    how: str = ""
+    """`dkim`, `arc`; empty: nothing is proven."""
+    why: str = ""
+    """What is missing, as a clause for the sender."""
+
+    def close(self) -> None:
+        """It has no descriptors."""
+
+
+@dataclass(frozen=True, slots=True)
 class MergedPage:
     """One page of a merged document."""
 

@@ -287,6 +287,12 @@ SETTINGS: Mapping[str, Setting] = {
         Setting(
             "list_name", "distribution-list.txt", _file_name, "Attachment that is a distribution list; empty: none"
         ),
+        Setting(
+            "sender_evidence",
+            "none",
+            _one_of("none", "spf", "dkim", "spf_or_dkim"),
+            "What must prove that a mail comes from the sender's domain, where nobody logged in and no network vouches",
+        ),
         Setting("commands", COMMANDS, _commands, "Commands in subjects that are open to the account", _both),
         Setting("interfaces", INTERFACES, _interfaces, "Ways in that are open to the account", _both),
         Setting("faxes_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Faxes accepted in 24 hours at most", min),

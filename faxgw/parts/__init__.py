@@ -9,8 +9,17 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 
 from __future__ import annotations
 
-from faxgw.parts import directories, files, native, retarus, templates
+from faxgw.parts import directories, evidence, files, native, previews, retarus, templates, webhooks
 from faxgw.parts.house import Part
 
-PARTS: tuple[Part, ...] = (directories.PART, retarus.PART, native.PART, files.PART, templates.PART)
+PARTS: tuple[Part, ...] = (
+    evidence.PART,
+    directories.PART,
+    retarus.PART,
+    native.PART,
+    files.PART,
+    templates.PART,
+    webhooks.PART,
+    previews.PART,
+)
 """Every part, in the order of their starts."""

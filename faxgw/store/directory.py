@@ -219,6 +219,12 @@ def sender(conn: Connection, address: str, peer: str) -> tuple[Sender, str] | No
     return None if entry is None else (entry, "network")
 
 
+def is_inside(conn: Connection, customer: str, peer: str) -> bool:
+    """Whether a host is in a network of a customer."""
+    entry = _network_of(conn, peer)
+    return entry is not None and entry.customer == customer
+
+
 def _network_of(conn: Connection, peer: str) -> Sender | None:
     """Whom a host belongs to; the narrowest network decides."""
     try:
