@@ -164,3 +164,17 @@ def test_a_file_with_the_name_of_a_fax_is_a_file(
     monkeypatch.chdir(letter.parent)
     letter.rename(letter.parent / FAX)
     assert objects(preview(FAX, "--json"))["pages"][0]["document"] == FAX
+
+
+def test_a_letterhead_stands_on_the_pages_that_are_said(preview: Preview, letter: Path, tmp_path: Path) -> None:
+    """As it will go out; a document of two pages is no letterhead."""
+    page = np.full((2286, 1728), 255, np.uint8)
+    page[2100:2200, 100:1600] = 0
+    head = tmp_path / "head.png"
+    Image.fromarray(page).save(head, dpi=(204, 196))
+    assert preview(letter, "--png", tmp_path / "out", "--overlay", head, "--overlay-mode", "last_page").exit_code == 0
+    first, second = (np.asarray(Image.open(tmp_path / "out" / f"page-00{number}.png")) for number in (1, 2))
+    foot = slice(2220, 2260)  # in square pixels
+    assert not second[foot, 200:1500].any() and first[foot, 200:1500].any()
+    refused = preview(letter, "--overlay", letter)
+    assert refused.exit_code == 1 and "one page" in refused.output
