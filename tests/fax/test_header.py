@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -68,6 +68,42 @@ def test_the_twelve_hour_clock_has_no_hour_zero(hour: int, printed: str) -> None
 def test_a_summer_abbreviation_prints_winter_time_in_winter() -> None:
     """Ours: an abbreviation stands for the region that uses it."""
     assert left("%tz=CEST %H:%M %Z", WINTER) == "12:59 CET"
+
+
+PARIS_SPRING, PARIS_AUTUMN = datetime(2026, 3, 29, 1, 0, tzinfo=UTC), datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+NEW_YORK_SPRING, NEW_YORK_AUTUMN = datetime(2026, 3, 8, 7, 0, tzinfo=UTC), datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "before", "after"),
+    [
+        ("Europe/Paris", PARIS_SPRING, "29.03. 01:59:59 +0100 CET", "29.03. 03:00:00 +0200 CEST"),
+        ("Europe/Paris", PARIS_AUTUMN, "25.10. 02:59:59 +0200 CEST", "25.10. 02:00:00 +0100 CET"),
+        ("America/New_York", NEW_YORK_SPRING, "08.03. 01:59:59 -0500 EST", "08.03. 03:00:00 -0400 EDT"),
+        ("America/New_York", NEW_YORK_AUTUMN, "01.11. 01:59:59 -0400 EDT", "01.11. 01:00:00 -0500 EST"),
+    ],
+)
+def test_the_hour_that_is_left_out_and_the_one_that_comes_twice_are_told_by_their_offset(
+    place: str, change: datetime, before: str, after: str
+) -> None:
+    """Both changes of the clock, in zones that change on different days; the account's zone and the template's."""
+    for at, printed in ((change - timedelta(seconds=1), before), (change, after)):
+        assert left("%d.%m. %H:%M:%S %z %Z", at, zone=place) == printed
+        assert left(f"%tz={place};%d.%m. %H:%M:%S %z %Z", at) == printed
+
+
+@pytest.mark.parametrize("code", list("YymbBdaAHIMSpPRT#CKzZ"))
+def test_every_code_of_the_vendors_table_stands_alone_and_beside_others(code: str) -> None:
+    """retarus-interfaces 1.7: no code swallows the character behind it."""
+    alone = left(f"%{code}", personal="P")
+    assert alone and "%" not in alone
+    assert left(f"a%{code}b%%", personal="P") == f"a{alone}b%"
+
+
+def test_a_new_line_begins_left_and_in_the_zone_and_language_chosen_before() -> None:
+    one, two = expand(parse("%l=fr;%tz=Europe/Paris;left%ccentre%rright%n%A %H:%M%r%P"), context(), 3, 12)
+    assert (one.left, one.centre, one.right) == ("left", "centre", "right")
+    assert (two.left, two.centre, two.right) == ("lundi 00:04", "", "03")
 
 
 def test_zone_and_language_of_the_context_hold_where_the_template_names_none() -> None:
