@@ -29,6 +29,8 @@ class ApiSettings(Section):
     """Octets of a document that a job names by its URL."""
     fetch_networks: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
     """Networks of your own from which such documents are fetched too; else only from public addresses."""
+    push_networks: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
+    """Networks of your own that status pushes and webhooks may lead to; else only public addresses."""
     report_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """Days for which the report of a finished job can be asked for."""
     customer_numbers: dict[str, str] = Field(default_factory=dict, examples=[{"99999TE": "acme"}])

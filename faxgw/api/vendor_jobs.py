@@ -21,6 +21,7 @@ from faxgw.fax.access import Caller, Interface
 from faxgw.fax.submission import (
     JobDocument,
     JobKnown,
+    JobPush,
     JobReceipt,
     JobRecipient,
     JobRefused,
@@ -39,6 +40,7 @@ _PLACES = {
     "resolution": "renderingOptions.resolution",
     "billing_code": "reference.billingCode",
     "cover": "renderingOptions.coverpageTemplate",
+    "push": "statusReportOptions.httpStatusPush",
     "overlay": "renderingOptions.overlay.name",
 }
 """Our names → places in the request."""
@@ -61,6 +63,7 @@ class VendorJobs:
         self._submissions = submissions
         self._settings = settings
         self._egress = egress
+        self._pushes = Egress(settings.push_networks)
         self._submitting: set[asyncio.Task[JobReceipt | JobKnown | JobRefused]] = set()
 
     def check(self, asked: JobRequest) -> None:
@@ -69,7 +72,8 @@ class VendorJobs:
         Raises:
             Refusal: 400.
         """
-        _refuse_what_is_not_here(asked)
+        if asked.push is not None and asked.push.url:
+            self._check_push(asked.push.url)
         for index, document in enumerate(asked.documents):
             if document.url:
                 try:
@@ -77,6 +81,14 @@ class VendorJobs:
                 except Forbidden as exc:
                     place = f"documents[{index}].reference"
                     raise Refusal(400, exc.public, code="bad_reference", param=place) from exc
+
+    def _check_push(self, url: str) -> None:
+        try:
+            self._pushes.check(url)
+        except Forbidden as exc:
+            text = "The address of the status push is none that this gateway sends to."
+            place = "statusReportOptions.httpStatusPush.targetUrl"
+            raise Refusal(400, text, code="bad_push_url", param=place) from exc
 
     async def submit(
         self, caller: Caller, interface: Interface, asked: JobRequest, uploads: Sequence[Upload], sha256: str
@@ -113,7 +125,7 @@ class VendorJobs:
     def _job(
         self, caller: Caller, interface: Interface, asked: JobRequest, uploads: Sequence[Upload], sha256: str
     ) -> JobSubmission:
-        now, mail, reference = self._ground.clock(), asked.report_mail, asked.reference
+        now, mail, push, reference = self._ground.clock(), asked.report_mail, asked.push, asked.reference
         window = float(self._settings.duplicate_window)
         key = hashlib.sha256("\x00".join((caller.customer, caller.name, interface.value, sha256)).encode()).hexdigest()
         return JobSubmission(
@@ -135,6 +147,7 @@ class VendorJobs:
             failure_to=None if mail is None else (mail.failure,) if mail.failure else (),
             earliest=asked.start,
             latest=asked.end,
+            push=None if push is None else JobPush(push.url, push.method, push.principal, push.credentials),
             report=JobReport(
                 interface.value,
                 {
@@ -145,11 +158,3 @@ class VendorJobs:
             ),
             subject=reference.customer_defined_id,
         )
-
-
-def _refuse_what_is_not_here(asked: JobRequest) -> None:
-    """What would be silently left out is refused."""
-    if asked.push is not None and asked.push.url:
-        place = "statusReportOptions.httpStatusPush"
-        text = "This gateway does not push reports; ask for them by their id."
-        raise Refusal(400, text, code="push_not_available", param=place)

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any  # settings and rows are JSON
 
@@ -29,10 +29,11 @@ from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
 from faxgw.fax.cover import missing
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
-from faxgw.fax.submission import JobKnown, JobReceipt, JobRecipient, JobRefused, JobSubmission
+from faxgw.fax.submission import JobKnown, JobPush, JobReceipt, JobRecipient, JobRefused, JobSubmission
 from faxgw.formats.cover_values import MAX_COMMENT
 from faxgw.store import quota, submission
 from faxgw.store.errors import CommitUncertain
+from faxgw.store.pushes import Push
 from faxgw.store.queue import NewFax, NewJob
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,8 @@ class JobGate:
             return settings
         if unlawful := header_policy.refusal(settings):
             return JobRefused("header_policy", unlawful, "header")
+        if (unsent := _push_refusal(job, settings)) is not None:
+            return unsent
         if missing := await letterheads.refusal(seat, who.customer, settings):
             return JobRefused("unknown_overlay", missing, "overlay")
         return settings
@@ -222,6 +225,7 @@ class JobGate:
             fingerprint=job.fingerprint,
             key_valid=job.key_valid,
             key_for_good=job.key_for_good,
+            push=_push(job, settings),
             report=None
             if report is None
             else {"owner": job.owner, "interface": report.interface, "reference": dict(report.reference)},
@@ -248,6 +252,25 @@ def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefuse
         checked |= {"report_success": True, "report_failure": True}
     origin = Origin(Level.JOB)
     return Effective({**account.values, **checked}, {**account.origins, **dict.fromkeys(checked, origin)})
+
+
+def _push(job: JobSubmission, settings: Effective) -> Push | None:
+    """Where the job's report goes when it is finished."""
+    asked = job.push or JobPush("")
+    url = asked.url or settings["push_url"]
+    return Push(replace(asked, url=url), settings["push_format"], settings["push_token_url"]) if url else None
+
+
+def _push_refusal(job: JobSubmission, settings: Effective) -> JobRefused | None:
+    """Why its report could not be sent."""
+    if job.push is None:
+        return None
+    if not job.push.url and not settings["push_url"]:
+        return JobRefused("no_push_url", "The status push names no address, and the account has none.", "push")
+    if job.push.method == "OAUTH2" and not settings["push_token_url"]:
+        text = "The account has no address where OAuth2 tokens for status pushes come from."
+        return JobRefused("no_token_url", text, "push")
+    return None
 
 
 def _readers(job: JobSubmission, settings: Effective) -> tuple[str, ...] | Mapping[str, Sequence[str]]:

@@ -24,7 +24,7 @@ from faxgw.formats.report_payload import (
     received_from_payload,
     with_original,
 )
-from faxgw.store import outbox, routing
+from faxgw.store import outbox, pushes, routing
 from faxgw.store.envelope import original_of
 from faxgw.store.errors import ObjectDamaged
 from faxgw.store.reports import thumbnail_of
@@ -105,12 +105,14 @@ class OutboxWorker:
     def _done(self, conn: Connection, item: str, result: DeliveryResult, now: float) -> None:
         outbox.done(conn, item, fence=self._seat.fence, now=now, detail=result.detail)
         routing.settle(conn, item, now=now)
+        pushes.settle(conn, item)
 
     def _failed(self, conn: Connection, item: str, result: DeliveryResult, now: float) -> bool:
         dead = outbox.failed(
             conn, item, fence=self._seat.fence, now=now, permanent=result.permanent, detail=result.detail
         )
         routing.settle(conn, item, now=now)
+        pushes.settle(conn, item)
         return dead
 
     async def _attempt(self, adapter: Delivery, item: _Item) -> DeliveryResult:

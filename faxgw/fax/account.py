@@ -168,6 +168,12 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _url(value: Any) -> str:
+    if not isinstance(value, str) or (value and not re.fullmatch(r"https?://[!-~]{1,1990}", value)):
+        raise ValueError("must be a URL, http or https, of at most 2000 characters")
+    return value
+
+
 def _address(value: Any) -> str:
     return "" if value == "" else str(_addresses((value,))[0])
 
@@ -269,6 +275,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("in_doubt", "report", _one_of(*(p.value for p in InDoubt)), "After an interrupted call"),
         Setting("report_success", True, _flag, "Mail the sender when a fax was sent"),
         Setting("report_failure", True, _flag, "Mail the sender when a fax was not sent"),
+        Setting("push_url", "", _url, "Where reports of jobs that come over interfaces are posted; empty: nowhere"),
+        Setting("push_format", "xml", _one_of("xml", "json"), "As the vendor's XML or as its JSON"),
+        Setting("push_token_url", "", _url, "Where OAuth2 tokens for such posts come from"),
         Setting("report_addresses", (), _addresses, "Where status mails go; empty: to the sender"),
         Setting("report_cc", (), _addresses, "Who gets every status mail besides"),
         Setting("report_error_to", (), _addresses, "Where those go that tell of a failure; empty: where all go"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -86,6 +86,37 @@ def fault(envelope: str, *, ours: bool, code: str, text: str, param: str = "") -
 def answer_in(envelope: str, answer: str) -> str:
     """An answer in its envelope."""
     return _envelope(envelope, answer)
+
+
+def pushed_report(
+    report: VendorReport, *, url: str, method: str, mail: Mapping[str, str], documents: Iterable[tuple[str, bool]]
+) -> str:
+    """A report as it is pushed: `faxJobReport` alone, version 3, its namespace the default one.
+
+    Args:
+        report: The report.
+        url: Where it is sent.
+        method: How its sender is known there.
+        mail: `successAddress` and `failureAddress`, where the job named them.
+        documents: Name of each, and whether its sender called it a text.
+    """
+    addresses = "".join(_tag(name, mail.get(name, "")) for name in ("successAddress", "failureAddress"))
+    modes = _tag("attachedFaxImageMode", "NEVER") + _tag("attachedFaxImageFormat", "TIFF")
+    files = "".join(
+        f"<document>{_tag('name', name)}{_tag('isText', str(is_text).lower())}</document>"
+        for name, is_text in documents
+    )
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<faxJobReport xmlns="{NAMESPACE}">'
+        + _tag("jobId", report.job)
+        + (f"<reportMail>{addresses}{modes}</reportMail>" if mail else "")
+        + f"<httpStatusPush>{_tag('url', url)}{_tag('authMethod', method)}</httpStatusPush>"
+        + "".join(f"<faxRecipient>{_recipient(recipient)}</faxRecipient>" for recipient in report.recipients)
+        + files
+        + _options(report)
+        + _tag("pages", str(report.pages))
+        + "</faxJobReport>\n"
+    )
 
 
 def _envelope(namespace: str, inner: str) -> str:

@@ -22,6 +22,8 @@ NAME = "webhooks"
 """Of the feed."""
 WINDOW = 300
 """Entries of the journal in one unit."""
+UNREAD = 10_000
+"""Entries after which it is written down that nobody wanted them."""
 _NEW = 0.001
 """A webhook hears of entries so many seconds after it was made, not of what made it."""
 
@@ -42,6 +44,8 @@ def spread(conn: Connection, *, now: float) -> bool:
     for hook in hooks.values():
         groups[hook.customer, hook.user or ""].append(hook.id)
     last = event_feed.settled(conn, now)
+    if not hooks and last - serial < UNREAD:
+        return False
     until = min(serial + WINDOW, last) if hooks else last
     for (customer, user), members in groups.items():
         found, _ = event_feed.after(
@@ -55,6 +59,14 @@ def spread(conn: Connection, *, now: float) -> bool:
     if until > serial:
         conn.execute(update(t.feeds).where(t.feeds.c.name == NAME).values(serial=until))
     return until < last
+
+
+def is_behind(conn: Connection) -> bool:
+    """Whether there are entries that somebody may want and that were not spread."""
+    if conn.execute(select(t.webhooks.c.id).where(t.webhooks.c.active).limit(1)).first() is None:
+        return False
+    serial = conn.execute(select(t.feeds.c.serial).where(t.feeds.c.name == NAME)).scalar() or 0
+    return serial < event_feed.newest(conn)
 
 
 def _wants(events: list[str], kind: str) -> bool:

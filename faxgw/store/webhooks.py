@@ -164,6 +164,12 @@ def find(conn: Connection, customer: str, user: str, webhook: str) -> Webhook | 
     return None if row is None else _webhook(row)
 
 
+def of_id(conn: Connection, webhook: str) -> Webhook | None:
+    """One by its id, for the gateway itself."""
+    row = conn.execute(select(t.webhooks).where(t.webhooks.c.id == webhook)).first()
+    return None if row is None else _webhook(row)
+
+
 def every(conn: Connection, customer: str, user: str) -> list[Webhook]:
     """A user's, or all of the customer's, oldest first."""
     c = t.webhooks.c

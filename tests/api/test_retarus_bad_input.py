@@ -120,9 +120,9 @@ REFUSED: dict[str, tuple[Any, int, str, str]] = {
     "an address that is none": (
         mail(failureAddress="ops"), 400, "bad_request", "statusReportOptions.reportMail.failureAddress",
     ),
-    "a push": (
-        job(statusReportOptions={"httpStatusPush": {"targetUrl": "https://app.example.org"}}),
-        400, "push_not_available", "statusReportOptions.httpStatusPush",
+    "a push into our own network": (
+        job(statusReportOptions={"httpStatusPush": {"targetUrl": "https://10.0.0.1/hook"}}),
+        400, "bad_push_url", "statusReportOptions.httpStatusPush.targetUrl",
     ),
 }  # fmt: skip
 BULK: dict[str, tuple[Any, str]] = {
