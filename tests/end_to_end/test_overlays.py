@@ -102,7 +102,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     changes = {'addresses = ["{alice}"]\n': SETTINGS}
     async with gateway_at(folder, "34000-34999", changes=changes) as made:
         assert "1 page" in await faxgw(made, "template", "add", "overlay", "head", str(folder / "head.pdf"))
-        await faxgw(made, "template", "add", "cover", "letter", str(folder / "letter.docx"), "--customer", "acme")
+        of = ("--customer", "acme")
+        await faxgw(made, "template", "add", "cover", "letter", str(folder / "letter.docx"), *of)
+        (folder / "matter.rtf").write_bytes(b"{\\rtf1 To $\\{ToName\\}: $\\{Matter\\}\\par}")
+        await faxgw(made, "template", "add", "cover", "matter", str(folder / "matter.rtf"), "--given", "Matter", *of)
         yield made
 
 
@@ -122,25 +125,38 @@ def job(suffix: str, rendering: Mapping[str, Any]) -> dict[str, Any]:
     return {"recipients": people, "documents": documents, "renderingOptions": rendering}
 
 
-async def test_the_far_machines_pages_bear_the_letterhead_as_each_mode_says(gateway: Gateway) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sent(gateway: Gateway) -> Gateway:
+    """Everything that is sent, at once."""
     for suffix, rendering in SENT.items():
         status, found = await post(gateway, job(suffix, rendering))
         assert status == 200, found
+    to = f"{NUMBERS}42@{DOMAIN}"
+    await asyncio.to_thread(submit, gateway.smtp_port, mail_with(pdf(2, 6), to), [to])
+    return gateway
+
+
+async def test_the_far_machines_pages_bear_the_letterhead_as_each_mode_says(sent: Gateway) -> None:
     for suffix, borne in BORNE.items():
-        records = await gateway.records(suffix, 2 if suffix == "51" else 1, within=120.0)
-        pages = [page for record in records for page in gateway.pages_received(record)]
+        records = await sent.records(suffix, 2 if suffix == "51" else 1, within=120.0)
+        pages = [page for record in records for page in sent.pages_received(record)]
         assert [bears(page) for page in pages] == list(borne), suffix
         assert all(rows < 1300 for (_width, rows), _octets in pages) == (suffix == "43")
 
 
-async def test_a_mail_bears_the_accounts_letterhead(gateway: Gateway) -> None:
-    to = f"{NUMBERS}42@{DOMAIN}"
-    await asyncio.to_thread(submit, gateway.smtp_port, mail_with(pdf(2, 6), to), [to])
-    (record,) = await gateway.records("42", within=120.0)
-    assert [bears(page) for page in gateway.pages_received(record)] == [False, True]
+async def test_a_mail_bears_the_accounts_letterhead(sent: Gateway) -> None:
+    (record,) = await sent.records("42", within=120.0)
+    assert [bears(page) for page in sent.pages_received(record)] == [False, True]
 
 
 async def test_an_unknown_letterhead_is_refused_in_the_vendors_words(gateway: Gateway) -> None:
     status, found = await post(gateway, job("00", {"overlay": {"name": "nothing", "mode": "FIRST_PAGE"}}))
     assert (status, found["code"], found["param"]) == (400, "unknown_overlay", "renderingOptions.overlay.name")
     assert "nothing" in found["detail"]
+
+
+async def test_a_value_that_a_recipient_lacks_is_refused_by_its_name(gateway: Gateway) -> None:
+    """A cover made with a word processor asks for what HTML covers ask for."""
+    status, found = await post(gateway, job("00", {"coverpageTemplate": "matter"}))
+    assert (status, found["code"]) == (400, "missing_property")
+    assert "Matter" in found["detail"]
