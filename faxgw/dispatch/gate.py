@@ -25,6 +25,7 @@ from faxgw.fax.number import (
     DialPlan,
     FaxNumber,
     NumberClass,
+    is_global,
     local_part_to_number,
     masked,
     parse_number,
@@ -253,7 +254,13 @@ def read_number(local_part: str, settings: Effective) -> FaxNumber:
         Refused: With a sentence for the sender.
     """
     typed, sub_address = local_part_to_number(local_part)
-    return parse_number(typed, dial_plan(settings), sub_address)
+    plan = dial_plan(settings)
+    try:
+        return parse_number(typed, plan, sub_address)
+    except Refused:
+        if not (is_global(local_part) and typed[:1].isdigit() and not typed.startswith("0")):
+            raise
+        return replace(parse_number(f"+{typed}", plan, sub_address), typed=typed)
 
 
 def _wrong_command(mail: MailSubmission, settings: Effective) -> Rejection | None:

@@ -114,7 +114,7 @@ def local_part_to_number(local_part: str) -> tuple[str, str]:
     Raises:
         Refused: If it is too long.
     """
-    text = local_part.strip().strip('"')
+    text = _unquoted(local_part)
     if len(text) > MAX_TYPED:
         raise Refused("number too long", public="The number is too long.")
     if text.upper().startswith("IMCEAFAX-"):
@@ -134,6 +134,19 @@ def local_part_to_number(local_part: str) -> tuple[str, str]:
 def place_of(local_part: str) -> str:
     """LIST or MERGE where a mail address's local part says that the numbers stand elsewhere; else empty."""
     return _PLACES.get(local_part.strip().strip('"').lower(), "")
+
+
+def _unquoted(local_part: str) -> str:
+    """A local part without the quotes of a quoted string, and without its backslashes (RFC 5321 section 4.1.2)."""
+    text = local_part.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1]).strip()
+    return text.strip('"')
+
+
+def is_global(local_part: str) -> bool:
+    """Whether a local part is of the form of RFC 3191, whose numbers are international even where `+` is forgotten."""
+    return re.match(r"(?:FAX|FAXNUMBER)=", _unquoted(local_part), re.IGNORECASE) is not None
 
 
 def _imcea(text: str) -> str:
