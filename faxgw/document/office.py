@@ -7,19 +7,22 @@ The child that draws cannot start a program. It hands the document to the page s
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from faxgw.document import ole, package, pdf, postscript, refusal
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target
-from faxgw.document.types import Kind
+from faxgw.document.types import Kind, Reason
 
 _TOKEN = re.compile(rb"\\bin(\d{0,9}) ?|\\.|[{}]", re.S)
 _FIB_ENCRYPTED = 0x0100
 """fEncrypted of the FIB's flags at offset 10 ([MS-DOC] section 2.5.2)."""
 _ENCRYPTED_STREAMS = frozenset({"EncryptedPackage", "EncryptedSummary"})
 """[MS-OFFCRYPTO] sections 2.3.4.4 and 2.3.5.1."""
+_FILE_PASS = 0x2F
+"""FilePass, which follows the start of a workbook."""
 _LANGUAGES = frozenset({Kind.POSTSCRIPT, Kind.PCL})
 """Of printers: their pages are not known before they are drawn."""
 
@@ -57,7 +60,12 @@ def pages(data: bytes, kind: Kind, name: str, target: Target, programs: Programs
     if kind is Kind.POSTSCRIPT:
         data = postscript.bare(data)
     limit = target.limits.pages
-    made = programs.to_pdf(data, kind, name, limit + 1)
+    try:
+        made = programs.to_pdf(data, kind, name, limit + 1)
+    except refusal.DocumentRefused as exc:
+        if exc.refused.reason is Reason.DAMAGED and kind is Kind.XLS and _asks_password(data):
+            raise refusal.encrypted(name) from exc
+        raise
     if pdf.count(made, name) > limit:
         raise refusal.too_many_pages(name, limit, limit, counted=False)
     if kind is Kind.POSTSCRIPT and (said := postscript.pages(data)) and pdf.count(made, name) < said:
@@ -111,6 +119,21 @@ def _check_ole(data: bytes, kind: Kind, name: str) -> None:
         file.check()
     except ole.BadOle as exc:
         raise refusal.damaged(name) from exc
+
+
+def _asks_password(data: bytes) -> bool:
+    """True for an encrypted workbook ([MS-XLS] 2.4.117); one that opens without asking is one, too."""
+    try:
+        head = ole.Ole(data).start_of("Workbook", ole.MINI)
+    except ole.BadOle:
+        return False
+    at = 0
+    while at + 4 <= len(head):
+        record, length = struct.unpack_from("<HH", head, at)
+        if record == _FILE_PASS:
+            return True
+        at += 4 + length
+    return False
 
 
 def rtf_is_whole(data: bytes) -> bool:

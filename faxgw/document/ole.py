@@ -14,6 +14,8 @@ MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """[MS-CFB] section 2.2."""
 MAX_ENTRIES = 10_000
 """Directory entries that are read; a document with pictures and objects has some hundreds."""
+MINI = 64
+"""Octets of a mini sector ([MS-CFB] section 2.2, Mini Sector Shift)."""
 
 _HEADER = struct.Struct("<8s16xHHHHH6xIIIIIIIII")
 _HEADER_SIZE = 512
@@ -37,6 +39,8 @@ class Entry:
     """Octets."""
     has_sectors: bool
     """False when it lies in the root's stream, among the mini streams."""
+    is_root: bool = False
+    """Its stream holds the mini streams."""
 
 
 class Ole:
@@ -66,15 +70,16 @@ class Ole:
         return frozenset(entry.name for entry in self.entries)
 
     def start_of(self, name: str, octets: int) -> bytes:
-        """The first octets of a stream that is no mini stream; empty if there is none.
+        """The first octets of a stream; empty if there is none.
 
         Args:
             name: Of the stream.
-            octets: At most one sector.
+            octets: At most one mini sector, MINI.
         """
         for entry in self.entries:
-            if entry.name == name and entry.has_sectors:
-                return self._at(entry.start)[:octets]
+            if entry.name == name and entry.size:
+                first = self._at(entry.start) if entry.has_sectors else self._mini(entry.start)
+                return first[: min(octets, entry.size)]
         return b""
 
     def check(self) -> None:
@@ -125,7 +130,7 @@ class Ole:
                 if kind in (_STREAM, _ROOT):
                     name = raw[: max(0, min(length, 64) - 2)].decode("utf-16-le", "replace")
                     size &= 0xFFFFFFFF if self._sector == 512 else size
-                    yield Entry(name, start, size, kind == _ROOT or size >= self._cutoff)
+                    yield Entry(name, start, size, kind == _ROOT or size >= self._cutoff, kind == _ROOT)
 
     def _chain(self, sector: int) -> Iterator[int]:
         for _ in range(len(self._fat)):
@@ -138,6 +143,15 @@ class Ole:
             sector = self._fat[sector]
         if sector != _END:
             raise BadOle("a chain has no end")
+
+    def _mini(self, number: int) -> bytes:
+        """A mini sector, which lies in the root's stream ([MS-CFB] section 2.4)."""
+        place, offset = divmod(number * MINI, self._sector)
+        for root in (entry for entry in self.entries if entry.is_root):
+            for at, sector in enumerate(self._chain(root.start)):
+                if at == place:
+                    return self._at(sector)[offset : offset + MINI]
+        return b""
 
     def _whole(self, sector: int) -> bytes:
         found = self._at(sector)

@@ -24,6 +24,8 @@ _CHUNK = 256 * 1024
 _HEAD = 16 * 1024
 _ENTITY = re.compile(rb"<!ENTITY", re.I)
 _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe \t\r\n"
+_MANIFEST, _ENCRYPTION = "META-INF/manifest.xml", b"encryption-data"
+"""OpenDocument part 3 section 4.3: each part that is encrypted has such an element."""
 _ENCRYPTED = 1  # APPNOTE section 4.4.4, bit 0
 
 _ODF = {
@@ -91,6 +93,8 @@ def _unpack(archive: zipfile.ZipFile, part: zipfile.ZipInfo, left: int) -> int:
     octets = 0
     with archive.open(part) as stream:
         head = stream.read(_HEAD)
+        if part.filename == _MANIFEST and _ENCRYPTION in head:
+            raise BadPackage(Fault.ENCRYPTED)
         if _ENTITY.search(_markup(head)):
             raise BadPackage(Fault.ENTITIES)
         octets += len(head)
