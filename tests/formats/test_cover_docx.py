@@ -273,3 +273,44 @@ def test_a_template_made_with_a_word_processor_is_filled_for_each_recipient(offi
         assert line in [each.strip() for each in text.splitlines()], text
     assert "$" not in text and "«" not in text
     assert office.pictures(filled, "docx") == 1
+
+
+BOX = """<w:r><mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">
+<mc:Choice xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" Requires="wps">
+<w:drawing>
+<wp:anchor xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing" distT="0" distB="0"
+ distL="0" distR="0" simplePos="0" relativeHeight="2" behindDoc="0" locked="0" layoutInCell="1" allowOverlap="1">
+<wp:simplePos x="0" y="0"/><wp:positionH relativeFrom="column"><wp:posOffset>2500000</wp:posOffset></wp:positionH>
+<wp:positionV relativeFrom="paragraph"><wp:posOffset>900000</wp:posOffset></wp:positionV>
+<wp:extent cx="2500000" cy="700000"/><wp:wrapNone/><wp:docPr id="7" name="Box"/>
+<a:graphic xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main">
+<a:graphicData uri="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"><wps:wsp><wps:cNvSpPr txBox="1"/>
+<wps:spPr><a:xfrm><a:off x="0" y="0"/><a:ext cx="2500000" cy="700000"/></a:xfrm><a:prstGeom prst="rect"/></wps:spPr>
+<wps:txbx><w:txbxContent>@SAID@</w:txbxContent></wps:txbx><wps:bodyPr/></wps:wsp></a:graphicData></a:graphic></wp:anchor>
+</w:drawing></mc:Choice><mc:Fallback><w:pict><v:shape xmlns:v="urn:schemas-microsoft-com:vml"
+ style="width:200pt;height:50pt"><v:textbox><w:txbxContent>@SAID@</w:txbxContent></v:textbox></v:shape></w:pict>
+</mc:Fallback></mc:AlternateContent></w:r>"""
+"""A text box as Word writes it: in two forms."""
+
+
+def test_what_word_writes_is_filled_and_shown(office: Office) -> None:
+    """Content controls that are bound to other parts, a prompt in grey, a text box in both its forms."""
+    cell = f"<w:tc>{p(run('cell'))}</w:tc>"
+    bound = "<w:dataBinding w:xpath='/x' w:storeItemID='{0}'/><w:text/>"
+    body = (
+        p(run("Box: "), BOX.replace("@SAID@", p(run("In the box: ${sub"), run("ject}"))))
+        + p(
+            run("Mr:"),
+            control(run("Click here", '<w:rPr><w:rStyle w:val="X"/></w:rPr>'), TAG, "<w:showingPlcHdr/>", bound),
+        )
+        + control(p(run("Name of the matter")), '<w:alias w:val="comment"/>')
+        + f"<w:tbl><w:tr>{control(cell, ALIAS)}<w:tc>{p(run('next'))}</w:tc></w:tr></w:tbl>"
+        + p(run("The end"))
+    )
+    filled = cover_docx.parse(docx(body)).fill(VALUES)
+    assert "sdt" not in part(filled)
+    text = office.text(filled, "docx")
+    for said_ in ("In the box: Offer", "Mr:Ann & Bob <Lee>", "one", "two", "Offer", "next", "The end"):
+        assert said_ in text, text
+    for gone in ("Click", "Name of", "cell", "$"):
+        assert gone not in text, text
