@@ -1,9 +1,9 @@
 """The built-in SFTP server: who may connect, by what key or password, and what each sees (docs/sftp.md).
 
-Only what was broken nowhere yet is offered: key exchange by curve25519 (with ML-KEM where the client has it) or
-groups of 4,096 bits and more, authenticated ciphers or encrypt-then-MAC, host keys Ed25519 and RSA of 3,072 bits with
-SHA-2, and strict key exchange (OpenSSH PROTOCOL section 1.10, against Terrapin, CVE-2023-48795), which asyncssh does
-with every client that can. No forwarding of anything, no agent, no shell, no command.
+Only what RFC 9142 and its time hold for good is offered: key exchange by curve25519 (with ML-KEM where the client has
+it) or groups of 2,048 bits and more with SHA-2; AES-GCM, ChaCha20 and AES-CTR; MACs of SHA-2; host keys Ed25519 and
+RSA of 3,072 bits with SHA-2; and strict key exchange (OpenSSH PROTOCOL section 1.10, against Terrapin,
+CVE-2023-48795), which asyncssh does with every client that can. No forwarding, no agent, no shell, no command.
 """
 
 from __future__ import annotations
@@ -45,20 +45,23 @@ HOST_KEYS = {"ssh_host_ed25519_key": ("ssh-ed25519", 0), "ssh_host_rsa_key": ("s
 """File → algorithm and bits."""
 KEX = (
     "mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512",
-    "diffie-hellman-group18-sha512",
+    "diffie-hellman-group18-sha512", "diffie-hellman-group14-sha256",
 )  # fmt: skip
 CIPHERS = ("chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr",
            "aes128-ctr")  # fmt: skip
-MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+"""The last two for libssh2 before 1.11, which curl has in Debian 12, and for older Java clients."""
 SIGNATURES = (
     "ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
 )  # fmt: skip
-"""Of clients' keys; the host signs with the first three."""
+"""Of clients' keys."""
+HOST_SIGNATURES = (b"ssh-ed25519", b"rsa-sha2-512", b"rsa-sha2-256")
+"""Of the server's: never SHA-1."""
 
 log = logging.getLogger(__name__)
 
 
-def host_keys(folder: Path) -> Sequence[asyncssh.SSHKey]:
+def host_keys(folder: Path) -> Sequence[asyncssh.SSHKeyPair]:
     """The server's keys, made at the first start and durable before they are used; blocking.
 
     Raises:
@@ -73,7 +76,9 @@ def host_keys(folder: Path) -> Sequence[asyncssh.SSHKey]:
                 shelf.put(name, key.export_private_key())
                 shelf.put(f"{name}.pub", key.export_public_key())
                 log.info("host key made", extra={"event": "sftp.host_key", "key": key.get_fingerprint()})
-            found.append(asyncssh.import_private_key(shelf.read(name, 100_000)))
+            (pair,) = asyncssh.load_keypairs([asyncssh.import_private_key(shelf.read(name, 100_000))])
+            pair.host_key_algorithms = [each for each in HOST_SIGNATURES if each in pair.host_key_algorithms]
+            found.append(pair)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ async def run(*command: str, stdin: str = "", env: dict[str, str] | None = None)
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **(env or {})},
+        env={"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "LC_ALL": "C.UTF-8", **(env or {})},
     )
     async with asyncio.timeout(30):
         printed, _ = await process.communicate(stdin.encode())
@@ -172,6 +173,7 @@ async def files_world(
     world = FilesWorld(house, folder, areas, access, files, collector, accounts, results, threads, ticks)
     given = SftpSettings(listen=(Listener("127.0.0.1", 0),), **settings)
     server = SftpServer(given, access, accounts.places, folder / "keys")
+    world.extra["server"] = server
     task = None
     try:
         if serve:
