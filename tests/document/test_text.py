@@ -171,12 +171,26 @@ def test_a_header_is_the_same_at_every_resolution_but_for_the_fineness_of_its_st
     line = HeaderLine("21.11.2026 20:10 +0100  +33 1 40 00 00 00", "To: +33 1 99 00 12 34", "Page 01/12")
     fine = header.band([line], "POSSIBLE DUPLICATE")
     standard, superfine = (header.band([line], "POSSIBLE DUPLICATE", r) for r in (STANDARD_ROWS, SUPERFINE_ROWS))
-    assert (standard == bitmap.halve_rows(fine)).all()
-    assert (len(fine), len(superfine)) == (80, 160)
+    assert (len(standard), len(fine), len(superfine)) == (40, 80, 160)
     assert not (superfine == bitmap.double_rows(fine)).all(), "drawn anew"
-    near = [abs(a - b) for a, b in zip(extents(fine), extents(superfine), strict=True)]
-    assert max(near) <= 2
-    assert bitmap.black_ratio(superfine) == pytest.approx(bitmap.black_ratio(fine), rel=0.25)
+    assert not (standard == bitmap.halve_rows(fine)).all(), "drawn anew"
+    for other in (standard, superfine):
+        near = [abs(a - b) for a, b in zip(extents(fine), extents(other), strict=True)]
+        assert max(near) <= 2
+        assert bitmap.black_ratio(other) == pytest.approx(bitmap.black_ratio(fine), rel=0.25)
+
+
+def test_at_standard_a_dot_stands_apart_and_no_stroke_is_lost() -> None:
+    """A column through the stem of an i: dot, gap, stem. A hyphen, an underscore and a T keep their bars."""
+    seen = bitmap.unpack(header.band([HeaderLine("i")], "", STANDARD_ROWS))
+    columns = seen[:, seen.any(axis=0)]
+    stem = columns[:, columns.shape[1] // 2]
+    assert np.count_nonzero(np.diff(stem.astype(int)) == 1) == 2
+    for size in range(1, 4):
+        for character in "-_T+=é":
+            line = HeaderLine(character + " " * 60 * size + "W" * 20 * size)
+            left = bitmap.unpack(header.band([line], "", STANDARD_ROWS))[:, :90]
+            assert left.any(), character
 
 
 @pytest.mark.parametrize("resolution", list(Resolution))

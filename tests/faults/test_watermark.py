@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from faxgw.document import bitmap, header
+from faxgw.document import tiff as tiff_
 from faxgw.document.types import Resolution
 from faxgw.fax.header import HeaderLine
 from tests.faults import watermark
@@ -19,12 +20,11 @@ def composed(tiff: bytes, mark: str, resolution: Resolution) -> bytes:
     """The first page as the gateway sends it."""
     with Image.open(io.BytesIO(tiff)) as image:
         bits = bitmap.pack(~np.asarray(image.convert("1"), bool))
-    if resolution is Resolution.STANDARD:
-        bits = bitmap.halve_rows(bits)
+    bits = bitmap.rescale(bits, Resolution.FINE, resolution)
     stamped = header.stamp(bits, (HeaderLine("21.11.2026", "To: +33199000000", "Page 1/2"),), mark, resolution)
     out = io.BytesIO()
     black = bitmap.unpack(stamped).astype(bool)
-    dpi = (204, 98 if resolution is Resolution.STANDARD else 196)
+    dpi = (tiff_.DPI_X, tiff_.DPI_Y[resolution])
     Image.fromarray(~black).save(out, "TIFF", compression="group4", dpi=dpi)
     return out.getvalue()
 

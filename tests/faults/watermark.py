@@ -89,8 +89,11 @@ def _draw(load: int, page: int) -> Image.Image:
 
 def _read_page(image: Image.Image) -> Watermark | None:
     black = ~np.asarray(image.convert("1"), bool)
-    if image.info.get("dpi", (204, 196))[1] < 150:
+    rows_per_inch = image.info.get("dpi", (204, 196))[1]
+    if rows_per_inch < 150:
         black = np.repeat(black, 2, axis=0)
+    elif rows_per_inch > 300:
+        black = black[0::2] | black[1::2]
     if len(black) < TOP + BANDS * SQUARE or black.shape[1] != WIDTH:
         return None
     bits = [
