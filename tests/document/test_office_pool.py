@@ -180,7 +180,51 @@ def fetching(port: int) -> list[tuple[bytes, Kind]]:
     service = files.sheet([["calm"]]).replace(
         "</sheetData>", f'<row r="2"><c r="A2"><f>WEBSERVICE("{url}")</f></c></row></sheetData>'
     )
+    shown = files.docx_parts(
+        files.paragraph("calm")
+        + '<w:p><w:r><w:drawing><wp:inline xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/'
+        'wordprocessingDrawing"><wp:extent cx="900000" cy="900000"/><a:graphic xmlns:a="http://schemas.openxmlformats'
+        '.org/drawingml/2006/main"><a:graphicData uri="http://schemas.openxmlformats.org/drawingml/2006/picture">'
+        '<pic:pic xmlns:pic="http://schemas.openxmlformats.org/drawingml/2006/picture"><pic:blipFill>'
+        '<a:blip r:link="rId7"/></pic:blipFill><pic:spPr/></pic:pic></a:graphicData></a:graphic></wp:inline>'
+        "</w:drawing></w:r></w:p>",
+        [("rId7", "image", f"{url}.png", True), ("rId8", "oleObject", f"{url}.docx", True)],
+    )
+    dde = files.sheet([["calm"]]).replace(
+        "</sheetData>",
+        f'<row r="2"><c r="A2"><f>[1]!x</f></c><c r="B2"><f>IMAGE("{url}")</f></c></row></sheetData>',
+    )
+    linked = files.xlsx_parts({"A": dde})
+    linked["xl/externalLinks/externalLink1.xml"] = (
+        '<externalLink xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+        '<ddeLink ddeService="cmd" ddeTopic="/c calc"><ddeItems><ddeItem name="x"/></ddeItems></ddeLink></externalLink>'
+    )
+    table = (
+        f'<table:table table:name="Linked"><table:table-source xlink:type="simple" xlink:href="{url}.csv" '
+        'table:filter-name="Text - txt - csv (StarCalc)"/><table:table-row><table:table-cell><text:p>calm</text:p>'
+        "</table:table-cell></table:table-row></table:table>"
+    )
+    ods = files.odf_parts("spreadsheet", f"<office:body><office:spreadsheet>{table}</office:spreadsheet></office:body>")
+    drawn = (
+        '<office:body><office:drawing><draw:page draw:name="a"><draw:frame svg:x="2cm" svg:y="2cm" svg:width="9cm" '
+        f'svg:height="9cm"><draw:image xlink:href="{url}.svg"/></draw:frame><draw:frame svg:x="2cm" svg:y="12cm" '
+        'svg:width="9cm" svg:height="2cm"><draw:text-box><text:p>calm</text:p></draw:text-box></draw:frame>'
+        "</draw:page></office:drawing></office:body>"
+    )
+    words = [each.encode() + b"\0" for each in ("Word.Document.8", f"{url}.doc", "")]
+    named = b"".join(len(each).to_bytes(4, "little") + each for each in words)
+    ole1 = bytes.fromhex("0105000001000000") + named + bytes(12)  # LinkedObject ([MS-OLEDS] section 2.2.6)
+    rtf_object = (
+        f"{{\\object\\objautlink\\objupdate{{\\*\\objclass Word.Document.8}}{{\\*\\objdata {ole1.hex()}}}"
+        "{\\result calm}}"
+    )
     return [
+        (files.package(shown), Kind.DOCX),
+        (files.package(linked), Kind.XLSX),
+        (files.package(ods, stored="mimetype"), Kind.ODS),
+        (files.package(files.odf_parts("graphics", drawn), stored="mimetype"), Kind.ODG),
+        (files.rtf("calm", rtf_object), Kind.RTF),
+        (files.rtf(f"{{\\*\\template {url}.dot}}calm"), Kind.RTF),
         (files.odt("calm", image), Kind.ODT),
         (files.odt("calm", ole), Kind.ODT),
         (files.odt("calm", more=section.format(url)), Kind.ODT),
@@ -204,6 +248,16 @@ async def test_nothing_is_fetched(pool: Pool) -> None:
         connections = listener.close()
     assert connections == 0
     assert CANARY_WORDS in CANARY.read_text()  # noqa: ASYNC240
+
+
+async def test_an_object_that_lies_costs_its_libreoffice_only(pool: Pool) -> None:
+    """Read as an object, these octets want gigabytes: the limit decides, and the next document is fine."""
+    lie = "".join(f"{octet:02x}" for octet in b"http://127.0.0.1:9/x")
+    rtf = files.rtf(f"{{\\object\\objautlink{{\\*\\objclass Word.Document.8}}{{\\*\\objdata {lie}}}{{\\result calm}}}}")
+    with pytest.raises(Declined) as declined:
+        await pool.texts(rtf, Kind.RTF, Limits(office_memory=700 * 1024 * 1024))
+    assert declined.value.why is Why.MEMORY
+    assert await pool.texts(files.docx("Hello"), Kind.DOCX) == ["Hello"]
 
 
 async def test_random_octets_are_damaged_not_text(pool: Pool) -> None:
