@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from faxgw.dispatch.covers import SHIPPED, shipped
 from faxgw.dispatch.letterheads import Letterheads
 from faxgw.dispatch.seat import Seat
@@ -22,7 +24,7 @@ from faxgw.fax.errors import Refused
 from faxgw.fax.header import HeaderContext
 from faxgw.formats import covers
 from faxgw.formats.cover_values import CoverFacts, known, sample, values
-from faxgw.store import directory, templates
+from faxgw.store import directory, letterheads, templates
 from faxgw.store.templates import EVERYBODY, Kind, Template, UnknownTemplate
 
 SHIPPED_BY = "faxgw"
@@ -124,9 +126,13 @@ class TemplateDesk:
             self._letterhead(name, content) if kind is Kind.OVERLAY else self._checked(customer, content, given)
         )
         now = self._seat.clock()
-        kept = await self._seat.store.run(
-            lambda conn: templates.keep(conn, customer, kind, name, format=form, content=content, who=who, now=now)
-        )
+
+        def unit(conn: Connection) -> Template:
+            kept = templates.keep(conn, customer, kind, name, format=form, content=content, who=who, now=now)
+            letterheads.forget_unused(conn)
+            return kept
+
+        kept = await self._seat.store.run(unit)
         return Shown(replace(kept, content=b""), needs, count)
 
     async def show(self, customer: str, kind: Kind, name: str) -> Shown:
@@ -149,8 +155,13 @@ class TemplateDesk:
             UnknownTemplate: If the customer has none of that name: everybody's and the release's stay.
         """
         now = self._seat.clock()
-        done = await self._seat.store.run(lambda conn: templates.remove(conn, customer, kind, name, who=who, now=now))
-        if not done:
+
+        def unit(conn: Connection) -> bool:
+            removed = templates.remove(conn, customer, kind, name, who=who, now=now)
+            letterheads.forget_unused(conn)
+            return removed
+
+        if not await self._seat.store.run(unit):
             raise UnknownTemplate(f"{kind} {name} of {customer}")
 
     async def picture(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from faxgw.fax.ports import StoredFile
 from faxgw.store import schema as t
+from faxgw.store.templates import Kind
 
 
 def find(conn: Connection, template: str, paper: str) -> Mapping[str, StoredFile]:
@@ -51,6 +52,12 @@ def keep(conn: Connection, template: str, paper: str, made: Mapping[str, StoredF
             ],
         )
     return {**new, **have}
+
+
+def forget_unused(conn: Connection) -> int:
+    """Forget letterheads whose template is there no more; how many. Objects that no job names fall to the sweep."""
+    used = select(t.templates.c.sha256).where(t.templates.c.kind == Kind.OVERLAY.value)
+    return conn.execute(delete(t.letterheads).where(t.letterheads.c.template.not_in(used))).rowcount
 
 
 def forget(conn: Connection, template: str, paper: str) -> None:
