@@ -294,7 +294,7 @@ class Contents:
             PreviewShown(
                 attempt=found.attempt or None,
                 composed_at=shown(found.composed_at),
-                resolution=found.resolution.value,  # type: ignore[arg-type]
+                resolution=found.resolution.value,
                 first_page=found.first,
                 expected=cost,
                 pages=[

@@ -7,6 +7,7 @@ again with Last-Event-ID misses nothing. One look a moment at the newest serial 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -172,21 +173,22 @@ class Events:
             last = await self._ground.store.read(event_feed.newest)
             greeting = f"retry: {RETRY_MS}\nid: {last}\nevent: ready\ndata: {{}}\n\n"
         ends = asyncio.get_running_loop().time() + self._lifetime
-        await response.prepare(call.request)
-        await response.write(greeting.encode())
-        while (left := ends - asyncio.get_running_loop().time()) > 0:
-            moved = self._moved
-            found, following = await store.read(event_feed.after, view, last, now=self._ground.clock(), limit=BATCH)
-            if found:
-                await response.write("".join(map(message, found)).encode())
-            if following > last:
-                last = following
-                continue
-            try:
-                await asyncio.wait_for(moved.wait(), min(left, HEARTBEAT_S))
-            except TimeoutError:
-                await response.write(b":\n\n")
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # the client has gone, which is how most streams end
+            await response.prepare(call.request)
+            await response.write(greeting.encode())
+            while (left := ends - asyncio.get_running_loop().time()) > 0:
+                moved = self._moved
+                found, following = await store.read(event_feed.after, view, last, now=self._ground.clock(), limit=BATCH)
+                if found:
+                    await response.write("".join(map(message, found)).encode())
+                if following > last:
+                    last = following
+                    continue
+                try:
+                    await asyncio.wait_for(moved.wait(), min(left, HEARTBEAT_S))
+                except TimeoutError:
+                    await response.write(b":\n\n")
+            await response.write_eof()
         return response
 
 

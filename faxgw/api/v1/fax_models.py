@@ -136,8 +136,8 @@ class FaxOptions(Document):
     """Of header line and status mails."""
     in_doubt: Literal["report", "remaining", "marked"] | None = None
     """What happens after a call that nobody saw end (docs/spine.md section 5)."""
-    max_dials: Annotated[int, Field(ge=1, le=12)] | None = None
-    max_tries: Annotated[int, Field(ge=1, le=12)] | None = None
+    max_dials: Annotated[int, Field(ge=1, le=12), Whole] | None = None
+    max_tries: Annotated[int, Field(ge=1, le=12), Whole] | None = None
     """Tries after connect."""
     ecm: bool | None = None
     """Offer error correction."""
@@ -160,7 +160,7 @@ class FaxSaid(Document):
     priority: Literal["normal", "express"] = "normal"
     send_at: GivenTime | None = None
     """Not called before; null or past: at once."""
-    valid_hours: Annotated[int, Field(ge=1, le=744)] | None = None
+    valid_hours: Annotated[int, Field(ge=1, le=744), Whole] | None = None
     """Expires so many hours after `send_at` if it could not be sent."""
     cover: TemplateName | None = None
     """Cover page, a template's name; null: the account's, `none`: no cover page."""

@@ -60,11 +60,8 @@ class Templates(Answer):
 class PutQuery(Query):
     """What is said of a template that is put."""
 
-    given: Annotated[
-        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]],
-        Field(max_length=99, json_schema_extra={"many": True}),
-    ] = Field(default_factory=list)
-    """A name that recipients' properties will give a value; repeat it for more."""
+    given: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}(,[A-Za-z0-9_.-]{1,100}){0,98}$")] | None = None
+    """Names that recipients' properties will give values, with commas between them."""
 
 
 class PreviewQuery(Query):
@@ -136,8 +133,8 @@ class TemplateOperations:
         query: PutQuery = call.query
         kind, name = _which(call)
         content = await read_body(call.request, MAX_CONTENT)
-        who = call.caller.name[:130]
-        kept = await _told(self._desk.keep(call.caller.customer, kind, name, content, who=who, given=query.given))
+        who, given = call.caller.name[:130], query.given.split(",") if query.given else ()
+        kept = await _told(self._desk.keep(call.caller.customer, kind, name, content, who=who, given=given))
         return Reply(_with_needs(kept.template, kept.needs))
 
     async def remove(self, call: Call) -> Reply:

@@ -49,7 +49,9 @@ class Answer(BaseModel):
 
 
 def _whole(value: object) -> object:
-    """A number as it may stand in a URL: digits alone."""
+    """A number as it may stand in a URL, digits alone, or in JSON, where 6.0 is 6 (JSON Schema section 4.2.3)."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str):
         if not re.fullmatch(r"-?[0-9]{1,18}", value):
             raise ValueError("must be a whole number")
@@ -58,7 +60,7 @@ def _whole(value: object) -> object:
 
 
 Whole = BeforeValidator(_whole)
-"""Of a number in a URL; stands last in its type."""
+"""Of a whole number; stands last in its type."""
 Line = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
 """One line of text."""
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
