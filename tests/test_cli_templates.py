@@ -146,3 +146,15 @@ async def test_a_cover_that_is_none_is_refused_with_its_place(faxgw: Faxgw, tmp_
         (tmp_path / name).write_bytes(content)
         found = await faxgw("add", "cover", "mine", tmp_path / name)
         assert found.exit_code == 1 and why in found.output, found.output
+
+
+async def test_a_letterhead_may_be_a_scan_or_a_word_document(faxgw: Faxgw, tmp_path: Path) -> None:
+    scan = tmp_path / "head.tif"
+    Image.open(letterhead(tmp_path)).convert("1").save(scan, compression="group4", dpi=(204, 196))
+    word = tmp_path / "head.docx"
+    word.write_bytes(docx("<w:p><w:r><w:t>Exemple &amp; Fils, Brest</w:t></w:r></w:p>"))
+    for file, form in ((scan, "tiff"), (word, "package")):
+        assert await lines(faxgw("add", "overlay", "head", file)) == [f"overlay head is kept: {form}, 1 page"]
+        await lines(faxgw("preview", "overlay", "head", tmp_path / form, "--resolution", "standard"))
+        picture = np.asarray(Image.open(tmp_path / form / "page-001.png").convert("L"))
+        assert 0 < (picture == 0).sum() < picture.size // 10

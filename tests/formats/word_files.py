@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pypdfium2
+
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
@@ -69,16 +71,14 @@ class Office:
 
     def text(self, source: bytes, was: str) -> str:
         """What a document says once it is pages, line by line."""
-        (self._folder / "page.pdf").write_bytes(self.convert(source, was, "pdf"))
-        command = ["pdftotext", "-layout", str(self._folder / "page.pdf"), "-"]
-        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
+        with pypdfium2.PdfDocument(self.convert(source, was, "pdf")) as pdf:
+            return "\n".join(page.get_textpage().get_text_range() for page in pdf)
 
     def pictures(self, source: bytes, was: str) -> int:
         """How many pictures its pages have."""
-        (self._folder / "page.pdf").write_bytes(self.convert(source, was, "pdf"))
-        command = ["pdfimages", "-list", str(self._folder / "page.pdf")]
-        listed = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
-        return len(listed.splitlines()) - 2
+        with pypdfium2.PdfDocument(self.convert(source, was, "pdf")) as pdf:
+            wanted = [pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]
+            return sum(len(list(page.get_objects(filter=wanted))) for page in pdf)
 
 
 WRITER = """<?xml version="1.0" encoding="UTF-8"?>
