@@ -27,6 +27,10 @@ PAPER_MM = {Paper.A4: (210.0, 297.0), Paper.LETTER: (215.9, 279.4), Paper.LEGAL:
 """Width and height of a sheet (ISO 216, ANSI/ASME Y14.1)."""
 SPLIT_ABOVE = 1.5
 """A page longer than this many sheets, at full width, is cut instead of shrunk."""
+WIDE_BELOW = 0.2
+"""A page much wider than high that would come out smaller than this is turned and cut: 10 point would be 2."""
+WIDE_ABOVE = 3.0
+"""How many times as wide as high such a page is."""
 TURN_ABOVE = 1.02
 """A page is turned when it gets this much larger."""
 SMALL = 0.75
@@ -93,6 +97,9 @@ def place(width_mm: float, height_mm: float, target: Target, margin: bool = Fals
         return _long(width_mm * across, height_mm * across, target)
     upright = min(across, sheet_mm / height_mm)
     turned = min(1.0, WIDTH_MM / height_mm, sheet_mm / width_mm)
+    if turned < WIDE_BELOW and width_mm > WIDE_ABOVE * height_mm:
+        down = min(1.0, WIDTH_MM / height_mm)
+        return _long(height_mm * down, width_mm * down, target, turned=True)
     if turned > upright * TURN_ABOVE:
         return _short(height_mm * turned, width_mm * turned, target, True, margin)
     return _short(width_mm * upright, height_mm * upright, target, False, margin)
@@ -130,10 +137,10 @@ def _short(width_mm: float, height_mm: float, target: Target, turned: bool, marg
     return Placement(turned, (WIDTH - width) // 2, top, width, height, 1)
 
 
-def _long(width_mm: float, height_mm: float, target: Target) -> Placement:
+def _long(width_mm: float, height_mm: float, target: Target, turned: bool = False) -> Placement:
     width = _columns(width_mm)
     height = round(height_mm * ROWS_PER_MM[target.resolution])
-    return Placement(False, (WIDTH - width) // 2, 0, width, height, math.ceil(height / target.rows))
+    return Placement(turned, (WIDTH - width) // 2, 0, width, height, math.ceil(height / target.rows))
 
 
 def _columns(width_mm: float) -> int:

@@ -55,6 +55,42 @@ def test_a_long_page_is_cut_into_sheets() -> None:
     assert place(210, 297 * 1.4, FINE).sheets == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "size_mm", "turned", "sheets", "scale"),
+    [
+        ("A4", (210, 297), False, 1, 1.0),
+        ("A4 landscape", (297, 210), True, 1, 1.0),
+        ("A3", (297, 420), False, 1, 0.707),
+        ("A3 landscape", (420, 297), True, 1, 0.707),
+        ("A5", (148, 210), False, 1, 1.0),
+        ("A5 landscape", (210, 148), False, 1, 1.0),
+        ("A0", (841, 1189), False, 1, 0.25),
+        ("A0 landscape", (1189, 841), True, 1, 0.25),
+        ("Letter", (215.9, 279.4), False, 1, 0.996),
+        ("Legal", (215.9, 355.6), False, 1, 0.835),
+        ("business card", (85, 55), False, 1, 1.0),
+        ("receipt of 1 m", (80, 1000), False, 4, 1.0),
+        ("narrow receipt", (58, 600), False, 3, 1.0),
+        ("panorama", (800, 260), True, 1, 0.371),
+        ("banner of 10 m", (1000, 10_000), False, 8, 0.215),
+        ("banner of 10 m, lying", (10_000, 1000), True, 8, 0.215),
+        ("stamp", (5, 5), False, 1, 1.0),
+    ],
+)
+@pytest.mark.parametrize("resolution", [Resolution.STANDARD, Resolution.FINE])
+def test_every_format_has_its_place(
+    name: str, size_mm: tuple[float, float], turned: bool, sheets: int, scale: float, resolution: Resolution
+) -> None:
+    """C1: natural size where it fits, shrunk in both directions alike, turned or cut before it gets unreadable."""
+    placement = place(*size_mm, Target(resolution))
+    assert (placement.turned, placement.sheets) == (turned, sheets), name
+    width, height = reversed(size_mm) if turned else size_mm
+    assert placement.width * 215 / 1728 / width == pytest.approx(scale, abs=0.02 if width > 20 else 0.05)
+    assert placement.height / ROWS_PER_MM[resolution] / height == pytest.approx(
+        scale, abs=0.02 if height > 20 else 0.05
+    )
+
+
 def test_low_content_gets_a_margin_only_on_request() -> None:
     assert place(100, 50, FINE).top == 0
     assert place(100, 50, FINE, margin=True).top == 77
