@@ -158,8 +158,17 @@ def detail(found: Mapping[str, Any]) -> str:
         doubt = f", page {fax['doubtful_page']} in doubt" if fax["doubtful_page"] else ""
         lines.append(f"  {fax['pages_confirmed']} of {fax['pages']} pages confirmed{doubt}, {fax['dials']} dials")
         lines += [f"  {fax['reason'] or _words(fax['cause'])}"] if fax["cause"] else []
+        lines += [f"  {_expected(will)}"] if (will := fax.get("expected")) else []
         lines += [f"  {_attempt(a)}" for a in fax["attempts"]]
     return "\n".join(lines)
+
+
+def _expected(will: Mapping[str, Any]) -> str:
+    """What the next call will take."""
+    pages = f"{will['pages']} page{'' if will['pages'] == 1 else 's'}"
+    billed = f"billed as {will['billed_pages']}" if will["billed_pages"] != will["pages"] else "billed so"
+    takes = f"about {will['seconds']:.0f} s at {will['rate']} bit/s"
+    return f"next call: {pages} ({billed}), {will['octets']:,} octets, {takes}"
 
 
 def _reception(found: Mapping[str, Any]) -> list[str]:

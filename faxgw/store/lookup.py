@@ -9,13 +9,15 @@ from typing import Any  # rows as plain JSON
 from sqlalchemy import Column, Connection, RowMapping, select
 
 from faxgw.fax.errors import Refused
-from faxgw.store import routing
+from faxgw.store import previewing, routing
 from faxgw.store import schema as t
 from faxgw.store.journal import of_entity
 from faxgw.store.reports import page_counts
 
 MAX_FOUND = 200
 """Faxes of one job shown at most."""
+MAX_EXPECTED = 20
+"""Faxes of a job of which it is said what their next call will take."""
 MIN_BEGINNING = 6
 """Characters of an id that say which one is meant, at least."""
 
@@ -41,6 +43,8 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
         found["job"] = {k: v for k, v in row.items() if k not in ("settings", "thumbnail", "page_facts")}
         query = select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position).limit(MAX_FOUND)
         found["faxes"] = [_fax(conn, fax) for fax in conn.execute(query).mappings()]
+        for fax in found["faxes"][:MAX_EXPECTED]:
+            fax["expected"] = _expected(conn, fax["id"])
     events = {e.serial: e for entity in (message, job) if entity for e in of_entity(conn, entity)}
     found["events"] = [
         {"at": e.at, "entity": e.entity, "what": e.what, "who": e.who, "data": dict(e.data)}
@@ -90,7 +94,21 @@ def _message(conn: Connection, message: str) -> Mapping[str, Any]:
     return {**row, "recipients": [dict(p) for p in people]}
 
 
-def _fax(conn: Connection, row: RowMapping) -> Mapping[str, Any]:
+def _expected(conn: Connection, fax: str) -> Mapping[str, Any] | None:
+    """What the next call will take; None: there is none to come, or nothing is known yet."""
+    will = previewing.expected(conn, fax)
+    if will is None:
+        return None
+    return {
+        "pages": will.pages,
+        "octets": will.octets,
+        "rate": will.rate,
+        "seconds": round(will.seconds, 1),
+        "billed_pages": will.billed_pages,
+    }
+
+
+def _fax(conn: Connection, row: RowMapping) -> dict[str, Any]:
     confirmed, doubtful = page_counts(conn, row["id"])
     calls = conn.execute(
         select(t.attempts, t.attempt_faxes.c.first_page, t.attempt_faxes.c.last_page, t.attempt_faxes.c.confirmed)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import StoredFile
+from faxgw.fax.prediction import PER_PAGE, RATE, Prediction, predict
 from faxgw.store import planning, rendering
 from faxgw.store import schema as t
 from faxgw.store.planning import Prepared
@@ -64,6 +66,20 @@ def look(conn: Connection, fax: str) -> Shown | None:
         return Shown(prepared, row.state, "", None, 0.0, min(prepared.first, row.pages), octets)
     file = StoredFile(newest.tiff_key, newest.tiff_sha256, newest.tiff_size)
     return Shown(prepared, row.state, newest.id, file, newest.planned_at, newest.first_page, octets)
+
+
+def expected(conn: Connection, fax: str) -> Prediction | None:
+    """What the next call of a fax that waits will take, by what was counted when its pages were made; None: no call.
+
+    Cheap: nothing is composed. The rate is that of the last fax the number took, else what the account allows.
+    """
+    shown = look(conn, fax)
+    if shown is None or shown.file is not None or shown.state not in WAITS:
+        return None
+    settings = from_snapshot(shown.prepared.settings)
+    taken = (call.bit_rate for call in reversed(shown.prepared.calls) if call.sent and call.bit_rate)
+    rate = min(settings["max_bit_rate"], next(taken, RATE))
+    return predict(shown.octets[shown.first - 1 :], rate, ecm=settings["ecm"], tariff=PER_PAGE)
 
 
 def _octets(conn: Connection, fax: str, job: str, facts: Sequence[dict[str, int]], count: int) -> Sequence[int]:

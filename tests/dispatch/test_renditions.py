@@ -21,7 +21,7 @@ from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause, FarEnd, Outcome
 from faxgw.fax.ports import CallDocument, CallMarks, CallPlan, StoredFile
 from faxgw.fax.resolution import Resolution
-from faxgw.store import ledger, renditions, sources
+from faxgw.store import ledger, renditions
 from faxgw.store import schema as t
 from tests.dispatch.doubles import Pages, ScriptedLine, memory, receives_well, until
 from tests.house import House, house, house_store
@@ -378,13 +378,3 @@ async def test_the_pages_of_an_attempt_are_replaced_before_anything_is_exposed(h
     assert await house.answer(attempt) and await house.expose(attempt, fax)
     assert await recompose(house, attempt, fax, await house.keep(b"newer")) is None
     assert await attempt_file(house) == new
-
-
-async def test_sources_name_the_documents_in_order_and_where_pages_came_from(house: House) -> None:
-    name, _faxes = await job(house, places=((0, 1), (1, 1)), paper="Letter")
-    found = await house.ask(sources.of_job, name)
-    (document,) = found.documents
-    assert (document.name, document.kind, document.charset, document.origin) == ("a.pdf", "pdf", None, "attachment")
-    assert await content(house, document.file) == b"%PDF document"
-    assert found.places == ((0, 1), (1, 1))
-    assert found.settings["paper"]["value"] == "Letter"
