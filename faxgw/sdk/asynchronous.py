@@ -1,0 +1,254 @@
+"""The client for programs on asyncio. See `faxgw.sdk`; its twin is `faxgw.sdk.synchronous`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from faxgw.api.v1.account import Account, Destination
+from faxgw.api.v1.calls import Attempts, CallLadder
+from faxgw.api.v1.events import Event
+from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, FaxPage, Job
+from faxgw.api.v1.webhooks import WebhookMade, Webhooks
+from faxgw.sdk import steps
+from faxgw.sdk.errors import ApiError
+from faxgw.sdk.steps import BASE, Answer, Lost, Pause, Request, Steps, get, segment
+from faxgw.sdk.stream import EventReader
+
+TIMEOUT_S = 60.0
+"""Seconds without a sign of the gateway, for one request."""
+POLL_S = 2.0
+"""Seconds between looks of `wait`."""
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Speaks with one gateway. Use it in an `async with` block, or close it.
+
+    Args:
+        server: Its address, `https://fax.example.org`.
+        token: An API token; or `login`, a name and its password.
+        login: See `token`.
+        http: An httpx client of your own, for proxies and certificates; it stays yours.
+        timeout: Seconds without a sign of the gateway, for one request.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        token: str = "",
+        login: tuple[str, str] | None = None,
+        http: httpx.AsyncClient | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        self._own = http is None
+        self._http = http or httpx.AsyncClient(timeout=timeout)
+        self._base = server.rstrip("/") + BASE
+        self._auth = httpx.BasicAuth(*login) if login else None
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._own:
+            await self._http.aclose()
+
+    # --------------------------------------------------------------------------------------------------- sending
+
+    async def send(
+        self,
+        to: str | Mapping[str, object] | Sequence[str | Mapping[str, object]],
+        documents: Sequence[str | Path | bytes | tuple[str, bytes] | Mapping[str, object]],
+        *,
+        key: str | None = None,
+        **fields: object,
+    ) -> Accepted:
+        """Send a fax; from the answer on nothing of it is lost.
+
+        Args:
+            to: A number, several, or recipients with `number`, `alternatives`, `properties`.
+            documents: Paths, octets, (name, octets), or {"url": …} for the gateway to fetch.
+            key: Idempotency-Key; None: a new one, which makes retries of this call safe.
+            fields: `reference`, `cost_centre`, `subject`, `cover`, `options`, … as docs/api.md has them.
+
+        Raises:
+            ApiError: If it is refused.
+            NoAnswer: If none came; send it again with the same `key`.
+        """
+        return await self._run(steps.read(Accepted, steps.sending(to, documents, key, fields)))
+
+    async def resend(self, fax: str, *, key: str | None = None, **fields: object) -> Accepted:
+        """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        request = Request("POST", f"/faxes/{segment(fax)}/resend", json=fields, headers=headers)
+        return await self._run(steps.read(Accepted, request))
+
+    async def cancel(self, fax: str) -> Fax:
+        """Cancel a fax. Raises ApiError with code `final` when it is too late."""
+        return await self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/cancel")))
+
+    async def cancel_job(self, job: str) -> Cancelled:
+        """Cancel what is not final of a job."""
+        return await self._run(steps.read(Cancelled, Request("POST", f"/jobs/{segment(job)}/cancel")))
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    async def fax(self, fax: str) -> Fax:
+        """One fax."""
+        return await self._run(steps.read(Fax, get(f"/faxes/{segment(fax)}")))
+
+    async def job(self, job: str) -> Job:
+        """One job."""
+        return await self._run(steps.read(Job, get(f"/jobs/{segment(job)}")))
+
+    async def faxes(self, **filters: object) -> AsyncIterator[Fax]:
+        """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
+        following = filters.pop("cursor", None)
+        while True:
+            page = await self._run(steps.read(FaxPage, get("/faxes", **filters, cursor=following)))
+            for one in page.faxes:
+                yield one
+            following = page.next
+            if following is None:
+                return
+
+    async def wait(self, job: str, *, within: float | None = None, every: float = POLL_S) -> list[Fax]:
+        """The faxes of a job, in order, once all of them are final.
+
+        Args:
+            job: The job.
+            within: Seconds; None: for ever.
+            every: Seconds between looks.
+
+        Raises:
+            TimeoutError: If they are not, by then.
+        """
+        ends = None if within is None else time.monotonic() + within
+        while (summed := await self.job(job)).finished_at is None:
+            if ends is not None and time.monotonic() + every > ends:
+                raise TimeoutError(f"{job} is not finished: {summed.states}")
+            await asyncio.sleep(every)
+        found = [one async for one in self.faxes(job=job, limit=200)]
+        return sorted(found, key=lambda fax: fax.position or 0)
+
+    async def page(self, fax: str, page: int, *, format: str = "png") -> bytes:
+        """A page as `png`, `tiff` or `pdf`."""
+        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/pages/{page}", format=format)))).body
+
+    async def file(self, fax: str, *, format: str = "pdf") -> bytes:
+        """The whole fax as `pdf` or `tiff`."""
+        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/file", format=format)))).body
+
+    async def document(self, fax: str, position: int) -> bytes:
+        """A document as it was handed in."""
+        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/documents/{position}")))).body
+
+    async def attempts(self, fax: str) -> Attempts:
+        """The calls of a fax."""
+        return await self._run(steps.read(Attempts, get(f"/faxes/{segment(fax)}/attempts")))
+
+    async def ladder(self, fax: str, attempt: str) -> CallLadder:
+        """What the two machines said in a call."""
+        path = f"/faxes/{segment(fax)}/attempts/{segment(attempt)}/ladder"
+        return await self._run(steps.read(CallLadder, get(path)))
+
+    async def acknowledge(self, fax: str) -> Fax:
+        """Say that a received fax was fetched."""
+        return await self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/acknowledge")))
+
+    async def account(self) -> Account:
+        """Who these credentials are."""
+        return await self._run(steps.read(Account, get("/account")))
+
+    async def destination(self, number: str) -> Destination:
+        """What is known of a number to dial, in international form."""
+        return await self._run(steps.read(Destination, get(f"/destinations/{segment(number)}")))
+
+    async def webhooks(self) -> Webhooks:
+        """All webhooks."""
+        return await self._run(steps.read(Webhooks, get("/webhooks")))
+
+    async def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
+        """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
+        body = {"url": url, "events": list(events), "description": description}
+        got = await self._send(Request("POST", "/webhooks", json=body))
+        return WebhookMade.model_validate_json(steps.counted(got).body)
+
+    async def events(self, *, after: str = "") -> AsyncIterator[Event]:
+        """Everything as it happens, for ever; a connection that breaks is made again and nothing is missed.
+
+        Args:
+            after: Id of the last event that is known; empty: from now on.
+
+        Raises:
+            ApiError: If the gateway refuses.
+        """
+        reader = EventReader(after)
+        while True:
+            headers = {**self._headers, "Accept": "text/event-stream"}
+            if reader.last:
+                headers["Last-Event-ID"] = reader.last
+            try:
+                async with self._http.stream(
+                    "GET", self._base + "/events", headers=headers, auth=self._auth, timeout=TIMEOUT_S
+                ) as got:
+                    if got.status_code >= 400:
+                        body = await got.aread()
+                        steps.counted(Answer(got.status_code, {}, body))
+                    async for line in got.aiter_lines():
+                        if (event := reader.feed(line)) is not None:
+                            yield event
+            except httpx.TransportError:
+                pass  # what broke is made again
+            except ApiError as exc:
+                if not exc.temporary:
+                    raise
+            await asyncio.sleep(reader.retry)
+
+    # --------------------------------------------------------------------------------------------------- carrying out
+
+    async def _run(self, work: Steps[T]) -> T:
+        """Carry out a piece of work."""
+        given: Answer | Lost | None = None
+        while True:
+            try:
+                step = work.send(given)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                given = None
+            else:
+                given = await self._send(step)
+
+    async def _send(self, request: Request) -> Answer | Lost:
+        try:
+            got = await self._http.request(
+                request.method,
+                self._base + request.path,
+                params=list(request.query) or None,
+                json=request.json,
+                files=list(request.files) or None,
+                headers={**self._headers, **request.headers},
+                auth=self._auth,
+            )
+        except httpx.TransportError as exc:
+            return Lost(f"{type(exc).__name__}: {exc}")
+        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)

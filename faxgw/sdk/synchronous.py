@@ -1,0 +1,252 @@
+"""The client for programs that wait for each answer. See `faxgw.sdk`; its twin is `faxgw.sdk.asynchronous`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from faxgw.api.v1.account import Account, Destination
+from faxgw.api.v1.calls import Attempts, CallLadder
+from faxgw.api.v1.events import Event
+from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, FaxPage, Job
+from faxgw.api.v1.webhooks import WebhookMade, Webhooks
+from faxgw.sdk import steps
+from faxgw.sdk.errors import ApiError
+from faxgw.sdk.steps import BASE, Answer, Lost, Pause, Request, Steps, get, segment
+from faxgw.sdk.stream import EventReader
+
+TIMEOUT_S = 60.0
+"""Seconds without a sign of the gateway, for one request."""
+POLL_S = 2.0
+"""Seconds between looks of `wait`."""
+
+T = TypeVar("T")
+
+
+class Client:
+    """Speaks with one gateway. Use it in a `with` block, or close it.
+
+    Args:
+        server: Its address, `https://fax.example.org`.
+        token: An API token; or `login`, a name and its password.
+        login: See `token`.
+        http: An httpx client of your own, for proxies and certificates; it stays yours.
+        timeout: Seconds without a sign of the gateway, for one request.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        token: str = "",
+        login: tuple[str, str] | None = None,
+        http: httpx.Client | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        self._own = http is None
+        self._http = http or httpx.Client(timeout=timeout)
+        self._base = server.rstrip("/") + BASE
+        self._auth = httpx.BasicAuth(*login) if login else None
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        if self._own:
+            self._http.close()
+
+    # --------------------------------------------------------------------------------------------------- sending
+
+    def send(
+        self,
+        to: str | Mapping[str, object] | Sequence[str | Mapping[str, object]],
+        documents: Sequence[str | Path | bytes | tuple[str, bytes] | Mapping[str, object]],
+        *,
+        key: str | None = None,
+        **fields: object,
+    ) -> Accepted:
+        """Send a fax; from the answer on nothing of it is lost.
+
+        Args:
+            to: A number, several, or recipients with `number`, `alternatives`, `properties`.
+            documents: Paths, octets, (name, octets), or {"url": …} for the gateway to fetch.
+            key: Idempotency-Key; None: a new one, which makes retries of this call safe.
+            fields: `reference`, `cost_centre`, `subject`, `cover`, `options`, … as docs/api.md has them.
+
+        Raises:
+            ApiError: If it is refused.
+            NoAnswer: If none came; send it again with the same `key`.
+        """
+        return self._run(steps.read(Accepted, steps.sending(to, documents, key, fields)))
+
+    def resend(self, fax: str, *, key: str | None = None, **fields: object) -> Accepted:
+        """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        request = Request("POST", f"/faxes/{segment(fax)}/resend", json=fields, headers=headers)
+        return self._run(steps.read(Accepted, request))
+
+    def cancel(self, fax: str) -> Fax:
+        """Cancel a fax. Raises ApiError with code `final` when it is too late."""
+        return self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/cancel")))
+
+    def cancel_job(self, job: str) -> Cancelled:
+        """Cancel what is not final of a job."""
+        return self._run(steps.read(Cancelled, Request("POST", f"/jobs/{segment(job)}/cancel")))
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    def fax(self, fax: str) -> Fax:
+        """One fax."""
+        return self._run(steps.read(Fax, get(f"/faxes/{segment(fax)}")))
+
+    def job(self, job: str) -> Job:
+        """One job."""
+        return self._run(steps.read(Job, get(f"/jobs/{segment(job)}")))
+
+    def faxes(self, **filters: object) -> Iterator[Fax]:
+        """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
+        following = filters.pop("cursor", None)
+        while True:
+            page = self._run(steps.read(FaxPage, get("/faxes", **filters, cursor=following)))
+            yield from page.faxes
+            following = page.next
+            if following is None:
+                return
+
+    def wait(self, job: str, *, within: float | None = None, every: float = POLL_S) -> list[Fax]:
+        """The faxes of a job, in order, once all of them are final.
+
+        Args:
+            job: The job.
+            within: Seconds; None: for ever.
+            every: Seconds between looks.
+
+        Raises:
+            TimeoutError: If they are not, by then.
+        """
+        ends = None if within is None else time.monotonic() + within
+        while (summed := self.job(job)).finished_at is None:
+            if ends is not None and time.monotonic() + every > ends:
+                raise TimeoutError(f"{job} is not finished: {summed.states}")
+            time.sleep(every)
+        found = list(self.faxes(job=job, limit=200))
+        return sorted(found, key=lambda fax: fax.position or 0)
+
+    def page(self, fax: str, page: int, *, format: str = "png") -> bytes:
+        """A page as `png`, `tiff` or `pdf`."""
+        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/pages/{page}", format=format)))).body
+
+    def file(self, fax: str, *, format: str = "pdf") -> bytes:
+        """The whole fax as `pdf` or `tiff`."""
+        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/file", format=format)))).body
+
+    def document(self, fax: str, position: int) -> bytes:
+        """A document as it was handed in."""
+        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/documents/{position}")))).body
+
+    def attempts(self, fax: str) -> Attempts:
+        """The calls of a fax."""
+        return self._run(steps.read(Attempts, get(f"/faxes/{segment(fax)}/attempts")))
+
+    def ladder(self, fax: str, attempt: str) -> CallLadder:
+        """What the two machines said in a call."""
+        path = f"/faxes/{segment(fax)}/attempts/{segment(attempt)}/ladder"
+        return self._run(steps.read(CallLadder, get(path)))
+
+    def acknowledge(self, fax: str) -> Fax:
+        """Say that a received fax was fetched."""
+        return self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/acknowledge")))
+
+    def account(self) -> Account:
+        """Who these credentials are."""
+        return self._run(steps.read(Account, get("/account")))
+
+    def destination(self, number: str) -> Destination:
+        """What is known of a number to dial, in international form."""
+        return self._run(steps.read(Destination, get(f"/destinations/{segment(number)}")))
+
+    def webhooks(self) -> Webhooks:
+        """All webhooks."""
+        return self._run(steps.read(Webhooks, get("/webhooks")))
+
+    def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
+        """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
+        body = {"url": url, "events": list(events), "description": description}
+        got = self._send(Request("POST", "/webhooks", json=body))
+        return WebhookMade.model_validate_json(steps.counted(got).body)
+
+    def events(self, *, after: str = "") -> Iterator[Event]:
+        """Everything as it happens, for ever; a connection that breaks is made again and nothing is missed.
+
+        Args:
+            after: Id of the last event that is known; empty: from now on.
+
+        Raises:
+            ApiError: If the gateway refuses.
+        """
+        reader = EventReader(after)
+        while True:
+            headers = {**self._headers, "Accept": "text/event-stream"}
+            if reader.last:
+                headers["Last-Event-ID"] = reader.last
+            try:
+                with self._http.stream(
+                    "GET", self._base + "/events", headers=headers, auth=self._auth, timeout=TIMEOUT_S
+                ) as got:
+                    if got.status_code >= 400:
+                        body = got.read()
+                        steps.counted(Answer(got.status_code, {}, body))
+                    for line in got.iter_lines():
+                        if (event := reader.feed(line)) is not None:
+                            yield event
+            except httpx.TransportError:
+                pass  # what broke is made again
+            except ApiError as exc:
+                if not exc.temporary:
+                    raise
+            time.sleep(reader.retry)
+
+    # --------------------------------------------------------------------------------------------------- carrying out
+
+    def _run(self, work: Steps[T]) -> T:
+        """Carry out a piece of work."""
+        given: Answer | Lost | None = None
+        while True:
+            try:
+                step = work.send(given)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                given = None
+            else:
+                given = self._send(step)
+
+    def _send(self, request: Request) -> Answer | Lost:
+        try:
+            got = self._http.request(
+                request.method,
+                self._base + request.path,
+                params=list(request.query) or None,
+                json=request.json,
+                files=list(request.files) or None,
+                headers={**self._headers, **request.headers},
+                auth=self._auth,
+            )
+        except httpx.TransportError as exc:
+            return Lost(f"{type(exc).__name__}: {exc}")
+        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
