@@ -1,7 +1,7 @@
 """The file of one attempt: cover, body, letterhead, header lines and marks, in the resolution that the far end takes.
 
-A body made for a finer resolution is rendered again (dispatch.renditions); where that is not possible, or takes longer
-than the call can wait, it is rescaled, and so is a cover.
+A body or a cover made for a finer resolution is rendered again (dispatch.renditions, dispatch.covers); where that is
+not possible, or takes longer than the call can wait, it is rescaled.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.letterheads import Letterheads
 from faxgw.dispatch.renditions import Renditions
 from faxgw.dispatch.seat import Seat
@@ -58,6 +59,7 @@ class Composer:
         self._client = client
         self._letterheads = Letterheads(seat, client)
         self._renditions = Renditions(seat, client)
+        self._covers = Covers(seat, client)
 
     async def attempt(
         self, prepared: Prepared, settings: Effective, resolution: Resolution, *, patience: float = PATIENCE
@@ -87,7 +89,7 @@ class Composer:
         async with (
             self._body(prepared, settings, resolution, patience) as body,
             self._letterheads.opened(prepared.job, settings, resolution) as overlay,
-            self._cover(prepared) as cover,
+            self._cover(prepared, settings, resolution, patience) as cover,
         ):
             return await self._client.compose(
                 body,
@@ -137,13 +139,24 @@ class Composer:
             os.close(fd)
 
     @contextlib.asynccontextmanager
-    async def _cover(self, prepared: Prepared) -> AsyncIterator[pages.Cover | None]:
-        """The fax's cover, open until the end of the context; None: it has none."""
-        if prepared.cover is None:
+    async def _cover(
+        self, prepared: Prepared, settings: Effective, resolution: Resolution, patience: float
+    ) -> AsyncIterator[pages.Cover | None]:
+        """The fax's cover, open until the end of the context, as `_body`; None: it has none."""
+        cover = prepared.cover
+        if cover is None:
             yield None
             return
-        fd = await self._seat.files.open_read(prepared.cover.file)
+        if cover.resolution != resolution.value:
+            try:
+                async with asyncio.timeout(patience):
+                    again = await self._covers.again(prepared.job, prepared.fax, settings, cover, resolution)
+                cover = again or cover
+            except (TimeoutError, FaxError) as exc:
+                why = "not in time" if isinstance(exc, TimeoutError) else str(exc)
+                log.warning("cover rescaled", extra={"event": "fax.cover_rescaled", "why": why})
+        fd = await self._seat.files.open_read(cover.file)
         try:
-            yield pages.Cover(fd, prepared.cover.first, prepared.cover.pages)
+            yield pages.Cover(fd, cover.first, cover.pages)
         finally:
             os.close(fd)

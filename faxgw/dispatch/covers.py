@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 
+from sqlalchemy import Connection
+
 from faxgw.dispatch.seat import Seat
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient
@@ -30,7 +32,7 @@ from faxgw.formats.cover_template import TemplateRefused
 from faxgw.formats.cover_values import CoverFacts, known, values
 from faxgw.formats.covers import CoverTemplate
 from faxgw.formats.status_view import international
-from faxgw.store import templates
+from faxgw.store import rendering, renditions, templates
 from faxgw.store.files import Kind
 from faxgw.store.rendering import AT_ONCE, About, LeasedJob, Recipient
 from faxgw.store.renditions import Kind as RenditionKind
@@ -71,6 +73,8 @@ class Chosen:
     template: CoverTemplate
     required: frozenset[str]
     """Values that somebody has to give: without those that are always there."""
+    sha256: str
+    """Of its content, hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +130,12 @@ class Covers:
         if content is None:
             raise NoCover(f"no template {name}", public=cover.unknown(name, settings["language"]))
         try:
-            template = self._template(form, content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            template = self._template(form, sha256, content)
         except TemplateRefused as exc:
             raise NoCover(str(exc), public=exc.public) from exc
         needed = template.required() - _ALWAYS - cover.given(settings["cover_values"]).keys()
-        return Chosen(name, form, template, needed)
+        return Chosen(name, form, template, needed, sha256)
 
     async def refusal(self, customer: str, settings: Effective) -> str:
         """Why mails with these settings cannot have their cover, in the sender's words; empty: they can, or want none.
@@ -145,8 +150,8 @@ class Covers:
             return ""
         return cover.missing(chosen.name, chosen.required, settings["language"])
 
-    def _template(self, form: str, content: bytes) -> CoverTemplate:
-        key = (form, hashlib.sha256(content).hexdigest())
+    def _template(self, form: str, sha256: str, content: bytes) -> CoverTemplate:
+        key = (form, sha256)
         template = self._read.pop(key, None) or covers.read(form, content)
         self._read[key] = template
         while len(self._read) > MAX_READ:
@@ -165,14 +170,13 @@ class Covers:
         Raises:
             FaxError: If page processes or store cannot do it now.
         """
-        made = await self._made(
-            job, chosen, settings, body_pages, dict.fromkeys(job.faxes, USUAL_PAGES), job.recipients
-        )
+        resolution, usual = pages.Resolution(settings["resolution"]), dict.fromkeys(job.faxes, USUAL_PAGES)
+        made = await self._made(job, chosen, settings, body_pages, usual, job.recipients, resolution)
         wrong = {one.fax: one.pages for one in made.covers if one.pages != USUAL_PAGES}
         if not wrong:
             return made
         again = [recipient for recipient in job.recipients if recipient.fax in wrong]
-        better = await self._made(job, chosen, settings, body_pages, wrong, again)
+        better = await self._made(job, chosen, settings, body_pages, wrong, again, resolution)
         kept = {one.fax: one for one in made.covers} | {one.fax: one for one in better.covers}
         found = Made(
             tuple(kept[fax] for fax in job.faxes if fax in kept and fax not in better.refused),
@@ -181,6 +185,42 @@ class Covers:
         )
         await self.forget((made.keys | better.keys) - found.keys)
         return found
+
+    async def again(
+        self, job: str, fax: str, settings: Effective, first: Rendition, resolution: pages.Resolution
+    ) -> Rendition | None:
+        """A fax's cover at another resolution than that it was made ready with: rendered again, once, and kept.
+
+        Args:
+            job: The job.
+            fax: The fax.
+            settings: Of the job.
+            first: The cover that it has.
+            resolution: What is wanted.
+
+        Returns:
+            None where that would not be the same cover: the template has changed, or the pages would be others.
+
+        Raises:
+            FaxError: If store or page processes fail.
+        """
+        store = self._seat.store
+        if (kept := await store.read(lambda conn: _at(conn, job, fax, resolution))) is not None:
+            return kept
+        source = await store.read(lambda conn: rendering.of_fax(conn, job, fax))
+        chosen = await self.choose(source.about.customer, settings)
+        if chosen is None or not first.facts or first.facts[0].get("template") != chosen.sha256:
+            return None
+        own = {fax: first.pages}
+        made = await self._made(source, chosen, settings, source.pages, own, source.recipients, resolution)
+        if [one.pages for one in made.covers] != [first.pages]:
+            await self.forget(made.keys)
+            return None
+        await store.run(lambda conn: renditions.keep(conn, job, made.covers))
+        kept = await store.read(lambda conn: _at(conn, job, fax, resolution))
+        if kept is not None and kept.file.key not in made.keys:  # somebody else was quicker
+            await self.forget(made.keys)
+        return kept
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Remove objects that no row will name."""
@@ -195,6 +235,7 @@ class Covers:
         body_pages: int,
         own: Mapping[str, int],
         recipients: Sequence[Recipient],
+        resolution: pages.Resolution,
     ) -> Made:
         """Fill and render; `own` says how many pages each fax's cover is taken to have."""
         filled, refused = await asyncio.to_thread(_fill, job, chosen, settings, body_pages, own, recipients)
@@ -204,14 +245,14 @@ class Covers:
         try:
             while batches:
                 some = batches.pop(0)
-                answer = await self._rendered(some, chosen, settings)
+                answer = await self._rendered(some, chosen, settings, resolution)
                 if isinstance(answer, pages.Refused):
                     guilty, innocent = _told_apart(answer, some)
                     refused |= {recipient.fax: answer.public for one in guilty for recipient in one.recipients}
                     batches[:0] = innocent
                     continue
                 try:
-                    made += await self._kept(answer, some)
+                    made += await self._kept(answer, some, chosen.sha256)
                     if not thumbnail and answer.thumbnail_fd is not None:
                         thumbnail = await asyncio.to_thread(_whole, answer.thumbnail_fd)
                 finally:
@@ -222,7 +263,7 @@ class Covers:
         return Made(tuple(made), refused, thumbnail)
 
     async def _rendered(
-        self, filled: Sequence[_Filling], chosen: Chosen, settings: Effective
+        self, filled: Sequence[_Filling], chosen: Chosen, settings: Effective, resolution: pages.Resolution
     ) -> pages.Rendered | pages.Refused:
         assert self._client is not None  # it was given by whoever makes covers
         with contextlib.ExitStack() as opened:
@@ -244,19 +285,21 @@ class Covers:
                     )
                 )
             options = pages.RenderOptions(
-                resolution=pages.Resolution(settings["resolution"]),
+                resolution=resolution,
                 paper=pages.Paper(settings["paper"]),
                 thumbnail_px=THUMBNAIL_PX,
             )
             return await self._client.render(documents, options)
 
-    async def _kept(self, rendered: pages.Rendered, filled: Sequence[_Filling]) -> list[Rendition]:
+    async def _kept(self, rendered: pages.Rendered, filled: Sequence[_Filling], sha256: str) -> list[Rendition]:
         """Make a file of covers durable; each recipient's run of pages in it."""
         file = await self._seat.files.adopt_fd(rendered.fd, Kind.OBJECT)
         found = []
         for index, one in enumerate(filled):
             places = [place for place, page in enumerate(rendered.pages, 1) if page.document == index]
-            facts = [{"rows": p.rows, "octets": p.octets} for p in rendered.pages if p.document == index]
+            facts = tuple(
+                {"rows": p.rows, "octets": p.octets, "template": sha256} for p in rendered.pages if p.document == index
+            )
             for recipient in one.recipients:
                 found.append(
                     Rendition(
@@ -270,6 +313,11 @@ class Covers:
                     )
                 )
         return found
+
+
+def _at(conn: Connection, job: str, fax: str, resolution: pages.Resolution) -> Rendition | None:
+    found = renditions.find(conn, job, RenditionKind.COVER, fax=fax)
+    return next((one for one in found if one.resolution == resolution.value), None)
 
 
 def lacking(chosen: Chosen, properties: Mapping[str, str]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from faxgw.fax.cover import cover_name
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
+from faxgw.fax.resolution import Resolution
 from faxgw.store import renditions
 from faxgw.store import schema as t
 from faxgw.store.node import voided
@@ -382,6 +383,11 @@ def has_cover(conn: Connection, job: str) -> bool:
 
 
 def cover_of(conn: Connection, job: str, fax: str) -> Rendition | None:
-    """The cover that a fax was made ready with; None when it has none."""
+    """The cover that a fax was made ready with, the finest of its renditions; None when it has none."""
     found = renditions.find(conn, job, Kind.COVER, fax=fax)
-    return found[0] if found else None
+    return max(found, key=lambda one: Resolution(one.resolution).multiple, default=None)
+
+
+def of_fax(conn: Connection, job: str, fax: str) -> LeasedJob:
+    """What the cover of a fax that has one was made from; nothing is leased."""
+    return _leased(conn, conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one(), [fax], ())

@@ -13,11 +13,12 @@ from faxgw.dispatch import covers as module
 from faxgw.dispatch.covers import Covers, NoCover, lacking, shipped
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
-from faxgw.fax.account import Effective, Level, Origin, resolve
+from faxgw.fax.account import Effective, Level, Origin, from_snapshot, resolve
 from faxgw.formats import covers
 from faxgw.formats.cover_values import sample, values
-from faxgw.store import templates
+from faxgw.store import rendering, templates
 from faxgw.store.rendering import About, LeasedJob, Recipient
+from faxgw.store.renditions import Rendition
 from faxgw.store.templates import EVERYBODY, Kind
 from tests.dispatch.doubles import memory
 from tests.house import House
@@ -254,3 +255,61 @@ async def test_the_sender_is_a_mail_address_or_the_customer(house: House, owner:
     await found.make(replace(named("Ann"), about=replace(ABOUT, owner=owner)), chosen, given, 1)
     mail = said if "@" in said else ""
     assert printer.requests == [[f"{said}|{said}|{mail}".encode()]]
+
+
+async def covered(house: House, found: Covers) -> tuple[str, str, Effective, Rendition]:
+    """A fax that is ready with its cover: job, fax, settings, cover."""
+    job, (fax,) = await house.job(ready=False, cover="mine")
+    (leased,) = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
+    given = from_snapshot(leased.settings)
+    chosen = await found.choose("acme", given)
+    assert chosen is not None
+    made = await found.make(leased, chosen, given, 2)
+    body = await house.keep(b"body")
+    assert await house.do(
+        rendering.rendered, job, fence=house.fence, body=body, pages=2, facts=(), thumbnail=b"", now=house.now,
+        covers=made.covers,
+    )  # fmt: skip
+    return job, fax, given, made.covers[0]
+
+
+async def test_a_cover_is_rendered_again_for_a_coarser_far_end_once(house: House) -> None:
+    await template(house, "${recipient_number} ${pages}")
+    printer = Printer()
+    found = build(house, printer)
+    job, fax, given, first = await covered(house, found)
+    again = await found.again(job, fax, given, first, pages.Resolution.STANDARD)
+    assert again is not None and (again.resolution, again.pages, again.fax) == ("standard", 1, fax)
+    assert printer.options[-1].resolution is pages.Resolution.STANDARD
+    assert printer.requests == [[b"+33 1 99 00 00 01 3"]] * 2, "the same, said at another resolution"
+    assert await found.again(job, fax, given, first, pages.Resolution.STANDARD) == again
+    assert len(printer.requests) == 2
+    assert await house.ask(rendering.cover_of, job, fax) == first, "the finest is the fax's own"
+
+
+async def test_a_cover_whose_template_has_changed_is_not_made_anew(house: House) -> None:
+    """A retry bears the cover that was made first; it is rescaled."""
+    await template(house, "${recipient_number}")
+    printer = Printer()
+    found = build(house, printer)
+    job, fax, given, first = await covered(house, found)
+    await template(house, "other")
+    assert await found.again(job, fax, given, first, pages.Resolution.STANDARD) is None
+    assert len(printer.requests) == 1
+
+
+async def test_a_cover_that_would_have_other_pages_is_not_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await template(house, "${recipient_number}")
+    printer = Printer()
+    found = build(house, printer)
+    job, fax, given, first = await covered(house, found)
+    before, once = set(house.folder.glob("objects/*/*")), printer.render
+
+    async def longer(documents: Any, options: Any) -> Any:
+        rendered = await once(documents, options)
+        assert isinstance(rendered, pages.Rendered)
+        return replace(rendered, pages=rendered.pages * 2)
+
+    monkeypatch.setattr(printer, "render", longer)
+    assert await found.again(job, fax, given, first, pages.Resolution.STANDARD) is None
+    assert set(house.folder.glob("objects/*/*")) == before
