@@ -118,7 +118,7 @@ def _set_shaped(text: str, name: str, target: Target) -> Iterator[tuple[int, Bit
 
 
 def _set_columns(text: str, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
-    # Always set at fine; standard is made of pairs of rows, which keeps every stroke.
+    # Always set at fine; the others are made of its rows, which keeps every stroke.
     rows = sheet_rows(target.paper, Resolution.FINE)
     per_page = (rows - 2 * MARGIN_ROWS) // LINE_ROWS
     broken = list(_paginate(text, per_page))
@@ -131,16 +131,6 @@ def _set_columns(text: str, name: str, target: Target) -> Iterator[tuple[int, Bi
             canvas.write(left, MARGIN_ROWS + index * LINE_ROWS, line, font)
         bits = canvas.bits()
         yield number, bitmap.rescale(bits, Resolution.FINE, target.resolution)
-
-
-def _at(bits: Bits, resolution: Resolution) -> Bits:
-    match resolution:
-        case Resolution.STANDARD:
-            return bitmap.halve_rows(bits)
-        case Resolution.FINE:
-            return bits
-        case _:
-            return bitmap.double_rows(bits)
 
 
 def _paginate(text: str, per_page: int) -> Iterator[list[str]]:

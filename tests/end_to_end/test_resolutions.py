@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from PIL import Image
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
+from faxgw.fax.resolution import Resolution
 from tests.end_to_end.world import DOMAIN, Gateway, gateway_at, mail_with, pages_of, submit
 
 pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="module")]
@@ -83,6 +85,11 @@ async def calls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Round
         yield Round(gateway)
 
 
+def squared(page: np.ndarray, height: int) -> np.ndarray:
+    """Rows repeated until pixels are square."""
+    return np.asarray(page[((np.arange(height) + 0.5) * len(page) / height).astype(int)])
+
+
 def rows(pages: list[np.ndarray]) -> list[int]:
     return [len(page) for page in pages]
 
@@ -92,7 +99,16 @@ async def test_superfine_arrives_where_it_is_taken_and_less_where_it_is_not(call
     numbers = ("+33199000100", "+33199004302", "+33199000143")
     faxes = await asyncio.gather(*(calls.send(number, sharp=True) for number in numbers))
     assert [(fax["state"], fax["dials"]) for fax in faxes] == [("sent", 1)] * 3
-    assert [rows(await calls.pages(fax)) for fax in faxes] == [[4572], [2286], [1143]]
+    sent = [await calls.pages(fax) for fax in faxes]
+    assert [rows(pages) for pages in sent] == [[4572], [2286], [1143]]
+    control = calls.gateway.control
+    for fax, (page,), resolution in zip(faxes, sent, reversed(Resolution), strict=True):
+        shown = await control.preview(fax["id"])
+        assert (shown["as"], shown["resolution"]) == ("sent", resolution.value)
+        assert [one["rows"] for one in shown["pages"]] == [len(page)]
+        picture = Image.open(io.BytesIO(await control.preview_page(fax["id"], 1)))
+        across = picture.width // 1728
+        assert (~np.asarray(picture)[::, ::across] == squared(page, picture.height)).all(), "the very bitmap"
 
 
 async def test_a_machine_for_standard_only_gets_pages_rendered_for_it_known_or_not(calls: Round) -> None:
