@@ -50,7 +50,7 @@ class Passive:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._came.done() or writer.get_extra_info("peername")[0] != self._peer:
-            writer.transport.abort()
+            abort(writer)
             return
         self._came.set_result((reader, writer))
         if self._server is not None:
@@ -69,7 +69,7 @@ class Passive:
         if self._server is not None:
             self._server.close()
         if self._came.done() and not self._came.cancelled():
-            self._came.result()[1].transport.abort()
+            abort(self._came.result()[1])
         else:
             self._came.cancel()
 
@@ -100,6 +100,14 @@ async def write_block(writer: asyncio.StreamWriter, data: bytes) -> None:
 async def finish(writer: asyncio.StreamWriter) -> None:
     """Close a connection that all was sent on."""
     writer.close()
-    with contextlib.suppress(TimeoutError, OSError, ssl.SSLError):
+    try:
         async with asyncio.timeout(STALL_S):
             await writer.wait_closed()
+    except (TimeoutError, OSError, ssl.SSLError):
+        abort(writer)
+
+
+def abort(writer: asyncio.StreamWriter) -> None:
+    """Close a connection at once, whatever is on its way; one that is closed already is no error."""
+    with contextlib.suppress(AttributeError):  # CPython 3.11: of a TLS transport that is closed
+        writer.transport.abort()

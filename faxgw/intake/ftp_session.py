@@ -114,7 +114,7 @@ class FtpSession:
             pass  # gone, or not speaking FTP
         finally:
             self._close_passive()
-            self._writer.transport.abort()
+            ftp_data.abort(self._writer)
 
     async def _serve(self) -> None:
         errors = 0
