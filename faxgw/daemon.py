@@ -21,7 +21,9 @@ from faxgw import __version__, metrics
 from faxgw.api.access import Access
 from faxgw.api.control import ControlServer, Operations
 from faxgw.api.http import Ground, Maintenance
+from faxgw.delivery.dkim import DkimSettings, Signer
 from faxgw.delivery.mail import MailDelivery, RelaySettings
+from faxgw.delivery.mail_route import MailRoutes, MailRouteSettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
@@ -112,7 +114,6 @@ class Daemon:
         self._sip = settings.one("sip", SipSettings)
         self._trunks = settings.many("trunk", TrunkSettings)
         self._route_settings = settings.many("route", RouteSettings)
-        self._relay = settings.one("relay", RelaySettings)
         self._system = dict(self._account.values)
         self._ways: dict[str, Delivery] = {}
         self._house: House | None = None
@@ -165,7 +166,7 @@ class Daemon:
         lock = await asyncio.to_thread(node.FolderLock, data)
         self._stack.callback(lock.release)
         seat, lease = await self._open_store(data)
-        pages = PageClient(self._pages_settings.client_settings())
+        pages = PageClient(self._pages_settings.client_settings(), self._counting.conversion)
         self._stack.push_async_callback(pages.close)
         await pages.start()
         line = SipLine(self._sip, self._trunks)
@@ -248,7 +249,7 @@ class Daemon:
         )
         dispatcher.calling.places = max(1, sum(line.channels.values()))
         self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
-        self._ways = self._ways_out(self._relay)
+        self._ways = self._ways_out(self._settings)
         deliveries = OutboxWorker(seat, self._ways, lambda parcel: self._counting.dead(), self._counting.delivery)
         self._inbound = Inbound(seat, pages, watermark, self._counting.reception, describe_frame)
         self._stations = [
@@ -274,8 +275,10 @@ class Daemon:
     def _hostname(self) -> str:
         return self._smtp_settings.hostname or socket.gethostname()
 
-    def _ways_out(self, relay: RelaySettings) -> dict[str, Delivery]:
-        mail = MailDelivery(relay, self._hostname())
+    def _ways_out(self, settings: Settings) -> dict[str, Delivery]:
+        relay = settings.one("relay", RelaySettings)
+        routes = MailRoutes(relay, settings.many("mail_route", MailRouteSettings))
+        mail = MailDelivery(relay, self._hostname(), routes, Signer(settings.many("dkim", DkimSettings)))
         return dict.fromkeys(mail.kinds, mail)
 
     def _build_ground(self, seat: Seat, watermark: Watermark) -> Ground:
@@ -378,7 +381,7 @@ class Daemon:
         seat, smtp = self._seat, self._smtp
         if seat is None or smtp is None or self._line is None or self._dispatcher is None:
             raise StartFailed("not started")
-        ways = self._ways_out(settings.one("relay", RelaySettings))
+        ways = self._ways_out(settings)
         web_tls, smtp_tls = settings.one("http", WebSettings).tls, settings.one("smtp", SmtpSettings).tls
         smtp.reload_tls(smtp_tls)
         if web_tls is not None:

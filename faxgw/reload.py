@@ -13,6 +13,7 @@ from faxgw.settings import Settings, changed
 TAKEN_ON = re.compile(
     r"""
     (log|relay|settings)\..*                # from the next record, mail and job
+    | (mail_route|dkim)\b.*               # from the next mail
     | customer\b.*                          # laid over the directory, as at the start
     | node\.grace
     | route\b.*                             # for calls that are planned from now on

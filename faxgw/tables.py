@@ -8,7 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faxgw.delivery.dkim import DkimSettings
 from faxgw.delivery.mail import RelaySettings
+from faxgw.delivery.mail_route import MailRouteSettings
 from faxgw.dispatch.routes import RouteSettings
 from faxgw.dispatch.routes import named as named_trunks
 from faxgw.document.types import PageSettings, Sandbox, Use
@@ -75,6 +77,8 @@ SECTIONS: Mapping[str, type[Section] | Many | Maybe] = {
     "smtp": SmtpSettings,
     "http": WebSettings,
     "relay": RelaySettings,
+    "mail_route": Many(MailRouteSettings),
+    "dkim": Many(DkimSettings),
     "pages": PagesSection,
     "sip": SipSettings,
     "trunk": Many(TrunkSettings),
@@ -84,6 +88,9 @@ SECTIONS: Mapping[str, type[Section] | Many | Maybe] = {
     **{name: model for part in PARTS for name, model in part.sections.items()},
 }
 """Every table of the settings file: the core's, then those of the parts."""
+
+
+_MAIL: Mapping[str, type[MailRouteSettings | DkimSettings]] = {"mail_route": MailRouteSettings, "dkim": DkimSettings}
 
 
 def cross_check(settings: Settings) -> list[str]:
@@ -102,6 +109,9 @@ def cross_check(settings: Settings) -> list[str]:
     found += [f"there is no trunk {name}, which an account names" for name in sorted(named - set(trunks))]
     routed = {route.trunk for route in settings.many("route", RouteSettings)}
     found += [f"there is no trunk {name}, which a route names" for name in sorted(routed - set(trunks))]
+    for table in ("mail_route", "dkim"):
+        domains = [entry.domain for entry in settings.many(table, _MAIL[table])]
+        found += [f"{table} for {name} stands twice" for name in {n for n in domains if domains.count(n) > 1}]
     found += _unowned(settings)
     if not trunks:
         found.append("there is no [[trunk]]: nothing can be sent")

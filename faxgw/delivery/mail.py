@@ -1,9 +1,9 @@
 """Ways out by mail: the outbox's status mails, refusals, DSNs and received faxes, handed to an SMTP relay (RFC 5321).
 
 One connection and one recipient per mail. A mail goes out at least once: when the reply to the final dot is lost it
-goes again, octet for octet the same, under the same Message-ID, so that the reader's side can tell. What is permanent
-is decided by the stage: only what the relay says of the recipient or of the content is; a relay that is down, that
-does not know us or whose certificate is wrong is the operator's to mend, and the mail waits.
+goes again, octet for octet the same but for its signature, under one Message-ID, so that the reader's side can tell.
+What is permanent is decided by the stage: only what the relay says of the recipient or of the content is; a relay that
+is down, that does not know us or whose certificate is wrong is the operator's to mend, and the mail waits.
 Status mails leave with the null return path unless the settings name one, DSNs always (RFC 3461 section 6.1), so that
 their bounces cannot come back as faxes (RFC 3834 section 3.3).
 """
@@ -17,7 +17,6 @@ import hashlib
 import ipaddress
 import logging
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -26,12 +25,15 @@ from typing import Literal, Self
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
+from faxgw.delivery.dkim import Signer
+from faxgw.delivery.mail_route import Hop, MailRoutes
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.ports import DeliveryResult, Enclosure, Parcel
 from faxgw.formats.directory_mail import directory_mail
 from faxgw.formats.dsn import dsn_mail
+from faxgw.formats.enclosed import Attachment
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
-from faxgw.formats.received_mail import Attachment, received_mail
+from faxgw.formats.received_mail import received_mail
 from faxgw.formats.report_payload import (
     dsn_from_payload,
     original_from_payload,
@@ -123,15 +125,24 @@ class MailDelivery:
         relay: Where the mails go.
         reporting_mta: Name under which this gateway takes mail, for DSNs (RFC 3464 section 2.2.2); empty: the name
             it gives the relay.
+        routes: Where mails to some domains go; None: all to the relay.
+        signer: Signs them; None: nobody does.
     """
 
     kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail")
 
-    def __init__(self, relay: RelaySettings, reporting_mta: str = "") -> None:
+    def __init__(
+        self,
+        relay: RelaySettings,
+        reporting_mta: str = "",
+        routes: MailRoutes | None = None,
+        signer: Signer | None = None,
+    ) -> None:
         self._relay = relay
+        self._routes = routes or MailRoutes(relay)
+        self._signer = signer or Signer(())
         self._reporting_mta = reporting_mta or relay.ehlo
         self._sender = mailbox(relay.sender, relay.organisation)
-        self._tls = _client_context(relay)
         self._builders: Mapping[str, Callable[[Parcel], bytes]] = {
             "status_mail": self._status_mail,
             "refused_mail": self._refused_mail,
@@ -153,7 +164,7 @@ class MailDelivery:
     async def _build_and_send(self, parcel: Parcel, builder: Callable[[Parcel], bytes]) -> DeliveryResult:
         try:
             to = mailbox(parcel.target)
-            octets = await asyncio.to_thread(builder, parcel)
+            octets = await asyncio.to_thread(self._signed, builder, parcel)
         except (FaxError, ValueError, OverflowError, OSError) as exc:  # the latter three: a time beyond all calendars
             log.error("mail not built", extra={"event": "mail_not_built", "item": parcel.item, "detail": str(exc)})
             permanent = isinstance(exc, FaxError) and not exc.temporary
@@ -165,9 +176,13 @@ class MailDelivery:
         log.info("mail handed over" if result.delivered else "mail not handed over", extra=extra)
         return result
 
+    def _signed(self, builder: Callable[[Parcel], bytes], parcel: Parcel) -> bytes:
+        return self._signer.sign(builder(parcel), self._sender.domain)
+
     def _status_mail(self, parcel: Parcel) -> bytes:
         return status_mail(
             report_from_payload(parcel.payload),
+            [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures],
             to=parcel.target,
             sender=self._sender.address,
             message_id=self.message_id(parcel),
@@ -229,16 +244,37 @@ class MailDelivery:
     # ------------------------------------------------------------------------------------- the conversation
 
     async def _send(self, return_path: str, to: Mailbox, octets: bytes) -> DeliveryResult:
-        client, stage = self._client(), Stage.CONNECT
+        """Hand it to the first server that can be reached; what that one says is the result."""
+        try:
+            hops = await self._routes.hops(to.domain)
+        except FaxError as exc:
+            return DeliveryResult(False, permanent=not exc.temporary, detail=_short(str(exc)))
+        result = DeliveryResult(False, detail="no server")
+        for hop in hops:
+            stage, result = await self._hand_over(hop, return_path, to, octets)
+            if stage is not Stage.CONNECT:
+                break
+        return result
+
+    async def _hand_over(self, hop: Hop, return_path: str, to: Mailbox, octets: bytes) -> tuple[Stage, DeliveryResult]:
+        client, stage = self._client(hop), Stage.CONNECT
         try:
             async with asyncio.timeout(self._relay.timeout):
-                await client.connect()
-                await _greet(client)
+                await self._open(client, hop)
                 stage, utf8 = Stage.MAIL, to.needs_smtputf8
                 if utf8 and not client.supports_extension("smtputf8"):
-                    return DeliveryResult(False, permanent=True, detail="the relay does not take such an address")
+                    return stage, DeliveryResult(
+                        False, permanent=True, detail="the relay does not take such an address"
+                    )
+                options = _options(client, octets, utf8)
+                if hop.require_tls:
+                    if not client.supports_extension("requiretls"):
+                        return stage, DeliveryResult(
+                            False, detail="the server cannot promise TLS on the further way (REQUIRETLS)"
+                        )
+                    options.append("REQUIRETLS")
                 encoding = "utf-8" if utf8 else "ascii"
-                await client.mail(return_path, options=_options(client, octets, utf8), encoding=encoding)
+                await client.mail(return_path, options=options, encoding=encoding)
                 stage = Stage.RCPT
                 await client.rcpt(to.address, encoding=encoding)
             stage = Stage.DATA
@@ -246,30 +282,39 @@ class MailDelivery:
                 reply = await client.data(octets)
             await self._quit(client)
         except aiosmtplib.SMTPResponseException as exc:
-            return _refusal(stage, exc.code, exc.message)
+            return stage, _refusal(stage, exc.code, exc.message)
         except TimeoutError:
-            return DeliveryResult(False, detail=f"{stage}: no answer in time")
+            return stage, DeliveryResult(False, detail=f"{stage}: no answer in time")
         except (OSError, aiosmtplib.SMTPException, ValueError) as exc:
             # OSError: refused, reset, TLS; ValueError: what the client itself will not say
-            return DeliveryResult(False, detail=_short(f"{stage}: {type(exc).__name__}: {exc}"))
+            return stage, DeliveryResult(False, detail=_short(f"{stage}: {type(exc).__name__}: {exc}"))
         finally:
             client.close()
-        return DeliveryResult(True, detail=_short(reply.message))
+        return stage, DeliveryResult(True, detail=_short(reply.message))
 
-    def _client(self) -> aiosmtplib.SMTP:
+    async def _open(self, client: aiosmtplib.SMTP, hop: Hop) -> None:
+        """Connect, encrypt as the way demands, log in."""
+        await client.connect()
+        await _greet(client)
+        if hop.tls in ("enforced", "opportunistic"):
+            if client.supports_extension("starttls"):
+                await client.starttls(tls_context=hop.context, server_hostname=hop.name or None)
+                await _greet(client)
+            elif hop.tls == "enforced":
+                raise aiosmtplib.SMTPException(f"{hop.host} offers no TLS, which is demanded")
+        if hop.login and hop.password is not None:
+            await client.login(hop.login, hop.password.reveal())
+
+    def _client(self, hop: Hop) -> aiosmtplib.SMTP:
         """A client without timeouts of its own: its `wait_for` can swallow a cancellation (Python before 3.12)."""
-        relay = self._relay
-        start_tls = {"none": False, "implicit": False, "starttls": True, "opportunistic": None}[relay.tls]
         return aiosmtplib.SMTP(
-            hostname=relay.host,
-            port=relay.port,
-            username=relay.login or None,
-            password=relay.password.reveal() if relay.password else None,
-            local_hostname=relay.ehlo,
+            hostname=hop.host,
+            port=hop.port,
+            local_hostname=self._relay.ehlo,
             timeout=None,
-            use_tls=relay.tls == "implicit",
-            start_tls=start_tls,
-            tls_context=self._tls,
+            use_tls=hop.tls == "implicit",
+            start_tls=False,
+            tls_context=hop.context,
         )
 
     async def _quit(self, client: aiosmtplib.SMTP) -> None:
@@ -287,15 +332,6 @@ def _content(enclosure: Enclosure) -> bytes:
     if len(octets) != enclosure.size or hashlib.sha256(octets).hexdigest() != enclosure.sha256:
         raise FaxError(f"{enclosure.name} was not read as it was stored")
     return octets
-
-
-def _client_context(relay: RelaySettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=relay.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if relay.tls == "opportunistic":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _greet(client: aiosmtplib.SMTP) -> None:
