@@ -104,6 +104,14 @@ class Metrics:
             buckets=_RENDER_SECONDS,
             registry=registry,
         )
+        self.conversion_duration = Histogram(
+            "faxgw_conversion_seconds",
+            "Documents converted by LibreOffice, Ghostscript or GhostPCL",
+            ["format", "result"],
+            buckets=_RENDER_SECONDS,
+            registry=registry,
+        )
+        self.office_starts = Counter("faxgw_office_starts", "LibreOffices started", registry=registry)
         self.smtp_sessions = Counter("faxgw_smtp_sessions", "SMTP sessions that ended", ["result"], registry=registry)
         self.delivery_oldest = Gauge(
             "faxgw_delivery_oldest_seconds", "Age of the oldest report or delivery not yet made", registry=registry

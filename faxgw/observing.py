@@ -7,6 +7,7 @@ from typing import Any  # the status as JSON
 
 from faxgw.dispatch.inbound import Arriving
 from faxgw.dispatch.outbound import Live
+from faxgw.document.types import Conversion
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Parcel
@@ -47,6 +48,11 @@ class Counting:
     def rendering(self, kind: str, seconds: float) -> None:
         """A document was rendered."""
         self.metrics.render_duration.labels(kind).observe(seconds)
+
+    def conversion(self, facts: Conversion) -> None:
+        """A program outside is done with a document."""
+        self.metrics.conversion_duration.labels(facts.kind.value, facts.ending.value).observe(facts.seconds)
+        self.metrics.office_starts.inc(max(0, facts.started))
 
     def delivery(self, parcel: Parcel, seconds: float) -> None:
         """A delivery was taken."""

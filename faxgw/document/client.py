@@ -29,6 +29,7 @@ from faxgw.document.types import (
     OUTSIDE,
     Composed,
     ComposeOptions,
+    Conversion,
     Cut,
     Document,
     Merged,
@@ -90,9 +91,13 @@ class PageClient:
 
     Args:
         settings: Sandbox, places and limits.
+        converted: Called after each conversion by a program outside; must not raise or block.
     """
 
-    def __init__(self, settings: PageSettings | None = None) -> None:
+    def __init__(
+        self, settings: PageSettings | None = None, converted: Callable[[Conversion], None] = lambda _facts: None
+    ) -> None:
+        self._converted = converted
         self.settings = settings or PageSettings()
         self._documents = asyncio.Semaphore(self.settings.children)
         self._outside = asyncio.Semaphore(self.settings.offices + 1)
@@ -351,7 +356,7 @@ class PageClient:
 
     async def _start_server(self) -> _Server:
         if self.settings.socket is not None:
-            server = await _Server.connect(self.settings.socket)
+            server = await _Server.connect(self.settings.socket, self._converted)
             log.info("page service connected", extra={"event": "page_service_connected"})
             return server
         if self._plan is None:
@@ -361,7 +366,7 @@ class PageClient:
                 raise PagesUnavailable(str(exc)) from exc
             level = logging.INFO if self._plan.isolated else logging.WARNING
             log.log(level, "page sandbox chosen", extra={"event": "page_sandbox", "sandbox": self._plan.kind.value})
-        server = await _Server.start(self._plan, self.settings)
+        server = await _Server.start(self._plan, self.settings, self._converted)
         log.info("page server started", extra={"event": "page_server_started", "pid": server.pid})
         return server
 
@@ -369,7 +374,8 @@ class PageClient:
 class _Server:
     """One running page server: its process if it is ours, its pipe, and the requests it has not answered."""
 
-    def __init__(self, process: Process | None, channel: pipe.Pipe) -> None:
+    def __init__(self, process: Process | None, channel: pipe.Pipe, converted: Callable[[Conversion], None]) -> None:
+        self._converted = converted
         self._process = process
         self._pipe = channel
         self._next = 0
@@ -388,7 +394,9 @@ class _Server:
         return self._process.pid if self._process is not None else None
 
     @classmethod
-    async def start(cls, plan: sandbox.Plan, settings: PageSettings) -> _Server:
+    async def start(
+        cls, plan: sandbox.Plan, settings: PageSettings, converted: Callable[[Conversion], None]
+    ) -> _Server:
         """Start a server and wait until it is ready."""
         ours, theirs = pipe.pair()
         try:
@@ -406,12 +414,12 @@ class _Server:
             raise PagesUnavailable(f"the page server cannot be started: {exc}") from exc
         finally:
             theirs.close()
-        server = cls(process, pipe.Pipe(_nonblocking(ours)))
+        server = cls(process, pipe.Pipe(_nonblocking(ours)), converted)
         await server._until_ready()
         return server
 
     @classmethod
-    async def connect(cls, path: Path) -> _Server:
+    async def connect(cls, path: Path, converted: Callable[[Conversion], None]) -> _Server:
         """Connect to a page service and wait until it is ready."""
         sock = _nonblocking(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
@@ -423,7 +431,7 @@ class _Server:
         except BaseException:
             sock.close()
             raise
-        server = cls(None, pipe.Pipe(sock))
+        server = cls(None, pipe.Pipe(sock), converted)
         await server._until_ready()
         return server
 
@@ -522,6 +530,8 @@ class _Server:
                 log.warning(
                     "page process wrote errors", extra={"event": "page_stderr", "text": str(message.get("text"))}
                 )
+            case "conversion":
+                self._converted(protocol.value(Conversion, message.get("value")))
             case "progress":
                 callback = self._progress.get(protocol.number(message, "id"))
                 if callback is not None:

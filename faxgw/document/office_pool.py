@@ -127,6 +127,8 @@ class OfficePool:
     slots: asyncio.Queue[_Slot] = field(default_factory=asyncio.Queue)
     offices: set[_Office] = field(default_factory=set)
     closed: bool = False
+    started: int = 0
+    """How many were started so far."""
 
     def __post_init__(self) -> None:
         for _ in range(self.size):
@@ -204,6 +206,7 @@ class OfficePool:
             raise
         slot.failures = 0
         slot.office = office
+        self.started += 1
         log.info("office started", extra={"event": "pages.office_started", "pid": office.pid})
         return office
 

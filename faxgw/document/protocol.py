@@ -12,6 +12,7 @@ A message is msgpack of a map with `type` and, but for `ready`, the request's nu
 | server → daemon | refused | value | – |
 | server → daemon | failed | detail | – |
 | server → daemon | log | text | – |
+| server → daemon | conversion | value (without `id`) | – |
 
 Values are the dataclasses of `document.types`. They are read strictly, type by type: a child that was taken over by
 its document can send wrong facts, but nothing that is not facts. Descriptors stand in a value as indexes into the

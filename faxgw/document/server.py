@@ -27,7 +27,7 @@ from faxgw.document import child, fonts, layout, office_pool, pdf, printer, prot
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
-from faxgw.document.types import Document, Kind, Progress, Use
+from faxgw.document.types import Conversion, Document, Ending, Kind, Progress, Use
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)."""
@@ -74,6 +74,8 @@ class PageServer:
     """Converts Office documents; None: they are refused."""
     printers: frozenset[Kind] = frozenset()
     """Printer languages that are converted."""
+    started: int = 0
+    """LibreOffices started, as far as the daemon was told."""
     jobs: dict[int, _Job] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -177,6 +179,8 @@ class PageServer:
         """Have a program outside make a PDF for a child that waits for it."""
         began = time.monotonic()
         answer: tuple[protocol.Message, tuple[int, ...]]
+        kind: Kind | None = None
+        ending = Ending.FAILED
         try:
             kind, pages = Kind(str(message.get("kind"))), protocol.number(message, "pages")
             if kind in printer.PROGRAMS:
@@ -185,8 +189,9 @@ class PageServer:
                 raise office_pool.NoOffice("there is no office")
             else:
                 made = await self.office.convert(source, kind, pages, job.limits)
-            answer = ({"type": "converted"}, (made,))
+            answer, ending = ({"type": "converted"}, (made,)), Ending.MADE
         except office_pool.Declined as exc:
+            ending = Ending.DECLINED
             answer = ({"type": "declined", "why": exc.why.value}, ())
         except office_pool.NoOffice as exc:
             answer = ({"type": "failed", "detail": str(exc)}, ())
@@ -194,10 +199,19 @@ class PageServer:
             answer = ({"type": "failed", "detail": f"bad request: {exc}"}, ())
         finally:
             os.close(source)
-            job.outside_seconds += time.monotonic() - began
+            seconds = time.monotonic() - began
+            job.outside_seconds += seconds
+            if kind is not None:
+                self._tell(kind, ending, seconds)
         with contextlib.suppress(pipe.PipeClosed):  # the child is gone: `_accompany` says why
             channel.send(protocol.pack(answer[0]), answer[1])
         _close(answer[1])
+
+    def _tell(self, kind: Kind, ending: Ending, seconds: float) -> None:
+        started = self.office.started if self.office is not None else 0
+        facts = Conversion(kind, ending, seconds, started - self.started)
+        self.started = started
+        self._send({"type": "conversion", "value": protocol.plain(facts)})
 
     def _report(self, job: _Job, status: int, usage: resource.struct_rusage) -> None:
         message, descriptors = job.answer or ({}, ())

@@ -502,6 +502,27 @@ class Use(StrEnum):
     OFF = "off"
 
 
+class Ending(StrEnum):
+    """How a conversion by a program outside ended."""
+
+    MADE = "made"
+    DECLINED = "declined"
+    """It was the document's fault."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A conversion by a program outside that is over; for the operator's eyes."""
+
+    kind: Kind
+    ending: Ending
+    seconds: float
+    """On the clock, waiting for the program included."""
+    started: int
+    """LibreOffices that were started since the last conversion."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageSettings:
     """What the daemon decides about its page processes."""

@@ -13,7 +13,20 @@ import pytest_asyncio
 from faxgw.document import office, office_pool
 from faxgw.document.client import PageClient
 from faxgw.document.limits import Limits
-from faxgw.document.types import Document, Kind, PageSettings, Reason, Refused, Rendered, Use, Walked
+from faxgw.document.types import (
+    Conversion,
+    Document,
+    Ending,
+    Kind,
+    PageSettings,
+    Reason,
+    Refused,
+    Rendered,
+    Use,
+    Walked,
+)
+from faxgw.metrics import Metrics
+from faxgw.observing import Counting
 from tests.document import office_files as files
 from tests.document.conftest import Make
 from tests.document.test_ole import compound
@@ -142,6 +155,35 @@ async def test_one_that_hangs_holds_up_no_pdf(make: Make) -> None:
         await asyncio.gather(*slow, return_exceptions=True)
     finally:
         await client.close()
+
+
+@needs_office
+async def test_conversions_and_starts_are_told_to_the_operator(make: Make) -> None:
+    """One start for several documents; what was declined is told as such."""
+    told: list[Conversion] = []
+    client = PageClient(PageSettings(), told.append)
+    await client.start()
+    try:
+        for _ in range(2):
+            found = await client.render([Document(make.fd(files.docx("a")), "a.docx")])
+            assert isinstance(found, Rendered)
+            found.close()
+        await refused(client, make, files.package({"[Content_Types].xml": "", "word/document.xml": "<a"}))
+    finally:
+        await client.close()
+    assert [(each.kind, each.ending) for each in told] == [
+        (Kind.DOCX, Ending.MADE),
+        (Kind.DOCX, Ending.MADE),
+        (Kind.DOCX, Ending.DECLINED),
+    ]
+    assert [each.started for each in told] == [1, 0, 0]
+    assert all(each.seconds > 0 for each in told)
+    metrics = Metrics()
+    for each in told:
+        Counting(metrics).conversion(each)
+    said = (await metrics.render()).decode()
+    assert 'faxgw_conversion_seconds_count{format="docx",result="made"} 2.0' in said
+    assert "faxgw_office_starts_total 1.0" in said
 
 
 async def test_without_libreoffice_its_documents_are_refused(make: Make) -> None:
