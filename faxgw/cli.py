@@ -228,6 +228,8 @@ def settings(context: click.Context, keys: bool, account: str) -> None:
 @click.option("--from", "sender", default="", help="Address that gets the status mail.")
 @click.option("--subject", default="", help="Subject, for the status mail.")
 @click.option("--wait/--no-wait", default=True, help="Show progress until the fax is sent or given up.")
+@click.option("--server", default="", envvar="FAXGW_SERVER", help="A gateway elsewhere: https://fax.example.org.")
+@click.option("--token", default="", envvar="FAXGW_TOKEN", help="API token for it; better in FAXGW_TOKEN.")
 @click.pass_context
 def send(
     context: click.Context,
@@ -239,8 +241,17 @@ def send(
     sender: str,
     subject: str,
     wait: bool,
+    server: str,
+    token: str,
 ) -> None:
-    """Send FILES as one fax to NUMBER."""
+    """Send FILES as one fax to NUMBER, by the gateway of this machine or by that of --server."""
+    if server:
+        from faxgw import cli_remote
+
+        try:
+            sys.exit(cli_remote.send(server, token, [number, *more], files, subject=subject, wait=wait))
+        except FaxError as exc:
+            raise click.ClickException(exc.public) from exc
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = subject or files[0].name
     mail["Message-ID"] = make_msgid(domain="faxgw.local")
