@@ -279,6 +279,12 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("push_format", "xml", _one_of("xml", "json"), "As the vendor's XML or as its JSON"),
         Setting("push_token_url", "", _url, "Where OAuth2 tokens for such posts come from"),
         Setting("report_addresses", (), _addresses, "Where status mails go; empty: to the sender"),
+        Setting(
+            "report_attachment",
+            "never",
+            _one_of("never", "success_only", "failure_only", "always"),
+            "Which status mails bring the pages along, as TIFF",
+        ),
         Setting("report_cc", (), _addresses, "Who gets every status mail besides"),
         Setting("report_error_to", (), _addresses, "Where those go that tell of a failure; empty: where all go"),
         Setting("deliver_to", (), _addresses, "Mailboxes that get the faxes received; empty: the fallback mailbox"),

@@ -54,6 +54,8 @@ class FaxReport:
     """The public text of a refusal (a document that could not be rendered), else empty."""
     attempts: tuple[AttemptLine, ...]
     finished_at: float | None
+    personal: str = ""
+    """Personal text of the recipient, as his list or letter gave it."""
 
 
 @dataclass(frozen=True, slots=True)

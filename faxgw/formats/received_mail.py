@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 
 from faxgw.fax.reception import ReceivedReport, Why
+from faxgw.formats.enclosed import Attachment, mixed, verify_parts
 from faxgw.formats.outgoing_mail import (
     Letterhead,
     MailDefect,
@@ -38,18 +39,6 @@ MAX_ADDRESS = 320
 _BEGINNINGS = {"application/pdf": b"%PDF-", "image/tiff": b"II*\0"}
 """Content type → what a document of it begins with; nothing else is a fax."""
 _PNG = b"\x89PNG\r\n\x1a\n"
-_POLICY = email.policy.SMTP.clone(cte_type="7bit")
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A document of the fax."""
-
-    name: str
-    """File name, ASCII without quotes."""
-    content_type: str
-    """A key of what may be attached: application/pdf, image/tiff."""
-    octets: bytes
 
 
 def received_mail(
@@ -94,7 +83,7 @@ def received_mail(
     body = alternative_body(letter.text(), letter.html(picture.content_id if picture else ""), picture, seed=message_id)
     del body["MIME-Version"]  # it stands in the mail's own header
     octets = frame(head, _mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
-    _verify(octets, body, attachments)
+    verify_parts(octets, body, attachments)
     return octets
 
 
@@ -192,36 +181,3 @@ def _check_documents(attachments: Sequence[Attachment]) -> None:
             raise MailDefect("file name")
 
 
-def _mixed(body: EmailMessage, attachments: Sequence[Attachment], seed: str) -> bytes:
-    """multipart/mixed of the texts and the documents. `=_` occurs neither in quoted-printable nor in Base64."""
-    boundary = f"=_fax_{hashlib.sha256(seed.encode()).hexdigest()[:24]}".encode()
-    pieces = [b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="%s"\r\n\r\n' % boundary]
-    pieces += [b"--%s\r\n" % boundary, body.as_bytes(policy=_POLICY)]
-    for document in attachments:
-        pieces += [
-            b"\r\n--%s\r\n" % boundary,
-            f"Content-Type: {document.content_type}\r\n"
-            "Content-Transfer-Encoding: base64\r\n"
-            f'Content-Disposition: attachment;\r\n filename="{document.name}"\r\n\r\n'.encode(),
-            base64.encodebytes(document.octets).replace(b"\n", b"\r\n"),
-        ]
-    return b"".join([*pieces, b"\r\n--%s--\r\n" % boundary])
-
-
-def _verify(octets: bytes, body: EmailMessage, attachments: Sequence[Attachment]) -> None:
-    """Read the parts back: the texts as they were built, and each document octet for octet.
-
-    Raises:
-        MailDefect: If anything differs.
-    """
-    parsed = email.message_from_bytes(octets, policy=email.policy.SMTP)
-    parts = list(parsed.iter_parts()) if isinstance(parsed, EmailMessage) and parsed.is_multipart() else []
-    if parsed.defects or len(parts) != 1 + len(attachments):
-        raise MailDefect("parts of the fax mail other than meant")
-    if not isinstance(parts[0], EmailMessage):
-        raise MailDefect("texts of the fax mail other than meant")
-    compare_parts(parts[0], body)
-    for part, document in zip(parts[1:], attachments, strict=True):
-        good = part.get_content_type() == document.content_type and part.get_filename() == document.name
-        if part.defects or not good or part.get_payload(decode=True) != document.octets:
-            raise MailDefect(f"{document.name} did not survive its encoding")

@@ -42,10 +42,11 @@ class PayloadDefect(FaxError):
     default_temporary = False
 
 
-def report_to_payload(report: JobReport) -> dict[str, object]:
-    """A job's report for the outbox."""
+def report_to_payload(report: JobReport, enclosed: Sequence[EnclosedFile] = ()) -> dict[str, object]:
+    """A job's report for the outbox, and the stored documents that go with it."""
     kept = report.thumbnail if len(report.thumbnail) <= MAX_THUMBNAIL else b""
-    return {"version": VERSION, "job": _plain(dataclasses.replace(report, thumbnail=kept))}
+    files = {"enclosed": [_plain(dataclasses.asdict(file)) for file in enclosed]} if enclosed else {}
+    return {"version": VERSION, "job": _plain(dataclasses.replace(report, thumbnail=kept)), **files}
 
 
 def report_from_payload(payload: Mapping[str, object]) -> JobReport:

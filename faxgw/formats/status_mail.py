@@ -8,7 +8,7 @@ The templates stand in `templates/`; autoescape is on for HTML, and the sandbox 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,9 @@ import jinja2
 import jinja2.sandbox
 
 from faxgw.fax.report import JobReport, RefusedReport
-from faxgw.formats.outgoing_mail import Letterhead, Picture, alternative_body, build, mailbox, one_line
+from faxgw.formats.enclosed import Attachment, mixed, verify_parts
+from faxgw.formats.outgoing_mail import Letterhead, Picture, alternative_body, build, frame, mailbox, one_line
+from faxgw.formats.recipient_table import recipient_table
 from faxgw.formats.status_texts import zone_named
 from faxgw.formats.status_view import (
     LOOKS,
@@ -52,6 +54,7 @@ _JINJA = jinja2.sandbox.SandboxedEnvironment(
 
 def status_mail(
     report: JobReport,
+    attachments: Sequence[Attachment] = (),
     *,
     to: str,
     sender: str,
@@ -63,6 +66,7 @@ def status_mail(
 
     Args:
         report: What to tell.
+        attachments: Documents that go with it; of several faxes a table comes before them.
         to: Mail address of the reader.
         sender: The gateway's own address, shown in From.
         message_id: `<…>`, the same on every retry.
@@ -74,7 +78,9 @@ def status_mail(
         MailDefect: If the mail does not read back as it was meant.
     """
     picture = _picture(report, message_id, mailbox(sender).domain)
-    return _build(status_letter(report, organisation), to, sender, message_id, date, organisation, picture)
+    letter = status_letter(report, organisation)
+    table = (recipient_table(report),) if len(report.faxes) > 1 else ()
+    return _build(letter, to, sender, message_id, date, organisation, picture, (*table, *attachments))
 
 
 def refused_mail(
@@ -163,7 +169,14 @@ def refused_letter(report: RefusedReport, organisation: str) -> Letter:
 
 
 def _build(
-    letter: Letter, to: str, sender: str, message_id: str, date: float, organisation: str, picture: Picture | None
+    letter: Letter,
+    to: str,
+    sender: str,
+    message_id: str,
+    date: float,
+    organisation: str,
+    picture: Picture | None,
+    attachments: Sequence[Attachment] = (),
 ) -> bytes:
     head = Letterhead(
         sender=mailbox(sender, organisation),
@@ -176,7 +189,13 @@ def _build(
         extra=letter.marks,
     )
     html = letter.html(picture.content_id if picture else "")
-    return build(head, alternative_body(letter.text(), html, picture, seed=message_id))
+    body = alternative_body(letter.text(), html, picture, seed=message_id)
+    if not attachments:
+        return build(head, body)
+    del body["MIME-Version"]  # it stands in the mail's own header
+    octets = frame(head, mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
+    verify_parts(octets, body, attachments)
+    return octets
 
 
 def _picture(report: JobReport, message_id: str, domain: str) -> Picture | None:

@@ -77,6 +77,7 @@ class LineView:
 
     position: int
     number: str
+    """With the recipient's personal text, if there is one."""
     result: str
     look: Look
     confirmed: str
@@ -237,7 +238,8 @@ class StatusWords:
 
     def _line(self, fax: FaxReport, found: Verdict) -> LineView:
         words = self.words.result[found]
-        return LineView(fax.position, self._number(fax), words, LOOKS[found], self._confirmed(fax))
+        who = f"{self._number(fax)} {one_line(fax.personal, MAX_NUMBER)}".rstrip()
+        return LineView(fax.position, who, words, LOOKS[found], self._confirmed(fax))
 
     def _detailed(self) -> list[tuple[FaxReport, Verdict]]:
         """The faxes shown one by one, in their order; when there are too many, delivered ones give way."""

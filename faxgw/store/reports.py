@@ -15,14 +15,18 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.dsn import Envelope, Telling, tell_doubt, tell_finished, tell_late, tell_unknown
+from faxgw.fax.header import PERSONAL
 from faxgw.fax.job import FaxState, PageState
 from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.report import AttemptLine, FaxReport, JobReport
 from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
 from faxgw.store import outbox, pushes, result_files
 from faxgw.store import schema as t
 from faxgw.store.envelope import envelope_of
 
+MAX_PAGES_ENCLOSED = 10_000_000
+"""Octets of the pages that go with a status mail at most; they grow by a third on the way."""
 _Faxes = Select[tuple[str]] | Sequence[str]
 """Ids of faxes, or the query that finds them."""
 _NAMESPACE = uuid.UUID("6f1d3c1e-2d4b-5c57-9a53-0f0a3f0a7c10")
@@ -52,7 +56,7 @@ def finished(conn: Connection, job: str, now: float) -> None:
         failure=settings["report_failure"],
         reported=reported,
     )
-    _put(conn, report, telling, "finished", now)
+    _put(conn, report, telling, "finished", now, _pages_with(conn, report, settings["report_attachment"]))
     result_files.announce(conn, job, item_id(job, "finished", result_files.KIND), now)
     pushes.announce(conn, job, item_id(job, "finished", pushes.KIND), report.customer, now)
 
@@ -90,7 +94,27 @@ def _asked(conn: Connection, job: str, *, in_doubt: str = "") -> tuple[JobReport
     return report, envelope_of(conn, row.message), readers
 
 
-def _put(conn: Connection, report: JobReport, telling: Telling, occasion: str, now: float) -> None:
+def _pages_with(conn: Connection, report: JobReport, mode: str) -> Sequence[EnclosedFile]:
+    """The job's pages as they go with its status mails, by the setting `report_attachment`; too large ones do not."""
+    sent = all(fax.state is FaxState.SENT for fax in report.faxes)
+    if mode not in ("always", "success_only" if sent else "failure_only"):
+        return ()
+    columns = (t.jobs.c.body_key, t.jobs.c.body_sha256, t.jobs.c.body_size)
+    row = conn.execute(select(*columns).where(t.jobs.c.id == report.job)).one()
+    if row.body_key is None or row.body_size > MAX_PAGES_ENCLOSED:
+        return ()
+    file = StoredFile(row.body_key, row.body_sha256, row.body_size)
+    return (EnclosedFile(f"{report.job}.tif", "image/tiff", file),)
+
+
+def _put(
+    conn: Connection,
+    report: JobReport,
+    telling: Telling,
+    occasion: str,
+    now: float,
+    enclosed: Sequence[EnclosedFile] = (),
+) -> None:
     """Write what the law of DSNs has decided."""
     if telling.report is None:
         return
@@ -106,7 +130,7 @@ def _put(conn: Connection, report: JobReport, telling: Telling, occasion: str, n
             job=report.job,
             message=telling.dsn.message,
         )
-    payload = report_to_payload(telling.report) if telling.status_to else {}
+    payload = report_to_payload(telling.report, enclosed) if telling.status_to else {}
     for address in telling.status_to:
         outbox.put(
             conn,
@@ -163,6 +187,7 @@ def _fax_report(
         reason=row.reason if row.state == FaxState.FAILED else "",
         attempts=tuple(lines),
         finished_at=row.finished_at,
+        personal=dict(row.properties or ()).get(PERSONAL, ""),
     )
 
 

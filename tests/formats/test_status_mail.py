@@ -17,6 +17,7 @@ from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.report import FaxReport, JobReport, RefusedReport
 from faxgw.formats.cause_texts import CAUSE_TEXTS
+from faxgw.formats.enclosed import Attachment
 from faxgw.formats.status_mail import MAX_RECIPIENTS_SHOWN, MAX_THUMBNAIL, refused_mail, status_mail
 from faxgw.formats.status_texts import TEXTS, Texts, zone_named
 from faxgw.formats.status_view import (
@@ -167,6 +168,33 @@ def test_several_faxes_stand_in_the_order_of_the_sender() -> None:
     body = text(mail(job(faxes[::-1])))
     shown = re.findall(r"(?m)^(\d)\. (\+33 1 99 00 00 0\d): Delivered", body)
     assert shown == [("1", "+33 1 99 00 00 03"), ("2", "+33 1 99 00 00 01"), ("3", "+33 1 99 00 00 02")]
+
+
+def test_the_report_of_several_faxes_brings_a_table_and_names_people() -> None:
+    """Features A5: one cumulative report that people and programs can read."""
+    first = dataclasses.replace(samples.DELIVERED, position=1, personal="Ms. Éloïse")
+    message = mail(job([first, dataclasses.replace(samples.BUSY, position=2)]))
+    assert message.get_content_type() == "multipart/mixed"
+    texts, table = message.iter_parts()
+    assert texts.get_content_type() == "multipart/alternative"
+    assert (table.get_content_type(), table.get_filename()) == ("text/csv", "recipients.csv")
+    assert "Ms. Éloïse" in str(table.get_content())
+    assert "1. +33 1 99 00 00 01 Ms. Éloïse: Delivered" in text(message)
+
+
+def test_documents_go_with_a_report_octet_for_octet() -> None:
+    pages = Attachment("pages.tif", "image/tiff", b"II*\0" + bytes(range(256)) * 9)
+    octets = status_mail(
+        job([samples.DELIVERED]),
+        [pages],
+        to="ann@example.org",
+        sender="fax@gw.example.org",
+        message_id="<1@gw.example.org>",
+        date=T,
+    )
+    message = email.message_from_bytes(octets, policy=email.policy.SMTP)
+    (attached,) = message.iter_attachments()
+    assert (attached.get_filename(), attached.get_content()) == ("pages.tif", pages.octets)
 
 
 def test_a_delivered_fax_is_told_in_full() -> None:
