@@ -7,13 +7,8 @@ Strangers' words (identification, caller's name) are made one bounded printable 
 
 from __future__ import annotations
 
-import base64
-import email
-import email.policy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from email.message import EmailMessage
 
 from faxgw.fax.reception import ReceivedReport, Why
 from faxgw.formats.enclosed import Attachment, mixed, verify_parts
@@ -22,7 +17,6 @@ from faxgw.formats.outgoing_mail import (
     MailDefect,
     Picture,
     alternative_body,
-    compare_parts,
     frame,
     mailbox,
     one_line,
@@ -82,7 +76,7 @@ def received_mail(
     picture = _picture(thumbnail, message_id, head.sender.domain)
     body = alternative_body(letter.text(), letter.html(picture.content_id if picture else ""), picture, seed=message_id)
     del body["MIME-Version"]  # it stands in the mail's own header
-    octets = frame(head, _mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
+    octets = frame(head, mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
     verify_parts(octets, body, attachments)
     return octets
 
@@ -179,5 +173,3 @@ def _check_documents(attachments: Sequence[Attachment]) -> None:
             raise MailDefect(f"{document.name} is no {document.content_type} of a fax")
         if not document.name.isascii() or not document.name.isprintable() or '"' in document.name:
             raise MailDefect("file name")
-
-
