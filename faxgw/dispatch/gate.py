@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from faxgw.dispatch import listing
+from faxgw.dispatch import letterheads, listing
+from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.evidence import DKIM, Evidence
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
@@ -74,6 +75,7 @@ class Gate:
         self._seat = seat
         self._pages = pages
         self._evidence: Evidence | None = None
+        self._covers = Covers(seat)
         self._watermark = watermark
         self._passwords = passwords
 
@@ -184,6 +186,11 @@ class Gate:
         settings = await self._seat.store.read(lambda conn: self._permitted(conn, mail))
         if isinstance(settings, Rejection):
             return settings
+        settings = in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
+        who = mail.principal.customer
+        missing = await self._covers.refusal(who, settings) or await letterheads.refusal(self._seat, who, settings)
+        if missing:
+            return Rejection(550, "5.6.0", f"Nothing was sent. {missing}")
         if mail.principal.how == DKIM:
             if self._evidence is None:
                 return Rejection(451, "4.3.0", "Who sent this cannot be proven at present; try again later.")

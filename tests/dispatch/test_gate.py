@@ -252,6 +252,12 @@ async def test_a_wrong_command_is_refused_before_the_promise(
     assert not lies(house, mail.file.key)
 
 
+async def test_a_cover_page_that_is_not_there_is_told_before_the_promise(house: House, gate: Gate) -> None:
+    mail = replace(await house.mail("+33199000001"), subject="Offer @@cover=Nobody's@@")
+    refused(await gate.submit_mail(mail), 550, "5.6.0", "Nobody's")
+    assert not lies(house, mail.file.key)
+
+
 async def test_right_commands_are_promised(house: House, gate: Gate) -> None:
     mail = replace(await house.mail("+33199000001"), subject="Offer @@express; ref=4711@@")
     assert await gate.submit_mail(mail) == Receipt(mail.message)
