@@ -39,6 +39,8 @@ class FtpServer:
         """Listen; where, as bound. Raises OSError."""
         if self._settings.tls is not None:
             self._context = await asyncio.to_thread(self._settings.tls.server_context)
+            # A client that only sends would never read them, and its close would be a reset instead of an end (lftp).
+            self._context.num_tickets = 0
         bound = []
         for listener in self._settings.listeners:
             implicit = listener.security == "implicit"

@@ -18,6 +18,8 @@ STALL_S = 60.0
 """Seconds in which some octets must move."""
 BLOCK = 64 * 1024
 """Octets that are moved at a time."""
+SHUTDOWN_S = 5.0
+"""Seconds for the client to answer the end of TLS; what it wanted to have, it has by then."""
 TRIES = 20
 """Ports that are tried."""
 
@@ -42,6 +44,7 @@ class Passive:
             with contextlib.suppress(OSError):
                 self._server = await asyncio.start_server(
                     self._connected, host, port, ssl=context, ssl_handshake_timeout=CONNECT_S if context else None,
+                    ssl_shutdown_timeout=SHUTDOWN_S if context else None,
                     backlog=1, limit=BLOCK,
                 )  # fmt: skip
                 self.port = self._server.sockets[0].getsockname()[1]

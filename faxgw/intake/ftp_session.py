@@ -400,7 +400,7 @@ class FtpSession:
         try:
             if offset > (await file.entry()).size:
                 return Reply(554, "The file is shorter than that.")
-            reader, writer = await self._data()
+            reader, _writer = await self._data()
             while data := await ftp_data.read_block(reader):
                 await file.write(offset, data)
                 offset += len(data)
@@ -410,7 +410,8 @@ class FtpSession:
                 self._close_passive()
                 await file.close(complete=False)
         await file.close(complete=True)
-        return await self._done(writer)
+        self._close_passive()  # at once: some clients never answer the end of TLS
+        return Reply(226, "Done.")
 
     # --------------------------------------------------------------------------------------------------------- data
 
