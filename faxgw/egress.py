@@ -96,7 +96,7 @@ def check_url(text: str) -> URL:
     """
     try:
         url = URL(text)
-        port = url.port
+        port, _host = url.port, url.host  # a host that says it is IDNA and is not is found out when it is asked for
     except ValueError as exc:
         raise Forbidden(f"no URL: {exc}", public="The document's address is not a URL.") from exc
     if url.scheme not in ("http", "https"):

@@ -45,7 +45,7 @@ def test_a_list_opens_networks_of_ones_own() -> None:
 @pytest.mark.parametrize(
     "text",
     ["file:///etc/passwd", "ftp://example.org/x", "gopher://x", "//example.org", "x", "", "http://", "http://:80/",
-     "http://[::1", "http://example.org:99999/", "http://x/" + "y" * 2_000],
+     "http://[::1", "http://example.org:99999/", "http://x/" + "y" * 2_000, "https://xn--0.example/"],
 )  # fmt: skip
 def test_what_is_no_http_url_is_refused(text: str) -> None:
     with pytest.raises(Forbidden):

@@ -60,8 +60,8 @@ class NativeApi:
         system: Mapping[str, object],
         stream_s: float = MAX_STREAM_S,
     ) -> None:
-        sending = Sending(ground, submissions, settings, egress)
-        self._faxes = Faxes(ground, sending, settings)
+        self._sending = Sending(ground, submissions, settings, egress)
+        self._faxes = Faxes(ground, self._sending, settings)
         self._contents = Contents(ground, pages, previews)
         self._calls = Calls(ground)
         self.events = Events(ground, stream_s)

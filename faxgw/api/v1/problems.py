@@ -46,7 +46,6 @@ PROBLEMS: Mapping[str, Kind] = {
     "too_slow": Kind(408, "The body did not come in time."),
     "in_progress": Kind(409, "A request with the same Idempotency-Key is being worked on.", retry=True),
     "final": Kind(409, "The fax is final, and nothing leaves a final state."),
-    "not_final": Kind(409, "The fax is not final yet."),
     "not_outbound": Kind(409, "Only a fax that is sent can be cancelled or sent again."),
     "not_inbound": Kind(409, "Only a received fax can be acknowledged."),
     "documents_pending": Kind(409, "Documents of the fax are still being fetched.", retry=True),
