@@ -393,3 +393,40 @@ def test_a_refusal_nobody_asked_a_dsn_for_is_the_mail_of_the_settings() -> None:
 def test_a_refusal_of_never_alone_tells_nobody() -> None:
     telling = tell_refused(*refusal("NEVER"), [ANN])
     assert (telling.report, telling.dsn, telling.status_to) == (None, None, ())
+
+
+# ------------------------------------------------------------------------------------ lists and merged documents
+
+
+def of_a_list(notify: str, *individual: EnvelopeRecipient) -> Envelope:
+    """The envelope of a mail to its distribution list: that address has no fax of its own."""
+    orcpt = "rfc822;customers@sap.example"
+    place = EnvelopeRecipient("", "distribution-list", "list@fax.example", read_notify(notify), orcpt)
+    return Envelope("msg_1", ANN, T, "SAP-1", "HDRS", (place, *individual))
+
+
+def two() -> JobReport:
+    return job([fax(position=1), dataclasses.replace(BUSY, fax="FN2", position=2, number_e164="+33199000002")])
+
+
+def test_each_fax_of_a_list_is_told_as_was_asked_for_its_address() -> None:
+    """RFC 3461 section 5.2.7: behind an alias, with the address of each and the original recipient."""
+    telling = tell_finished(two(), of_a_list("SUCCESS,FAILURE"), (ANN,), success=True, failure=True)
+    assert telling.dsn is not None and telling.status_to == ()
+    assert [(r.address, r.orcpt, r.action) for r in telling.dsn.recipients] == [
+        ("+33199000001@fax.example", "rfc822;customers@sap.example", Action.DELIVERED),
+        ("+33199000002@fax.example", "rfc822;customers@sap.example", Action.FAILED),
+    ]
+
+
+def test_of_a_list_nothing_is_told_where_nothing_was_wanted() -> None:
+    telling = tell_finished(two(), of_a_list("NEVER"), (ANN,), success=True, failure=True)
+    assert (telling.dsn, telling.status_to) == (None, ())
+
+
+def test_an_own_address_beside_a_list_keeps_its_own_wish() -> None:
+    own = EnvelopeRecipient("FN2", "x", "FAX=+33199000002@fax.example", read_notify("FAILURE"), "")
+    telling = tell_finished(two(), of_a_list("", own), (ANN, DESK), success=True, failure=True)
+    assert telling.dsn is not None
+    assert [r.address for r in telling.dsn.recipients] == ["FAX=+33199000002@fax.example"]
+    assert telling.status_to == (DESK,)
