@@ -193,8 +193,8 @@ def sample(language: str = "en", paper: str = "A4", pages: int = 4) -> CoverFact
     comments = {
         "en": "Dear Ms Miller,\n\nplease find the offer we talked about on Tuesday. It holds until the end of the "
         "month.\n\nKind regards",
-        "fr": "Chère Madame,\n\nveuillez trouver ci-joint l’offre évoquée mardi dernier. Elle est valable jusqu’à la fin "
-        "du mois.\n\nCordialement",
+        "fr": "Chère Madame,\n\nveuillez trouver ci-joint l’offre évoquée mardi dernier. Elle est valable jusqu’à la "
+        "fin du mois.\n\nCordialement",
         "de": "Sehr geehrte Frau Müller,\n\nanbei das am Dienstag besprochene Angebot. Es gilt bis zum Monatsende.\n"
         "\nMit freundlichen Grüßen",
     }
