@@ -346,10 +346,9 @@ class Contents:
             descriptor = await self._ground.files.open_read(StoredFile(row.key, row.sha256, row.size))
             stack.callback(os.close, descriptor)
             return descriptor
-        whole, first = await self._composed(stack, fax, page)
-        at = page - first + 1
+        whole = await self._composed(stack, fax, page)
         context = _plain(datetime.fromtimestamp(fax.created_at, UTC))
-        composed = await self._pages.compose(whole, ComposeOptions(context, first_page=at, last_page=at))
+        composed = await self._pages.compose(whole, ComposeOptions(context, first_page=page, last_page=page))
         stack.callback(composed.close)
         return composed.fd
 
@@ -358,21 +357,20 @@ class Contents:
         if fax.received:
             raise _not_ready("A received fax as one TIFF file is not kept; its pages are, and the PDF.")
         found = await self._ground.store.read(lambda conn: fax_book.composed_files(conn, fax.id))
-        fitting = [file for file, first, last in found if first == 1 and last == fax.pages]
-        if not fitting:
+        if not found:
             raise _not_ready("The pages of this fax are composed when it is called.")
-        descriptor = await self._ground.files.open_read(fitting[0])
+        descriptor = await self._ground.files.open_read(found[0][0])
         stack.callback(os.close, descriptor)
         return descriptor
 
-    async def _composed(self, stack: ExitStack, fax: BookedFax, page: int) -> tuple[int, int]:
-        """The newest composed file that has a page, and its first page."""
+    async def _composed(self, stack: ExitStack, fax: BookedFax, page: int) -> int:
+        """The file of the newest call that was to send a page; like that of every call it has all pages of the fax."""
         found = await self._ground.store.read(lambda conn: fax_book.composed_files(conn, fax.id))
         for file, first, last in found:
             if first <= page <= last:
                 descriptor = await self._ground.files.open_read(file)
                 stack.callback(os.close, descriptor)
-                return descriptor, first
+                return descriptor
         raise _not_ready("The pages of this fax are composed when it is called.")
 
 
