@@ -33,7 +33,7 @@ _Tags = Mapping[bytes, bytes]
 
 def look(mail_fd: int, options: SignedOptions) -> Signed:
     """Which keys are needed to judge a mail; none: no signature can count."""
-    headers, _body = dkim.rfc822_parse(read_all(mail_fd)[:MAX_HEADER])
+    headers = _header(read_all(mail_fd)[:MAX_HEADER])
     wanted = [_key_name(tags) for tags in _signatures(headers, options)]
     chain = _chain(headers, options)
     wanted += [_key_name(tags) for tags in chain]
@@ -48,7 +48,7 @@ def verify(mail_fd: int, options: SignedOptions) -> Signed:
     def record(name: bytes, timeout: float = 0) -> bytes | None:
         return keys.get(name.rstrip(b".").lower())
 
-    headers, _body = dkim.rfc822_parse(message)
+    headers = _header(message)
     why = f"it has no DKIM signature of {options.domain}"
     for tags in _signatures(headers, options):
         why = _fault(tags, headers, options) or _checked(message, tags, record)
@@ -61,6 +61,15 @@ def verify(mail_fd: int, options: SignedOptions) -> Signed:
             return Signed(how="arc")
         why = f"{why}; {seen}"
     return Signed(why=why)
+
+
+def _header(message: bytes) -> _Headers:
+    """The header fields; none where one of them is malformed: nobody has signed that."""
+    try:
+        headers: _Headers = dkim.rfc822_parse(message)[0]
+    except dkim.DKIMException:
+        return ()
+    return headers
 
 
 def _signatures(headers: _Headers, options: SignedOptions) -> Iterator[_Tags]:

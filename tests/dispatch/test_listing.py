@@ -1,0 +1,43 @@
+"""Lists of a mail: several are one, what an account may have, and who is not told anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from faxgw.dispatch.gate import dial_plan
+from faxgw.dispatch.listing import Listing, read
+from faxgw.fax.account import Level, Origin, resolve
+
+ONE, TWO = "+33199000001", "+33199000002"
+
+
+async def listing(*texts: str, wanted: bool = False, **settings: Any) -> Listing:
+    given = resolve([(Origin(Level.CUSTOMER, "acme"), settings)])
+    return await read(texts, given, dial_plan(given), wanted=wanted)
+
+
+async def test_several_lists_are_one() -> None:
+    found = await listing(f"{ONE},Anna\n", f"{TWO}\n{ONE},again\n")
+    assert [(one.number.e164, one.personal) for one in found.recipients] == [(ONE, "Anna"), (TWO, "")]
+
+
+async def test_no_list_is_a_fault_only_where_one_was_meant() -> None:
+    assert await listing() == Listing()
+    assert "has no attachment distribution-list.txt" in (await listing(wanted=True)).fault
+
+
+@pytest.mark.parametrize("count, too_many", [(3, False), (4, True)])
+async def test_the_limit_is_the_accounts(count: int, too_many: bool) -> None:
+    found = await listing("\n".join(f"+3319900000{n}" for n in range(count)), max_list=3)
+    assert (found.too_many, len(found.recipients)) == (too_many, 0 if too_many else 3)
+
+
+async def test_an_account_without_lists_has_none() -> None:
+    assert (await listing(ONE, max_list=0)).fault == "Distribution lists are not open to this account."
+
+
+async def test_national_numbers_are_the_accounts() -> None:
+    found = await listing("79460001", country="GB", area_code="020")
+    assert [one.number.e164 for one in found.recipients] == ["+442079460001"]
