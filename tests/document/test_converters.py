@@ -86,7 +86,7 @@ def test_text_is_not_smoothed(make: Make) -> None:
         for line in range(60):
             canvas.drawString(60, 780 - 12 * line, "The quick brown fox jumps over the lazy dog. " * 3)
 
-    document = pdf._open(make.pdf(A4, draw=draw), "a.pdf")
+    document = pdf.open_pdf(make.pdf(A4, draw=draw), "a.pdf")
     grey = np.full((1143, 1728), 255, np.uint8)
     pdf._draw(document, document[0], grey, fit.place(210, 297, STANDARD), 0)
     assert set(np.unique(grey).tolist()) == {0, 255}
