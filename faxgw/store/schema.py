@@ -592,6 +592,40 @@ reception_pages = Table(
     Column("at", Float, nullable=False),
 )
 
+readings = Table(
+    "readings",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("wanted", JSON, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Column("asked_at", Float, nullable=False),
+    Column("done_at", Float),
+    Column("reading", JSON),
+    Column("why", String(400), nullable=False, server_default=text("''")),
+    Index(None, "state", "not_before"),
+)
+"""What was read on received pages (store/readings.py); a page of which nothing is to be read has no row."""
+
+reception_documents = Table(
+    "reception_documents",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("variant", String(80), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("made_at", Float, nullable=False),
+)
+"""Files made of a received fax for its deliveries, by format and options (store/made.py)."""
+
 # ------------------------------------------------------------------------------------------------------ webhooks
 
 webhooks = Table(
