@@ -4,7 +4,8 @@ Text is thresholded at 176, which keeps thin strokes and coloured type solid. Pi
 blocks of 8 × 8 in which most pixels are neither black nor white. Within it stands a clustered screen, turned by 45°
 and longer along the rows, where MMR codes a run at the price of its ends: beside round dots of 8 × 8 a photograph
 takes a fifth less time on the line and comes closer to the original (error diffusion would take five times as long).
-Flat tints, such as the light panel behind a text, get a clip curve first: what is nearly white becomes white.
+Flat tints, such as the light panel behind a text, get a clip curve first: what is nearly white becomes white. Up to a
+third of ink they are white wherever text stands too, for dots around small letters make them illegible.
 Pages that still come out too large get the next coarser screen.
 """
 
@@ -57,7 +58,9 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
     elif (blocks := tone_blocks(grey)) is None:
         return threshold(grey)
     else:
-        mask, flat = _pixels(blocks, grey.shape), _pixels(_flat_regions(grey, blocks), grey.shape)
+        even = _flat_regions(grey, blocks)
+        even &= ~_kept(grey, even)
+        mask, flat = _pixels(blocks, grey.shape), _pixels(even, grey.shape)
     screens = _SCREENS[resolution]
     for screen in screens:
         screened = _screened(grey, mask, flat, screen)
@@ -79,11 +82,7 @@ def tone_blocks(grey: Grey) -> Blocks | None:
     found = np.pad(_tones(grey) > TONE_PART * BLOCK * BLOCK, 1)
     if not found.any():
         return None
-    grown = found.copy()
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            grown |= np.roll(found, (down, right), (0, 1))
-    return grown[1:-1, 1:-1]
+    return _grown(found[1:-1, 1:-1])
 
 
 def _pixels(blocks: Blocks, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -115,6 +114,31 @@ def _flat_regions(grey: Grey, blocks: Blocks) -> Blocks:
     size = np.bincount(regions.ravel())
     even = np.bincount(regions.ravel(), weights=flat.ravel())
     return np.asarray((even >= FLAT_PART * size)[regions] & blocks)
+
+
+def _kept(grey: Grey, even: Blocks) -> Blocks:
+    """Of the blocks of flat tint those of a light one that stay dots: darker than the clip, and not beside text."""
+    if not even.any():
+        return even
+    darkest = _darkest(grey)
+    tinted = (darkest >= THRESHOLD) & (darkest <= round(255 * (1 - FLAT_CLIP[0])))
+    return np.asarray(even & tinted & ~_grown(even & (darkest < THRESHOLD)))
+
+
+def _darkest(grey: Grey) -> Grey:
+    """The lowest grey of each block."""
+    rows, columns = grey.shape
+    low = np.full((-(-rows // BLOCK) * BLOCK, -(-columns // BLOCK) * BLOCK), 255, np.uint8)
+    low[:rows, :columns] = grey
+    return np.asarray(low.reshape(-1, BLOCK, low.shape[1]).min(axis=1).reshape(-1, low.shape[1] // BLOCK, BLOCK).min(2))
+
+
+def _grown(blocks: Blocks) -> Blocks:
+    """With the eight neighbours of each block."""
+    wide = np.pad(blocks, 1)
+    for axis in (0, 1):
+        wide |= np.roll(wide, 1, axis) | np.roll(wide, -1, axis)
+    return wide[1:-1, 1:-1]
 
 
 def _regions(blocks: Blocks) -> npt.NDArray[np.int64]:
@@ -210,6 +234,7 @@ def _lines(high: int) -> Grey:
 _ONES = np.uint64(0x0101010101010101)
 """Times a number of eight octets: their sum in the highest octet, as long as it stays below 256."""
 _FLAT, _PHOTO = _curve(*FLAT_CLIP), _curve(*PHOTO_CLIP)
+_FLAT[THRESHOLD:] = 255  # what text is thresholded against is white
 _SCREENS = {
     Resolution.SUPERFINE: (_angled(8, 6), _angled(8, 8), _lines(12)),
     Resolution.FINE: (_angled(4, 6), _angled(4, 8), _lines(6)),
