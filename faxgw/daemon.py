@@ -240,7 +240,9 @@ class Daemon:
     def _build_dispatch(self, seat: Seat, pages: PageClient, line: SipLine, watermark: Watermark) -> None:
         counting = self._counting
         worker = PageWorker(seat, pages, self._counting.rendering)
-        routes = self._routes = Routes(line, _routes(self._route_settings))
+        routes = self._routes = Routes(
+            line, _routes(self._route_settings), [trunk.name for trunk in self._trunks if trunk.sandbox]
+        )
         self._outbound = Outbound(seat, pages, line, self._counting.call, describe_frame, self._counting.page, routes)
         self._stack.push_async_callback(self._outbound.close)
         lead = self._lead

@@ -103,9 +103,11 @@ def cross_check(settings: Settings) -> list[str]:
         value
         for c in settings.many("customer", CustomerSection)
         for table in (c.settings, *c.profile.values(), *(u.settings for u in c.user), *(n.settings for n in c.number))
-        for value in named_trunks(str(table.get("trunk", "")))
+        for key in ("trunk", "sandbox")
+        for value in named_trunks(str(table.get(key, "")))
     }
-    named |= set(named_trunks(str(settings.one("settings", AccountSection).values.get("trunk", ""))))
+    system = settings.one("settings", AccountSection).values
+    named |= {value for key in ("trunk", "sandbox") for value in named_trunks(str(system.get(key, "")))}
     found += [f"there is no trunk {name}, which an account names" for name in sorted(named - set(trunks))]
     routed = {route.trunk for route in settings.many("route", RouteSettings)}
     found += [f"there is no trunk {name}, which a route names" for name in sorted(routed - set(trunks))]

@@ -58,6 +58,7 @@ def dial_plan(settings: Effective) -> DialPlan:
         allowed_countries=frozenset(settings["allowed_countries"]),
         open_classes=frozenset(NumberClass(c) for c in settings["open_classes"]),
         open_numbers=settings["open_numbers"],
+        sandbox=bool(settings["sandbox"]),
     )
 
 

@@ -7,7 +7,7 @@ on who works today.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -52,10 +52,20 @@ class Routes:
     Args:
         line: For its trunks and their channels.
         routes: Of the settings.
+        sandboxes: Trunks to simulators: they carry what names them and nothing else.
+        owners: Trunks that belong to one customer, and to whom (features E6).
     """
 
-    def __init__(self, line: Line, routes: Sequence[Route] = ()) -> None:
+    def __init__(
+        self,
+        line: Line,
+        routes: Sequence[Route] = (),
+        sandboxes: Collection[str] = (),
+        owners: Mapping[str, str] | None = None,
+    ) -> None:
+        self._owners = dict(owners or {})
         self._line = line
+        self._sandboxes = frozenset(sandboxes)
         self._routes = tuple(routes)
         self._holds: dict[str, Hold] = {}
 
@@ -63,15 +73,21 @@ class Routes:
         """Take on other routes."""
         self._routes = tuple(routes)
 
-    def of(self, number: str, setting: str) -> tuple[Way, ...]:
+    def of(self, number: str, setting: str, customer: str) -> tuple[Way, ...]:
         """The existing trunks that may carry a number, in the order of preference.
 
         Args:
             number: E.164.
             setting: The account's setting `trunk`.
+            customer: Whose fax it is.
         """
-        trunks = self._line.trunks()
-        return tuple(way for way in ways(number, list(trunks), self._routes, named(setting)) if way.trunk in trunks)
+        asked = named(setting)
+        trunks = [
+            trunk
+            for trunk in self._line.trunks()
+            if (trunk not in self._sandboxes or trunk in asked) and self._owners.get(trunk, customer) == customer
+        ]
+        return tuple(way for way in ways(number, trunks, self._routes, asked) if way.trunk in trunks)
 
     def in_turn(
         self,

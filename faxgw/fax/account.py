@@ -314,6 +314,13 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("pages_per_day", NO_LIMIT, _number(0, NO_LIMIT), "Pages accepted in 24 hours at most", min),
         Setting("may_express", True, _flag, "Express may be asked for", lambda above, below: above and below),
         Setting("trunk", "", _text(200), "Trunk to use, or several in their order, a, b; empty: by the routes"),
+        Setting(
+            "sandbox",
+            "",
+            _text(64),
+            "Trunk to a simulator: its machines are called and no others; empty: real calls",
+            lambda above, below: above or below,
+        ),
         Setting("ecm", True, _flag, "Offer error correction"),
         Setting("max_bit_rate", 14400, _number(2400, 14400), "Highest modem speed"),
     )
@@ -401,4 +408,6 @@ def resolve(levels: Sequence[tuple[Origin, Mapping[str, Any]]]) -> Effective:
                 value = narrowed
             values[key] = value
             origins[key] = origin
+    if values["sandbox"]:  # whatever trunk a level names: a sandbox reaches no other
+        values["trunk"], origins["trunk"] = values["sandbox"], origins["sandbox"]
     return Effective(values, origins)

@@ -106,6 +106,8 @@ class DialPlan:
     """Classes of CLOSED_BY_DEFAULT that were opened."""
     open_numbers: tuple[str, ...] = ()
     """Numbers, or beginnings of numbers, E.164, that may be dialled although their class or country is closed."""
+    sandbox: bool = False
+    """Only the numbers of simulated machines may be dialled."""
 
 
 def local_part_to_number(local_part: str) -> tuple[str, str]:
@@ -178,7 +180,29 @@ def dialled_forms(text: str, country: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form for form in forms if 4 <= len(form) <= MAX_DIGITS + 1))
 
 
+SANDBOX = "+33199000"
+"""Beginning of the numbers that sandbox accounts may dial; nobody has such a number (France keeps it for fiction)."""
+
+
 def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber:
+    """The number a sender meant, if it may be dialled.
+
+    Args:
+        typed: Without the wrapping of a mail address.
+        plan: How to read it and what is open.
+        sub_address: T.33 sub-address, if one was given.
+
+    Raises:
+        Refused: With a sentence that says what is wrong with it.
+    """
+    number = _parse_number(typed, plan, sub_address)
+    if plan.sandbox and not number.e164.startswith(SANDBOX):
+        text = f"This account is a sandbox: it calls simulated machines only, whose numbers begin with {SANDBOX}."
+        raise Refused("sandbox", public=text)
+    return number
+
+
+def _parse_number(typed: str, plan: DialPlan, sub_address: str) -> FaxNumber:
     """The number a sender meant.
 
     Args:

@@ -96,6 +96,8 @@ class TrunkSettings(Section):
     """Certificate and key that we show it when it asks: `{ certificate = "…", key = "…" }`. Only with `tls`."""
     channels: Annotated[int, Field(ge=1, le=1000)] = 2
     """Calls at a time."""
+    sandbox: bool = False
+    """It leads to a simulator: it carries faxes of accounts whose setting `sandbox` names it, and no others."""
     domain: str = ""
     """Domain of the addresses in From and To; empty: `host`."""
     login: str = ""
@@ -149,6 +151,9 @@ class TrunkSettings(Section):
     """It sits behind a NAT and tells no address of media that can be reached: take them from anywhere at first."""
     ring_time: Duration = Duration(60.0)
     """How long a call may ring."""
+    customer: Annotated[str, Field(max_length=64)] = ""
+    """Customer whose trunk it is, such as that of a PBX: it reaches his numbers only, and carries his faxes only.
+    Empty: everybody's."""
     peers: tuple[str, ...] = Field(default=(), examples=[["192.0.2.0/28"]])
     """Addresses or networks that its calls to us come from, besides the addresses of `host`; others are refused."""
     inbound_channels: Annotated[int, Field(ge=0, le=1000)] | None = None

@@ -122,3 +122,10 @@ async def test_a_table_of_the_settings_is_one_route_a_prefix() -> None:
     for wrong in ({"prefixes": ("33",)}, {"cost": -1.0}, {"prefixes": ()}):
         with pytest.raises(ValidationError):
             RouteSettings(trunk="a", **wrong)
+
+
+async def test_a_trunk_to_a_simulator_carries_what_names_it_and_nothing_else() -> None:
+    line = line_of(carrier=Outcome(Cause.OK), toy=Outcome(Cause.OK))
+    routes = Routes(line, (), ["toy"])
+    assert [way.trunk for way in routes.of(FAR, "")] == ["carrier"]
+    assert [way.trunk for way in routes.of(FAR, "toy")] == ["toy"]

@@ -69,3 +69,11 @@ def test_a_snapshot_keeps_values_and_origins() -> None:
 
 def test_a_snapshot_of_an_older_release_gets_the_defaults_of_new_settings() -> None:
     assert from_snapshot({})["resolution"] == SETTINGS["resolution"].default
+
+
+def test_a_sandbox_has_no_other_trunk_and_is_left_by_nobody_below() -> None:
+    above = (Origin(Level.CUSTOMER, "acme"), {"sandbox": "toy"})
+    below = (Origin(Level.USER, "bert"), {"sandbox": "", "trunk": "carrier"})
+    found = resolve([above, below])
+    assert (found["sandbox"], found["trunk"]) == ("toy", "toy")
+    assert resolve([(Origin(Level.USER, "bert"), {"sandbox": "toy"})])["trunk"] == "toy"

@@ -176,3 +176,11 @@ def test_the_allow_list_opens_numbers_of_closed_classes_and_countries_but_no_spe
 )
 def test_the_national_form_of_a_number(e164: str, country: str, dialled: str) -> None:
     assert national_form(e164, country) == dialled
+
+
+def test_a_sandbox_dials_simulated_machines_only() -> None:
+    plan = DialPlan(sandbox=True)
+    assert parse_number("01 99 00 00 10", plan).e164 == "+33199000010"
+    with pytest.raises(Refused) as refused:
+        parse_number("+33145678901", plan)
+    assert "sandbox" in refused.value.public
