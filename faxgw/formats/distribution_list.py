@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from faxgw.fax.errors import Refused
 from faxgw.fax.number import MAX_TYPED, DialPlan, FaxNumber, parse_number
 
-MAX_OCTETS = 1_048_576
-"""Octets of a list: 5,000 recipients with 200 characters each."""
 MAX_PERSONAL = 120
 """Characters of a personal text: what the header line prints of one at most."""
 MAX_FAULTS = 5
