@@ -102,10 +102,15 @@ EMBEDDED = {"Sans": "LiberationSans-Regular.ttf", "Serif": "LiberationSerif-Regu
 FONTS = Path("/usr/share/fonts/truetype/liberation")
 
 
-def text_document(size: float, pages_per_face: int) -> tuple[bytes, list[str]]:
-    """A PDF of running words and the text of each page: sans and serif, of the reader's own faces and embedded ones."""
+def embed_faces() -> None:
+    """Make the EMBEDDED faces known to reportlab by their names."""
     for name, file in EMBEDDED.items():
         pdfmetrics.registerFont(TTFont(name, str(FONTS / file)))
+
+
+def text_document(size: float, pages_per_face: int) -> tuple[bytes, list[str]]:
+    """A PDF of running words and the text of each page: sans and serif, of the reader's own faces and embedded ones."""
+    embed_faces()
     out, source = io.BytesIO(), random.Random(7)
     canvas, texts = Canvas(out, pagesize=A4, invariant=True), []
     lines = int(740 / (size * 1.65))

@@ -111,16 +111,20 @@ def table(pages: int) -> bytes:
 
 
 def mixed(pages: int) -> bytes:
-    """A brochure's page: heading in colour, text, a photo half as wide as the page, a small table on a light panel."""
+    """A brochure's page: heading in colour, text, a photo half as wide as the page, a small table on a light panel.
+
+    Its faces are embedded: of those that are not, each program draws its own, and likeness would be that of the faces.
+    """
+    likeness.embed_faces()
     out, source = io.BytesIO(), random.Random(3)
     canvas = Canvas(out, pagesize=A4, invariant=True)
     noise = numpy.random.default_rng(3)
     for _ in range(pages):
         canvas.setFillColor(colors.Color(0.75, 0.1, 0.1))
-        canvas.setFont("Helvetica-Bold", 18)
+        canvas.setFont("Sans", 18)
         canvas.drawString(60, 780, "Quarterly report of the fax gateway")
         canvas.setFillColor(colors.black)
-        canvas.setFont("Times-Roman", 10)
+        canvas.setFont("Serif", 10)
         for row in range(24):
             canvas.drawString(60, 750 - 13 * row, line(source)[:95])
         picture = numpy.zeros((700, 1050))
@@ -134,7 +138,7 @@ def mixed(pages: int) -> bytes:
         canvas.setFillColor(colors.Color(0.88, 0.88, 0.88))
         canvas.rect(60, 60, 475, 160, stroke=0, fill=1)
         canvas.setFillColor(colors.black)
-        canvas.setFont("Helvetica", 8)
+        canvas.setFont("Sans", 8)
         for row in range(12):
             canvas.drawString(70, 205 - 12 * row, f"{line(source)[:60]}   {source.randrange(10**6):,}")
         canvas.showPage()
