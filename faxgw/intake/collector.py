@@ -29,6 +29,8 @@ SCAN_S = 10.0
 """Seconds between two looks at folders in which something waits."""
 AT_ONCE = 8
 """Folders that are worked at together."""
+BATCH = 16
+"""Files that are taken from a folder, and finished, together."""
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +92,8 @@ class Choice:
 class Handler(Protocol):
     """Knows one kind of file."""
 
-    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[Choice | None, bool]:
-        """What is to be taken next, and whether something waits; blocking.
+    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[list[Choice], bool]:
+        """What is to be taken next, at most BATCH, and whether something waits; blocking.
 
         Args:
             drop: The folder.
@@ -176,16 +178,23 @@ class Collector:
         """
         async with drop.lock:
             left = await self._threads.run(lambda: _left(drop))
-        for taken in left:
-            await self._handlers[taken.kind].finish(drop, taken)
+        for first in range(0, len(left), BATCH):
+            await self._finish(drop, left[first : first + BATCH])
         while True:
             async with drop.lock:
                 found, waits = await self._threads.run(lambda: self._next(drop))
-            if found is None:
+            if not found:
                 return waits
-            await self._handlers[found.kind].finish(drop, found)
+            await self._finish(drop, found)
 
-    def _next(self, drop: Drop) -> tuple[Taken | None, bool]:
+    async def _finish(self, drop: Drop, taken: Sequence[Taken]) -> None:
+        """Finish all that were taken, together; when one cannot be, the others are."""
+        ends = [self._handlers[each.kind].finish(drop, each) for each in taken]
+        for result in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    def _next(self, drop: Drop) -> tuple[Sequence[Taken], bool]:
         """Take the next files that are complete; blocking."""
         inbox, now, waits = drop.inbox(), self._ticks(), False
         entries = []
@@ -195,18 +204,19 @@ class Collector:
             else:
                 waits = True
         for kind in drop.kinds:
-            choice, more = self._handlers[kind].choose(drop, inbox, entries, now)
+            choices, more = self._handlers[kind].choose(drop, inbox, entries, now)
             waits |= more
-            if choice is None:
-                continue
-            with contextlib.suppress(FileNotFoundError):  # removed meanwhile, which is its sender's right
-                taken = taking.take(kind, inbox, drop.work, choice.cause, choice.parts)
-                drop.first_seen.pop(choice.cause, None)
+            taken = []
+            for choice in choices:
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile, or another job's
+                    taken.append(taking.take(kind, inbox, drop.work, choice.cause, choice.parts))
+                    drop.first_seen.pop(choice.cause, None)
+            if taken:
                 return taken, True
-            waits = True
+            waits |= bool(choices)
         here = {entry.name for entry in entries}
         drop.first_seen = {name: at for name, at in drop.first_seen.items() if name in here}
-        return None, waits
+        return (), waits
 
 
 def _left(drop: Drop) -> Sequence[Taken]:

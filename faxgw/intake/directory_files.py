@@ -48,10 +48,9 @@ class DirectoryFiles:
         self._imports = imports
         self._threads = threads
 
-    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[Choice | None, bool]:
-        """The oldest CSV file."""
-        found = next((entry.name for entry in entries if entry.name.lower().endswith(CSV)), None)
-        return (None, False) if found is None else (Choice(found), True)
+    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[list[Choice], bool]:
+        """The oldest CSV file: one after the other, for the last one counts."""
+        return [Choice(entry.name) for entry in entries if entry.name.lower().endswith(CSV)][:1], False
 
     async def finish(self, drop: Drop, taken: Taken) -> None:
         """Import it, and tell."""

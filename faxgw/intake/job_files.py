@@ -31,7 +31,7 @@ from faxgw.fax.submission import (
 from faxgw.formats import xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax, XmlFile, XmlJob
 from faxgw.formats.xml_tree import EndsEarly
-from faxgw.intake.collector import WAIT_S, Choice, Drop, Sender, Turned
+from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
 from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Taken
 from faxgw.intake.threads import Threads
@@ -88,10 +88,13 @@ class JobFiles:
 
     # ---------------------------------------------------------------------------------------------------- choosing
 
-    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[Choice | None, bool]:
-        """The oldest job file whose documents are all there, or that has waited long enough."""
+    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[list[Choice], bool]:
+        """The oldest job files whose documents are all there, or that have waited long enough."""
         here, waits = {entry.name for entry in entries}, False
+        found: list[Choice] = []
         for entry in entries:
+            if len(found) >= BATCH:
+                break
             if JOB_NAME.fullmatch(entry.name) is None:
                 continue
             late = drop.waited(entry.name, now) >= WAIT_S
@@ -108,9 +111,11 @@ class JobFiles:
                 continue
             parts = tuple(name for name in wanted if name in here and name != entry.name)
             if late or len(parts) == len(wanted):
-                return Choice(entry.name, parts), True
-            waits = True
-        return None, waits
+                found.append(Choice(entry.name, parts))
+                here.difference_update(parts)
+            else:
+                waits = True
+        return found, waits
 
     # --------------------------------------------------------------------------------------------------- finishing
 

@@ -25,7 +25,7 @@ from faxgw.fax.submission import (
 from faxgw.formats import drop_name, xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax
 from faxgw.formats.xml_tree import EndsEarly
-from faxgw.intake.collector import WAIT_S, Choice, Drop, Sender, Turned
+from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
 from faxgw.intake.job_files import DAY_S, hand_in
 from faxgw.intake.result_files import plain_refusal
 from faxgw.intake.shelf import Entry, Shelf
@@ -61,23 +61,29 @@ class PlainFiles:
         self._threads = threads
         self._names_s = names_days * DAY_S
 
-    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[Choice | None, bool]:
-        """The oldest document that has a sidecar or a number, and what has waited too long for either."""
+    def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[list[Choice], bool]:
+        """The oldest documents that have a sidecar or a number, and what has waited too long for either."""
         here, waits = {entry.name for entry in entries}, False
+        found: list[Choice] = []
         for entry in entries:
+            if len(found) >= BATCH:
+                break
             name = entry.name
             if drop_name.is_ignored(name):
                 continue
             late = drop.waited(name, now) >= WAIT_S
             if document := drop_name.document_of(name):
                 if document in here and (late or _is_whole(inbox, name)):
-                    return Choice(document, (name,)), True
-                if late:
-                    return Choice(name), True
+                    found.append(Choice(document, (name,)))
+                elif late:
+                    found.append(Choice(name))
+                else:
+                    waits = True
             elif not any(name + end in here for end in drop_name.SIDECARS) and (drop_name.number_in(name) or late):
-                return Choice(name), True
-            waits = True
-        return None, waits
+                found.append(Choice(name))
+            else:
+                waits = True
+        return found, waits
 
     async def finish(self, drop: Drop, taken: Taken) -> None:
         """Hand the document in, unless it is a job already; answer what is refused."""

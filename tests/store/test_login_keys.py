@@ -27,7 +27,14 @@ def line(key: object, comment: str = "erp@host") -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def login(house: House) -> str:
-    values = {"name": "erp", "customer": "acme", "user": None, "password": "x", "allow": [], "state": "active"}
+    values: dict[str, object] = {
+        "name": "erp",
+        "customer": "acme",
+        "user": None,
+        "password": "x",
+        "allow": [],
+        "state": "active",
+    }
     await house.change(insert(t.logins).values(scopes=list(USER_SCOPES), **values))
     return "erp"
 
