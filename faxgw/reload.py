@@ -17,7 +17,7 @@ TAKEN_ON = re.compile(
     | customer\b.*                          # laid over the directory, as at the start
     | node\.grace
     | route\b.*                             # for calls that are planned from now on
-    | (smtp|http|sip)\.tls\.\w+             # for connections that come from now on
+    | (smtp|http|sip|ftp)\.tls\.\w+         # for connections that come from now on
     | trunk\[\d+\]\.(channels|inbound_channels|ring_time)  # for calls that begin from now on
     """,
     re.VERBOSE,

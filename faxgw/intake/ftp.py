@@ -13,6 +13,7 @@ from faxgw.fax.limits import client_of
 from faxgw.intake.ftp_session import LINE, LOGIN_S, FtpSession
 from faxgw.intake.ftp_settings import FtpListener, FtpSettings
 from faxgw.intake.tree import PlaceMaker
+from faxgw.settings import Tls
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,12 @@ class FtpServer:
             self._servers.append(server)
             bound += [(place.getsockname()[0], place.getsockname()[1]) for place in server.sockets]
         return bound
+
+    def reload_tls(self, tls: Tls | None) -> None:
+        """Read the certificate anew, for connections that come from now on. Raises OSError."""
+        if tls is not None and self._context is not None:
+            tls.server_context()  # refuses what does not belong together, before anything is changed
+            self._context.load_cert_chain(tls.certificate, tls.key, password="")
 
     async def stop(self, grace: float) -> None:
         """Take no connection any more; end those that are open after the grace."""

@@ -64,6 +64,12 @@ async def _start(house: House) -> None:
         house.door("sftp", partial(_open, "sftp", secure.start), partial(secure.stop, GRACE_S))
     if ftp is not None:
         plain = FtpServer(ftp, house.ground.access, accounts.places)
+
+        async def take_on(settings: Settings) -> None:
+            new = settings.maybe("ftp", FtpSettings)
+            plain.reload_tls(None if new is None else new.tls)
+
+        house.on_reload(take_on)
         house.door("ftp", partial(_open, "ftp", plain.start), partial(plain.stop, GRACE_S))
     house.task(_keep_order(accounts, house.ground.clock), "old files")
 

@@ -307,6 +307,23 @@ async def test_a_line_without_an_end_ends_the_session(ftp: Ftp) -> None:
     client.writer.close()
 
 
+async def test_a_new_certificate_is_shown_to_those_who_come_after_it(
+    house: House, tmp_path: Path, make_certificate: Callable[..., Any]
+) -> None:
+    async with files_world(house, tmp_path) as world:
+        certificate, key = make_certificate()
+        server, (_port, implicit) = await start(world, Tls(certificate=certificate, key=key))
+        shown = []
+        for _ in range(2):
+            client = await raw(implicit, ssl=trusting())
+            shown.append(client.writer.get_extra_info("ssl_object").getpeercert(True))
+            client.writer.close()
+            new, its_key = make_certificate()
+            server.reload_tls(Tls(certificate=new, key=its_key))
+        assert shown[0] != shown[1]
+        await server.stop(0.1)
+
+
 async def test_settings_without_tls_need_consent() -> None:
     with pytest.raises(ValueError, match="allow_plain"):
         FtpSettings()
