@@ -75,7 +75,7 @@ async def test_a_fax_is_sent_followed_and_looked_at(gateway: Gateway, client: As
     one = Image.open(io.BytesIO(await client.page(ident, 2, format="tiff")))
     assert one.n_frames == 1  # type: ignore[attr-defined]
     async with asyncio.timeout(30.0):  # the fax is sent with its last page; the call still says goodbye
-        while (attempt := (await client.attempts(ident)).attempts[0]).ended_at is None:
+        while (attempt := (await client.attempts(ident)).attempts[0]).ended_at is None:  # noqa: ASYNC110  # told by none
             await asyncio.sleep(0.5)
     assert (attempt.cause and attempt.cause.value, attempt.pages_confirmed, attempt.transport) == ("ok", 2, "t38")
     ladder = await client.ladder(ident, attempt.id)

@@ -375,7 +375,7 @@ async def _(api: Native) -> Got:
     async def check(*_given: object) -> bool:
         raise TooManyChecks
 
-    api.desk.ground.access._passwords.check = check  # type: ignore[method-assign]
+    api.desk.ground.access._passwords.check = check  # type: ignore[method-assign,assignment]
     return await api.by(basic("somebody", "x")).call("GET", "/account")
 
 

@@ -1,0 +1,122 @@
+"""Events: of one fax, and as a stream that can be resumed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from faxgw.api.v1 import events
+from faxgw.sdk.stream import EventReader
+from faxgw.store import event_feed
+from faxgw.store.journal import note
+from tests.api.v1.world import Native, native, received
+from tests.house import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def opened(api: Native, **headers: str) -> aiohttp.ClientResponse:
+    return await api.desk.client.get("/api/v1/events", headers={**api.auth, **headers})
+
+
+async def next_of(answer: aiohttp.ClientResponse, reader: EventReader, number: int) -> list[Any]:
+    found: list[Any] = []
+    async with asyncio.timeout(10):
+        while len(found) < number:
+            if (event := reader.feed((await answer.content.readline()).decode().rstrip("\n"))) is not None:
+                found.append(event)
+    return found
+
+
+async def test_a_stream_begins_now_and_tells_what_happens(api: Native) -> None:
+    await api.send()
+    answer, reader = await opened(api), EventReader()
+    async with answer:
+        assert answer.content_type == "text/event-stream"
+        while reader.last == "":
+            reader.feed((await answer.content.readline()).decode().rstrip("\n"))
+        sent = await api.send()
+        job, fax = await next_of(answer, reader, 2)
+    assert (job.type, job.job, job.fax, job.data) == ("job.accepted", sent["job"], None, {"faxes": 1})
+    assert (fax.type, fax.fax) == ("fax.accepted", sent["faxes"][0]["id"])
+
+
+async def test_a_client_that_comes_again_misses_nothing(api: Native) -> None:
+    ident = (await api.send())["faxes"][0]["id"]
+    async with await opened(api, **{"Last-Event-ID": "0"}) as answer:
+        first, second = await next_of(answer, EventReader(), 2)
+    await api.post(f"/faxes/{ident}/cancel")
+    async with await opened(api, **{"Last-Event-ID": second.id}) as answer:
+        cancelled, finished = await next_of(answer, EventReader(), 2)
+    assert [event.type for event in (first, second)] == ["job.accepted", "fax.accepted"]
+    assert (cancelled.type, cancelled.data, finished.type) == ("fax.cancelled", {"cause": "cancelled"}, "job.finished")
+
+
+async def test_a_stream_tells_each_its_own(api: Native) -> None:
+    """Another customer, a user, and credentials without the scope: each hears what it may see and nothing more."""
+    bert = api.by(await api.desk.token(user="acme/bert"))
+    beta = api.by(await api.desk.token(customer="beta"))
+    inbox = api.by(await api.desk.token(scopes=["inbox:read"]))
+    others = (await api.send())["job"]
+    mine = (await bert.send())["job"]
+    foreign = (await beta.send())["job"]
+    came = await received(api.house)
+    heard = {}
+    for who, number in (("acme", 5), ("bert", 3), ("beta", 2), ("inbox", 1)):
+        caller = {"acme": api, "bert": bert, "beta": beta, "inbox": inbox}[who]
+        async with await opened(caller, **{"Last-Event-ID": "0"}) as answer:
+            heard[who] = {event.job or event.fax for event in await next_of(answer, EventReader(), number)}
+    assert heard == {"acme": {others, mine, came}, "bert": {mine, came}, "beta": {foreign}, "inbox": {came}}
+
+
+async def test_what_is_inside_is_not_told(api: Native) -> None:
+    """Only public kinds, and of their data what a sender may know."""
+    ident = (await api.send())["faxes"][0]["id"]
+    await api.house.do(note, ident, "late.confirmed", now=api.house.now, data={"node": "n1"})
+    data = {"to": "waiting", "until": 1_795_000_060.0, "trunk": "carrier", "cause": "busy"}
+    await api.house.do(note, ident, "fax.waiting", now=api.house.now, job=None, data=data)
+    found = (await api.get(f"/faxes/{ident}/events"))["events"]
+    assert [event["type"] for event in found] == ["fax.accepted"], "without its job it is nobody's"
+    job = (await api.get(f"/faxes/{ident}"))["job"]
+    await api.house.do(note, ident, "fax.waiting", now=api.house.now, job=job, data=data)
+    told = (await api.get(f"/faxes/{ident}/events"))["events"][-1]
+    assert told["data"] == {"cause": "busy", "until": "2026-11-18T11:07:40.000Z"}
+
+
+async def test_a_silent_stream_shows_that_it_lives_and_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
+    async with native(house, stream_s=0.3) as api, await opened(api) as answer:
+        text = (await answer.read()).decode()
+    assert text.startswith("retry: 3000\nid: 0\nevent: ready\n") and text.count(":\n\n") >= 2
+    assert not api.api.events._streams
+
+
+async def test_streams_of_an_account_are_counted_and_given_back(api: Native, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_STREAMS", 2)
+    one, two = await opened(api), await opened(api)
+    three = await opened(api)
+    assert (one.status, two.status, three.status) == (200, 200, 429)
+    other = await opened(api.by(await api.desk.token(customer="beta")))
+    assert other.status == 200
+    for answer in (one, two, three, other):
+        answer.close()
+
+
+async def test_windows_of_others_events_are_passed_over(api: Native, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A customer that was quiet for a million events of others finds its own one."""
+    monkeypatch.setattr(event_feed, "WINDOW", 3)
+    beta = api.by(await api.desk.token(customer="beta"))
+    for _ in range(5):
+        await beta.send()
+    mine = (await api.send())["job"]
+    async with await opened(api, **{"Last-Event-ID": "0"}) as answer:
+        (first,) = await next_of(answer, EventReader(), 1)
+    assert first.job == mine
+
+
+async def test_an_id_that_is_none_is_refused(api: Native) -> None:
+    answer = await opened(api, **{"Last-Event-ID": "newest"})
+    assert answer.status == 422
