@@ -23,7 +23,7 @@ from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
-from faxgw.formats.status_mail import MAX_THUMBNAIL
+from faxgw.formats.mail_letter import MAX_THUMBNAIL
 from faxgw.store import queue, rendering
 from faxgw.store.errors import ObjectDamaged, StoreError
 from faxgw.store.files import Kind

@@ -107,6 +107,8 @@ class ReceivedPage:
     end: PageEnd
     ident: str = ""
     """The sender's identification (TSI), bounded and printable."""
+    sub_address: str = ""
+    """The sub-address that the sender's machine asked for (SUB, T.30 section 5.3.6.2.6), bounded and printable."""
 
 
 class Why(enum.StrEnum):
@@ -154,3 +156,5 @@ class ReceivedReport:
     """`tiff` when the pages go as TIFF files because no PDF could be made; else empty."""
     time_zone: str = "UTC"
     language: str = "en"
+    style: str = ""
+    """Name of the customer's mail template; empty: the shipped designs."""

@@ -79,6 +79,10 @@ class JobReport:
     thumbnail: bytes
     """PNG of page 1, at most some 60 kB, or empty."""
     resent_of: str = ""
+    order: str = "position"
+    """Of several faxes in a status mail: `position` as the sender gave them, `result` the worst first, `number`."""
+    style: str = ""
+    """Name of the customer's mail template; empty: the shipped designs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +100,6 @@ class RefusedReport:
     our_fault: bool
     time_zone: str
     language: str
+    customer: str = ""
+    style: str = ""
+    """As in `JobReport`."""

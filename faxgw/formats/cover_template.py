@@ -121,7 +121,15 @@ class Template:
         Raises:
             TemplateRefused: If a value is missing, or the page gets too long.
         """
-        return "".join(_Filling(values).run(self.nodes))
+        return "".join(_Filling(values, escape).run(self.nodes))
+
+    def fill_plain(self, values: Mapping[str, Value]) -> str:
+        """The text for these values, as it is: for what is no HTML.
+
+        Raises:
+            TemplateRefused: If a value is missing, or the text gets too long.
+        """
+        return "".join(_Filling(values, str).run(self.nodes))
 
 
 def parse(source: str) -> Template:
@@ -131,7 +139,7 @@ def parse(source: str) -> Template:
         TemplateRefused: If it is too long or wrong; the text names the line.
     """
     if len(source) > MAX_TEMPLATE:
-        raise TemplateRefused("too long", public=f"A cover template may have {MAX_TEMPLATE:,} characters.")
+        raise TemplateRefused("too long", public=f"A template may have {MAX_TEMPLATE:,} characters.")
     return Template(_Reader(source).read())
 
 
@@ -238,7 +246,7 @@ class _Reader:
 
     def _wrong(self, what: str) -> TemplateRefused:
         line = self._source.count("\n", 0, self._at) + 1
-        return TemplateRefused(f"line {line}: {what}", public=f"Cover template, line {line}: {what}.")
+        return TemplateRefused(f"line {line}: {what}", public=f"Template, line {line}: {what}.")
 
 
 class _Expression:
@@ -399,7 +407,8 @@ def _asked(test: _Test | _Part) -> frozenset[str]:
 class _Filling:
     """One page being filled in."""
 
-    def __init__(self, values: Mapping[str, Value]) -> None:
+    def __init__(self, values: Mapping[str, Value], shown: Callable[[str], str]) -> None:
+        self._shown = shown
         self._values: dict[str, Value | Item] = dict(values)
         self._steps = 0
         self._octets = 0
@@ -408,12 +417,12 @@ class _Filling:
         for node in nodes:
             self._steps += 1
             if self._steps > MAX_STEPS:
-                raise TemplateRefused("too many steps", public="The cover template has too much to repeat.")
+                raise TemplateRefused("too many steps", public="The template has too much to repeat.")
             match node:
                 case str():
                     yield self._counted(node)
                 case _Reference():
-                    yield self._counted(escape(self._text(node)))
+                    yield self._counted(self._shown(self._text(node)))
                 case _Choice(branches):
                     for test, body in branches:
                         if test is None or self._holds(test):
@@ -434,7 +443,7 @@ class _Filling:
     def _counted(self, text: str) -> str:
         self._octets += len(text)
         if self._octets > MAX_OUTPUT:
-            raise TemplateRefused("too long", public="The cover page gets too long.")
+            raise TemplateRefused("too long", public="What the template makes gets too long.")
         return text
 
     def _find(self, name: str) -> Value | Item | None:
@@ -491,5 +500,5 @@ class _Filling:
 
 def missing(name: str) -> TemplateRefused:
     """The error of a placeholder that has no value."""
-    public = f"The cover template has a placeholder ${{{name}}} for which nothing was given."
+    public = f"The template has a placeholder ${{{name}}} for which nothing was given."
     return TemplateRefused(f"no value for {name}", public=public)

@@ -80,9 +80,11 @@ class Picture:
     """An inline picture of the HTML part."""
 
     png: bytes
+    """PNG, or what `subtype` says."""
     content_id: str
     """Without angle brackets; the HTML says `cid:` and this."""
     filename: str
+    subtype: str = "png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +143,17 @@ def mailbox(address: str, name: str = "") -> Mailbox:
     return Mailbox(f"{local}@{ascii_domain}", name)
 
 
-def alternative_body(text: str, html: str, picture: Picture | None, *, seed: str) -> EmailMessage:
-    """multipart/alternative of text and HTML, the HTML with its picture (multipart/related).
+def alternative_body(
+    text: str, html: str, picture: Picture | None, *, seed: str, logo: Picture | None = None
+) -> EmailMessage:
+    """multipart/alternative of text and HTML, the HTML with its pictures (multipart/related).
 
     Args:
         text: Lines ended by LF.
         html: One document without references to the outside.
         picture: PNG, or none.
         seed: Makes the boundaries; the Message-ID will do.
+        logo: Another picture, before it.
 
     Raises:
         MailDefect: If text or HTML cannot be encoded as they are (a bare CR, a last line without LF).
@@ -158,16 +163,17 @@ def alternative_body(text: str, html: str, picture: Picture | None, *, seed: str
     body.add_alternative(html, subtype="html", charset="utf-8", cte="quoted-printable")
     if [_content(part) for part in body.iter_parts()] != [text, html]:
         raise MailDefect("text does not survive its encoding")
-    if picture is not None:
-        *_, html_part = body.iter_parts()
-        html_part.add_related(
-            picture.png,
-            "image",
-            "png",
-            cid=f"<{picture.content_id}>",
-            filename=picture.filename,
-            disposition="inline",
-        )
+    *_, html_part = body.iter_parts()
+    for shown in (logo, picture):
+        if shown is not None:
+            html_part.add_related(
+                shown.png,
+                "image",
+                shown.subtype,
+                cid=f"<{shown.content_id}>",
+                filename=shown.filename,
+                disposition="inline",
+            )
     _fix_boundaries(body, seed)
     return body
 

@@ -7,22 +7,15 @@ Strangers' words (identification, caller's name) are made one bounded printable 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from faxgw.fax.reception import ReceivedReport, Why
-from faxgw.formats.enclosed import Attachment, mixed, verify_parts
-from faxgw.formats.outgoing_mail import (
-    Letterhead,
-    MailDefect,
-    Picture,
-    alternative_body,
-    frame,
-    mailbox,
-    one_line,
-)
+from faxgw.formats.enclosed import Attachment
+from faxgw.formats.mail_letter import PLAIN, Letter, mark_token
+from faxgw.formats.mail_template import MailTemplate, Occasion
+from faxgw.formats.outgoing_mail import MailDefect, one_line
 from faxgw.formats.received_texts import RECEIVED_TEXTS, ReceivedTexts
-from faxgw.formats.status_mail import MAX_THUMBNAIL, Letter, mark_token
+from faxgw.formats.status_mail import build_mail
 from faxgw.formats.status_texts import Texts, zone_named
 from faxgw.formats.status_view import LOOKS, MAX_NAME, MAX_NUMBER, Verdict, international, label_width, words_of
 
@@ -32,7 +25,6 @@ MAX_ADDRESS = 320
 """Characters of a mail address (RFC 5321 section 4.5.3.1)."""
 _BEGINNINGS = {"application/pdf": b"%PDF-", "image/tiff": b"II*\0"}
 """Content type → what a document of it begins with; nothing else is a fax."""
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def received_mail(
@@ -45,6 +37,7 @@ def received_mail(
     message_id: str,
     date: float,
     organisation: str = "Fax gateway",
+    style: MailTemplate = PLAIN,
 ) -> bytes:
     """The mail.
 
@@ -56,32 +49,20 @@ def received_mail(
         sender: The gateway's own address, shown in From.
         message_id: `<…>`, the same on every retry.
         date: Unix seconds, the same on every retry.
-        organisation: Display name of the sender.
+        organisation: Display name of the sender, where the style has none.
+        style: The customer's.
 
     Raises:
+        TemplateRefused: If the style cannot be filled in.
         Refused: If `to` or `sender` is no mail address.
         MailDefect: If there is no fax, or the mail does not read back as it was meant.
     """
     _check_documents(attachments)
-    letter = received_letter(report, organisation)
-    head = Letterhead(
-        sender=mailbox(sender, organisation),
-        to=mailbox(to),
-        subject=letter.subject,
-        message_id=message_id,
-        date=date,
-        zone=letter.zone,
-        extra=letter.marks,
-    )
-    picture = _picture(thumbnail, message_id, head.sender.domain)
-    body = alternative_body(letter.text(), letter.html(picture.content_id if picture else ""), picture, seed=message_id)
-    del body["MIME-Version"]  # it stands in the mail's own header
-    octets = frame(head, mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
-    verify_parts(octets, body, attachments)
-    return octets
+    letter = received_letter(report, style.brand.organisation or organisation, style)
+    return build_mail(letter, thumbnail, attachments, to=to, sender=sender, message_id=message_id, date=date)
 
 
-def received_letter(report: ReceivedReport, organisation: str) -> Letter:
+def received_letter(report: ReceivedReport, organisation: str, style: MailTemplate = PLAIN) -> Letter:
     """What the mail says."""
     words, zone = words_of(report.language), zone_named(report.time_zone)
     texts = RECEIVED_TEXTS.get(report.language, RECEIVED_TEXTS["en"])
@@ -101,10 +82,11 @@ def received_letter(report: ReceivedReport, organisation: str) -> Letter:
         "rows": rows,
         "width": label_width(words, rows),
         "footer": words.footer.format(organisation=one_line(organisation, MAX_NAME)),
+        "organisation": one_line(organisation, MAX_NAME),
     }
     state = "complete" if report.complete else "partial"
     marks = (("X-Fax-Id", mark_token(report.reception)), ("X-Fax-Result", state), ("X-Fax-Pages", str(report.pages)))
-    return Letter(title, zone, "", marks, "received", context)
+    return Letter(title, zone, "", marks, "received", context, Occasion.RECEIVED, style)
 
 
 def _sentences(report: ReceivedReport, words: Texts, texts: ReceivedTexts) -> list[str]:
@@ -150,13 +132,6 @@ def _who(report: ReceivedReport, texts: ReceivedTexts) -> str:
     """The sender as its own machine names it, else the number it called from."""
     ident = one_line(report.ident, MAX_NUMBER)
     return ident or (international(report.caller) if report.caller else texts.unknown_caller)
-
-
-def _picture(png: bytes, message_id: str, domain: str) -> Picture | None:
-    if not png.startswith(_PNG) or len(png) > MAX_THUMBNAIL:
-        return None
-    digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
-    return Picture(png, f"page1.{digest}@{domain}", "page1.png")
 
 
 def _check_documents(attachments: Sequence[Attachment]) -> None:

@@ -22,7 +22,7 @@ from faxgw.fax.ports import EnclosedFile
 from faxgw.fax.reception import ReceivedReport
 from faxgw.fax.report import JobReport, RefusedReport
 from faxgw.formats.dsn import Original
-from faxgw.formats.status_mail import MAX_THUMBNAIL
+from faxgw.formats.mail_letter import MAX_THUMBNAIL
 
 VERSION = 1
 """Written into each payload; a reader refuses what is newer than itself."""

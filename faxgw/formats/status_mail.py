@@ -2,22 +2,18 @@
 
 Pure: a report goes in, octets come out (text, HTML, thumbnail of page 1; English, French or German). Every word of a
 stranger (typed number, subject, far end's identification) is made one bounded printable line before it is used.
-The templates stand in `templates/`; autoescape is on for HTML, and the sandbox lets them read, not act.
+How it looks is `mail_letter`'s: the shipped designs, or the customer's.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from zoneinfo import ZoneInfo
-
-import jinja2
-import jinja2.sandbox
+from collections.abc import Sequence
 
 from faxgw.fax.report import JobReport, RefusedReport
 from faxgw.formats.enclosed import Attachment, mixed, verify_parts
-from faxgw.formats.outgoing_mail import Letterhead, Picture, alternative_body, build, frame, mailbox, one_line
+from faxgw.formats.mail_letter import PLAIN, Letter, mark_token, thumbnail
+from faxgw.formats.mail_template import MailTemplate, Occasion
+from faxgw.formats.outgoing_mail import Letterhead, alternative_body, build, frame, mailbox, one_line
 from faxgw.formats.recipient_table import recipient_table
 from faxgw.formats.status_texts import zone_named
 from faxgw.formats.status_view import (
@@ -33,23 +29,10 @@ from faxgw.formats.status_view import (
     words_of,
 )
 
-MAX_THUMBNAIL = 65_536
-"""Octets of a thumbnail; a larger one is left out of the mail."""
 MAX_RECIPIENTS_SHOWN = 100
 """Recipients named in the mail about a mail that could not be faxed."""
 MAX_IDS = 20
 """Fax ids in the X-Fax-Id header."""
-_PNG = b"\x89PNG\r\n\x1a\n"
-
-_JINJA = jinja2.sandbox.SandboxedEnvironment(
-    loader=jinja2.PackageLoader("faxgw.formats"),
-    autoescape=lambda name: name is not None and ".html." in name,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    auto_reload=False,
-)
 
 
 def status_mail(
@@ -61,6 +44,8 @@ def status_mail(
     message_id: str,
     date: float,
     organisation: str = "Fax gateway",
+    style: MailTemplate = PLAIN,
+    enclosed: str = "",
 ) -> bytes:
     """The status mail of a job, final or (a fax in doubt that goes on) on the way.
 
@@ -71,16 +56,20 @@ def status_mail(
         sender: The gateway's own address, shown in From.
         message_id: `<…>`, the same on every retry.
         date: Unix seconds, the same on every retry.
-        organisation: Display name of the sender.
+        organisation: Display name of the sender, where the style has none.
+        style: The customer's.
+        enclosed: A sentence on the pages that go with it, or do not.
 
     Raises:
         Refused: If `to` or `sender` is no mail address, or the report has no fax.
+        TemplateRefused: If the style cannot be filled in.
         MailDefect: If the mail does not read back as it was meant.
     """
-    picture = _picture(report, message_id, mailbox(sender).domain)
-    letter = status_letter(report, organisation)
+    letter = status_letter(report, style.brand.organisation or organisation, style, enclosed)
     table = (recipient_table(report),) if len(report.faxes) > 1 else ()
-    return _build(letter, to, sender, message_id, date, organisation, picture, (*table, *attachments))
+    return build_mail(
+        letter, report.thumbnail, (*table, *attachments), to=to, sender=sender, message_id=message_id, date=date
+    )
 
 
 def refused_mail(
@@ -91,33 +80,14 @@ def refused_mail(
     message_id: str,
     date: float,
     organisation: str = "Fax gateway",
+    style: MailTemplate = PLAIN,
 ) -> bytes:
     """The mail about an accepted mail that became no fax. Arguments and errors are those of `status_mail`."""
-    return _build(refused_letter(report, organisation), to, sender, message_id, date, organisation, None)
+    letter = refused_letter(report, style.brand.organisation or organisation, style)
+    return build_mail(letter, b"", (), to=to, sender=sender, message_id=message_id, date=date)
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What a mail about a report says, whoever gets it."""
-
-    subject: str
-    zone: ZoneInfo
-    in_reply_to: str
-    marks: tuple[tuple[str, str], ...]
-    """X- headers."""
-    template: str
-    context: Mapping[str, object]
-
-    def text(self) -> str:
-        """The plain text, lines ended by LF."""
-        return _JINJA.get_template(f"{self.template}.txt.j2").render(self.context)
-
-    def html(self, content_id: str) -> str:
-        """The HTML; with a content id, its picture."""
-        return _JINJA.get_template(f"{self.template}.html.j2").render({**self.context, "content_id": content_id})
-
-
-def status_letter(report: JobReport, organisation: str) -> Letter:
+def status_letter(report: JobReport, organisation: str, style: MailTemplate = PLAIN, enclosed: str = "") -> Letter:
     """What the mail about a job says.
 
     Raises:
@@ -134,11 +104,13 @@ def status_letter(report: JobReport, organisation: str) -> Letter:
             ("X-Fax-Result", status.lead().value.replace("_", "-")),
         ),
         template="status",
-        context=status.context(organisation, ""),
+        context={**status.context(organisation, ""), "enclosed": enclosed},
+        occasion=Occasion.LIST if len(report.faxes) > 1 else Occasion.STATUS,
+        style=style,
     )
 
 
-def refused_letter(report: RefusedReport, organisation: str) -> Letter:
+def refused_letter(report: RefusedReport, organisation: str, style: MailTemplate = PLAIN) -> Letter:
     """What the mail about a mail that became no fax says."""
     words, zone = words_of(report.language), zone_named(report.time_zone)
     rows = [(words.reason, one_line(report.reason, MAX_REASON))]
@@ -157,6 +129,7 @@ def refused_letter(report: RefusedReport, organisation: str) -> Letter:
         "more": len(report.recipients) - len(shown),
         "identifiers": report.message,
         "footer": words.footer.format(organisation=one_line(organisation, MAX_NAME)),
+        "organisation": one_line(organisation, MAX_NAME),
     }
     return Letter(
         subject=with_part(words.subject_refused, report.subject),
@@ -165,46 +138,55 @@ def refused_letter(report: RefusedReport, organisation: str) -> Letter:
         marks=(("X-Fax-Id", mark_token(report.message)), ("X-Fax-Result", "refused")),
         template="refused",
         context=context,
+        occasion=Occasion.REFUSED,
+        style=style,
     )
 
 
-def _build(
+def build_mail(
     letter: Letter,
+    png: bytes,
+    attachments: Sequence[Attachment],
+    *,
     to: str,
     sender: str,
     message_id: str,
     date: float,
-    organisation: str,
-    picture: Picture | None,
-    attachments: Sequence[Attachment] = (),
 ) -> bytes:
+    """The octets of a letter's mail.
+
+    Args:
+        letter: What it says.
+        png: Page 1, or empty.
+        attachments: What goes with it.
+        to: Mail address of the reader.
+        sender: The gateway's own address, shown in From with the organisation's name.
+        message_id: `<…>`, the same on every retry.
+        date: Unix seconds, the same on every retry.
+
+    Raises:
+        Refused: If `to` or `sender` is no mail address.
+        TemplateRefused: If the letter's style cannot be filled in.
+        MailDefect: If the mail does not read back as it was meant.
+    """
     head = Letterhead(
-        sender=mailbox(sender, organisation),
+        sender=mailbox(sender, str(letter.context["organisation"])),
         to=mailbox(to),
-        subject=letter.subject,
+        subject=letter.title(),
         message_id=message_id,
         date=date,
         zone=letter.zone,
         in_reply_to=letter.in_reply_to,
         extra=letter.marks,
     )
-    html = letter.html(picture.content_id if picture else "")
-    body = alternative_body(letter.text(), html, picture, seed=message_id)
+    picture, logo = thumbnail(png, message_id, head.sender.domain), letter.logo(head.sender.domain)
+    html = letter.html(picture.content_id if picture else "", logo.content_id if logo else "")
+    # a part that nothing shows would stand below the mail as an attachment
+    picture, logo = (one if one is not None and f"cid:{one.content_id}" in html else None for one in (picture, logo))
+    body = alternative_body(letter.text(), html, picture, seed=message_id, logo=logo)
     if not attachments:
         return build(head, body)
     del body["MIME-Version"]  # it stands in the mail's own header
     octets = frame(head, mixed(body, attachments, message_id), ["MIME-Version", "Content-Type"])
     verify_parts(octets, body, attachments)
     return octets
-
-
-def _picture(report: JobReport, message_id: str, domain: str) -> Picture | None:
-    if not report.thumbnail.startswith(_PNG) or len(report.thumbnail) > MAX_THUMBNAIL:
-        return None
-    digest = hashlib.sha256(message_id.encode()).hexdigest()[:16]
-    return Picture(report.thumbnail, f"page1.{digest}@{domain}", "page1.png")
-
-
-def mark_token(identifier: str) -> str:
-    """An id of ours in a header: what is not `A-Za-z0-9_-` is dropped."""
-    return "".join(c for c in identifier[:64] if c.isascii() and (c.isalnum() or c in "_-"))

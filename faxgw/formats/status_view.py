@@ -21,8 +21,9 @@ from faxgw.formats.cause_texts import CAUSE_TEXTS
 from faxgw.formats.outgoing_mail import one_line
 from faxgw.formats.status_texts import TEXTS, Texts, zone_named
 
-MAX_LISTED = 2_000
-"""Faxes in the overview of one mail; of the others the mail says how many there are and their results."""
+MAX_LISTED = 500
+"""Faxes in the overview of one mail; of the others the mail says how many there are and their results, and its table
+has them all. Those that were not delivered come first into this number: who sent 5,000 looks for these."""
 MAX_DETAILED = 100
 """Faxes whose calls are shown one by one; those that were not delivered come first into this number."""
 MAX_ATTEMPTS_SHOWN = 50
@@ -71,16 +72,28 @@ LOOKS = {
 }
 
 
+_WORST_FIRST = (
+    *(Verdict.FAILED, Verdict.EXPIRED, Verdict.IN_DOUBT, Verdict.PARTLY),
+    *(Verdict.CANCELLED, Verdict.OPEN, Verdict.DELIVERED),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LineView:
     """One fax in the overview."""
 
     position: int
     number: str
-    """With the recipient's personal text, if there is one."""
+    name: str
+    """The recipient's personal text, or empty."""
     result: str
     look: Look
     confirmed: str
+
+    @property
+    def unbroken(self) -> str:
+        """The number with no-break spaces."""
+        return self.number.replace(" ", "\u00a0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +226,8 @@ class StatusWords:
         """What the templates are given."""
         w, several = self.words, len(self.faxes) > 1
         detailed = self._detailed()
-        rest = self.verdicts[MAX_LISTED:]
+        listed = self._listed()
+        rest = list((Counter(self.verdicts) - Counter(found for _fax, found in listed)).elements())
         rows = self._job_rows()
         return {
             "words": w,
@@ -223,7 +237,7 @@ class StatusWords:
             "result": w.result[self.lead()],
             "lead": self._several_sentence() if several else "",
             "several": several,
-            "overview": [self._line(f, v) for f, v in self._listed()] if several else [],
+            "overview": [self._line(f, v) for f, v in self._ordered(listed)] if several else [],
             "more": w.more_faxes.format(faxes=w.count(w.faxes, len(rest)), counts=self._counts(rest)) if rest else "",
             "left_out": w.details_left_out.format(n=w.whole(MAX_DETAILED)) if len(self.faxes) > MAX_DETAILED else "",
             "faxes": [self._view(f, v) for f, v in detailed],
@@ -231,23 +245,38 @@ class StatusWords:
             "width": max(label_width(w, rows), *(label_width(w, self._rows(f, v)) for f, v in detailed)),
             "content_id": content_id,
             "footer": w.footer.format(organisation=one_line(organisation, MAX_NAME)),
+            "organisation": one_line(organisation, MAX_NAME),
         }
 
-    def _listed(self) -> Iterable[tuple[FaxReport, Verdict]]:
-        return zip(self.faxes[:MAX_LISTED], self.verdicts[:MAX_LISTED], strict=True)
+    def _listed(self) -> list[tuple[FaxReport, Verdict]]:
+        return self._foremost(MAX_LISTED)
+
+    def _foremost(self, most: int) -> list[tuple[FaxReport, Verdict]]:
+        """So many faxes at most, in the order of their sender; delivered ones give way."""
+        pairs = list(zip(self.faxes, self.verdicts, strict=True))
+        if len(pairs) <= most:
+            return pairs
+        first = sorted(pairs, key=lambda pair: pair[1] is Verdict.DELIVERED)[:most]
+        return sorted(first, key=lambda pair: pair[0].position)
+
+    def _ordered(self, pairs: list[tuple[FaxReport, Verdict]]) -> list[tuple[FaxReport, Verdict]]:
+        """In the order that the sender's account asks for."""
+        match self.report.order:
+            case "result":
+                rank = {found: at for at, found in enumerate(_WORST_FIRST)}
+                return sorted(pairs, key=lambda pair: (rank[pair[1]], pair[0].position))
+            case "number":
+                return sorted(pairs, key=lambda pair: (pair[0].number_e164, pair[0].position))
+        return pairs
 
     def _line(self, fax: FaxReport, found: Verdict) -> LineView:
         words = self.words.result[found]
-        who = f"{self._number(fax)} {one_line(fax.personal, MAX_NUMBER)}".rstrip()
-        return LineView(fax.position, who, words, LOOKS[found], self._confirmed(fax))
+        name = one_line(fax.personal, MAX_NUMBER)
+        return LineView(fax.position, self._number(fax), name, words, LOOKS[found], self._confirmed(fax))
 
     def _detailed(self) -> list[tuple[FaxReport, Verdict]]:
-        """The faxes shown one by one, in their order; when there are too many, delivered ones give way."""
-        pairs = list(zip(self.faxes, self.verdicts, strict=True))
-        if len(pairs) <= MAX_DETAILED:
-            return pairs
-        first = sorted(pairs, key=lambda pair: pair[1] is Verdict.DELIVERED)[:MAX_DETAILED]
-        return sorted(first, key=lambda pair: pair[0].position)
+        """The faxes shown one by one."""
+        return self._ordered(self._foremost(MAX_DETAILED))
 
     def _several_sentence(self) -> str:
         w = self.words

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faxgw.fax.report import AttemptLine, FaxReport, JobReport, RefusedReport
+from faxgw.formats.mail_letter import MAX_THUMBNAIL
 from faxgw.formats.report_payload import (
     PayloadDefect,
     refused_from_payload,
@@ -15,7 +16,6 @@ from faxgw.formats.report_payload import (
     report_from_payload,
     report_to_payload,
 )
-from faxgw.formats.status_mail import MAX_THUMBNAIL
 from tests.formats import samples
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
