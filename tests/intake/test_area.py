@@ -1,0 +1,158 @@
+"""An account's folders: what is complete, who writes, what crashes leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from faxgw.intake import area as module
+from faxgw.intake.area import Area, Areas, Inbox, owner_folder
+from faxgw.intake.threads import Threads
+from faxgw.intake.tree import Fault, Opening, TreeError
+
+NEW = Opening(write=True, create=True, truncate=True)
+
+
+class World:
+    def __init__(self, areas: Areas, area: Area) -> None:
+        self.areas = areas
+        self.area = area
+        self.arrived = 0
+        self.inbox = Inbox("in", areas, area, self._arrive)
+
+    def _arrive(self) -> None:
+        self.arrived += 1
+
+    def names(self, folder: str) -> list[str]:
+        return [entry.name for entry in self.area.shelf(folder).entries()]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async def room() -> None:
+        pass
+
+    threads = Threads()
+    areas = Areas(tmp_path / "files", room, threads)
+    yield World(areas, await areas.area("acme", "erp"))
+    await areas.close()
+    await threads.close()
+
+
+async def test_a_file_is_complete_when_it_is_closed_and_not_before(world: World) -> None:
+    file = await world.inbox.open("a", NEW)
+    await file.write(0, b"123")
+    assert (world.names("in"), world.names("in.partial"), world.arrived) == ([], ["a"], 0)
+    await file.close(complete=True)
+    assert (world.names("in"), world.names("in.partial"), world.arrived) == (["a"], [], 1)
+    assert [entry.name for entry in await world.inbox.entries()] == ["a"]
+
+
+async def test_a_file_that_is_left_is_half_in_the_next_life_too(world: World, tmp_path: Path) -> None:
+    file = await world.inbox.open("a", NEW)
+    await file.write(0, b"123")
+    await file.close(complete=False)
+    (again,) = await world.areas.all()
+    assert again is world.area
+    assert (world.names("in"), world.names("in.partial"), world.arrived) == ([], ["a"], 0)
+    more = await world.inbox.open("a", Opening(write=True))
+    await more.write(3, b"4")
+    await more.close(complete=True)
+    assert world.area.shelf("in").read("a", 10) == b"1234"
+
+
+async def test_who_opens_a_whole_file_makes_it_half(world: World) -> None:
+    world.area.shelf("in").put("a", b"whole")
+    file = await world.inbox.open("a", Opening(write=True))
+    assert (world.names("in"), world.names("in.partial")) == ([], ["a"])
+    await file.close(complete=True)
+    assert world.area.shelf("in").read("a", 10) == b"whole"
+
+
+async def test_the_last_who_opens_it_has_it(world: World) -> None:
+    first = await world.inbox.open("a", NEW)
+    second = await world.inbox.open("a", NEW)
+    for attempt in (first.write(0, b"1"), first.close(complete=True), first.sync(), first.entry()):
+        with pytest.raises(TreeError) as caught:
+            await attempt
+        assert caught.value.fault is Fault.IN_USE
+    await first.close(complete=False)
+    await second.write(0, b"2")
+    await second.close(complete=True)
+    assert world.area.shelf("in").read("a", 10) == b"2"
+
+
+async def test_a_file_that_is_removed_while_it_is_written_does_not_come_back(world: World) -> None:
+    file = await world.inbox.open("a", NEW)
+    await world.inbox.remove("a")
+    with pytest.raises(TreeError):
+        await file.close(complete=True)
+    assert (world.names("in"), world.names("in.partial"), world.arrived) == ([], [], 0)
+
+
+async def test_half_files_stay_half_under_a_new_name_and_open_ones_keep_theirs(world: World) -> None:
+    world.area.shelf("in.partial").put("half", b"1")
+    await world.inbox.rename("half", "job1.xml", replace=False)
+    assert (world.names("in"), world.names("in.partial")) == ([], ["job1.xml"])
+    file = await world.inbox.open("open", NEW)
+    with pytest.raises(TreeError) as caught:
+        await world.inbox.rename("open", "other", replace=True)
+    assert caught.value.fault is Fault.IN_USE
+    await file.close(complete=False)
+
+
+async def test_a_rename_over_another_leaves_one_file(world: World) -> None:
+    world.area.shelf("in").put("new", b"new")
+    world.area.shelf("in.partial").put("old", b"old")
+    with pytest.raises(TreeError):
+        await world.inbox.rename("new", "old", replace=False)
+    await world.inbox.rename("new", "old", replace=True)
+    assert (world.names("in"), world.names("in.partial")) == (["old"], [])
+    assert world.area.shelf("in").read("old", 10) == b"new"
+
+
+async def test_many_writers_of_one_name_end_with_the_whole_file_of_one(world: World) -> None:
+    """Reliability X-03: races."""
+
+    async def write(number: int) -> bool:
+        try:
+            file = await world.inbox.open("a", NEW)
+            for offset in range(0, 1000, 100):
+                await file.write(offset, bytes([number]) * 100)
+            await file.close(complete=True)
+        except TreeError:
+            return False
+        return True
+
+    done = await asyncio.gather(*(write(number) for number in range(1, 30)))
+    content = world.area.shelf("in").read("a", 10_000)
+    assert sum(done) >= 1 and len(set(content)) == 1 and len(content) == 1000
+
+
+async def test_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FILE", 10)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+    file = await world.inbox.open("a", NEW)
+    for attempt in (file.write(5, b"123456"), file.resize(11)):
+        with pytest.raises(TreeError) as caught:
+            await attempt
+        assert caught.value.fault is Fault.TOO_LARGE
+    await (await world.inbox.open("b", NEW)).close(complete=True)
+    with pytest.raises(TreeError) as caught:
+        await world.inbox.open("c", NEW)
+    assert caught.value.fault is Fault.FULL
+    await file.close(complete=False)
+
+
+async def test_folders_of_others_and_strange_ones_are_not_taken_for_accounts(world: World) -> None:
+    base = world.areas.base
+    (base / "strange").mkdir()
+    other = owner_folder(base, "beta", "sap")
+    other.mkdir()
+    (other / "owner").write_text(json.dumps({"customer": "acme", "login": "sap"}))
+    (base / "link").symlink_to(base / world.area.folder.name)
+    assert [(each.customer, each.login) for each in await world.areas.all()] == [("acme", "erp")]
