@@ -217,6 +217,15 @@ def _zone(value: Any) -> str:
     return value
 
 
+def _models(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of languages")
+    found = tuple(value)
+    if len(found) > 4 or not all(isinstance(v, str) and re.fullmatch(r"[a-z]{3}(_[a-z]{3,4})?", v) for v in found):
+        raise ValueError("must be at most 4 languages by their names at Tesseract, such as eng, fra, deu, chi_sim")
+    return found
+
+
 INTERFACES = ("smtp", "rest", "soap", "api", "sftp", "ftp", "folder", "portal")
 """Ways in that an account may have (features B5)."""
 COMMANDS = (
@@ -321,6 +330,9 @@ SETTINGS: Mapping[str, Setting] = {
             "Trunk to a simulator: its machines are called and no others; empty: real calls",
             lambda above, below: above or below,
         ),
+        Setting("ocr", False, _flag, "Read the text of faxes received", lambda above, below: above and below),
+        Setting("ocr_languages", (), _models, "Languages they are read in, eng, fra, deu; empty: the one of language"),
+        Setting("barcodes", False, _flag, "Read the barcodes of faxes received", lambda above, below: above and below),
         Setting("ecm", True, _flag, "Offer error correction"),
         Setting("max_bit_rate", 14400, _number(2400, 14400), "Highest modem speed"),
     )
