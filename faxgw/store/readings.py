@@ -7,15 +7,16 @@ fax back: the page is marked FAILED, and its deliveries say so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # rows
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
 from faxgw.fax import reading
+from faxgw.fax.account import SETTINGS
 from faxgw.fax.ports import StoredFile
-from faxgw.fax.reading import PageReading, ReadingState, ReadPage, Readings, Wanted
+from faxgw.fax.reading import PageReading, Readings, ReadingState, ReadPage, Wanted
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.node import voided
@@ -33,6 +34,8 @@ MAX_TRIES = 3
 """Tries to read a page (spine section 4)."""
 PATIENCE = 900.0
 """Seconds after its being kept at which a page that still waits is given up: the fax goes without its text."""
+_KEYS = ("ocr", "ocr_languages", "barcodes", "language")
+"""Settings that say what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,18 @@ class Unread:
         return f"{self.reception}/{self.page}"
 
 
-def ask(conn: Connection, reception: str, page: int, wanted: Wanted, *, now: float) -> None:
-    """A page was kept: it is to be read. Called in the transaction that keeps it."""
+def ask(conn: Connection, reception: str, page: int, settings: Mapping[str, Any], *, now: float) -> None:
+    """A page was kept: read it, if its number's settings say so. Called in the transaction that keeps it.
+
+    Args:
+        conn: The unit's connection.
+        reception: The reception.
+        page: Its page, from 1.
+        settings: Its snapshot of settings; of its values only what is asked for is looked at.
+        now: Unix seconds.
+    """
+    values = {key: settings[key]["value"] if key in settings else SETTINGS[key].default for key in _KEYS}
+    wanted = reading.wanted(values)
     if not wanted:
         return
     conn.execute(
@@ -143,6 +156,12 @@ def put_back(conn: Connection, reception: str, page: int, *, fence: int, now: fl
 def waits(conn: Connection, reception: str) -> bool:
     """Whether a page of the reception is still to be read."""
     return _waiting(conn, reception) > 0
+
+
+def over() -> ColumnElement[bool]:
+    """The condition that no page of a row of `receptions` waits to be read."""
+    waiting = (t.readings.c.reception == t.receptions.c.id) & (t.readings.c.state == ReadingState.WAITING.value)
+    return ~select(t.readings.c.page).where(waiting).exists()
 
 
 def of(conn: Connection, reception: str) -> Readings:

@@ -19,7 +19,7 @@ from faxgw.fax.errors import Stale
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Admission, Ringing, StoredFile
 from faxgw.fax.reception import OPEN, PageEnd, ReceivedPage, ReceptionState, check_transition, close
-from faxgw.store import directory
+from faxgw.store import directory, readings
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.ledger import MAX_TRACE_FRAMES, Ladder
@@ -228,6 +228,7 @@ def page(conn: Connection, reception: str, page: ReceivedPage, file: StoredFile,
         .values(pages=page.page, page_end=page.end.value, ident=page.ident[:40] or row.ident)
     )
     note(conn, reception, "reception.page", now=now, data=data)
+    readings.ask(conn, reception, page.page, row.settings, now=now)
     if page.end is PageEnd.EOP:
         move(conn, reception, close(page.page, page.end), now=now, data={"pages": page.page})
     return Kept.ADDED

@@ -16,7 +16,7 @@ from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.reception import UNROUTED, ReceivedReport, ReceptionState, Why
 from faxgw.formats.report_payload import enclosed_in, received_from_payload, received_to_payload
-from faxgw.store import outbox
+from faxgw.store import outbox, readings
 from faxgw.store import schema as t
 from faxgw.store.journal import note, of_entity
 from faxgw.store.node import voided
@@ -61,7 +61,7 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[U
     unrouted = t.receptions.c.state.in_([state.value for state in UNROUTED])
     rows = conn.execute(
         select(t.receptions)
-        .where(unrouted, t.receptions.c.not_before <= now, free)
+        .where(unrouted, t.receptions.c.not_before <= now, free, readings.over())
         .order_by(t.receptions.c.started_at)
         .limit(limit)
     ).all()
@@ -89,7 +89,7 @@ def next_due(conn: Connection) -> float | None:
     """Unix seconds at which a reception is to be routed, or its lost lease is over."""
     unrouted = t.receptions.c.state.in_([state.value for state in UNROUTED])
     due = func.min(func.coalesce(t.receptions.c.lease_until, t.receptions.c.not_before))
-    return conn.execute(select(due).where(unrouted)).scalar()
+    return conn.execute(select(due).where(unrouted, readings.over())).scalar()
 
 
 def put_back(conn: Connection, reception: str, *, fence: int, now: float, why: str) -> None:
