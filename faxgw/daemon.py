@@ -241,7 +241,10 @@ class Daemon:
         counting = self._counting
         worker = PageWorker(seat, pages, self._counting.rendering)
         routes = self._routes = Routes(
-            line, _routes(self._route_settings), [trunk.name for trunk in self._trunks if trunk.sandbox]
+            line,
+            _routes(self._route_settings),
+            [trunk.name for trunk in self._trunks if trunk.sandbox],
+            {trunk.name: trunk.customer for trunk in self._trunks if trunk.customer},
         )
         self._outbound = Outbound(seat, pages, line, self._counting.call, describe_frame, self._counting.page, routes)
         self._stack.push_async_callback(self._outbound.close)

@@ -143,7 +143,9 @@ class Dispatcher:
             free[trunk] = free.get(trunk, 1) - 1
         chosen = []
         for candidate in order:
-            found = self._routes.in_turn(self._routes.of(candidate.e164, candidate.trunk), free, now=now)
+            found = self._routes.in_turn(
+                self._routes.of(candidate.e164, candidate.trunk, candidate.customer), free, now=now
+            )
             if found and found[0].full:
                 continue
             if found:

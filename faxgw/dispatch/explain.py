@@ -95,12 +95,12 @@ class Explainer:
         except Refused as exc:
             return answer | {"number": None, "refused": exc.public}
         facts = await self._seat.store.read(lambda conn: _facts(conn, number.e164))
-        return answer | {"number": _number(number), "refused": ""} | self._call(number, settings, facts, now)
+        return answer | {"number": _number(number), "refused": ""} | self._call(number, customer, settings, facts, now)
 
-    def _call(self, number: FaxNumber, settings: Effective, facts: _Facts, now: float) -> dict[str, Any]:
+    def _call(self, number: FaxNumber, customer: str, settings: Effective, facts: _Facts, now: float) -> dict[str, Any]:
         left = self._line.trunks()
         free = {trunk: channels - facts.busy.get(trunk, 0) for trunk, channels in left.items()}
-        turn = self._routes.in_turn(self._routes.of(number.e164, settings["trunk"]), free, now=now)
+        turn = self._routes.in_turn(self._routes.of(number.e164, settings["trunk"], customer), free, now=now)
         trunk = turn[0].trunk if turn else ""
         taken = measures(facts.calls, trunk=trunk, now=now, kills=facts.kills)
         possible = wanted(settings, resolutions_taken(facts.calls, now))

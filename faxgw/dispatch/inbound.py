@@ -133,12 +133,14 @@ class Inbound:
         seat, now = self._seat, self._seat.clock()
         country = str(seat.system.get("country", SETTINGS["country"].default))
         forms = dialled_forms(ringing.dialled, country)
+        callers = dialled_forms(ringing.caller, country)
         return await seat.store.run(
             lambda conn: receptions.admit(
                 conn,
                 reception,
                 ringing,
                 forms=forms,
+                callers=callers,
                 system=seat.system,
                 node=seat.node,
                 fence=seat.fence,

@@ -180,7 +180,7 @@ class Outbound:
     async def _choose(self, prepared: Prepared, settings: Effective) -> Choice | NotPlanned:
         """The trunk of a call, and how it is made there."""
         now, number = self._seat.clock(), prepared.number["e164"]
-        found = self._routes.of(number, settings["trunk"])
+        found = self._routes.of(number, settings["trunk"], prepared.customer)
         if not found:
             unknown = named(settings["trunk"])
             carried = "no trunk carries this number" if self._line.trunks() else "no trunk"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any  # a setting's value has the type its row names; `Effective` hands it out checked
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from faxgw.fax.denied import MAX_PATTERNS, MAX_STARS
 from faxgw.fax.job import InDoubt
 from faxgw.fax.overlay import OverlayMode
 from faxgw.fax.resolution import Resolution
@@ -168,6 +169,19 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("must be a list of texts")
+    found = tuple(value)
+    if len(found) > MAX_PATTERNS or not all(
+        isinstance(one, str) and re.fullmatch(r"[ -~]{1,40}", one) for one in found
+    ):
+        raise ValueError(f"must be at most {MAX_PATTERNS} texts of 1 to 40 characters")
+    if any(one.count("*") > MAX_STARS for one in found):
+        raise ValueError(f"must have at most {MAX_STARS} * in a text")
+    return found
+
+
 def _url(value: Any) -> str:
     if not isinstance(value, str) or (value and not re.fullmatch(r"https?://[!-~]{1,1990}", value)):
         raise ValueError("must be a URL, http or https, of at most 2000 characters")
@@ -296,6 +310,8 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting("report_cc", (), _addresses, "Who gets every status mail besides"),
         Setting("report_error_to", (), _addresses, "Where those go that tell of a failure; empty: where all go"),
+        Setting("deny_callers", (), _patterns, "Callers that are not answered: +49301, +4930*, anonymous"),
+        Setting("deny_idents", (), _patterns, "Machines whose faxes are not taken, by their CSID, with * and ?"),
         Setting("deliver_to", (), _addresses, "Mailboxes that get the faxes received; empty: the fallback mailbox"),
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),

@@ -318,6 +318,8 @@ class Ringing:
     """Caller's name as it came."""
     dialog: Mapping[str, object]
     """What is needed to say BYE after a crash."""
+    customer: str = ""
+    """Whose trunk it is; empty: everybody's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,13 @@ class IncomingFaxCall(FaxCall):
             return None
         event = self._event
         ringing = Ringing(
-            self._trunk.name, self._id.rpartition("/")[0], self._dialled, event.caller, event.display, dialog
+            self._trunk.name,
+            self._id.rpartition("/")[0],
+            self._dialled,
+            event.caller,
+            event.display,
+            dialog,
+            self._trunk.settings.customer,
         )
         decided = await self._calls.admit(ringing)
         if isinstance(decided, int):
@@ -277,6 +283,7 @@ class IncomingFaxCall(FaxCall):
             message.encoding,
             end,
             self._arrival.remote_ident,
+            self._arrival.sub_address,
         )
         self._commits.ask(
             _Kept(message.page, end is PageEnd.EOP),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, up
 
 from faxgw.fax.access import USER_SCOPES
 from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve, strictest
+from faxgw.store import register
 from faxgw.store import schema as t
 
 FILE = "file"
@@ -43,6 +44,8 @@ class NumberSeed:
     e164: str
     profile: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    last: str | None = None
+    """Last number of a range; None: one number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class NumberEntry:
     """A number of the register."""
 
     e164: str
+    """The number itself."""
+    entry: str
+    """First number of its entry: the same, unless it lies in a range."""
     customer: str
     state: AccountState
     """The stricter of the number's and its customer's."""
@@ -179,6 +185,7 @@ def _seed_number(conn: Connection, customer: str, number: NumberSeed) -> None:
         "profile": f"{customer}/{number.profile}" if number.profile else None,
         "settings": dict(number.settings),
         "state": state or AccountState.ACTIVE.value,
+        "last": number.last,
         **_FILE,
     }
     _upsert(conn, t.numbers, {"e164": number.e164}, values)
@@ -282,14 +289,11 @@ def levels_of(
 
 def number(conn: Connection, system: Mapping[str, object], forms: Sequence[str]) -> NumberEntry | None:
     """The number of the register that the first of some E.164 forms means; None when it is none of ours."""
-    for form in forms:
-        row = conn.execute(select(t.numbers).where(t.numbers.c.e164 == form, t.numbers.c.inbound)).mappings().first()
-        if row is not None:
-            return _number_entry(conn, system, row)
-    return None
+    found = register.find(conn, forms)
+    return None if found is None else _number_entry(conn, system, *found)
 
 
-def _number_entry(conn: Connection, system: Mapping[str, object], row: RowMapping) -> NumberEntry:
+def _number_entry(conn: Connection, system: Mapping[str, object], e164: str, row: RowMapping) -> NumberEntry:
     customer = conn.execute(select(t.customers).where(t.customers.c.id == row["customer"])).mappings().one()
     levels: list[tuple[Origin, Mapping[str, object]]] = [
         (Origin(Level.SYSTEM), system),
@@ -301,7 +305,7 @@ def _number_entry(conn: Connection, system: Mapping[str, object], row: RowMappin
     levels += [(Origin(Level.PROFILE, p["name"]), p["settings"]) for p in profile]
     levels.append((Origin(Level.NUMBER, row["e164"]), row["settings"]))
     state = strictest(AccountState(row["state"]), AccountState(customer["state"]))
-    return NumberEntry(row["e164"], customer["id"], state, resolve(levels))
+    return NumberEntry(e164, row["e164"], customer["id"], state, resolve(levels))
 
 
 def passwords(conn: Connection) -> Mapping[str, str]:

@@ -104,7 +104,7 @@ def _visible(customer: str, view: View) -> Select[Any]:
         ours.append(and_(*own))
     if view.received:
         seen = (calls.customer == customer,) + (
-            (calls.number.in_(numbers_seen(customer, view.user)),) if view.user else ()
+            (calls.entry.in_(numbers_seen(customer, view.user)),) if view.user else ()
         )
         ours.append(and_(*seen))
     return (

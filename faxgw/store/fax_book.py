@@ -377,7 +377,7 @@ def _in(customer: str, view: View, wanted: Wanted, after: tuple[float, str] | No
     columns = [column for column in c if column.name not in ("settings", "trace", "thumbnail", "dialog", "outcome")]
     query = select(*columns).where(c.customer == customer).order_by(c.started_at.desc(), c.id.desc())
     if view.user:
-        query = query.where(c.number.in_(numbers_seen(customer, view.user)))
+        query = query.where(c.entry.in_(numbers_seen(customer, view.user)))
     if wanted.states:
         query = query.where(c.state.in_(sorted(wanted.states & IN_STATES)))
     if wanted.number:

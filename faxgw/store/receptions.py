@@ -14,7 +14,8 @@ from typing import Any  # rows and JSON columns
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from faxgw.fax.account import AccountState
+from faxgw.fax import denied
+from faxgw.fax.account import AccountState, from_snapshot
 from faxgw.fax.errors import Stale
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Admission, Ringing, StoredFile
@@ -30,8 +31,8 @@ ROUTE_TOPIC = "route"
 """Noted when a reception is to be routed."""
 MAX_PAGES = 1_000
 """Pages of one reception; more are not confirmed."""
-NOT_FOUND, UNAVAILABLE = 404, 480
-"""SIP statuses of a refusal (RFC 3261 sections 21.4.5 and 21.4.18)."""
+NOT_FOUND, UNAVAILABLE, DECLINE = 404, 480, 603
+"""SIP statuses of a refusal (RFC 3261 sections 21.4.5, 21.4.18 and 21.6.2)."""
 _REFUSING = frozenset({AccountState.SUSPENDED})
 
 
@@ -62,6 +63,7 @@ def admit(
     ringing: Ringing,
     *,
     forms: Sequence[str],
+    callers: Sequence[str] = (),
     system: Mapping[str, object],
     node: str,
     fence: int,
@@ -74,6 +76,7 @@ def admit(
         reception: Its id, drawn before.
         ringing: What the line knows.
         forms: E.164 forms of the number dialled, likeliest first.
+        callers: The same of the caller's; none when it is withheld or no number.
         system: Settings of the system level.
         node: Name of the node.
         fence: Its fence.
@@ -82,12 +85,17 @@ def admit(
     entry = directory.number(conn, system, forms)
     if entry is None or entry.state is AccountState.ENDED:
         return Refusal(NOT_FOUND, "no number of ours")
+    if ringing.customer and ringing.customer != entry.customer:
+        return Refusal(NOT_FOUND, "a number of another customer than the trunk's")
     settings = entry.settings
     if entry.state in _REFUSING:
         return Refusal(UNAVAILABLE, "suspended")
     if not settings["deliver_to"] and not settings["fallback_mailbox"]:
         return Refusal(UNAVAILABLE, "nobody would be given the fax")
-    admission = Admission(reception, settings["csid"], settings["ecm"], settings["max_bit_rate"])
+    if why := denied.by_caller(settings["deny_callers"], ringing.caller, callers):
+        note(conn, entry.e164, "reception.denied", now=now, data={"trunk": ringing.trunk, "why": why})
+        return Refusal(DECLINE, why)
+    admission = Admission(reception, settings["csid"] or entry.e164[:20], settings["ecm"], settings["max_bit_rate"])
     if conn.execute(select(t.receptions.c.id).where(t.receptions.c.id == reception)).first() is not None:
         return admission
     check_transition(None, ReceptionState.RINGING)
@@ -98,6 +106,7 @@ def admit(
             since=now,
             customer=entry.customer,
             number=entry.e164,
+            entry=entry.entry,
             dialled=ringing.dialled[:160],
             caller=ringing.caller[:160],
             display=ringing.display[:200],
@@ -197,6 +206,9 @@ def page(conn: Connection, reception: str, page: ReceivedPage, file: StoredFile,
         return Kept.KNOWN if old.sha256 == file.sha256 and old.confirmed else Kept.REFUSED
     opened = _open(conn, reception, fence, "page", now)
     row = opened or row_of(conn, reception)
+    if opened is not None and page.page == 1 and (why := _denied(row, page)):
+        note(conn, reception, "reception.denied", now=now, data={"why": why, "ident": page.ident[:40]})
+        return Kept.REFUSED
     if page.page != row.pages + 1 or page.page > MAX_PAGES or row.state == ReceptionState.RINGING:
         note(conn, reception, "reception.page_refused", now=now, data={"page": page.page})
         return Kept.REFUSED
@@ -225,13 +237,23 @@ def page(conn: Connection, reception: str, page: ReceivedPage, file: StoredFile,
     conn.execute(
         update(t.receptions)
         .where(t.receptions.c.id == reception)
-        .values(pages=page.page, page_end=page.end.value, ident=page.ident[:40] or row.ident)
+        .values(
+            pages=page.page,
+            page_end=page.end.value,
+            ident=page.ident[:40] or row.ident,
+            sub_address=page.sub_address[:24] or row.sub_address,
+        )
     )
     note(conn, reception, "reception.page", now=now, data=data)
     readings.ask(conn, reception, page.page, row.settings, now=now)
     if page.end is PageEnd.EOP:
         move(conn, reception, close(page.page, page.end), now=now, data={"pages": page.page})
     return Kept.ADDED
+
+
+def _denied(row: Row[Any], page: ReceivedPage) -> str:
+    """Why the owner takes no faxes of this sender, known by the identification of its machine; empty: it does."""
+    return denied.by_ident(from_snapshot(row.settings)["deny_idents"], page.ident)
 
 
 def ended(

@@ -21,6 +21,7 @@ from faxgw.fax.account import check_settings
 from faxgw.settings import Secret, Section
 from faxgw.store import directory
 from faxgw.store.directory import CustomerSeed, NumberSeed, UserSeed
+from faxgw.store.register import MAX_RANGE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"[^\s@<>]{0,64}@[^\s@<>]{1,255}")
@@ -74,6 +75,8 @@ class NumberSection(Section):
 
     e164: str
     """The number in international form, +33123456789; a fax to another number is refused with 404."""
+    last: str | None = Field(default=None, examples=["+33199000199"])
+    """Last number of a range, of equal length; none: this number alone. A number of its own outranks the range."""
     deliver_to: tuple[str, ...] = ()
     """Mailboxes that get its faxes; empty: as in `settings`, else the fallback mailbox."""
     csid: str | None = None
@@ -94,13 +97,19 @@ class NumberSection(Section):
 
     @model_validator(mode="after")
     def _check_own(self) -> Self:
+        if self.last is not None:
+            if not _E164.fullmatch(self.last) or len(self.last) != len(self.e164) or self.last <= self.e164:
+                raise ValueError("last must be a number of equal length that comes after e164")
+            if int(self.last) - int(self.e164) >= MAX_RANGE:
+                raise ValueError(f"a range has at most {MAX_RANGE} numbers")
         _checked({"deliver_to": list(self.deliver_to), "csid": self.csid or ""})
         return self
 
     @property
     def own_settings(self) -> dict[str, Any]:
         """The settings with those that have a key of their own."""
-        own: dict[str, Any] = {"csid": self.e164 if self.csid is None else self.csid}
+        number = "" if self.last else self.e164  # of a range each number shows itself
+        own: dict[str, Any] = {"csid": number if self.csid is None else self.csid}
         if self.deliver_to:
             own["deliver_to"] = list(self.deliver_to)
         return {**own, **self.settings}
@@ -199,7 +208,7 @@ def to_seed(customers: Sequence[CustomerSection]) -> tuple[list[CustomerSeed], d
             if secret and hashed is None:
                 clear[f"{c.id}/{u.name}"] = secret
             users.append(UserSeed(u.name, u.login, hashed, u.profile, u.addresses, u.settings))
-        numbers = tuple(NumberSeed(n.e164, n.profile, n.own_settings) for n in c.number)
+        numbers = tuple(NumberSeed(n.e164, n.profile, n.own_settings, n.last) for n in c.number)
         seeds.append(
             CustomerSeed(
                 c.id, c.name or c.id, c.domains, c.addresses, c.networks, c.profile, tuple(users), c.settings, numbers

@@ -127,5 +127,5 @@ async def test_a_table_of_the_settings_is_one_route_a_prefix() -> None:
 async def test_a_trunk_to_a_simulator_carries_what_names_it_and_nothing_else() -> None:
     line = line_of(carrier=Outcome(Cause.OK), toy=Outcome(Cause.OK))
     routes = Routes(line, (), ["toy"])
-    assert [way.trunk for way in routes.of(FAR, "")] == ["carrier"]
-    assert [way.trunk for way in routes.of(FAR, "toy")] == ["toy"]
+    assert [way.trunk for way in routes.of(FAR, "", "acme")] == ["carrier"]
+    assert [way.trunk for way in routes.of(FAR, "toy", "acme")] == ["toy"]
