@@ -111,6 +111,13 @@ class Metrics:
             buckets=_RENDER_SECONDS,
             registry=registry,
         )
+        self.pages_read = Counter(
+            "faxgw_pages_read", "Received pages whose text or barcodes were read", ["result"], registry=registry
+        )
+        self.read_duration = Histogram(
+            "faxgw_read_seconds", "A page kept to its text", buckets=_RENDER_SECONDS, registry=registry
+        )
+        self.pages_unread = Gauge("faxgw_pages_unread", "Received pages that are still to be read", registry=registry)
         self.office_starts = Counter("faxgw_office_starts", "LibreOffices started", registry=registry)
         self.smtp_sessions = Counter("faxgw_smtp_sessions", "SMTP sessions that ended", ["result"], registry=registry)
         self.delivery_oldest = Gauge(

@@ -50,6 +50,8 @@ class PagesSection(Section):
     """`auto`: LibreOffice converts Office documents where it is installed; `on`: it must be; `off`: it does not."""
     offices: Annotated[int, Field(ge=1, le=16)] = 1
     """LibreOffices at the same time, each for one document and with up to 1.5 GB of memory."""
+    readers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Received pages read at the same time, where `ocr` or `barcodes` is set; each takes a processor for seconds."""
     postscript: Use = Use.OFF
     """`auto` or `on`: Ghostscript converts PostScript files, in the sandbox; a program with many known faults."""
     pcl: Use = Use.OFF
@@ -64,6 +66,7 @@ class PagesSection(Section):
             self.children,
             office=self.office,
             offices=self.offices,
+            readers=self.readers,
             postscript=self.postscript,
             pcl=self.pcl,
             socket=self.socket,

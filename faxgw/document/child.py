@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, merge, protocol, received, refusal, render, sandbox, seccomp, signature
+from faxgw.document import compose, mail, merge, protocol, read, received, refusal, render, sandbox, seccomp, signature
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
@@ -28,6 +28,7 @@ from faxgw.document.types import (
     Kind,
     PdfOptions,
     Progress,
+    ReadOptions,
     Refused,
     RenderOptions,
     SignedOptions,
@@ -38,6 +39,8 @@ TEMPLATE_MEMORY = 512 * 1024 * 1024
 """Octets of address space allowed for the template where /proc does not tell; measured 140 MB."""
 THREADED = ("render", "compose")
 """Requests that may set HTML: Pango looks for fonts in a thread, which RLIMIT_NPROC would count as a process."""
+READ_NICE = 10
+"""By how much reading a page gives way to everything else (nice(2))."""
 OUT_OF_MEMORY = 3
 """Exit status: an allocation failed."""
 FILE_TOO_LARGE = 4
@@ -124,6 +127,8 @@ def _work(
             result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options, descriptors))
         case "pdf":
             result = received.make(descriptors[0], protocol.value(PdfOptions, options), limits)
+        case "read":
+            result = read.read(descriptors[0], protocol.value(ReadOptions, options), limits)
         case other:
             raise protocol.BadMessage(f"unknown request {other}")
     results: list[int] = []
@@ -200,6 +205,8 @@ def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int)
         _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_CORE, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (min(limits.page_cpu, seconds), seconds))
+    if message["type"] == "read":  # calls come first
+        os.nice(READ_NICE)
     seccomp.load(seccomp.child_program())
 
 

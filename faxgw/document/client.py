@@ -38,6 +38,7 @@ from faxgw.document.types import (
     PdfMade,
     PdfOptions,
     Progress,
+    ReadOptions,
     Refused,
     Rendered,
     RenderOptions,
@@ -50,6 +51,7 @@ from faxgw.document.types import (
     WalkOptions,
 )
 from faxgw.fax.errors import FaxError
+from faxgw.fax.reading import PageReading, bounded
 
 START_SECONDS = 30.0
 """Seconds until a started server must say that it is ready; it needs about 0.5."""
@@ -65,7 +67,7 @@ MAX_WAITING = 1_000
 """Requests that may wait for a place; beyond it they are told to come again."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced, Signed)
+T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced, Signed, PageReading)
 
 
 class PagesUnavailable(FaxError):
@@ -102,6 +104,7 @@ class PageClient:
         self._documents = asyncio.Semaphore(self.settings.children)
         self._outside = asyncio.Semaphore(self.settings.offices + 1)
         self._compositions = asyncio.Semaphore(self.settings.children)
+        self._readings = asyncio.Semaphore(self.settings.readers)
         self._waiting = 0
         self._starting = asyncio.Lock()
         self._server: _Server | None = None
@@ -299,6 +302,28 @@ class PageClient:
             raise PagesDamaged(made.public)
         await asyncio.to_thread(_check_pdf, made, len(pages))
         return made
+
+    async def read(self, page_fd: int, options: ReadOptions) -> PageReading | Refused:
+        """Read a received page.
+
+        Args:
+            page_fd: Its TIFF file, readable from the start; stays the caller's.
+            options: What is to be read.
+
+        Returns:
+            What was read, bounded; Refused when the page cannot be read, or takes too much.
+
+        Raises:
+            PagesUnavailable: Try again later.
+        """
+        fields: protocol.Message = {"type": "read", "options": protocol.plain(options)}
+        async with self._place(self._readings):
+            found = await self._request(fields, (page_fd,), self.settings.limits.read_seconds, PageReading, None)
+        if isinstance(found, PageReading):
+            if found.page != options.page:
+                raise PagesUnavailable("the page process read another page")
+            found = bounded(found)  # a page process's word is not taken for it
+        return found
 
     @contextlib.asynccontextmanager
     async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:

@@ -19,6 +19,8 @@ COMPOSE_SECONDS = 60.0
 """Seconds on the clock for one composition; a page needs about 20 ms."""
 CHILD_MEMORY = 1024 * 1024 * 1024
 """Octets of address space a child may use beyond those of the template it was forked from."""
+READ_SECONDS = 60.0
+"""Seconds on the clock for reading one received page; it needs 1.3 s of CPU, twice that when it lies upside down."""
 OFFICE_SECONDS = 60.0
 """Seconds on the clock for turning one Office document into PDF; an ordinary one needs 0.1 to 0.3."""
 OFFICE_MEMORY = 1536 * 1024 * 1024
@@ -77,6 +79,8 @@ class Limits:
     """Seconds on the clock for one mail walk."""
     compose_seconds: float = COMPOSE_SECONDS
     """Seconds on the clock for one composition."""
+    read_seconds: float = READ_SECONDS
+    """Seconds on the clock for reading one received page."""
     memory: int = CHILD_MEMORY
     """Octets of address space beyond the template's."""
     pixels: int = MAX_PIXELS

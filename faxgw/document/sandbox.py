@@ -84,6 +84,7 @@ def environment() -> dict[str, str]:
         "PYTHONPATH": str(_package().parent),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "OMP_THREAD_LIMIT": "1",
     }
 
 

@@ -23,7 +23,20 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from faxgw import pipe
-from faxgw.document import child, fonts, layout, office_pool, pdf, printer, protocol, refusal, sandbox, seccomp
+from faxgw.document import (
+    barcode,
+    child,
+    fonts,
+    layout,
+    ocr,
+    office_pool,
+    pdf,
+    printer,
+    protocol,
+    refusal,
+    sandbox,
+    seccomp,
+)
 from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
@@ -376,6 +389,8 @@ def preload() -> None:
     Image.init()
     pdf.warm_up()
     layout.warm_up()
+    ocr.preload()
+    barcode.preload()
     seccomp.child_program()
     gc.collect()
     gc.freeze()

@@ -480,6 +480,17 @@ class PdfMade:
         _close(self.fd, self.thumbnail_fd)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What of a received page is to be read."""
+
+    page: int
+    """Its number, from 1."""
+    languages: tuple[str, ...] = ()
+    """Codes of Tesseract's languages, the likeliest first; empty: no text."""
+    barcodes: bool = False
+
+
 class Sandbox(StrEnum):
     """How the page processes are shut off from the network and from our files."""
 
@@ -535,6 +546,8 @@ class PageSettings:
     """LibreOffice for Office documents."""
     offices: int = 1
     """LibreOffices at the same time, each for one document."""
+    readers: int = 1
+    """Received pages read at the same time; each takes a processor for a second or two."""
     postscript: Use = Use.OFF
     """Ghostscript for PostScript files."""
     pcl: Use = Use.OFF

@@ -9,7 +9,7 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 
 from __future__ import annotations
 
-from faxgw.parts import directories, evidence, files, native, previews, retarus, templates, webhooks
+from faxgw.parts import directories, evidence, files, native, previews, reading, retarus, templates, webhooks
 from faxgw.parts.house import Part
 
 PARTS: tuple[Part, ...] = (
@@ -21,5 +21,6 @@ PARTS: tuple[Part, ...] = (
     templates.PART,
     webhooks.PART,
     previews.PART,
+    reading.PART,
 )
 """Every part, in the order of their starts."""

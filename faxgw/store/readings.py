@@ -34,6 +34,8 @@ MAX_TRIES = 3
 """Tries to read a page (spine section 4)."""
 PATIENCE = 900.0
 """Seconds after its being kept at which a page that still waits is given up: the fax goes without its text."""
+_ROUTE = "route"
+"""What `receptions` calls ROUTE_TOPIC; it stands above this module."""
 _KEYS = ("ocr", "ocr_languages", "barcodes", "language")
 """Settings that say what is read."""
 
@@ -201,7 +203,7 @@ def _tell(conn: Connection, reception: str) -> None:
     """Wake who waits for a page's text, and routing when it was the last."""
     notify(conn, READ_TOPIC)
     if not _waiting(conn, reception):
-        notify(conn, "route")
+        notify(conn, _ROUTE)
 
 
 def _waiting(conn: Connection, reception: str) -> int:
