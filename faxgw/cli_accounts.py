@@ -200,6 +200,7 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
     @click.option("--inbound/--no-inbound", default=None, help="Receive faxes at it.")
     @click.option("--clip/--no-clip", default=None, help="May be shown as caller number.")
     @click.option("--clip-until", type=click.DateTime(["%Y-%m-%d"]), help="Day on which the consent to that ends.")
+    @click.option("--last", default=None, help="Last number of a range, of equal length; only when it is entered.")
     @click.option("--ported", is_flag=True, default=None, help="Ported to us, not assigned by us.")
     @click.option("--profile", default=None, help="Profile that the number inherits; empty: none.")
     @_set

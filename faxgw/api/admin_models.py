@@ -94,6 +94,8 @@ class NumberNew(Document):
     """A number to be entered into the register."""
 
     e164: E164
+    last: E164 | None = None
+    """Last number of a range of equal length; null: one number."""
     profile: Name | None = None
     inbound: bool = True
     """Faxes are received at it."""

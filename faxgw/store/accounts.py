@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 
 from faxgw.fax.account import AccountState, Effective, check_settings
 from faxgw.fax.errors import Refused
-from faxgw.store import directory
+from faxgw.store import directory, register
 from faxgw.store import schema as t
 from faxgw.store.directory import DIRECTORY, FILE
 from faxgw.store.journal import Event, note
@@ -150,11 +150,14 @@ def create(conn: Connection, customer: str, kind: Kind, key: str, values: Mappin
     Raises:
         NotFound: If there is no such customer, or profile.
         Conflict: If the key is taken, by whomever.
+        BadRange: If it is a range of numbers that cannot be.
     """
     customer_row(conn, customer)
     where = kind.table.c.id == f"{customer}/{key}" if kind.path else kind.table.c[kind.key] == key
     if conn.execute(select(kind.table.c[kind.key]).where(where)).first() is not None:
         raise Conflict(public=f"The {kind.name} {key} is taken.")
+    if kind is NUMBER and (last := values.get("last")):
+        register.check_range(conn, key, last)
     stored = _checked_values(conn, customer, kind, values, by.now)
     if "state" in kind.table.c:
         stored.setdefault("state", AccountState.ACTIVE.value)
@@ -268,9 +271,10 @@ def audit(conn: Connection, customer: str, *, before: int = 0, limit: int = 100)
 
 def may_show(conn: Connection, customer: str, e164: str, *, now: float) -> bool:
     """Whether a customer may be seen to call from a number: it is his, for that, and the consent holds (B6)."""
-    c = t.numbers.c
-    found = conn.execute(select(c.clip_until).where(c.e164 == e164, c.customer == customer, c.clip)).first()
-    return found is not None and (found.clip_until is None or found.clip_until > now)
+    found = register.entry(conn, e164)
+    if found is None or found["customer"] != customer or not found["clip"]:
+        return False
+    return found["clip_until"] is None or found["clip_until"] > now
 
 
 def checked(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,23 @@ async def test_an_operator_makes_a_customer_and_its_administrator_the_rest(
     assert {event["who"] for event in events} == {"token:tok_1", "token:tok_2"}
 
 
+async def test_a_range_of_numbers_is_entered_and_may_be_shown(
+    door: Desk, operator: dict[str, str], admin: dict[str, str]
+) -> None:
+    of = "/customers/gamma/numbers"
+    block = {"e164": "+33199000500", "last": "+33199000599", "clip": True}
+    status, made = await ask(door, operator, "POST", of, block)
+    assert (status, made["last"]) == (201, "+33199000599")
+    for body, why in (
+        ({"e164": "+33199000550", "last": "+33199000650"}, "overlaps"),
+        ({"e164": "+33199000700", "last": "+3319900070"}, "equal length"),
+    ):
+        status, refused = await ask(door, operator, "POST", of, body)
+        assert (status, why in refused["detail"]) == (422, True), refused
+    profile = {"name": "block", "settings": {"clip": "+33199000542"}}
+    assert (await ask(door, admin, "POST", "/customers/gamma/profiles", profile))[0] == 201
+
+
 async def test_a_login_is_made_with_a_password_that_is_shown_once(door: Desk, admin: dict[str, str]) -> None:
     status, made = await ask(door, admin, "POST", "/customers/gamma/logins", {"name": "erp", "scopes": ["admin"]})
     assert status == 201 and len(made["password"]) >= 20

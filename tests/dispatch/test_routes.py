@@ -129,3 +129,11 @@ async def test_a_trunk_to_a_simulator_carries_what_names_it_and_nothing_else() -
     routes = Routes(line, (), ["toy"])
     assert [way.trunk for way in routes.of(FAR, "", "acme")] == ["carrier"]
     assert [way.trunk for way in routes.of(FAR, "toy", "acme")] == ["toy"]
+
+
+async def test_the_trunk_of_a_customer_carries_its_faxes_only() -> None:
+    line = line_of(carrier=Outcome(Cause.OK), pbx=Outcome(Cause.OK))
+    routes = Routes(line, (), (), {"pbx": "acme"})
+    assert [way.trunk for way in routes.of(FAR, "", "acme")] == ["carrier", "pbx"]
+    assert [way.trunk for way in routes.of(FAR, "", "beta")] == ["carrier"]
+    assert routes.of(FAR, "pbx", "beta") == ()

@@ -48,6 +48,69 @@ async def ring(house: House, *forms: str, system: dict[str, Any] | None = None) 
     )
 
 
+async def ring_from(
+    house: House, caller: str, *, forms: tuple[str, ...] = (NUMBER,), callers: tuple[str, ...] = (), customer: str = ""
+) -> Admission | Refusal:
+    ident = f"rcv_{next(house.serial):032x}"
+    ringing = Ringing("t1", "c1@peer", "0199000099", caller, "", {"call_id": "c1@peer"}, customer)
+    return await house.do(
+        receptions.admit,
+        ident,
+        ringing,
+        forms=forms,
+        callers=callers,
+        system=SYSTEM,
+        node=NODE,
+        fence=house.fence,
+        now=house.now,
+    )
+
+
+async def test_a_denied_caller_is_declined_and_that_is_noted(house: House) -> None:
+    await register(house, deny_callers=["+4989*", "anonymous"])
+    assert await ring_from(house, "08955", callers=("+498955",)) == Refusal(
+        603, "the caller is on the number's deny list (+4989*)"
+    )
+    assert await ring_from(house, "anonymous") == Refusal(603, "the caller withholds its number")
+    assert isinstance(await ring_from(house, "+33199000001", callers=("+33199000001",)), Admission)
+    assert await house.events(NUMBER) == ["reception.denied", "reception.denied"]
+
+
+async def test_a_denied_machine_gets_no_confirmation_for_its_first_page(house: House) -> None:
+    reception = await receiving(house, deny_idents=["+49 89*"])
+    assert await keep(house, reception, 1, PageEnd.EOP) is Kept.REFUSED
+    assert await state(house, reception) == S.RECEIVING
+    assert "reception.denied" in await house.events(reception)
+    await end(house, reception)
+    assert await state(house, reception) == S.EMPTY
+
+
+async def test_each_number_of_a_range_is_received_under_its_own(house: House) -> None:
+    seeded = NumberSeed("+33199000100", settings={"csid": "", "deliver_to": OWNERS}, last="+33199000199")
+    await house.do(directory.seed, [CustomerSeed("acme", "Acme", numbers=(seeded,))])
+    admission = await ring_from(house, "+4989555", forms=("+33199000142",))
+    assert isinstance(admission, Admission)
+    assert admission.station_id == "+33199000142"
+    (row,) = await house.rows(select(t.receptions))
+    assert (row.number, row.entry) == ("+33199000142", "+33199000100")
+
+
+async def test_the_trunk_of_a_customer_reaches_its_numbers_only(house: House) -> None:
+    await register(house)
+    assert isinstance(await ring_from(house, "+4989555", customer="acme"), Admission)
+    refused = await ring_from(house, "+4989555", customer="beta")
+    assert isinstance(refused, Refusal)
+    assert refused.status == 404
+
+
+async def test_the_callers_sub_address_is_kept_with_the_first_page(house: House) -> None:
+    reception = await receiving(house)
+    page = ReceivedPage(1, 2200, 1728, 8031, 7700, 0, "MMR", PageEnd.EOP, "+49 89 555", "4711")
+    await house.do(receptions.page, reception, page, await house.keep(b"II*\0"), fence=house.fence, now=house.now)
+    (row,) = await house.rows(select(t.receptions))
+    assert row.sub_address == "4711"
+
+
 async def receiving(house: House, **settings: Any) -> str:
     await register(house, **settings)
     admission = await ring(house)
