@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any  # Any: JSON
 
 from aiohttp import web
@@ -127,7 +128,7 @@ class Events:
         while True:
             await self._wanted.wait()
             try:
-                newest = await self._ground.store.read(event_feed.newest)
+                newest = await self._ground.store.read(partial(event_feed.settled, now=self._ground.clock()))
             except StoreError as exc:
                 log.warning("events not read", extra={"event": "feed.failed", "why": str(exc)})
                 newest = self._newest
@@ -170,7 +171,7 @@ class Events:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         greeting = f"retry: {RETRY_MS}\n\n"
         if last is None:
-            last = await self._ground.store.read(event_feed.newest)
+            last = await self._ground.store.read(partial(event_feed.settled, now=self._ground.clock()))
             greeting = f"retry: {RETRY_MS}\nid: {last}\nevent: ready\ndata: {{}}\n\n"
         ends = asyncio.get_running_loop().time() + self._lifetime
         with contextlib.suppress(ConnectionError):  # the client has gone, which is how most streams end

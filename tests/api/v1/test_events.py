@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,12 @@ from tests.api.v1.world import Native, native, received
 from tests.house import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture(autouse=True)
+def _clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL an entry is told when it is old enough; here nothing ages."""
+    monkeypatch.setattr(event_feed, "SETTLE_S", -1.0)
 
 
 async def opened(api: Native, **headers: str) -> aiohttp.ClientResponse:
@@ -107,7 +114,7 @@ async def test_streams_of_an_account_are_counted_and_given_back(api: Native, mon
 
 async def test_windows_of_others_events_are_passed_over(api: Native, monkeypatch: pytest.MonkeyPatch) -> None:
     """A customer that was quiet for a million events of others finds its own one."""
-    monkeypatch.setattr(event_feed, "WINDOW", 3)
+    monkeypatch.setattr(event_feed, "after", partial(event_feed.after, window=3))
     beta = api.by(await api.desk.token(customer="beta"))
     for _ in range(5):
         await beta.send()
