@@ -35,6 +35,8 @@ PICTURE_PX = 600
 """Width of the picture of a received page."""
 PREVIEW_WITHIN_S = 60.0
 """Seconds in which a preview is made, or given up."""
+_CHUNK = 262_144
+"""Octets of a file that are read at once."""
 _TYPES = {"png": "image/png", "tiff": "image/tiff", "pdf": "application/pdf"}
 _POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
@@ -393,8 +395,15 @@ def _fields(name: str, *, attached: bool = False) -> dict[str, str]:
     }
 
 
-async def _sent(call: Call, descriptor: int, media: str, name: str, *, attached: bool = False) -> web.Response:
-    """A file as answer."""
+async def _sent(call: Call, descriptor: int, media: str, name: str, *, attached: bool = False) -> web.StreamResponse:
+    """A file as answer, in bounded memory."""
     size = os.fstat(descriptor).st_size
-    body = await asyncio.to_thread(os.pread, descriptor, size, 0)
-    return web.Response(body=body, content_type=media, headers=_fields(name, attached=attached))
+    headers = {"Content-Type": media, "Content-Length": str(size), **_fields(name, attached=attached)}
+    if call.request.method == "HEAD":
+        return web.Response(headers=headers)
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(call.request)
+    for start in range(0, size, _CHUNK):
+        await response.write(await asyncio.to_thread(os.pread, descriptor, _CHUNK, start))
+    await response.write_eof()
+    return response

@@ -147,6 +147,7 @@ async def received(house: House, *, number: str = "+33199000099", caller: str = 
             since=house.now,
             customer="acme",
             number=number,
+            entry=number,
             dialled=number,
             caller=caller,
             display="A caller",
