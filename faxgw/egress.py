@@ -146,6 +146,37 @@ class Egress:
         ) as made:
             yield made
 
+    async def connect(self, host: str, port: int, *, within: float) -> socket.socket:
+        """A connection for protocols other than HTTP, to a checked address; not blocking, the caller's to close.
+
+        Args:
+            host: A name, or an address.
+            port: TCP port.
+            within: Seconds for name and connection.
+
+        Raises:
+            Forbidden: If the name leads to an address that is not open.
+            OSError: If it cannot be reached; a TimeoutError when it took too long.
+        """
+        loop = asyncio.get_running_loop()
+        fault: OSError = OSError(f"{host} has no address")
+        async with asyncio.timeout(within):
+            for each in await _Resolver(self._allowed).resolve(host, port):
+                address = (each["host"], port)
+                opened = self._socket((each["family"], socket.SOCK_STREAM, 0, "", address))
+                try:
+                    opened.setblocking(False)
+                    await loop.sock_connect(opened, address)
+                except OSError as exc:
+                    opened.close()
+                    fault = exc
+                except BaseException:
+                    opened.close()
+                    raise
+                else:
+                    return opened
+        raise fault
+
     async def fetch(self, text: str, *, limit: int, within: float) -> AsyncGenerator[bytes, None]:
         """The octets of a document, piece by piece.
 

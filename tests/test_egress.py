@@ -214,3 +214,23 @@ async def test_a_server_that_is_away_or_slow_or_unknown_may_be_asked_again(
                 await get(LOCAL, url, within=0.5)
             assert failed.value.temporary
             assert "127.0.0.1" not in failed.value.public
+
+
+async def test_a_connection_opens_to_checked_addresses_only() -> None:
+    accepted = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(Forbidden):
+        await Egress().connect("127.0.0.1", port, within=5)
+    assert not accepted.is_set()
+    made = await Egress([ip_network("127.0.0.0/8")]).connect("localhost", port, within=5)
+    made.close()
+    await asyncio.wait_for(accepted.wait(), 5)
+    server.close()
+    with pytest.raises(OSError, match="refused"):
+        await Egress([ip_network("127.0.0.0/8")]).connect("127.0.0.1", port, within=5)
