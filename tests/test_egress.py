@@ -228,7 +228,7 @@ async def test_a_connection_opens_to_checked_addresses_only() -> None:
     with pytest.raises(Forbidden):
         await Egress().connect("127.0.0.1", port, within=5)
     assert not accepted.is_set()
-    made = await Egress([ip_network("127.0.0.0/8")]).connect("localhost", port, within=5)
+    made = await Egress([ip_network("127.0.0.0/8"), ip_network("::1")]).connect("localhost", port, within=5)
     made.close()
     await asyncio.wait_for(accepted.wait(), 5)
     server.close()
