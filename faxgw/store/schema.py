@@ -42,6 +42,20 @@ def _managed() -> Column[str]:
     return Column("managed", String(12), nullable=False, server_default=text("''"))
 
 
+def _retention() -> tuple[Column[float], Column[int]]:
+    """When something falls due to be purged next (None: nobody has reckoned it yet), and how far that has come."""
+    return Column("purge_at", Float), Column("purged", Integer, nullable=False, server_default=text("0"))
+
+
+def _retention_indexes(table: str) -> tuple[Index, Index]:
+    """What is to be reckoned, and what is due (store/purge.py)."""
+    unreckoned = text("purge_at IS NULL AND finished_at IS NOT NULL")
+    return (
+        Index(f"ix_{table}_unreckoned", "finished_at", sqlite_where=unreckoned, postgresql_where=unreckoned),
+        Index(None, "purge_at"),
+    )
+
+
 nodes = Table(
     "nodes",
     metadata,
@@ -267,7 +281,9 @@ jobs = Table(
     Column("lease_fence", Integer),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False, server_default=text("0")),
+    *_retention(),
     Index(None, "customer", "accepted_at"),
+    *_retention_indexes("jobs"),
     Index(
         "ix_jobs_reference",
         "customer",
@@ -571,9 +587,11 @@ receptions = Table(
     Column("finished_at", Float),
     Column("acknowledged_at", Float),
     Column("acknowledged_by", String(130), nullable=False, server_default=text("''")),
+    *_retention(),
     Index(None, "state", "not_before"),
     Index(None, "customer", "started_at"),
     Index(None, "started_at"),
+    *_retention_indexes("receptions"),
 )
 
 reception_pages = Table(
@@ -726,3 +744,95 @@ events = Table(
     Index(None, "entity", "serial"),
     Index(None, "job", "serial"),
 )
+
+# -------------------------------------------------------------------------------------------- archive, audit, junk
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("number", String(20), nullable=False),
+    Column("entity", String(48), nullable=False),
+    Column("since", Float),
+    Column("until", Float),
+    Column("reason", String(400), nullable=False),
+    Column("set_at", Float, nullable=False),
+    Column("set_by", String(130), nullable=False),
+    Column("lifted_at", Float),
+    Column("lifted_by", String(130), nullable=False, server_default=text("''")),
+    Column("lifted_why", String(400), nullable=False, server_default=text("''")),
+)
+"""Legal holds (store/holds.py): what they name is not purged until they are lifted."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("who", String(130), nullable=False),
+    Column("way", String(16), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("entity", String(64), nullable=False),
+    Column("customer", String(64), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "entity", "serial"),
+    Index(None, "at"),
+)
+"""Who changed and who read what, each record hashed over the one before it (store/audit.py)."""
+
+audit_ends = Table(
+    "audit_ends",
+    metadata,
+    Column("name", String(8), primary_key=True),
+    Column("serial", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""`head`: the newest record of `audit`; `base`: the last one that was dropped when its years were over."""
+
+page_prints = Table(
+    "page_prints",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("number", String(20), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("ink", Float, nullable=False),
+    Column("print", LargeBinary, nullable=False),
+    Index(None, "number", "at"),
+    Index(None, "at"),
+)
+"""How received pages look, for finding the same again (store/likeness.py, fax/likeness.py)."""
+
+junk = Table(
+    "junk",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("number", String(20), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("duplicate_of", String(48), nullable=False),
+    Column("judged_at", Float, nullable=False),
+    Column("release_at", Float),
+    Column("settled_at", Float),
+    Column("settled_by", String(130), nullable=False, server_default=text("''")),
+    Column("told_at", Float),
+    Index(None, "state", "release_at"),
+    Index(None, "number", "judged_at"),
+)
+"""How each received fax was judged, and whether its deliveries wait (store/junk.py)."""
+
+junk_verdicts = Table(
+    "junk_verdicts",
+    metadata,
+    Column("number", String(20), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("value", String(160), primary_key=True),
+    Column("verdict", String(8), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", String(130), nullable=False),
+)
+"""What the owner of a number said of senders (`caller`, `ident`) and of faxes (`image`: a reception)."""
