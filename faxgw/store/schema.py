@@ -587,6 +587,9 @@ receptions = Table(
     Column("finished_at", Float),
     Column("acknowledged_at", Float),
     Column("acknowledged_by", String(130), nullable=False, server_default=text("''")),
+    Column("awaits_until", Float),
+    Column("read_pages", Integer, nullable=False, server_default=text("0")),
+    Column("routing", JSON),
     *_retention(),
     Index(None, "state", "not_before"),
     Index(None, "customer", "started_at"),
@@ -646,6 +649,67 @@ reception_documents = Table(
     Column("made_at", Float, nullable=False),
 )
 """Files made of a received fax for its deliveries, by format and options (store/made.py)."""
+
+targets = Table(
+    "targets",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("address", String(1000), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("formats", JSON, nullable=False),
+    Column("searchable", Boolean, nullable=False),
+    Column("upright", Boolean, nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("encryption", String(12), nullable=False),
+    Column("recipient_key", Text, nullable=False),
+    Column("secrets", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(130), nullable=False),
+    _managed(),
+    UniqueConstraint("customer", "name"),
+)
+"""Where received faxes can go (store/targets.py); the customer is empty for the gateway's own."""
+
+routing_rules = Table(
+    "routing_rules",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("level", String(12), nullable=False),
+    Column("scope", String(130), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(130), nullable=False),
+    _managed(),
+    UniqueConstraint("customer", "level", "scope", "name"),
+)
+"""Rules for received faxes (store/rules.py), as fax/rule_form.py writes them."""
+
+reception_replies = Table(
+    "reception_replies",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("caller", String(20), nullable=False),
+    Column("template", String(200), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("job", _ID),
+    Column("why", String(400), nullable=False, server_default=text("''")),
+    Column("at", Float, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Index(None, "customer", "caller", "at"),
+    Index(None, "state", "not_before"),
+    Index(None, "job"),
+)
+"""Replies faxed to callers (store/replies.py): one of a received fax at most, or why there is none."""
 
 # ------------------------------------------------------------------------------------------------------ webhooks
 
