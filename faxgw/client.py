@@ -148,6 +148,10 @@ class Control:
         octets, headers = await self._answer("GET", url, query)
         return octets, int(headers.get("X-Pages", "1"))
 
+    async def example(self, *path: str, query: Sequence[tuple[str, str]]) -> bytes:
+        """An example mail of a mail template (docs/status-mails.md)."""
+        return await self._octets("GET", "/admin/" + "/".join(quote(segment, safe="") for segment in path), query)
+
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]

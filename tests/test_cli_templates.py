@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -125,9 +127,8 @@ async def test_a_word_cover_says_what_it_needs_and_is_previewed_with_it(faxgw: F
 
 async def test_the_shipped_designs_are_there_and_stay(faxgw: Faxgw, tmp_path: Path) -> None:
     listed = await lines(faxgw("list"))
-    assert [line.split() for line in listed] == [
-        ["cover", name, "html", "shipped"] for name in ("plain", "letter", "form")
-    ]
+    covers = [["cover", name, "html", "shipped"] for name in ("plain", "letter", "form")]
+    assert [line.split() for line in listed] == [*covers, ["mail", "default", "toml", "shipped"]]
     await lines(faxgw("preview", "cover", "plain", tmp_path / "out", "--paper", "Letter", "--resolution", "standard"))
     assert (tmp_path / "out" / "page-001.png").stat().st_size > 5_000
     assert (await faxgw("remove", "cover", "plain")).exit_code == 1
@@ -158,3 +159,25 @@ async def test_a_letterhead_may_be_a_scan_or_a_word_document(faxgw: Faxgw, tmp_p
         await lines(faxgw("preview", "overlay", "head", tmp_path / form, "--resolution", "standard"))
         picture = np.asarray(Image.open(tmp_path / form / "page-001.png").convert("L"))
         assert 0 < (picture == 0).sum() < picture.size // 10
+
+
+async def test_a_folder_is_a_mail_template_and_its_mails_are_shown(faxgw: Faxgw, tmp_path: Path) -> None:
+    """docs/status-mails.md: the logo, the colour and the footer of the house, page 1 in its place."""
+    house = tmp_path / "house"
+    house.mkdir()
+    Image.new("RGB", (120, 40), "navy").save(house / "logo.png")
+    (house / "mail.toml").write_text('organisation = "Clinic"\ncolour = "#aa2255"\nlogo = "logo.png"\nfooter = "Av. 1"')
+    said = await lines(faxgw("add", "mail", "house", house))
+    assert said == ["mail house is kept: package, every example mail is good"]
+    out = tmp_path / "out"
+    assert await lines(faxgw("preview", "mail", "house", out, "--language", "fr")) == [f"7 mails in {out}"]
+    page = (out / "failed.fr.html").read_text()
+    assert page.count("data:image/png") == 2 and "#aa2255" in page and "Av. 1" in page and "cid:" not in page
+    mail = email.message_from_bytes((out / "failed.fr.eml").read_bytes(), policy=email.policy.SMTP)
+    assert mail["From"].addresses[0].display_name == "Clinic"
+    assert len(await lines(faxgw("preview", "mail", "default", out))) == 1
+    assert (await faxgw("preview", "mail", "nothing", out)).exit_code == 1
+    (house / "status.html").write_text("<p onclick='x'>${title}</p>")
+    wrong = await faxgw("add", "mail", "house", house)
+    assert wrong.exit_code == 1 and "status.html: <p onclick> is nothing for a mail" in wrong.output
+    assert await lines(faxgw("remove", "mail", "house")) == ["mail house is removed"]

@@ -1,4 +1,4 @@
-"""Templates over HTTP, beside the accounts interface: cover pages and overlays, listed, put, shown as pages, removed.
+"""Templates over HTTP, beside the accounts interface: covers, overlays and mails, listed, put, shown, removed.
 
 A customer's administrator (scope `admin`) keeps his customer's own; those for everybody are the operator's, under
 `/api/v1/admin/templates`. A template is the body of a PUT, whatever it is; a preview is one PNG a page.
@@ -16,6 +16,7 @@ from faxgw.api.answers import Refusal
 from faxgw.api.http import Api, Ground, Handler, read_body
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError
+from faxgw.formats.mail_examples import EXAMPLES
 from faxgw.store import accounts
 from faxgw.store.accounts import NotFound
 from faxgw.store.templates import EVERYBODY, MAX_CONTENT, Kind, Template, UnknownTemplate
@@ -70,6 +71,10 @@ class Desk(Protocol):
         """A page of an example as PNG, and how many pages there are."""
         ...
 
+    async def mail(self, customer: str, name: str, example: str, language: str) -> bytes:
+        """An example mail of a mail template."""
+        ...
+
 
 class TemplateRoutes:
     """The templates interface.
@@ -106,6 +111,7 @@ class TemplateRoutes:
                 ("DELETE", one, self.remove_template),
                 ("GET", one + "/content", self.get_content),
                 ("GET", one + "/preview", self.get_preview),
+                ("GET", f"{start}/templates/mail/{{name}}/example", self.get_example),
             ]
         return found
 
@@ -168,6 +174,15 @@ class TemplateRoutes:
             )
         )
         return web.Response(body=png, content_type="image/png", headers={"X-Pages": str(pages)})
+
+    async def get_example(self, request: web.Request, caller: Caller) -> web.Response:
+        """An example mail of a mail template, as it would leave; the query may name `example` and `language`."""
+        customer, query = await self._owner(request, caller), request.query
+        example = _choice(query, "example", EXAMPLES, EXAMPLES[0])
+        language = _choice(query, "language", _LANGUAGES, "en")
+        octets = await _told(self._desk.mail(customer, request.match_info["name"], example, language))
+        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=octets, content_type="message/rfc822", headers=headers)
 
     async def _owner(self, request: web.Request, caller: Caller) -> str:
         """The customer of the path, or everybody; another's is answered like one that does not exist."""

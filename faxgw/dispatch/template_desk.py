@@ -22,13 +22,18 @@ from faxgw.document.client import PageClient
 from faxgw.fax import cover
 from faxgw.fax.errors import Refused
 from faxgw.fax.header import HeaderContext
-from faxgw.formats import covers
+from faxgw.formats import covers, mail_examples, mail_template
 from faxgw.formats.cover_values import CoverFacts, known, sample, values
+from faxgw.formats.mail_letter import MAX_THUMBNAIL
 from faxgw.store import directory, letterheads, templates
 from faxgw.store.templates import EVERYBODY, Kind, Template, UnknownTemplate
 
 SHIPPED_BY = "faxgw"
 """Who made the designs that come with a release."""
+PLAIN_MAIL = "default"
+"""Name of the mails' shipped designs; no template may bear it."""
+THUMBNAIL_PX = 300
+"""Width of page 1 in an example mail."""
 BODY_PAGES = 3
 """Pages that follow the cover in an example."""
 _STARTS: Mapping[bytes, str] = {
@@ -85,9 +90,11 @@ class TemplateDesk:
         found = [
             *await read(lambda conn: templates.every(conn, customer, Kind.COVER)),
             *await read(lambda conn: templates.every(conn, customer, Kind.OVERLAY)),
+            *await read(lambda conn: templates.every(conn, customer, Kind.MAIL)),
         ]
         names = {one.name for one in found if one.kind is Kind.COVER}
-        return [*found, *(_shipped(name) for name in SHIPPED if name not in names)]
+        plain = Template(EVERYBODY, Kind.MAIL, PLAIN_MAIL, "toml", b"", "", 0, 0.0, SHIPPED_BY)
+        return [*found, *(_shipped(name) for name in SHIPPED if name not in names), plain]
 
     async def find(self, customer: str, kind: Kind, name: str) -> Template:
         """A template with its content.
@@ -95,6 +102,8 @@ class TemplateDesk:
         Raises:
             UnknownTemplate: If there is none.
         """
+        if (kind, name) == (Kind.MAIL, PLAIN_MAIL):
+            return Template(EVERYBODY, kind, name, "toml", b"", "", 0, 0.0, SHIPPED_BY)
         found = await self._seat.store.read(lambda conn: templates.find(conn, customer, kind, name))
         content = shipped(name) if found is None and kind is Kind.COVER else None
         if found is None and content is None:
@@ -122,9 +131,13 @@ class TemplateDesk:
             raise Refused(
                 "bad size", public=f"A template has at most {templates.MAX_CONTENT:,} octets, and one at least."
             )
-        form, needs, count = await (
-            self._letterhead(name, content) if kind is Kind.OVERLAY else self._checked(customer, content, given)
-        )
+        match kind:
+            case Kind.OVERLAY:
+                form, needs, count = await self._letterhead(name, content)
+            case Kind.COVER:
+                form, needs, count = await self._checked(customer, content, given)
+            case Kind.MAIL:
+                form, needs, count = await _mail(name, content)
         now = self._seat.clock()
 
         def unit(conn: Connection) -> Template:
@@ -193,6 +206,8 @@ class TemplateDesk:
             FaxError: If it cannot be rendered now.
         """
         found = await self.find(customer, kind, name)
+        if kind is Kind.MAIL:
+            raise Refused("no pages", public="A mail template has no pages; its preview is a mail.")
         if kind is Kind.OVERLAY:
             body = await self._letterheads.render(name, found.content, paper, resolution)
         else:
@@ -211,6 +226,36 @@ class TemplateDesk:
             return await asyncio.to_thread(composed.picture, 0), len(body.pages)
         finally:
             composed.close()
+
+    async def mail(self, customer: str, name: str, example: str, language: str) -> bytes:
+        """An example mail of a template, octet for octet as it would leave.
+
+        Args:
+            customer: Whose mail it would be.
+            name: Of the template; `default` is the shipped one.
+            example: One of `mail_examples.EXAMPLES`.
+            language: Of the mail.
+
+        Raises:
+            Refused: If there is no such template, or it cannot be filled in.
+        """
+        found = await self.find(customer, Kind.MAIL, name)
+        picture = await self._first_page(language)
+
+        def make() -> bytes:
+            style = mail_template.read(found.content) if found.content else mail_template.MailTemplate()
+            return mail_examples.mail_of(example, language, style, picture=picture)
+
+        return await asyncio.to_thread(make)
+
+    async def _first_page(self, language: str) -> bytes:
+        """Page 1 of an example, as small as mails show it."""
+        example = Example(language, "A4", "standard")
+        made = await self._cover("html", shipped(SHIPPED[0]) or b"", example, thumbnail_px=THUMBNAIL_PX)
+        try:
+            return os.pread(made.thumbnail_fd, MAX_THUMBNAIL, 0) if made.thumbnail_fd is not None else b""
+        finally:
+            made.close()
 
     async def _letterhead(self, name: str, content: bytes) -> tuple[str, tuple[str, ...], int]:
         """What an overlay is, and that it has one page that can be rendered."""
@@ -240,7 +285,7 @@ class TemplateDesk:
             )
         return tuple(sorted(needs))
 
-    async def _cover(self, form: str, content: bytes, example: Example) -> pages.Rendered:
+    async def _cover(self, form: str, content: bytes, example: Example, *, thumbnail_px: int = 0) -> pages.Rendered:
         """A cover with example values, rendered; the caller closes it."""
         filled = await asyncio.to_thread(_filled, form, content, _facts(example))
         source = os.memfd_create("cover", os.MFD_CLOEXEC)
@@ -249,13 +294,24 @@ class TemplateDesk:
                 file.write(filled)
             charset = "utf-8" if form == "html" else None
             document = pages.Document(source, "cover page", pages.Kind(form), charset, pages.Origin.BODY, len(filled))
-            options = pages.RenderOptions(pages.Resolution(example.resolution), pages.Paper(example.paper))
+            options = pages.RenderOptions(
+                pages.Resolution(example.resolution), pages.Paper(example.paper), thumbnail_px=thumbnail_px
+            )
             rendered = await self._client.render([document], options)
         finally:
             os.close(source)
         if isinstance(rendered, pages.Refused):
             raise Refused(rendered.reason, public=rendered.public)
         return rendered
+
+
+async def _mail(name: str, content: bytes) -> tuple[str, tuple[str, ...], int]:
+    """What a mail template is, filled with every example."""
+    if name == PLAIN_MAIL:
+        raise Refused("reserved name", public=f"“{PLAIN_MAIL}” is the name of the shipped mails; choose another.")
+    style = await asyncio.to_thread(mail_template.read, content)
+    await asyncio.to_thread(mail_examples.try_out, style)
+    return mail_template.format_of(content), (), 0
 
 
 def _facts(example: Example) -> CoverFacts:

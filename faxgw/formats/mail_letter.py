@@ -25,7 +25,7 @@ MAX_THUMBNAIL = 65_536
 """Octets of a thumbnail; a larger one is left out of the mail."""
 MAX_FAXES_FILLED = 300
 """Faxes that a customer's template is given; those that were not delivered come first into this number."""
-MAX_TEXT = 1_000_000
+MAX_TEXT = 2_000_000
 """Characters of a customer's text or HTML, filled in."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -69,7 +69,7 @@ class Letter:
         if own is None:
             return self.subject
         name, template = own
-        found = " ".join(_filled(name, template, self._values("", ""), plain=True).split())
+        found = " ".join(_filled(name, template, self.values(), plain=True).split())
         if not found:
             raise within(name, TemplateRefused("empty", public="It makes an empty subject."))
         return found
@@ -85,7 +85,7 @@ class Letter:
         if own is None:
             return shipped.render({**self.context, "house_lines": self._footer(), "bare": False})
         name, template = own
-        values = self._values("", "")
+        values = self.values()
         values["content"] = shipped.render({**self.context, "house_lines": (), "bare": True}).strip("\n")
         found = _filled(name, template, values, plain=True).strip("\n") + "\n"
         if not found.strip():
@@ -112,7 +112,7 @@ class Letter:
         if own is None:
             return shipped.render(context)
         name, template = own
-        found = _filled(name, template, self._values(shown, logo_id), plain=False)
+        found = _filled(name, template, self.values(shown, logo_id), plain=False)
         if CONTENT_MARK in found:
             content = shipped.render({**context, "framed": False})
             if len(content) * found.count(CONTENT_MARK) > MAX_TEXT:
@@ -130,6 +130,18 @@ class Letter:
         digest = hashlib.sha256(logo.octets).hexdigest()[:16]
         return Picture(logo.octets, f"logo.{digest}@{domain}", f"logo.{logo.subtype}", logo.subtype)
 
+    def values(self, picture: str = "", logo: str = "") -> dict[str, Value]:
+        """What a customer's part sees; with the content ids of the pictures."""
+        values = values_of(self.occasion, self.words, self.context)
+        values |= {
+            "subject": self.subject,
+            "colour": self.style.brand.colour,
+            "footer": [*self._footer(), str(self.context["footer"])],
+            "picture": f"cid:{picture}" if picture else "",
+            "logo": f"cid:{logo}" if logo else "",
+        }
+        return values
+
     @property
     def words(self) -> Texts:
         """Of the mail's language."""
@@ -144,17 +156,6 @@ class Letter:
         """The house's own part, and how it is called in errors."""
         found = self.style.part(self.occasion, self.words.language, part)
         return None if found is None else (f"{self.occasion}.{part}", found)
-
-    def _values(self, picture: str, logo: str) -> dict[str, Value]:
-        values = values_of(self.occasion, self.words, self.context)
-        values |= {
-            "subject": self.subject,
-            "colour": self.style.brand.colour,
-            "footer": [*self._footer(), str(self.context["footer"])],
-            "picture": f"cid:{picture}" if picture else "",
-            "logo": f"cid:{logo}" if logo else "",
-        }
-        return values
 
 
 def thumbnail(png: bytes, message_id: str, domain: str) -> Picture | None:

@@ -24,7 +24,7 @@ from faxgw.formats.status_texts import TEXTS, Texts, zone_named
 MAX_LISTED = 500
 """Faxes in the overview of one mail; of the others the mail says how many there are and their results, and its table
 has them all. Those that were not delivered come first into this number: who sent 5,000 looks for these."""
-MAX_DETAILED = 100
+MAX_DETAILED = 50
 """Faxes whose calls are shown one by one; those that were not delivered come first into this number."""
 MAX_ATTEMPTS_SHOWN = 50
 """Calls shown of one fax, the last ones."""

@@ -1,4 +1,4 @@
-"""Templates of cover pages and overlays: a customer's own by name, and those that the operator gives to everybody.
+"""Templates of covers, overlays and mails: a customer's own by name, and those that the operator gives to everybody.
 
 A customer's own outranks the operator's of the same name; what a release ships comes last and lies in the package
 (`document.covers`), not here. A template is small and lies in its row: a backup has it with the database.
@@ -34,6 +34,7 @@ class Kind(StrEnum):
 
     COVER = "cover"
     OVERLAY = "overlay"
+    MAIL = "mail"
 
 
 class UnknownTemplate(Refused):
@@ -51,7 +52,7 @@ class Template:
     kind: Kind
     name: str
     format: str
-    """`html`, `rtf`, `docx` for covers; what an overlay is, for overlays."""
+    """`html`, `rtf`, `docx` for covers; what an overlay is, for overlays; `package` or `toml` for mails."""
     content: bytes
     """Empty in lists."""
     sha256: str

@@ -46,7 +46,7 @@ async def test_a_name_that_nobody_gives_is_refused_unless_the_accounts_settings_
 @pytest.mark.parametrize(
     "step", [pages.Refused(pages.Reason.DAMAGED, "It is damaged."), PagesUnavailable("no page process")]
 )
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [Kind.COVER, Kind.OVERLAY])
 async def test_what_cannot_be_rendered_is_not_kept(
     house: House, kind: Kind, step: pages.Refused | PagesUnavailable
 ) -> None:
@@ -111,3 +111,35 @@ async def test_an_example_has_the_values_that_are_given(house: House) -> None:
     png, count = await desk.picture("acme", Kind.COVER, "letter", 1, language="fr", values={"Matter": "one & two"})
     assert (png, count) == (b"\x89PNG", 2)
     assert b"one &amp; two" in client.seen[-1] and "Hélène".encode() in client.seen[-1]
+
+
+async def test_a_mail_template_is_tried_and_kept(house: House) -> None:
+    desk = build(house, Pages())
+    shown = await desk.keep("acme", Kind.MAIL, "house", b'organisation = "Acme"', who="carol")
+    assert (shown.template.kind, shown.template.format, shown.needs, shown.pages) == (Kind.MAIL, "toml", (), 0)
+    listed = [(one.name, one.changed_by) for one in await desk.listed("acme") if one.kind is Kind.MAIL]
+    assert listed == [("house", "carol"), ("default", "faxgw")]
+    assert (await desk.find("acme", Kind.MAIL, "house")).content == b'organisation = "Acme"'
+    assert (await desk.find("acme", Kind.MAIL, "default")).content == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("house", b"organisation = 5", "organisation"),
+        ("house", b"<p>hello</p>", "no TOML"),
+        ("default", b"", "size"),
+        ("default", b'organisation = "Acme"', "shipped"),
+    ],
+)
+async def test_a_mail_template_with_a_fault_is_not_kept(house: House, name: str, content: bytes, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await build(house, Pages()).keep("acme", Kind.MAIL, name, content, who="carol")
+    assert said in refused.value.public or said in str(refused.value)
+    assert await house.ask(templates.find, "acme", Kind.MAIL, name) is None
+
+
+async def test_a_mail_template_has_no_pages(house: House) -> None:
+    desk = build(house, Pages())
+    with pytest.raises(Refused, match="no pages"):
+        await desk.picture("acme", Kind.MAIL, "default", 1)

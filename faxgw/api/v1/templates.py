@@ -121,7 +121,11 @@ class TemplateOperations:
     async def list(self, call: Call) -> Reply:
         """GET /templates."""
         found = await _told(self._desk.listed(call.caller.customer))
-        return Reply(Templates(templates=[TemplateShown.model_validate(_facts(one)) for one in found]))
+        return Reply(
+            Templates(
+                templates=[TemplateShown.model_validate(_facts(one)) for one in found if one.kind is not Kind.MAIL]
+            )
+        )
 
     async def get(self, call: Call) -> Reply:
         """GET /templates/{kind}/{name}."""
