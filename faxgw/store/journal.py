@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, or_, select
 
+from faxgw.store import audit
 from faxgw.store import schema as t
 
+GATEWAY = "gateway"
+"""Who did what nobody asked for."""
+UNAUDITED = ("job.accepted", "message.")
+"""Beginnings of what is done thousands of times an hour: sending. The journal says who sent what."""
+CONFIGURATION = ("account.", "webhook.")
+"""Beginnings of what changes settings: the audit has what was before and after."""
 MAX_EVENTS_SHOWN = 2000
 """Rows `of_entity` returns at most."""
 
@@ -35,13 +42,22 @@ def note(
     what: str,
     *,
     now: float,
-    who: str = "gateway",
+    who: str = GATEWAY,
     job: str | None = None,
     data: Mapping[str, object] | None = None,
 ) -> None:
     """Add an entry."""
     entry = {"at": now, "entity": entity, "job": job, "what": what, "who": who[:130], "data": dict(data or {})}
     conn.execute(_INSERT, entry)
+    if who != GATEWAY and not what.startswith(UNAUDITED):
+        _audit(conn, entity if entity[:1] != "+" else job or "number", what, who, now, data or {})
+
+
+def _audit(conn: Connection, entity: str, what: str, who: str, now: float, data: Mapping[str, object]) -> None:
+    """What somebody did is a record of the audit, too; without the numbers of others, who are no entity there."""
+    customer = str(data.get("customer", "")) or (entity if what.startswith("account.") else "")
+    facts = data if what.startswith(CONFIGURATION) else {}
+    audit.write(conn, what, entity, who=who, way="journal", now=now, customer=customer, data=facts)
 
 
 def note_all(
