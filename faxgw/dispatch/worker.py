@@ -238,6 +238,8 @@ class PageWorker:
             our_fault=our_fault,
             time_zone=settings["time_zone"],
             language=settings["language"],
+            customer=message.customer,
+            style=settings["mail_template"],
         )
         envelope = await seat.store.read(lambda conn: envelope_of(conn, message.id))
         assert envelope is not None  # its row is leased by us

@@ -165,6 +165,8 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
         billing_code=settings["billing_code"],
         thumbnail=b"",
         resent_of=row.resend_of or "",
+        order=settings["report_order"],
+        style=settings["mail_template"],
     )
 
 

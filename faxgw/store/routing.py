@@ -187,6 +187,7 @@ def _report(conn: Connection, row: Row[Any], settings: Effective) -> ReceivedRep
         again_of=_again_of(conn, row),
         time_zone=settings["time_zone"],
         language=settings["language"],
+        style=settings["mail_template"],
     )
 
 
