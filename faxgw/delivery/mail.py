@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
 import ipaddress
 import logging
@@ -20,7 +21,7 @@ import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict
 
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
@@ -29,9 +30,12 @@ from faxgw.delivery.dkim import Signer
 from faxgw.delivery.mail_route import Hop, MailRoutes
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.ports import DeliveryResult, Enclosure, Parcel
+from faxgw.formats import mail_template
 from faxgw.formats.directory_mail import directory_mail
 from faxgw.formats.dsn import dsn_mail
 from faxgw.formats.enclosed import Attachment
+from faxgw.formats.mail_letter import PLAIN
+from faxgw.formats.mail_template import MailTemplate
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
 from faxgw.formats.received_mail import received_mail
 from faxgw.formats.report_payload import (
@@ -40,6 +44,7 @@ from faxgw.formats.report_payload import (
     received_from_payload,
     refused_from_payload,
     report_from_payload,
+    style_from_payload,
     told_from_payload,
 )
 from faxgw.formats.status_mail import refused_mail, status_mail
@@ -51,6 +56,8 @@ QUIT_SECONDS = 5.0
 """Seconds that a goodbye may take after the mail was taken."""
 MAX_ENCLOSED = 40 * 1024 * 1024
 """Octets of the documents of one mail; a relay that takes more than 55 MB of Base64 is rare, a fax page has 50 kB."""
+MAX_STYLES = 16
+"""Mail templates kept as they were read."""
 LARGE = 2 * 1024 * 1024
 """Octets of documents above which a mail is built and sent alone: it is in memory some four times while it is built."""
 MAX_DETAIL = 300
@@ -118,6 +125,16 @@ class Stage(StrEnum):
     DATA = "data"
 
 
+class _Head(TypedDict):
+    """What every mail is given."""
+
+    to: str
+    sender: str
+    message_id: str
+    date: float
+    organisation: str
+
+
 class MailDelivery:
     """Delivery adapter for `status_mail`, `refused_mail`, `dsn`, `received_mail`, `directory_mail`, each to an address.
 
@@ -127,6 +144,7 @@ class MailDelivery:
             it gives the relay.
         routes: Where mails to some domains go; None: all to the relay.
         signer: Signs them; None: nobody does.
+        fault: Told of every mail whose template failed, and that left in the shipped designs.
     """
 
     kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail")
@@ -137,7 +155,9 @@ class MailDelivery:
         reporting_mta: str = "",
         routes: MailRoutes | None = None,
         signer: Signer | None = None,
+        fault: Callable[[], None] = lambda: None,
     ) -> None:
+        self._fault = fault
         self._relay = relay
         self._routes = routes or MailRoutes(relay)
         self._signer = signer or Signer(())
@@ -180,25 +200,13 @@ class MailDelivery:
         return self._signer.sign(builder(parcel), self._sender.domain)
 
     def _status_mail(self, parcel: Parcel) -> bytes:
-        return status_mail(
-            report_from_payload(parcel.payload),
-            [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures],
-            to=parcel.target,
-            sender=self._sender.address,
-            message_id=self.message_id(parcel),
-            date=parcel.created_at,
-            organisation=self._relay.organisation,
-        )
+        report = report_from_payload(parcel.payload)
+        enclosed = [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures]
+        return self._styled(parcel, lambda style: status_mail(report, enclosed, style=style, **self._head(parcel)))
 
     def _refused_mail(self, parcel: Parcel) -> bytes:
-        return refused_mail(
-            refused_from_payload(parcel.payload),
-            to=parcel.target,
-            sender=self._sender.address,
-            message_id=self.message_id(parcel),
-            date=parcel.created_at,
-            organisation=self._relay.organisation,
-        )
+        report = refused_from_payload(parcel.payload)
+        return self._styled(parcel, lambda style: refused_mail(report, style=style, **self._head(parcel)))
 
     def _directory_mail(self, parcel: Parcel) -> bytes:
         return directory_mail(
@@ -226,16 +234,32 @@ class MailDelivery:
     def _received_mail(self, parcel: Parcel) -> bytes:
         if sum(enclosure.size for enclosure in parcel.enclosures) > MAX_ENCLOSED:
             raise Refused("too large for a mail", public="The fax is too large to be sent by mail.")
-        return received_mail(
-            received_from_payload(parcel.payload),
-            [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures],
-            thumbnail=base64.b64decode(str(parcel.payload.get("thumbnail", ""))),
-            to=parcel.target,
-            sender=self._sender.address,
-            message_id=self.message_id(parcel),
-            date=parcel.created_at,
-            organisation=self._relay.organisation,
+        report, png = received_from_payload(parcel.payload), base64.b64decode(str(parcel.payload.get("thumbnail", "")))
+        enclosed = [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures]
+        return self._styled(
+            parcel, lambda style: received_mail(report, enclosed, thumbnail=png, style=style, **self._head(parcel))
         )
+
+    def _styled(self, parcel: Parcel, build: Callable[[MailTemplate], bytes]) -> bytes:
+        """A mail in the customer's words and colours; where these fail, in the shipped ones: somebody waits for it."""
+        content = style_from_payload(parcel.payload)
+        if not content:
+            return build(PLAIN)
+        try:
+            return build(_style(content))
+        except Exception:  # a fault of a template is never a reason not to tell; one of the report fails again below
+            log.exception("mail template failed", extra={"event": "mail.template", "item": parcel.item})
+            self._fault()
+            return build(PLAIN)
+
+    def _head(self, parcel: Parcel) -> _Head:
+        return {
+            "to": parcel.target,
+            "sender": self._sender.address,
+            "message_id": self.message_id(parcel),
+            "date": parcel.created_at,
+            "organisation": self._relay.organisation,
+        }
 
     def message_id(self, parcel: Parcel) -> str:
         """The Message-ID of every try of this parcel."""
@@ -324,6 +348,12 @@ class MailDelivery:
                 await client.quit()
         except (OSError, aiosmtplib.SMTPException):
             log.debug("relay went away before QUIT")
+
+
+@functools.lru_cache(maxsize=MAX_STYLES)
+def _style(content: bytes) -> MailTemplate:
+    """A mail template; a list's reports ask for the same one a hundred times."""
+    return mail_template.read(content)
 
 
 def _content(enclosure: Enclosure) -> bytes:

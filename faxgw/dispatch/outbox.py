@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from faxgw.dispatch.mail_styles import MailStyles
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
@@ -52,6 +53,7 @@ class OutboxWorker:
         deliveries: Ways out by parcel kind.
         dead: Told of every item that is given up (alarm).
         delivered: Told of every item delivered, and of its age in seconds (metrics).
+        styles: Finds customers' mail templates; None: without an alarm.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class OutboxWorker:
         deliveries: Mapping[str, Delivery],
         dead: Callable[[Parcel], None] = lambda parcel: None,
         delivered: Callable[[Parcel, float], None] = lambda parcel, seconds: None,
+        styles: MailStyles | None = None,
     ) -> None:
         self._seat = seat
         self._deliveries = deliveries
         self._dead = dead
         self._delivered = delivered
+        self._styles = styles or MailStyles(seat)
         self.delivering: Station[_Item] = Station(
             "deliver",
             places=PLACES,
@@ -119,7 +123,8 @@ class OutboxWorker:
         """One try, over before its lease is: nobody else delivers the same item beside it."""
         try:
             async with asyncio.timeout(TRY_SECONDS), self._enclosed(item.parcel) as parcel:
-                return await adapter.deliver(await self._completed(replace(item, parcel=parcel)))
+                whole = await self._completed(replace(item, parcel=parcel))
+                return await adapter.deliver(await self._styles.styled(whole))
         except TimeoutError:
             return DeliveryResult(False, detail=f"no result after {TRY_SECONDS:.0f} s")
         except FaxError as exc:

@@ -151,6 +151,23 @@ def original_from_payload(payload: Mapping[str, object]) -> Original | None:
     return Original(octets, fields.get("complete") is True)
 
 
+def with_style(payload: Mapping[str, object], content: bytes) -> dict[str, object]:
+    """A payload with what the customer's mail template says, for the way to the delivery; never stored."""
+    return {**payload, "style": base64.b64encode(content).decode("ascii")}
+
+
+def style_from_payload(payload: Mapping[str, object]) -> bytes:
+    """The mail template that was added to a payload; empty: none.
+
+    Raises:
+        PayloadDefect: If it is damaged.
+    """
+    try:
+        return base64.b64decode(str(payload.get("style", "")), validate=True)
+    except ValueError as exc:
+        raise PayloadDefect("style is no Base64") from exc
+
+
 def _plain(value: Any) -> Any:
     """Values by field, enums by value, octets as Base64, tuples as lists, texts without what JSON stores refuse.
 
