@@ -17,7 +17,21 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from faxgw import pipe
-from faxgw.document import compose, mail, merge, protocol, read, received, refusal, render, sandbox, seccomp, signature
+from faxgw.document import (
+    compose,
+    mail,
+    merge,
+    protocol,
+    read,
+    received,
+    refusal,
+    render,
+    sandbox,
+    seccomp,
+    signature,
+    tiff_out,
+    written,
+)
 from faxgw.document.limits import MAX_OPEN_FILES, Limits
 from faxgw.document.office import Programs, Unavailable
 from faxgw.document.refusal import DocumentRefused
@@ -32,7 +46,9 @@ from faxgw.document.types import (
     Refused,
     RenderOptions,
     SignedOptions,
+    TiffOptions,
     WalkOptions,
+    WriteOptions,
 )
 
 TEMPLATE_MEMORY = 512 * 1024 * 1024
@@ -126,7 +142,12 @@ def _work(
         case "compose":
             result = compose.compose(descriptors[0], protocol.value(ComposeOptions, options, descriptors))
         case "pdf":
-            result = received.make(descriptors[0], protocol.value(PdfOptions, options), limits)
+            readings = written.load(descriptors[1]) if len(descriptors) > 1 else {}
+            result = received.make(descriptors[0], protocol.value(PdfOptions, options), limits, readings)
+        case "tiff":
+            result = tiff_out.make(descriptors[0], protocol.value(TiffOptions, options), limits)
+        case "write":
+            result = written.write(descriptors[0], protocol.value(WriteOptions, options))
         case "read":
             result = read.read(descriptors[0], protocol.value(ReadOptions, options), limits)
         case other:

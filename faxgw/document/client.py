@@ -19,12 +19,13 @@ import socket
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from faxgw import pipe
-from faxgw.document import pdf_out, protocol, sandbox, tiff
+from faxgw.document import protocol, sandbox, tiff
+from faxgw.document.faults import PagesDamaged as PagesDamaged
+from faxgw.document.faults import PagesUnavailable as PagesUnavailable
+from faxgw.document.received_client import ReceivedRequests, T
 from faxgw.document.types import (
     OUTSIDE,
     Composed,
@@ -35,10 +36,7 @@ from faxgw.document.types import (
     Merged,
     PageFacts,
     PageSettings,
-    PdfMade,
-    PdfOptions,
     Progress,
-    ReadOptions,
     Refused,
     Rendered,
     RenderOptions,
@@ -46,12 +44,10 @@ from faxgw.document.types import (
     SignedOptions,
     Slice,
     Sliced,
-    TiffPart,
     Walked,
     WalkOptions,
 )
 from faxgw.fax.errors import FaxError
-from faxgw.fax.reading import PageReading, bounded
 
 START_SECONDS = 30.0
 """Seconds until a started server must say that it is ready; it needs about 0.5."""
@@ -67,28 +63,13 @@ MAX_WAITING = 1_000
 """Requests that may wait for a place; beyond it they are told to come again."""
 
 log = logging.getLogger(__name__)
-T = TypeVar("T", Walked, Rendered, Composed, PdfMade, Merged, Sliced, Signed, PageReading)
-
-
-class PagesUnavailable(FaxError):
-    """The page processes cannot do it now; the document is not at fault."""
-
-    default_public = "The fax gateway could not convert the document at the moment. It will try again."
-    default_temporary = True
-
-
-class PagesDamaged(FaxError):
-    """Stored pages are damaged, or a request names pages that do not exist."""
-
-    default_public = "The stored pages of this fax are damaged."
-    default_temporary = False
 
 
 class _NeedsOutside(Exception):
     """A document needs a program outside: the request is to be made again, in a place for those."""
 
 
-class PageClient:
+class PageClient(ReceivedRequests):
     """Requests to the page processes. Create and use it on one event loop.
 
     Args:
@@ -275,55 +256,6 @@ class PageClient:
             composed.close()
             raise PagesUnavailable("the page process made pictures that differ from their facts")
         return composed
-
-    async def pdf(self, pages: Sequence[int], title: str, created: datetime, *, thumbnail_px: int = 0) -> PdfMade:
-        """Make the PDF of a received fax.
-
-        Args:
-            pages: A TIFF file a page, in order, readable from the start; stay the caller's.
-            title: Title of the document.
-            created: Its date, with a time zone.
-            thumbnail_px: Width of a PNG of page 1; 0: none.
-
-        Raises:
-            PagesDamaged: If a page cannot be read, or all of them are too large.
-            PagesUnavailable: Try again later.
-        """
-        limits = self.settings.limits
-        async with self._place(self._compositions):
-            whole, parts = await asyncio.to_thread(_joined, pages, limits.output)
-            try:
-                options = PdfOptions(parts, title, created, thumbnail_px)
-                fields: protocol.Message = {"type": "pdf", "options": protocol.plain(options)}
-                made = await self._request(fields, (whole,), limits.compose_seconds, PdfMade, None)
-            finally:
-                os.close(whole)
-        if isinstance(made, Refused):
-            raise PagesDamaged(made.public)
-        await asyncio.to_thread(_check_pdf, made, len(pages))
-        return made
-
-    async def read(self, page_fd: int, options: ReadOptions) -> PageReading | Refused:
-        """Read a received page.
-
-        Args:
-            page_fd: Its TIFF file, readable from the start; stays the caller's.
-            options: What is to be read.
-
-        Returns:
-            What was read, bounded; Refused when the page cannot be read, or takes too much.
-
-        Raises:
-            PagesUnavailable: Try again later.
-        """
-        fields: protocol.Message = {"type": "read", "options": protocol.plain(options)}
-        async with self._place(self._readings):
-            found = await self._request(fields, (page_fd,), self.settings.limits.read_seconds, PageReading, None)
-        if isinstance(found, PageReading):
-            if found.page != options.page:
-                raise PagesUnavailable("the page process read another page")
-            found = bounded(found)  # a page process's word is not taken for it
-        return found
 
     @contextlib.asynccontextmanager
     async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
@@ -622,45 +554,6 @@ def _check(result: Rendered | Composed, pages: Sequence[PageFacts]) -> None:
     if not found or found != [(page.width, page.rows, page.octets) for page in pages]:
         result.close()
         raise PagesUnavailable("the page process made a file that differs from its facts")
-
-
-def _joined(pages: Sequence[int], limit: int) -> tuple[int, tuple[TiffPart, ...]]:
-    """Files one behind the other in memory, at most `limit` octets; blocking.
-
-    Raises:
-        PagesDamaged: If they are none or too large.
-        PagesUnavailable: If there is no memory.
-    """
-    if not pages or sum(os.fstat(page).st_size for page in pages) > limit:
-        raise PagesDamaged("no pages, or too large for one document")
-    whole, parts, position = os.memfd_create("received", os.MFD_CLOEXEC), [], 0
-    try:
-        for page in pages:
-            size, done = os.fstat(page).st_size, 0
-            while done < size and (sent := os.sendfile(whole, page, done, size - done)):
-                done += sent
-            parts.append(TiffPart(position, done))
-            position += done
-    except OSError as exc:
-        os.close(whole)
-        raise PagesUnavailable(f"no memory for the pages: {exc}") from exc
-    return whole, tuple(parts)
-
-
-def _check_pdf(made: PdfMade, pages: int) -> None:
-    """Read a PDF's frame: a converter's word is not taken for it.
-
-    Raises:
-        PagesUnavailable: If it is not what the facts say.
-    """
-    try:
-        found = [(*page.points, page.width, page.rows, page.octets) for page in pdf_out.read(made.fd)]
-    except pdf_out.BadPdf as exc:
-        made.close()
-        raise PagesUnavailable(f"the page process made a bad PDF: {exc}") from exc
-    if len(found) != pages or found != [(p.width_pt, p.height_pt, p.width, p.rows, p.octets) for p in made.pages]:
-        made.close()
-        raise PagesUnavailable("the page process made a PDF that differs from its facts")
 
 
 def _placer(descriptors: list[int]) -> Callable[[int], int]:

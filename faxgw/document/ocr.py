@@ -159,7 +159,7 @@ def _words(module: Any, engine: Any) -> tuple[tuple[Found, ...], str]:
         if words:
             pieces.append("\n\n" if words[-1].block != block else "\n" if words[-1].line != line else " ")
         pieces.append(text)
-        words.append(Found(text, *box, round(at.Confidence(level.WORD)), line, block))
+        words.append(Found(text, box[0], box[1], box[2], box[3], round(at.Confidence(level.WORD)), line, block))
         if len(words) >= MAX_WORDS:
             break
     if words:

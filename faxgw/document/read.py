@@ -153,7 +153,8 @@ def despeckled(black: Black) -> Black:
 
 def _fewer(grey: Grey, each: int) -> Grey:
     rows = grey.shape[0] // each * each
-    return grey[:rows].reshape(-1, each, grey.shape[1]).mean(axis=1).astype(np.uint8)
+    fewer: Grey = grey[:rows].reshape(-1, each, grey.shape[1]).mean(axis=1).astype(np.uint8)
+    return fewer
 
 
 def _text(page: Prepared, languages: tuple[str, ...], ink: float) -> tuple[ocr.Recognised, int]:

@@ -8,37 +8,36 @@ The result is read back twice before it leaves: by our strict reader, and by PDF
 from __future__ import annotations
 
 import io
-import math
 import os
-import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from PIL import Image
 
-from faxgw.document import pdf_out, refusal, tiff
+from faxgw.document import pdf_out, refusal, strips, tiff
 from faxgw.document.limits import MAX_THUMBNAIL, Limits
 from faxgw.document.pdf_out import BadPdf, Picture
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.render import memory_file
 from faxgw.document.types import PdfMade, PdfOptions, PdfPage, Reason, TiffPart
+from faxgw.fax.reading import PageReading
 
-_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-_T6 = 4
-_CENTIMETRE, _INCH = 3, 2
-_MAX_ENTRIES = 64
-_SHORT, _LONG, _RATIONAL = 3, 4, 5
 _TOLERANCE = 0.02
 """Points by which PDFium's page size may differ: it computes in 32-bit floats."""
 
 
-def make(fd: int, options: PdfOptions, limits: Limits) -> PdfMade:
+def make(
+    fd: int, options: PdfOptions, limits: Limits, readings: Mapping[int, PageReading] = MappingProxyType({})
+) -> PdfMade:
     """Make the PDF in a new memory file.
 
     Args:
         fd: The pages' TIFF files, one behind the other.
         options: Where each begins, and what the file is called.
         limits: Pixels of a page.
+        readings: What was read, by page.
 
     Raises:
         DocumentRefused: If a page is no such file, or the result does not read back as it was meant.
@@ -47,12 +46,16 @@ def make(fd: int, options: PdfOptions, limits: Limits) -> PdfMade:
     thumbnail: bytes | None = None
     out = os.memfd_create("pdf", os.MFD_CLOEXEC)
     with tiff.open_sink(out) as sink:
-        writer = pdf_out.Writer(sink, options.title, options.created)
+        writer = pdf_out.Writer(
+            sink, options.title, options.created, archival=options.archival, text=options.searchable
+        )
         for number, part in enumerate(options.parts, 1):
             data = os.pread(fd, part.octets, part.offset)
             picture, passed = _picture(data, part, number, limits)
-            writer.add(picture)
-            facts.append(PdfPage(picture.width, picture.rows, *picture.points, len(picture.data), passed))
+            reading = readings.get(number)
+            words, turned = ((), 0) if reading is None else (reading.words, reading.turned)
+            writer.add(picture, words, turned, turn=options.upright)
+            facts.append(PdfPage(picture.width, picture.rows, *writer.size(picture), len(picture.data), passed))
             if number == 1 and options.thumbnail_px:
                 thumbnail = _thumbnail(data, picture, min(options.thumbnail_px, MAX_THUMBNAIL))
         writer.finish()
@@ -65,68 +68,13 @@ def _picture(data: bytes, part: TiffPart, number: int, limits: Limits) -> tuple[
     try:
         if len(data) != part.octets:
             raise ValueError("cut off")
-        tags = _tags(data)
-        width, rows = tags[256], tags[257]
-        if not 0 < width * rows <= limits.pixels:
-            raise ValueError("too large")
-        across, down = _resolution(data, tags, 282), _resolution(data, tags, 283)
-        if tags.get(259) == _T6:
-            return _as_is(data, tags, width, rows, across, down), True
-        return Picture(_coded_again(data), width, rows, across, down), False
-    except (ValueError, KeyError, struct.error, OSError) as exc:
+        facts = strips.facts(data, limits.pixels)
+        size = facts.width, facts.rows, facts.x_resolution, facts.y_resolution
+        if facts.coding == strips.T6:
+            return Picture(strips.as_is(data, facts), *size, inverted=strips.inverted(facts)), True
+        return Picture(strips.coded_again(data), *size), False
+    except (ValueError, KeyError, OSError) as exc:
         raise refusal.damaged("the received fax", number) from exc
-
-
-def _as_is(data: bytes, tags: dict[int, int], width: int, rows: int, across: float, down: float) -> Picture:
-    start, size = tags[273], tags[279]
-    strip = data[start : start + size]
-    if not size or len(strip) != size or tags.get(278, rows) < rows:
-        raise ValueError("strip outside the file")
-    if tags.get(266, 1) == 2:
-        strip = strip.translate(_REVERSED)
-    return Picture(strip, width, rows, across, down, inverted=tags.get(262, 0) == 1)
-
-
-def _coded_again(data: bytes) -> bytes:
-    """Decode whatever it is, and code it as ITU-T T.6 with 1 = black."""
-    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-        page = image.convert("1")
-    turned = Image.frombytes("1", page.size, page.tobytes("raw", "1;I"), "raw", "1")
-    out = io.BytesIO()
-    turned.save(out, "TIFF", compression="group4", tiffinfo={278: page.height})
-    with Image.open(out) as written:
-        tags = getattr(written, "tag_v2")  # noqa: B009 - only TIFF images have it
-        (offset,), (length,) = tags[273], tags[279]
-    return out.getvalue()[offset : offset + length]
-
-
-def _tags(data: bytes) -> dict[int, int]:
-    """First values of the first directory; little-endian only, as the call worker writes."""
-    if data[:4] != b"II*\0":
-        raise ValueError("no TIFF file")
-    (at,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, at)
-    if not 0 < count <= _MAX_ENTRIES:
-        raise ValueError("damaged directory")
-    found = {}
-    for index in range(count):
-        tag, kind, items = struct.unpack_from("<HHI", data, at + 2 + 12 * index)
-        if tag in (273, 279) and items != 1:
-            raise ValueError("more than one strip")
-        (value,) = struct.unpack_from("<H" if kind == _SHORT else "<I", data, at + 10 + 12 * index)
-        if kind in (_SHORT, _LONG, _RATIONAL):
-            found[tag] = value
-    return found
-
-
-def _resolution(data: bytes, tags: dict[int, int], tag: int) -> float:
-    """Pixels per metre."""
-    above, below = struct.unpack_from("<II", data, tags[tag])
-    unit = {_CENTIMETRE: 100.0, _INCH: 1 / 0.0254}[tags.get(296, _INCH)]
-    value = above / below * unit if below else math.nan
-    if not 1_000 <= value <= 100_000:  # 25 to 2,540 dots per inch
-        raise ValueError("no resolution")
-    return value
 
 
 def _thumbnail(data: bytes, picture: Picture, width_px: int) -> bytes:
@@ -170,7 +118,8 @@ def _read_back(fd: int, facts: list[PdfPage]) -> None:
 
 def _compare(page: pypdfium2.PdfPage, meant: PdfPage, number: int) -> None:
     """One page as PDFium sees it: its size, and one picture of the right pixels."""
-    width, height = page.get_size()
+    left, bottom, right, top = page.get_mediabox()  # its size as it stands, however it is to be turned
+    width, height = right - left, top - bottom
     pictures = list(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE]))
     sizes = [picture.get_px_size() for picture in pictures]
     page.close()

@@ -31,6 +31,7 @@ from faxgw.document import (
     ocr,
     office_pool,
     pdf,
+    pdf_text,
     printer,
     protocol,
     refusal,
@@ -300,7 +301,7 @@ def _explain(job: _Job, status: int, usage: resource.struct_rusage) -> protocol.
     detail = f"child ended by signal {ended_by}, status {code}, after {cpu:.1f} s of CPU"
     name, page = _where(job)
     refused: DocumentRefused | None = None
-    if job.cancelled or job.what in ("compose", "pdf"):
+    if job.cancelled or job.what in ("compose", "pdf", "tiff", "write"):
         pass
     elif (
         ended_by == signal.SIGXCPU
@@ -391,6 +392,7 @@ def preload() -> None:
     layout.warm_up()
     ocr.preload()
     barcode.preload()
+    pdf_text.font_file()
     seccomp.child_program()
     gc.collect()
     gc.freeze()

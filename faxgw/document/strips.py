@@ -56,8 +56,8 @@ def facts(data: bytes, max_pixels: int) -> Facts:
         raise ValueError("cut off") from exc
 
 
-def as_is(data: bytes, found: Facts) -> bytes:
-    """The strip of a T.6 page, most significant bit first, otherwise untouched.
+def as_is(data: bytes, found: Facts, *, keep_order: bool = False) -> bytes:
+    """The strip, most significant bit first (but for `keep_order`), otherwise untouched.
 
     Raises:
         ValueError: If it does not lie in the file.
@@ -68,7 +68,7 @@ def as_is(data: bytes, found: Facts) -> bytes:
     strip = data[start : start + size]
     if not size or len(strip) != size or tags.get(278, found.rows) < found.rows:
         raise ValueError("strip outside the file")
-    return strip.translate(REVERSED) if tags.get(266, 1) == 2 else strip
+    return strip.translate(REVERSED) if tags.get(266, 1) == 2 and not keep_order else strip
 
 
 def inverted(found: Facts) -> bool:

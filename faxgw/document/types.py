@@ -16,6 +16,7 @@ from pathlib import Path
 from faxgw.document import limits
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.overlay import OverlayMode
+from faxgw.fax.received_document import Format
 from faxgw.fax.resolution import Resolution as Resolution
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -448,6 +449,12 @@ class PdfOptions:
     """Its date, with a time zone."""
     thumbnail_px: int = 0
     """Width of a grey PNG of page 1, at most limits.MAX_THUMBNAIL; 0: none."""
+    archival: bool = False
+    """A PDF/A-2b."""
+    searchable: bool = False
+    """With the text that was read, unseen."""
+    upright: bool = False
+    """Viewers turn pages that lie the wrong way round, as far as what was read says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,6 +496,59 @@ class ReadOptions:
     languages: tuple[str, ...] = ()
     """Codes of Tesseract's languages, the likeliest first; empty: no text."""
     barcodes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TiffOptions:
+    """How received pages become TIFF files."""
+
+    parts: tuple[TiffPart, ...]
+    """The pages, in order."""
+    recode: bool = False
+    """Pages in another coding than G4 are coded again."""
+    separate: bool = False
+    """A file for each page."""
+    turns: tuple[int, ...] = ()
+    """Degrees clockwise by which each page is turned; empty: none is. A turned page is coded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TiffMade:
+    """TIFF files of received pages, one behind the other."""
+
+    fd: int
+    parts: tuple[TiffPart, ...]
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        _close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What of a received fax is written into a file of what was read."""
+
+    form: Format
+    """One of `received_document.WRITTEN`."""
+    reception: str
+    title: str
+    number: str
+    caller: str
+    ident: str
+    received_at: datetime
+    pages: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of what was read."""
+
+    fd: int
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        _close(self.fd)
 
 
 class Sandbox(StrEnum):
