@@ -18,6 +18,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document.client import PageClient
 from faxgw.fax.ports import Delivery
+from faxgw.fax.received_document import ReceivedDocuments
 from faxgw.intake.directory_import import DirectoryImports
 from faxgw.intake.file_accounts import FileAccounts
 from faxgw.line.sip import SipLine
@@ -80,6 +81,8 @@ class House:
     """The data folder, for what a part keeps beside the database: in a folder of its own."""
     imports: DirectoryImports | None = None
     """Takes directories of users and numbers, once that part has started."""
+    documents: ReceivedDocuments | None = None
+    """Makes documents of received faxes, once the part `reading` has started."""
     files: FileAccounts | None = None
     """The accounts' folders; `files.more` takes makers of further places. None without SFTP and FTP."""
 

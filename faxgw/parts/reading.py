@@ -1,7 +1,8 @@
-"""Received pages are read: text and barcodes (docs/reading.md)."""
+"""Received pages are read, text and barcodes, and made into documents (docs/reading.md)."""
 
 from __future__ import annotations
 
+from faxgw.dispatch.documents import Documents
 from faxgw.dispatch.reading import Reading
 from faxgw.parts.house import House, Part
 from faxgw.store import readings
@@ -20,6 +21,7 @@ async def _start(house: House) -> None:
         metrics.pages_unread.set(waiting)
 
     metrics.before_scrape(look)
+    house.documents = Documents(house.seat, house.pages)
     house.station(Reading(house.seat, house.pages, house.pages.settings.readers, told).station)
 
 

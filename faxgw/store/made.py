@@ -6,11 +6,59 @@ A file is made once for a reception, format and options; many deliveries share i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
+from faxgw.fax.account import SETTINGS
 from faxgw.fax.ports import EnclosedFile, StoredFile
+from faxgw.fax.reading import Readings
+from faxgw.fax.reception import PageEnd, ReceptionState
+from faxgw.store import readings
 from faxgw.store import schema as t
+from faxgw.store.receptions import row_of
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What documents of a reception are made of."""
+
+    reception: str
+    number: str
+    caller: str
+    ident: str
+    started_at: float
+    received_at: float
+    """When its last page was kept."""
+    time_zone: str
+    complete: bool
+    """False when it broke off."""
+    pages: tuple[StoredFile, ...]
+    readings: Readings
+
+
+def source(conn: Connection, reception: str) -> Source:
+    """The pages and what was read on them.
+
+    Raises:
+        Stale: If there is no such reception.
+    """
+    row = row_of(conn, reception)
+    query = select(t.reception_pages).where(t.reception_pages.c.reception == reception)
+    pages = conn.execute(query.order_by(t.reception_pages.c.page)).all()
+    zone = row.settings.get("time_zone", {}).get("value", SETTINGS["time_zone"].default)
+    return Source(
+        reception=reception,
+        number=row.number,
+        caller=row.caller,
+        ident=row.ident,
+        started_at=row.started_at,
+        received_at=pages[-1].at if pages else row.started_at,
+        time_zone=zone,
+        complete=bool(row.page_end) and row.page_end != PageEnd.MPS and row.state != ReceptionState.PARTIAL,
+        pages=tuple(StoredFile(page.key, page.sha256, page.size) for page in pages),
+        readings=readings.of(conn, reception),
+    )
 
 
 def files(conn: Connection, reception: str, variant: str) -> tuple[EnclosedFile, ...]:
