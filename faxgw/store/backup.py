@@ -183,7 +183,7 @@ def _named(database: Path) -> Iterator[StoredFile]:
         for table, key, sha256, size in columns():
             if table not in tables:
                 continue  # of a later revision
-            for row in conn.execute(f'SELECT "{key}", "{sha256}", "{size}" FROM "{table}" WHERE "{key}" IS NOT NULL'):
+            for row in conn.execute(f'SELECT "{key}", "{sha256}", "{size}" FROM "{table}" WHERE "{key}" <> \'\''):
                 if row[0] not in seen:
                     seen.add(row[0])
                     yield StoredFile(*row)

@@ -46,7 +46,7 @@ def look(conn: Connection, fax: str) -> Shown | None:
     """
     row = conn.execute(select(t.faxes).where(t.faxes.c.id == fax)).one()
     job = conn.execute(select(t.jobs).where(t.jobs.c.id == row.job)).one()
-    if job.body_key is None or not row.pages:
+    if not job.body_key or not row.pages:  # empty: it was purged
         return None
     prepared = planning.prepared(conn, row, job)
     parts = t.attempt_faxes.c
