@@ -235,7 +235,7 @@ def composed_files(conn: Connection, fax: str) -> list[tuple[StoredFile, int, in
     query = (
         select(parts.tiff_key, parts.tiff_sha256, parts.tiff_size, parts.first_page, parts.last_page)
         .join(t.attempts, t.attempts.c.id == parts.attempt)
-        .where(parts.fax == fax)
+        .where(parts.fax == fax, parts.tiff_key != "")
         .order_by(t.attempts.c.planned_at.desc())
     )
     return [
@@ -247,7 +247,8 @@ def composed_files(conn: Connection, fax: str) -> list[tuple[StoredFile, int, in
 def received_pages(conn: Connection, reception: str) -> list[Any]:
     """The pages of a received fax, in order."""
     pages = t.reception_pages
-    return list(conn.execute(select(pages).where(pages.c.reception == reception).order_by(pages.c.page)).all())
+    query = select(pages).where(pages.c.reception == reception, pages.c.key != "")
+    return list(conn.execute(query.order_by(pages.c.page)).all())
 
 
 def reception(conn: Connection, ident: str) -> Any:

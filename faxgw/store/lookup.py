@@ -152,7 +152,7 @@ def tiffs_of(conn: Connection, fax: str) -> Sequence[Mapping[str, Any]]:
             t.attempt_faxes.c.tiff_size.label("size"),
         )
         .join(t.attempts, t.attempts.c.id == t.attempt_faxes.c.attempt)
-        .where(t.attempt_faxes.c.fax == fax)
+        .where(t.attempt_faxes.c.fax == fax, t.attempt_faxes.c.tiff_key != "")
         .order_by(t.attempts.c.planned_at)
     )
     return [dict(row) for row in conn.execute(query).mappings()]
