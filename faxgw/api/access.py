@@ -26,6 +26,7 @@ from faxgw.store.credentials import Credential
 from faxgw.store.engine import Store
 from faxgw.store.errors import StoreError
 from faxgw.store.passwords import Passwords, TooManyChecks
+from faxgw.store.shared_read import SharedRead
 
 WINDOW_S = 600.0
 """Seconds in which failures are counted."""
@@ -78,6 +79,7 @@ class Access:
         self._logins = Failures(LOGIN_FAILURES, WINDOW_S)
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._touching: set[str] = set()
+        self._stored: SharedRead[str, Credential | None] = SharedRead(self._read_login)
 
     async def caller(self, request: web.Request, address: str, interface: Interface, realm: str) -> Caller:
         """Who a request is from, by its field Authorization alone: the body is not touched.
@@ -105,7 +107,7 @@ class Access:
     async def login(self, name: str, password: str, address: str, interface: Interface) -> Caller | Denial:
         """Who a name and a password stand for, for every interface that knows passwords."""
         now, client = self._ticks(), client_of(address)
-        stored = await self._store.read(lambda conn: credentials.find_login(conn, self._system, name[:MAX_NAME]))
+        stored = await self._stored.ask(name[:MAX_NAME])
         if self._barred(name, client, now):  # whatever is remembered: else it would answer guesses for nothing
             log.warning("login barred", extra={"event": "access.barred", "peer": address})
             return Denial.BARRED
@@ -143,10 +145,13 @@ class Access:
 
     async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
         """What a login that was let in before may do now (`fax.access.Logins`)."""
-        stored = await self._store.read(lambda conn: credentials.find_login(conn, self._system, name[:MAX_NAME]))
+        stored = await self._stored.ask(name[:MAX_NAME])
         if stored is None or stored.customer != customer:
             return Denial.UNKNOWN
         return await self._admit(stored, None, interface)
+
+    async def _read_login(self, name: str) -> Credential | None:
+        return await self._store.read(lambda conn: credentials.find_login(conn, self._system, name))
 
     async def _admit(self, stored: Credential, address: str | None, interface: Interface) -> Caller | Denial:
         """What the right credentials are good for; without an address, wherever they came from."""
