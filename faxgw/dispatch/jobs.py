@@ -31,7 +31,7 @@ from faxgw.fax.errors import Refused
 from faxgw.fax.number import DialPlan, masked, parse_number, recipient_zone
 from faxgw.fax.submission import JobKnown, JobPush, JobReceipt, JobRecipient, JobRefused, JobSubmission
 from faxgw.formats.cover_values import MAX_COMMENT
-from faxgw.store import quota, submission
+from faxgw.store import papers, quota, submission
 from faxgw.store.errors import CommitUncertain
 from faxgw.store.pushes import Push
 from faxgw.store.queue import NewFax, NewJob
@@ -54,6 +54,16 @@ TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
+class _Account:
+    """An account as it is remembered; what follows from its settings is worked out once."""
+
+    standing: submission.Standing
+    settings: Effective
+    snapshot: Mapping[str, Any]
+    """Of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     """The recipients of a job, read."""
 
@@ -71,7 +81,7 @@ class JobGate:
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._covers = Covers(seat)
-        self._known: OrderedDict[tuple[str, str], tuple[float, submission.Standing]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[float, _Account]] = OrderedDict()
 
     async def submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
         """See the port."""
@@ -92,13 +102,14 @@ class JobGate:
         if len(job.recipients) > MAX_RECIPIENTS:
             text = f"A job may have at most {MAX_RECIPIENTS} recipients."
             return JobRefused("too_many_recipients", text, "recipients")
-        settings = await self._in_force(job)
+        account = await self._account(job.principal.customer, job.principal.user)
+        settings = await self._in_force(job, account)
         if isinstance(settings, JobRefused):
             return settings
         if (without := await self._without_cover(job, settings)) is not None:
             return without
         read = await self._read_numbers(job.recipients, dial_plan(settings))
-        new = self._accepted(job, settings, read)
+        new = self._accepted(job, settings, account.snapshot, read)
         unit = partial(submission.accept, new=new, now=job.accepted_at)
         try:
             found = await self._seat.store.run(unit)
@@ -119,29 +130,35 @@ class JobGate:
         )
         return JobReceipt(job.job)
 
-    async def _in_force(self, job: JobSubmission) -> Effective | JobRefused:
+    async def _in_force(self, job: JobSubmission, account: _Account) -> Effective | JobRefused:
         """The job's settings, or why its account may not send it."""
         who, seat = job.principal, self._seat
-        account = await self._standing(who.customer, who.user)
-        if not account.active:
+        if not account.standing.active:
             return JobRefused("account_inactive", "This account may not send faxes at present.")
-        if any(key in given for _origin, given in account.levels for key in quota.LIMITS):
+        if any(key in given for _origin, given in account.standing.levels for key in quota.LIMITS):
             more, now = len(job.recipients), seat.clock()
             over = await seat.store.read(
                 lambda conn: quota.refusal(conn, seat.system, who.customer, who.user, faxes=more, now=now)
             )
             if over:
                 return JobRefused("quota", over)
-        settings = _overridden(resolve(account.levels), job)
+        settings = _overridden(account.settings, job)
         if isinstance(settings, JobRefused):
             return settings
         if unlawful := header_policy.refusal(settings):
             return JobRefused("header_policy", unlawful, "header")
+        if settings["clip"] and (closed := await self._clip_refusal(who.customer, settings["clip"])):
+            return JobRefused("clip_not_open", closed, "clip")
         if (unsent := _push_refusal(job, settings)) is not None:
             return unsent
         if missing := await letterheads.refusal(seat, who.customer, settings):
             return JobRefused("unknown_overlay", missing, "overlay")
         return settings
+
+    async def _clip_refusal(self, customer: str, clip: str) -> str:
+        """Why the caller number may not be shown (features B6)."""
+        now = self._seat.clock()
+        return await self._seat.store.read(lambda conn: papers.unshowable(conn, customer, clip, now=now))
 
     async def _without_cover(self, job: JobSubmission, settings: Effective) -> JobRefused | None:
         """Why the job's cover pages cannot be made, or why it needs one; None: nothing stands against it."""
@@ -159,14 +176,16 @@ class JobGate:
                 return JobRefused("missing_property", text, f"recipients[{index}].properties")
         return None
 
-    async def _standing(self, customer: str, user: str) -> submission.Standing:
+    async def _account(self, customer: str, user: str) -> _Account:
         """What is known of an account, at most STANDING_S old."""
         now = time.monotonic()
         known = self._known.get((customer, user))
         if known is not None and known[0] > now:
             return known[1]
         system = self._seat.system
-        found = await self._seat.store.read(lambda conn: submission.standing(conn, system, customer, user))
+        standing = await self._seat.store.read(lambda conn: submission.standing(conn, system, customer, user))
+        settings = resolve(standing.levels)
+        found = _Account(standing, settings, settings.snapshot())
         self._known.pop((customer, user), None)
         self._known[customer, user] = (now + STANDING_S, found)
         while len(self._known) > MAX_KNOWN:
@@ -186,7 +205,9 @@ class JobGate:
                 await asyncio.sleep(0)
         return _Read(tuple(faxes), unreachable)
 
-    def _accepted(self, job: JobSubmission, settings: Effective, read: _Read) -> submission.Accepted:
+    def _accepted(
+        self, job: JobSubmission, settings: Effective, account: Mapping[str, Any], read: _Read
+    ) -> submission.Accepted:
         latest = job.latest
         if latest is None:
             latest = max(job.accepted_at, job.earliest or 0.0) + settings["valid_hours"] * 3600.0
@@ -199,7 +220,7 @@ class JobGate:
             subject=job.subject,
             in_reply_to="",
             accepted_at=job.accepted_at,
-            settings=settings.snapshot(),
+            settings=_snapshot(account, settings),
             report_to=_readers(job, settings),
             documents=tuple(_document(job)),
             faxes=read.faxes,
@@ -250,8 +271,16 @@ def _overridden(account: Effective, job: JobSubmission) -> Effective | JobRefuse
         return JobRefused("express_not_open", "Express faxes are not open to this account.", "priority")
     if job.success_to is not None or job.failure_to is not None:
         checked |= {"report_success": True, "report_failure": True}
+    if not checked:
+        return account
     origin = Origin(Level.JOB)
     return Effective({**account.values, **checked}, {**account.origins, **dict.fromkeys(checked, origin)})
+
+
+def _snapshot(account: Mapping[str, Any], settings: Effective) -> dict[str, Any]:
+    """The snapshot of a job's settings, by its account's, from which it differs in the job's own."""
+    own = {key: settings.values[key] for key, origin in settings.origins.items() if origin.level is Level.JOB}
+    return {**account, **Effective(own, settings.origins).snapshot()}
 
 
 def _push(job: JobSubmission, settings: Effective) -> Push | None:

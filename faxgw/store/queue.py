@@ -111,9 +111,17 @@ _INSERT_DOCUMENTS = insert(t.job_documents)
 _JOB_EXISTS = select(t.jobs.c.id).where(t.jobs.c.id == bindparam("job"))
 
 
-def create(conn: Connection, job: NewJob, *, fence: int | None, now: float) -> bool:
-    """Commit a job with its faxes; a message becomes walked. False when the message's lease is not ours any more."""
-    if conn.execute(_JOB_EXISTS, {"job": job.id}).first() is not None:
+def create(conn: Connection, job: NewJob, *, fence: int | None, now: float, looked: bool = False) -> bool:
+    """Commit a job with its faxes; a message becomes walked. False when the message's lease is not ours any more.
+
+    Args:
+        conn: The unit's connection.
+        job: The job; when it is there already, nothing is done.
+        fence: Of the message's lease.
+        now: Unix seconds.
+        looked: This unit has looked already whether the job is there.
+    """
+    if not looked and conn.execute(_JOB_EXISTS, {"job": job.id}).first() is not None:
         return True
     if job.message is not None and not job.follows and not held_by(conn, job.message, fence or 0):
         return False

@@ -50,6 +50,7 @@ _STANDING = (
 )
 _JOB_EXISTS = select(t.jobs.c.id).where(t.jobs.c.id == bindparam("wanted"))
 _INSERT_KEY = insert(t.job_keys)
+_DELETE_KEY = delete(t.job_keys).where(t.job_keys.c.key == bindparam("wanted"))
 _INSERT_REPORT = insert(t.job_reports)
 _INSERT_REFERENCES = insert(t.job_references)
 _INSERT_EVENTS = insert(t.events)
@@ -172,7 +173,7 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
         found = known(conn, new.key, new.fingerprint, valid=new.key_valid, now=now, for_good=new.key_for_good)
         if found is not None:
             return found
-        conn.execute(delete(t.job_keys).where(t.job_keys.c.key == new.key))
+        conn.execute(_DELETE_KEY, {"wanted": new.key})
         conn.execute(
             _INSERT_KEY,
             {
@@ -183,7 +184,7 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
                 "valid_until": now + new.key_valid,
             },
         )
-    queue.create(conn, job, fence=None, now=now)
+    queue.create(conn, job, fence=None, now=now, looked=True)
     if new.report is not None:
         conn.execute(_INSERT_REPORT, {"job": job.id, "customer": job.customer, "accepted_at": now, **new.report})
     if new.push is not None:
