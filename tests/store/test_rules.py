@@ -35,7 +35,7 @@ async def enter(house: House) -> None:
             "state": "active",
             "settings": {},
         }
-        await house.change(insert(t.numbers).values(**values, state="active"))
+        await house.change(insert(t.numbers).values(**values))
 
 
 def rule(name: str, level: Level = Level.CUSTOMER, scope: str = "", **more: object) -> Rule:
