@@ -21,7 +21,17 @@ from typing import Any, TypeVar  # JSON
 import click
 from argon2 import PasswordHasher
 
-from faxgw import __version__, cli_accounts, cli_calls, cli_destinations, cli_preview, cli_store, cli_templates, show
+from faxgw import (
+    __version__,
+    cli_accounts,
+    cli_calls,
+    cli_destinations,
+    cli_papers,
+    cli_preview,
+    cli_store,
+    cli_templates,
+    show,
+)
 from faxgw.client import Control, NotRunning
 from faxgw.document.types import PageSettings
 from faxgw.fax.account import SETTINGS
@@ -111,6 +121,7 @@ cli_calls.register(main, _control, _run)
 cli_accounts.register(main, _control, _run)
 cli_preview.register(main, _pages, _run, lambda context: _control(context))
 cli_templates.register(main, _control, _run)
+cli_papers.register(main, _control, _run)
 
 
 # ------------------------------------------------------------------------------------------------------- serving

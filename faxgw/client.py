@@ -152,6 +152,12 @@ class Control:
         """An example mail of a mail template (docs/status-mails.md)."""
         return await self._octets("GET", "/admin/" + "/".join(quote(segment, safe="") for segment in path), query)
 
+    async def maintenance(self, reason: str | None) -> str:
+        """Set the switch, or open again with an empty reason; None: only look. The reason that holds now."""
+        body = None if reason is None else json.dumps({"reason": reason}).encode()
+        answer = await self._json("GET" if reason is None else "PUT", "/maintenance", None, body)
+        return str(answer["reason"])
+
     async def send(self, mail: bytes, numbers: Sequence[str], **query: str) -> Mapping[str, str]:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]

@@ -41,7 +41,7 @@ from faxgw.fax.ports import (
     Rejection,
 )
 from faxgw.formats.job_commands import CommandFault, in_force, read_commands
-from faxgw.store import directory, messages, quota
+from faxgw.store import directory, messages, papers, quota
 from faxgw.store.errors import CommitUncertain, OutOfSpace
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
@@ -235,6 +235,10 @@ class Gate:
             return refusal
         if unlawful := header_policy.refusal(settings):
             return Rejection(550, "5.7.1", unlawful)
+        if settings["clip"]:
+            now = self._seat.clock()
+            if closed := papers.unshowable(conn, mail.principal.customer, settings["clip"], now=now):
+                return Rejection(550, "5.7.1", closed)
         if any(r.number_typed == MERGE for r in mail.recipients) and len(mail.recipients) > 1:
             return Rejection(550, "5.5.3", f"Nothing was sent. A mail to {MERGE} has no other recipient.")
         return _wrong_command(mail, settings) or settings

@@ -9,7 +9,7 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 
 from __future__ import annotations
 
-from faxgw.parts import directories, evidence, files, native, previews, reading, retarus, templates, webhooks
+from faxgw.parts import directories, evidence, files, native, papers, previews, reading, retarus, templates, webhooks
 from faxgw.parts.house import Part
 
 PARTS: tuple[Part, ...] = (
@@ -19,6 +19,7 @@ PARTS: tuple[Part, ...] = (
     native.PART,
     files.PART,
     templates.PART,
+    papers.PART,
     webhooks.PART,
     previews.PART,
     reading.PART,

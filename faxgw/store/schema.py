@@ -196,6 +196,23 @@ numbers = Table(
     _managed(),
 )
 
+number_papers = Table(
+    "number_papers",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("number", ForeignKey("numbers.e164"), nullable=False, index=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("until", Float),
+    Column("added_at", Float, nullable=False),
+    Column("added_by", String(130), nullable=False),
+)
+"""Letters of authority and consents (store/papers.py)."""
+
 # -------------------------------------------------------------------------------------------------------- intake
 
 messages = Table(
