@@ -96,7 +96,7 @@ def rescale(bits: Bits, drawn_for: Resolution, resolution: Resolution) -> Bits:
 
 def encode(bits: Bits) -> Strip:
     """Code a page as ITU-T T.6."""
-    return Strip(libtiff.encode_t6(bits.tobytes(), WIDTH, len(bits)), len(bits))
+    return Strip(libtiff.encode_t6(np.ascontiguousarray(bits).data, WIDTH, len(bits)), len(bits))
 
 
 def decode(strip: Strip, resolution: Resolution) -> Bits:

@@ -72,6 +72,7 @@ def run(
     stderr: int,
     parent: int,
     outside: frozenset[Kind],
+    limits: Limits,
 ) -> NoReturn:
     """Do one request and end. Called directly after fork, in the child.
 
@@ -82,13 +83,14 @@ def run(
         stderr: Where error output goes.
         parent: Process id of the server.
         outside: Kinds that the server's programs convert.
+        limits: Of the message.
     """
     status = 1
     try:
-        _settle(message, {*descriptors, channel.fileno()}, stderr, parent)
+        _settle(message, {*descriptors, channel.fileno()}, stderr, parent, limits)
         answers = pipe.BlockingPipe(channel)
         try:
-            _work(message, descriptors, answers, outside)
+            _work(message, descriptors, answers, outside, limits)
             status = 0
         except DocumentRefused as exc:
             _refuse(answers, exc.refused)
@@ -111,9 +113,12 @@ def run(
 
 
 def _work(
-    message: protocol.Message, descriptors: tuple[int, ...], answers: pipe.BlockingPipe, outside: frozenset[Kind]
+    message: protocol.Message,
+    descriptors: tuple[int, ...],
+    answers: pipe.BlockingPipe,
+    outside: frozenset[Kind],
+    limits: Limits,
 ) -> None:
-    limits = protocol.value(Limits, message.get("limits"))
     programs = Programs(outside, lambda *asked: _to_pdf(answers, *asked))
     options = message.get("options")
     result: object
@@ -206,7 +211,7 @@ def _refuse(answers: pipe.BlockingPipe, refused: Refused) -> None:
     answers.send(protocol.pack({"type": "refused", "value": protocol.plain(refused)}))
 
 
-def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int) -> None:
+def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int, limits: Limits) -> None:
     """Descriptors, signals, limits and system calls of a child."""
     sandbox.prctl_child()
     if os.getppid() != parent:
@@ -217,7 +222,6 @@ def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int)
     for standard, source in ((0, nothing), (1, nothing), (2, stderr)):
         os.dup2(source, standard)
     _close_others({0, 1, 2, *keep})
-    limits = protocol.value(Limits, message.get("limits"))
     seconds = int(limits.job_seconds) + 1
     _limit(resource.RLIMIT_AS, _template_memory() + limits.memory)
     _limit(resource.RLIMIT_FSIZE, limits.output)

@@ -31,7 +31,7 @@ _ffi.cdef(
 _library: Any = _ffi.dlopen("libtiff.so.6")
 
 
-def encode_t6(packed: bytes, width: int, rows: int) -> bytes:
+def encode_t6(packed: bytes | memoryview, width: int, rows: int) -> bytes:
     """Code a page.
 
     Args:
@@ -43,8 +43,8 @@ def encode_t6(packed: bytes, width: int, rows: int) -> bytes:
         ValueError: If there are more or fewer octets than that.
         OSError: If the memory for it cannot be had.
     """
-    if rows < 1 or len(packed) != width // 8 * rows:
-        raise ValueError(f"{len(packed)} octets are not {rows} rows of {width} pixels")
+    if rows < 1 or memoryview(packed).nbytes != width // 8 * rows:
+        raise ValueError(f"{memoryview(packed).nbytes} octets are not {rows} rows of {width} pixels")
     file = os.memfd_create("strip", os.MFD_CLOEXEC)
     try:
         return _encode(file, packed, width, rows)
@@ -52,7 +52,7 @@ def encode_t6(packed: bytes, width: int, rows: int) -> bytes:
         os.close(file)
 
 
-def _encode(file: int, packed: bytes, width: int, rows: int) -> bytes:
+def _encode(file: int, packed: bytes | memoryview, width: int, rows: int) -> bytes:
     handle = _library.TIFFFdOpen(file, b"strip", b"w")
     if handle == _ffi.NULL:
         raise OSError("libtiff does not open a memory file")
@@ -62,7 +62,7 @@ def _encode(file: int, packed: bytes, width: int, rows: int) -> bytes:
             _library.TIFFSetField(handle, tag, _ffi.cast("uint32_t", value))
         for tag, value in ((258, 1), (259, _G4), (262, 0), (266, 1), (277, 1), (284, 1)):
             _library.TIFFSetField(handle, tag, _ffi.cast("int", value))
-        if _library.TIFFWriteEncodedStrip(handle, 0, _ffi.from_buffer(packed), len(packed)) < 0:
+        if _library.TIFFWriteEncodedStrip(handle, 0, _ffi.from_buffer(packed), width // 8 * rows) < 0:
             raise OSError("libtiff does not code the page")
         size = int(_library.TIFFRawStripSize64(handle, 0))
     finally:

@@ -32,9 +32,12 @@ _fonts.install()
 
 
 def warm_up() -> None:
-    """Draw one line in each standard face: PDFium keeps the faces, so that children forked later need not load them."""
-    for _number, _bits in pages(_sample(), "warm-up", Target()):
-        pass
+    """Draw and code one line in each standard face: PDFium keeps the faces, and the linker what it has found, so that
+    children forked later need not.
+    """
+    for _number, bits in pages(_sample(), "warm-up", Target()):
+        bitmap.black_ratio(bits)
+        bitmap.encode(bits)
 
 
 def _sample() -> bytes:

@@ -36,6 +36,10 @@ T = TypeVar("T")
 Message = dict[str, Any]  # msgpack's own values; every use reads them through `value` or `number`
 
 
+_SCALARS = frozenset((bool, int, float, str, bytes))
+"""Types that travel as they are."""
+
+
 class BadMessage(Exception):
     """A message that is not one of ours."""
 
@@ -105,6 +109,8 @@ def value(cls: type[T], data: object, descriptors: Sequence[int] = ()) -> T:
 
 
 def _read(expected: Any, data: object, descriptors: Sequence[int], name: str, where: str) -> object:  # Any: a type
+    if expected in _SCALARS and type(data) is expected and not _is_descriptor(name):
+        return data  # most fields are; a child just forked feels each call
     origin = typing.get_origin(expected)
     if origin in (typing.Union, types.UnionType):
         arguments = typing.get_args(expected)

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from faxgw.document.types import Sandbox
@@ -76,12 +77,15 @@ class Probe:
 
 
 def environment() -> dict[str, str]:
-    """The environment inside: nothing of ours but where the package lies; one thread per numerical library."""
+    """The environment inside: nothing of ours but where the package lies; one thread per numerical library; objects
+    in one piece of memory (`document.memory`).
+    """
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(_package().parent),
+        "PYTHONMALLOC": "malloc",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "OMP_THREAD_LIMIT": "1",
@@ -222,9 +226,15 @@ class _Libc:
 
 def prctl_child(signal_number: int = _SIGKILL) -> None:
     """Die with the parent, gain no privilege by exec. Called in a freshly started or forked process."""
-    libc = _Libc()
+    libc = _libc()
     libc.prctl(_PR_SET_PDEATHSIG, signal_number)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+@cache
+def _libc() -> _Libc:
+    """Found once, in the template: each forked child needs it."""
+    return _Libc()
 
 
 def launch(arguments: Sequence[str]) -> int:

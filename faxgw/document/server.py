@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import resource
@@ -28,6 +27,7 @@ from faxgw.document import (
     child,
     fonts,
     layout,
+    memory,
     ocr,
     office_pool,
     pdf,
@@ -42,11 +42,6 @@ from faxgw.document.limits import MAX_STDERR, Limits
 from faxgw.document.office_pool import OfficePool
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Conversion, Document, Ending, Kind, Progress, Use
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""mallopt(3)."""
-_KEPT = 32 * 1024 * 1024
-"""Octets, the most that M_MMAP_THRESHOLD takes: several pages of grey."""
 
 MAX_MESSAGES = 10_000
 """Messages of one child; each page is one, and even unlimited pages would take longer than a job may."""
@@ -281,7 +276,7 @@ def _fork(
     limits = protocol.value(Limits, message.get("limits"))
     pid = os.fork()
     if pid == 0:
-        child.run(message, descriptors, theirs, stderr, parent, outside)
+        child.run(message, descriptors, theirs, stderr, parent, outside, limits)
     theirs.close()
     job = _Job(number, pid, names, message["type"], limits, float(message["seconds"]))
     return job, pipe.Pipe(ours)
@@ -385,7 +380,7 @@ def preload() -> None:
         NoFont: If a font is missing.
         NoSeccomp: If there is no libseccomp.
     """
-    _keep_memory()
+    memory.keep()
     fonts.check()
     Image.init()
     pdf.warm_up()
@@ -396,16 +391,7 @@ def preload() -> None:
     seccomp.child_program()
     gc.collect()
     gc.freeze()
-
-
-def _keep_memory() -> None:
-    """Let freed pages' worth of memory be used again instead of given back to the kernel: a third of a text page's CPU
-    went into fresh zeroed memory for 4 MB arrays. A child lives for one document, so nothing stays behind.
-    """
-    libc = ctypes.CDLL(None)
-    for what in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
-        if not libc.mallopt(what, _KEPT):
-            raise OSError(f"mallopt({what}) is refused")
+    memory.gather()
 
 
 def main() -> int:
