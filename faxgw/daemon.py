@@ -32,9 +32,11 @@ from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Arriving, Inbound
 from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.live import calls_in_progress
+from faxgw.dispatch.mail_styles import MailStyles
 from faxgw.dispatch.outbound import Live, Outbound
 from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.dispatch.recordings import RecordingKeeper
+from faxgw.dispatch.report_pages import ReportPages
 from faxgw.dispatch.routes import Routes, RouteSettings
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL, Station
@@ -255,7 +257,14 @@ class Daemon:
         dispatcher.calling.places = max(1, sum(line.channels.values()))
         self._tasks.append(asyncio.create_task(self._follow_lead(dispatcher), name="leadership"))
         self._ways = self._ways_out(self._settings)
-        deliveries = OutboxWorker(seat, self._ways, lambda parcel: self._counting.dead(), self._counting.delivery)
+        deliveries = OutboxWorker(
+            seat,
+            self._ways,
+            lambda parcel: self._counting.dead(),
+            self._counting.delivery,
+            MailStyles(seat, self._counting.style_fault),
+            ReportPages(seat, pages),
+        )
         self._inbound = Inbound(seat, pages, watermark, self._counting.reception, describe_frame)
         self._stations = [
             dispatcher.calling, worker.renderer.rendering, worker.renderer.slicing, worker.walking,
@@ -283,7 +292,8 @@ class Daemon:
     def _ways_out(self, settings: Settings) -> dict[str, Delivery]:
         relay = settings.one("relay", RelaySettings)
         routes = MailRoutes(relay, settings.many("mail_route", MailRouteSettings))
-        mail = MailDelivery(relay, self._hostname(), routes, Signer(settings.many("dkim", DkimSettings)))
+        signer = Signer(settings.many("dkim", DkimSettings))
+        mail = MailDelivery(relay, self._hostname(), routes, signer, self._counting.style_fault)
         return dict.fromkeys(mail.kinds, mail)
 
     def _build_ground(self, seat: Seat, watermark: Watermark) -> Ground:

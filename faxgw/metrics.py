@@ -120,6 +120,9 @@ class Metrics:
         self.pages_unread = Gauge("faxgw_pages_unread", "Received pages that are still to be read", registry=registry)
         self.office_starts = Counter("faxgw_office_starts", "LibreOffices started", registry=registry)
         self.smtp_sessions = Counter("faxgw_smtp_sessions", "SMTP sessions that ended", ["result"], registry=registry)
+        self.mail_template_faults = Counter(
+            "faxgw_mail_template_faults", "Mails that left in the shipped designs: theirs failed", registry=registry
+        )
         self.delivery_oldest = Gauge(
             "faxgw_delivery_oldest_seconds", "Age of the oldest report or delivery not yet made", registry=registry
         )

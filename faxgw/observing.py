@@ -78,6 +78,10 @@ class Counting:
         """A delivery was given up."""
         self.dead_letters += 1
 
+    def style_fault(self) -> None:
+        """A customer's mail template failed; the shipped designs were used."""
+        self.metrics.mail_template_faults.inc()
+
     async def refresh(
         self, store: Store, line: SipLine | None, leaving: Collection[Live], arriving: Collection[Arriving], now: float
     ) -> None:

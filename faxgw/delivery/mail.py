@@ -37,10 +37,12 @@ from faxgw.formats.enclosed import Attachment
 from faxgw.formats.mail_letter import PLAIN
 from faxgw.formats.mail_template import MailTemplate
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
+from faxgw.formats.pages_texts import pages_sentence
 from faxgw.formats.received_mail import received_mail
 from faxgw.formats.report_payload import (
     dsn_from_payload,
     original_from_payload,
+    pages_from_payload,
     received_from_payload,
     refused_from_payload,
     report_from_payload,
@@ -202,7 +204,10 @@ class MailDelivery:
     def _status_mail(self, parcel: Parcel) -> bytes:
         report = report_from_payload(parcel.payload)
         enclosed = [Attachment(e.name, e.content_type, _content(e)) for e in parcel.enclosures]
-        return self._styled(parcel, lambda style: status_mail(report, enclosed, style=style, **self._head(parcel)))
+        said = pages_sentence(pages_from_payload(parcel.payload), report.language)
+        return self._styled(
+            parcel, lambda style: status_mail(report, enclosed, style=style, enclosed=said, **self._head(parcel))
+        )
 
     def _refused_mail(self, parcel: Parcel) -> bytes:
         report = refused_from_payload(parcel.payload)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from faxgw.dispatch.mail_styles import MailStyles
+from faxgw.dispatch.report_pages import ReportPages
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
@@ -54,6 +55,7 @@ class OutboxWorker:
         dead: Told of every item that is given up (alarm).
         delivered: Told of every item delivered, and of its age in seconds (metrics).
         styles: Finds customers' mail templates; None: without an alarm.
+        pages: Makes the pages that go with status mails; None: as TIFF only.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class OutboxWorker:
         dead: Callable[[Parcel], None] = lambda parcel: None,
         delivered: Callable[[Parcel, float], None] = lambda parcel, seconds: None,
         styles: MailStyles | None = None,
+        pages: ReportPages | None = None,
     ) -> None:
         self._seat = seat
         self._deliveries = deliveries
         self._dead = dead
         self._delivered = delivered
         self._styles = styles or MailStyles(seat)
+        self._pages = pages or ReportPages(seat)
         self.delivering: Station[_Item] = Station(
             "deliver",
             places=PLACES,
@@ -122,7 +126,8 @@ class OutboxWorker:
     async def _attempt(self, adapter: Delivery, item: _Item) -> DeliveryResult:
         """One try, over before its lease is: nobody else delivers the same item beside it."""
         try:
-            async with asyncio.timeout(TRY_SECONDS), self._enclosed(item.parcel) as parcel:
+            enclose = self._pages.enclosed if item.parcel.kind == "status_mail" else self._enclosed
+            async with asyncio.timeout(TRY_SECONDS), enclose(item.parcel) as parcel:
                 whole = await self._completed(replace(item, parcel=parcel))
                 return await adapter.deliver(await self._styles.styled(whole))
         except TimeoutError:

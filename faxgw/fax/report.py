@@ -5,6 +5,7 @@ Built from the store when a fax becomes final (or falls into doubt); `formats` t
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from faxgw.fax.job import FaxState
@@ -56,6 +57,37 @@ class FaxReport:
     finished_at: float | None
     personal: str = ""
     """Personal text of the recipient, as his list or letter gave it."""
+
+
+class PagesTold(enum.StrEnum):
+    """What a status mail says of the fax's pages, which go with it or do not."""
+
+    NOTHING = "nothing"
+    SENT = "sent"
+    TRIED = "tried"
+    """As composed for the last call, which did not bring them all there."""
+    PREPARED = "prepared"
+    """There was no call: without header line."""
+    TOO_LARGE = "too_large"
+    GONE = "gone"
+    """They are not kept any more, or damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaxPages:
+    """The pages of a fax that go with a status mail."""
+
+    told: PagesTold = PagesTold.NOTHING
+    format: str = "tiff"
+    """`tiff`, `pdf`, or `pdf_ocr`, a PDF that can be searched: as the account wants it, in the end as it is."""
+    number: str = ""
+    """Whose fax it is, E.164."""
+    count: int = 0
+    """Pages."""
+    recipients: int = 1
+    """Faxes of the job."""
+    wanted: str = ""
+    """The format that was asked for where it could not be made; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

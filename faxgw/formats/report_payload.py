@@ -20,7 +20,7 @@ from faxgw.fax.dsn import Dsn
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import EnclosedFile
 from faxgw.fax.reception import ReceivedReport
-from faxgw.fax.report import JobReport, RefusedReport
+from faxgw.fax.report import FaxPages, JobReport, PagesTold, RefusedReport
 from faxgw.formats.dsn import Original
 from faxgw.formats.mail_letter import MAX_THUMBNAIL
 
@@ -32,6 +32,7 @@ _JOB: pydantic.TypeAdapter[JobReport] = pydantic.TypeAdapter(JobReport)
 _REFUSED: pydantic.TypeAdapter[RefusedReport] = pydantic.TypeAdapter(RefusedReport)
 _DSN: pydantic.TypeAdapter[Dsn] = pydantic.TypeAdapter(Dsn)
 _RECEIVED: pydantic.TypeAdapter[ReceivedReport] = pydantic.TypeAdapter(ReceivedReport)
+_PAGES: pydantic.TypeAdapter[FaxPages] = pydantic.TypeAdapter(FaxPages)
 _ENCLOSED: pydantic.TypeAdapter[EnclosedFile] = pydantic.TypeAdapter(EnclosedFile)
 
 
@@ -42,11 +43,14 @@ class PayloadDefect(FaxError):
     default_temporary = False
 
 
-def report_to_payload(report: JobReport, enclosed: Sequence[EnclosedFile] = ()) -> dict[str, object]:
-    """A job's report for the outbox, and the stored documents that go with it."""
+def report_to_payload(
+    report: JobReport, enclosed: Sequence[EnclosedFile] = (), pages: FaxPages | None = None
+) -> dict[str, object]:
+    """A job's report for the outbox, the stored documents that go with it, and what is to be said of them."""
     kept = report.thumbnail if len(report.thumbnail) <= MAX_THUMBNAIL else b""
     files = {"enclosed": [_plain(dataclasses.asdict(file)) for file in enclosed]} if enclosed else {}
-    return {"version": VERSION, "job": _plain(dataclasses.replace(report, thumbnail=kept)), **files}
+    told = {"pages": _plain(pages)} if pages is not None and pages.told is not PagesTold.NOTHING else {}
+    return {"version": VERSION, "job": _plain(dataclasses.replace(report, thumbnail=kept)), **files, **told}
 
 
 def report_from_payload(payload: Mapping[str, object]) -> JobReport:
@@ -62,6 +66,22 @@ def report_from_payload(payload: Mapping[str, object]) -> JobReport:
         raise PayloadDefect("thumbnail is no Base64") from exc
     report = _validated(_JOB, {**fields, "thumbnail": ""})
     return dataclasses.replace(report, thumbnail=thumbnail)
+
+
+def pages_from_payload(payload: Mapping[str, object]) -> FaxPages:
+    """What is to be said of the pages that go with a job's report.
+
+    Raises:
+        PayloadDefect: If it is damaged.
+    """
+    if "pages" not in payload:
+        return FaxPages()
+    return _validated(_PAGES, dict(_fields(payload, "pages")))
+
+
+def with_pages(payload: Mapping[str, object], pages: FaxPages) -> dict[str, object]:
+    """A payload that says something else of its pages, for the way to the delivery; never stored."""
+    return {**payload, "pages": _plain(pages)}
 
 
 def refused_to_payload(report: RefusedReport) -> dict[str, object]:

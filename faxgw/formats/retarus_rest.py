@@ -60,6 +60,12 @@ _CHARSETS = {
     "cp1252": "windows-1252",
 }
 """Charsets of a text document, as clients write them in lower case."""
+ATTACHED = {
+    "NEVER": "never", "SUCCESS_ONLY": "success_only", "FAILURE_ONLY": "failure_only", "ALWAYS": "always",
+}  # fmt: skip
+"""When the pages go with a status mail, as clients write it, and our setting `report_attachment`."""
+ATTACHED_AS = {"TIFF": "tiff", "PDF": "pdf", "PDF_WITH_OCR": "pdf_ocr"}
+"""The same for `report_format`."""
 OVERLAY_MODES = tuple(mode.name for mode in OverlayMode)
 """As clients write them."""
 
@@ -290,7 +296,10 @@ def read_job(
         recipients=recipients,
         documents=documents,
         reference=reference,
-        settings=_settings(top.inner("transportOptions"), rendering, reference),
+        settings={
+            **_settings(top.inner("transportOptions"), rendering, reference),
+            **_attachment(status.inner("reportMail")),
+        },
         cover=cover,
         report_mail=_report_mail(status.inner("reportMail")) if status.has("reportMail") else None,
         push=_push(status.inner("httpStatusPush")) if status.has("httpStatusPush") else None,
@@ -417,10 +426,15 @@ def _overlay(rendering: Fields) -> Mapping[str, str]:
 
 
 def _report_mail(fields: Fields) -> ReportMail:
-    # Checked and not kept: status mails carry a picture of page 1 and no other image yet.
-    fields.choice("attachedFaxImageMode", ("NEVER", "SUCCESS_ONLY", "FAILURE_ONLY", "ALWAYS"))
-    fields.choice("attachedFaxImageFormat", ("TIFF", "PDF", "PDF_WITH_OCR"))
     return ReportMail(_address(fields, "successAddress"), _address(fields, "failureAddress"))
+
+
+def _attachment(fields: Fields) -> Mapping[str, str]:
+    """Our settings for the pages that go with status mails, as far as the job asks for something."""
+    mode = fields.choice("attachedFaxImageMode", tuple(ATTACHED))
+    form = fields.choice("attachedFaxImageFormat", tuple(ATTACHED_AS))
+    found = {"report_attachment": ATTACHED[mode]} if mode else {}
+    return found | ({"report_format": ATTACHED_AS[form]} if form else {})
 
 
 def _address(fields: Fields, name: str) -> str:

@@ -97,11 +97,13 @@ def pushed_report(
         report: The report.
         url: Where it is sent.
         method: How its sender is known there.
-        mail: `successAddress` and `failureAddress`, where the job named them.
+        mail: `successAddress` and `failureAddress`, where the job named them, and what goes with these mails:
+            `attachedFaxImageMode` and `attachedFaxImageFormat`.
         documents: Name of each, and whether its sender called it a text.
     """
     addresses = "".join(_tag(name, mail.get(name, "")) for name in ("successAddress", "failureAddress"))
-    modes = _tag("attachedFaxImageMode", "NEVER") + _tag("attachedFaxImageFormat", "TIFF")
+    modes = _tag("attachedFaxImageMode", mail.get("attachedFaxImageMode", "NEVER"))
+    modes += _tag("attachedFaxImageFormat", mail.get("attachedFaxImageFormat", "TIFF"))
     files = "".join(
         f"<document>{_tag('name', name)}{_tag('isText', str(is_text).lower())}</document>"
         for name, is_text in documents

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from faxgw.fax.account import from_snapshot
 from faxgw.fax.submission import JobPush
 from faxgw.fax.vendor_report import VendorReport
 from faxgw.store import report_book
 from faxgw.store import schema as t
 from faxgw.store.pushes import Push
+
+_FORMATS = {"tiff": "TIFF", "pdf": "PDF", "pdf_ocr": "PDF_WITH_OCR"}
+"""As the vendor's interface calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,8 @@ class Pushed:
     push: Push
     report: VendorReport
     mail: Mapping[str, str]
-    """`successAddress`, `failureAddress`, where the job named them."""
+    """`successAddress`, `failureAddress`, where the job named them, `attachedFaxImageMode`, `attachedFaxImageFormat`:
+    the vendor's names."""
     documents: Sequence[tuple[str, bool]]
     """Name, and whether its sender called it a text."""
 
@@ -38,6 +43,10 @@ def find(conn: Connection, job: str) -> Pushed | None:
         for key, name in (("success", "successAddress"), ("failure", "failureAddress")):
             if readers.get(key):
                 mail[name] = readers[key][0]
+    if mail:
+        settings = from_snapshot(conn.execute(select(t.jobs.c.settings).where(t.jobs.c.id == job)).scalar_one())
+        mail["attachedFaxImageMode"] = settings["report_attachment"].upper()
+        mail["attachedFaxImageFormat"] = _FORMATS[settings["report_format"]]
     documents = t.job_documents.c
     names = select(documents.name, documents.kind).where(documents.job == job).order_by(documents.position)
     push = Push(JobPush(row.url, row.method, row.principal, row.credentials), row.form, row.token_url)

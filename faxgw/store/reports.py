@@ -9,17 +9,18 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any  # rows
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from faxgw.fax.account import from_snapshot
+from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.dsn import Envelope, Telling, tell_doubt, tell_finished, tell_late, tell_unknown
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.job import FaxState, PageState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import EnclosedFile, StoredFile
-from faxgw.fax.report import AttemptLine, FaxReport, JobReport
+from faxgw.fax.report import AttemptLine, FaxPages, FaxReport, JobReport, PagesTold
 from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
 from faxgw.store import outbox, pushes, result_files
 from faxgw.store import schema as t
@@ -56,7 +57,7 @@ def finished(conn: Connection, job: str, now: float) -> None:
         failure=settings["report_failure"],
         reported=reported,
     )
-    _put(conn, report, telling, "finished", now, _pages_with(conn, report, settings["report_attachment"]))
+    _put(conn, report, telling, "finished", now, _pages_with(conn, report, settings))
     result_files.announce(conn, job, item_id(job, "finished", result_files.KIND), now)
     pushes.announce(conn, job, item_id(job, "finished", pushes.KIND), report.customer, now)
 
@@ -94,17 +95,37 @@ def _asked(conn: Connection, job: str, *, in_doubt: str = "") -> tuple[JobReport
     return report, envelope_of(conn, row.message), readers
 
 
-def _pages_with(conn: Connection, report: JobReport, mode: str) -> Sequence[EnclosedFile]:
-    """The job's pages as they go with its status mails, by the setting `report_attachment`; too large ones do not."""
-    sent = all(fax.state is FaxState.SENT for fax in report.faxes)
+def _pages_with(conn: Connection, report: JobReport, settings: Effective) -> tuple[Sequence[EnclosedFile], FaxPages]:
+    """The pages that go with a job's status mails, by its settings, and what is to be said of them.
+
+    Of several faxes it is the first one's that the mail is about, sent or not: the others differ in header and cover.
+    They are those of its newest call, header line and all; the bare pages where there was none.
+    """
+    sent, mode = all(fax.state is FaxState.SENT for fax in report.faxes), settings["report_attachment"]
     if mode not in ("always", "success_only" if sent else "failure_only"):
-        return ()
-    columns = (t.jobs.c.body_key, t.jobs.c.body_sha256, t.jobs.c.body_size)
-    row = conn.execute(select(*columns).where(t.jobs.c.id == report.job)).one()
-    if row.body_key is None or row.body_size > MAX_PAGES_ENCLOSED:
-        return ()
-    file = StoredFile(row.body_key, row.body_sha256, row.body_size)
-    return (EnclosedFile(f"{report.job}.tif", "image/tiff", file),)
+        return (), FaxPages()
+    fax = next(fax for fax in report.faxes if sent or fax.state is not FaxState.SENT)
+    told = FaxPages(PagesTold.SENT, settings["report_format"], fax.number_e164, fax.pages_total, len(report.faxes))
+    parts = t.attempt_faxes.c
+    newest = conn.execute(
+        select(parts.tiff_key.label("key"), parts.tiff_sha256.label("sha256"), parts.tiff_size.label("size"))
+        .join(t.attempts, parts.attempt == t.attempts.c.id)
+        .where(parts.fax == fax.fax)
+        .order_by(t.attempts.c.planned_at.desc(), t.attempts.c.id.desc())
+        .limit(1)
+    ).first()
+    if not sent:
+        told = replace(told, told=PagesTold.TRIED)
+    if newest is None:
+        columns = t.jobs.c.body_key.label("key"), t.jobs.c.body_sha256.label("sha256"), t.jobs.c.body_size.label("size")
+        newest = conn.execute(select(*columns).where(t.jobs.c.id == report.job)).one()
+        told = replace(told, told=PagesTold.PREPARED)
+    if newest.key is None or not newest.size or not fax.pages_total:
+        return (), FaxPages()
+    if newest.size > MAX_PAGES_ENCLOSED:
+        return (), replace(told, told=PagesTold.TOO_LARGE)
+    file = StoredFile(newest.key, newest.sha256, newest.size)
+    return (EnclosedFile(f"{fax.fax}.tif", "image/tiff", file),), told
 
 
 def _put(
@@ -113,7 +134,7 @@ def _put(
     telling: Telling,
     occasion: str,
     now: float,
-    enclosed: Sequence[EnclosedFile] = (),
+    pages: tuple[Sequence[EnclosedFile], FaxPages] = ((), FaxPages()),
 ) -> None:
     """Write what the law of DSNs has decided."""
     if telling.report is None:
@@ -130,7 +151,7 @@ def _put(
             job=report.job,
             message=telling.dsn.message,
         )
-    payload = report_to_payload(telling.report, enclosed) if telling.status_to else {}
+    payload = report_to_payload(telling.report, *pages) if telling.status_to else {}
     for address in telling.status_to:
         outbox.put(
             conn,
