@@ -57,6 +57,7 @@ _PRAGMAS: dict[str, tuple[str, object]] = {
     "synchronous": ("FULL", 2),
     "foreign_keys": ("ON", 1),
     "temp_store": ("MEMORY", 2),
+    "secure_delete": ("ON", 1),  # what is purged is overwritten with zeros (docs/archive.md)
     "busy_timeout": (str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
     "journal_size_limit": (str(WAL_LIMIT_BYTES), WAL_LIMIT_BYTES),
 }
