@@ -20,8 +20,8 @@ def test_nothing_is_said_of_nothing() -> None:
         (TOLD, "Attached: the fax as it was sent (3 pages)."),
         (
             FaxPages(PagesTold.TRIED, "tiff", "+33199000001", 1, 5),
-            "Attached: the fax as it was made for its last call (1 page). It is the one to +33 1 99 00 00 01; the others "
-            "differ in their header lines and cover pages.",
+            "Attached: the fax as it was made for its last call (1 page). It is the one to +33 1 99 00 00 01; the "
+            "others differ in their header lines and cover pages.",
         ),
         (
             FaxPages(PagesTold.PREPARED, "tiff", "+33199000001", 2, 1, "pdf_ocr"),
@@ -30,7 +30,8 @@ def test_nothing_is_said_of_nothing() -> None:
         ),
         (
             FaxPages(PagesTold.SENT, "pdf", "+33199000001", 2, 1, "pdf_ocr"),
-            "Attached: the fax as it was sent (2 pages). The PDF cannot be searched, because its text could not be read.",
+            "Attached: the fax as it was sent (2 pages). The PDF cannot be searched, because its text could not be "
+            "read.",
         ),
         (
             FaxPages(PagesTold.TOO_LARGE, "pdf", "+33199000001", 2, 9),
