@@ -6,8 +6,9 @@ thread: with OpenMP's default, a page takes six times as long on two cores.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # the engine has no types
@@ -50,6 +51,9 @@ class Recognised:
     text: str
     whole: bool
     """False when time was up before the end of the page."""
+    turn: int = 0
+    """Degrees clockwise by which the picture must be turned for most of its words: the engine reads lines on their
+    side by itself."""
 
     @property
     def confidence(self) -> float:
@@ -90,11 +94,11 @@ def read(picture: Grey, dpi: int, languages: Sequence[str], milliseconds: int) -
         NoText: If the engine or a model is missing.
     """
     module = _module()
-    with _engine(module, "+".join(languages), module.PSM.AUTO) as engine:
+    with _quiet(), _engine(module, "+".join(languages), module.PSM.AUTO) as engine:
         _give(engine, picture, dpi)
         whole = engine.Recognize(max(1, milliseconds))
-        words, text = _words(module, engine)
-    return Recognised(words, text, bool(whole) and len(words) < MAX_WORDS)
+        words, text, turn = _words(module, engine, languages)
+    return Recognised(words, text, bool(whole) and len(words) < MAX_WORDS, turn)
 
 
 def orientation(picture: Grey, dpi: int) -> int:
@@ -105,7 +109,7 @@ def orientation(picture: Grey, dpi: int) -> int:
         NoText: If the engine or its model `osd` is missing.
     """
     module = _module()
-    with _engine(module, "osd", module.PSM.OSD_ONLY) as engine:
+    with _quiet(), _engine(module, "osd", module.PSM.OSD_ONLY) as engine:
         _give(engine, picture, dpi)
         found = engine.DetectOrientationScript()
     # The engine counts the other way round: 90 for a page whose top is on the left.
@@ -125,9 +129,23 @@ def _engine(module: Any, languages: str, mode: int) -> Any:
     if missing:
         raise NoText(f"no language data for {', '.join(missing)}")
     try:
-        return module.PyTessBaseAPI(path=f"{MODELS}/", lang=languages, psm=mode)
+        engine = module.PyTessBaseAPI(path=f"{MODELS}/", lang=languages, psm=mode)
     except RuntimeError as exc:
         raise NoText(f"the OCR engine does not start: {exc}") from exc
+    engine.SetVariable("debug_file", "")  # it would open /dev/null for writing, which a child may not, and crash
+    return engine
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let what the engine says to standard error go where standard output goes: to nowhere, in a child."""
+    before = os.dup(2)
+    os.dup2(1, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 def _give(engine: Any, picture: Grey, dpi: int) -> None:
@@ -136,14 +154,15 @@ def _give(engine: Any, picture: Grey, dpi: int) -> None:
     engine.SetSourceResolution(dpi)
 
 
-def _words(module: Any, engine: Any) -> tuple[tuple[Found, ...], str]:
-    """Words in reading order, and the text they make: lines by line feeds, paragraphs by empty lines."""
+def _words(module: Any, engine: Any, languages: Sequence[str]) -> tuple[tuple[Found, ...], str, int]:
+    """Words in reading order, the text they make (lines by line feeds, paragraphs by empty lines), and how most lie."""
     words: list[Found] = []
     pieces: list[str] = []
     line, block = -1, -1
     iterator = engine.GetIterator()
     if iterator is None:
-        return (), ""
+        return (), "", 0
+    lying = dict.fromkeys(TURNS, 0)
     level = module.RIL
     for at in module.iterate_level(iterator, level.WORD):
         if at.Empty(level.WORD):
@@ -160,8 +179,23 @@ def _words(module: Any, engine: Any) -> tuple[tuple[Found, ...], str]:
             pieces.append("\n\n" if words[-1].block != block else "\n" if words[-1].line != line else " ")
         pieces.append(text)
         words.append(Found(text, box[0], box[1], box[2], box[3], round(at.Confidence(level.WORD)), line, block))
+        lying[_turn(at.Orientation(), languages)] += 1
         if len(words) >= MAX_WORDS:
             break
     if words:
         pieces.append("\n")
-    return tuple(words), "".join(pieces)
+    return tuple(words), "".join(pieces), max(lying, key=lambda turn: lying[turn])
+
+
+def _turn(lying: tuple[int, int, int, float], languages: Sequence[str]) -> int:
+    """Degrees clockwise by which a word must be turned, from the side to which its letters' tops point (up, right,
+    down, left) and the direction of writing: lines of Latin letters that run down are lines that lie on their side.
+    """
+    points, direction = int(lying[0]), int(lying[1])
+    if direction == _DOWNWARD and not any("vert" in code for code in languages):
+        return 270
+    return {0: 0, 1: 270, 2: 180, 3: 90}.get(points, 0)
+
+
+_DOWNWARD = 2
+"""The engine's WRITING_DIRECTION_TOP_TO_BOTTOM."""

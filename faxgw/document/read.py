@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +79,15 @@ def read(fd: int, options: ReadOptions, limits: Limits) -> PageReading:
     codes: tuple[Barcode, ...] = ()
     if options.barcodes:
         try:
+            found_codes = barcode.read(page.crisp)
             codes = tuple(
                 Barcode(seen.kind, seen.text, _native(seen.left, seen.top, seen.right, seen.bottom, 0, page, facts))
-                for seen in barcode.read(page.crisp)
+                for seen in found_codes
             )
+            page = _without(page, found_codes)
         except barcode.NoBarcodes as exc:
             problems.append(f"barcodes: {exc}")
-    text, words, turned = "", tuple[Word, ...](), 0
+    text, words, lies = "", tuple[Word, ...](), 0
     if options.languages:
         try:
             found, turned = _text(page, options.languages, float(black.mean()))
@@ -93,7 +96,7 @@ def read(fd: int, options: ReadOptions, limits: Limits) -> PageReading:
         else:
             if not found.whole:
                 problems.append("text: too slow, not all of it was read")
-            text = found.text
+            text, lies = found.text, (turned + found.turn) % 360
             words = tuple(
                 Word(
                     w.text,
@@ -113,7 +116,7 @@ def read(fd: int, options: ReadOptions, limits: Limits) -> PageReading:
             words=words,
             barcodes=codes,
             language="+".join(options.languages),
-            turned=turned,
+            turned=lies,
             seconds=time.process_time() - began,
             problem="; ".join(problems),
         )
@@ -140,6 +143,14 @@ def prepare(black: Black, x_resolution: float, y_resolution: float) -> Prepared:
 
 SMOOTHING = (0.6, 0.9)
 """Pixels by which edges are smoothed before text is read: fine pages, standard ones."""
+
+
+def _without(page: Prepared, codes: Sequence[barcode.Seen]) -> Prepared:
+    """The page without its barcodes, where the engine would see letters."""
+    smooth = page.smooth.copy()
+    for seen in codes:
+        smooth[max(0, seen.top) : max(0, seen.bottom), max(0, seen.left) : max(0, seen.right)] = 255
+    return replace(page, smooth=smooth)
 
 
 def despeckled(black: Black) -> Black:
