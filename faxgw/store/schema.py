@@ -490,6 +490,21 @@ faxes = Table(
     Index("ix_faxes_open_latest", "latest", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
 
+staged_faxes = Table(
+    "staged_faxes",
+    metadata,
+    Column("job", _ID, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("id", _ID, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("numbers", JSON, nullable=False),
+    Column("e164", String(20), nullable=False),
+    Column("properties", JSON),
+    Column("reason", String(400), nullable=False),
+    Column("staged_at", Float, nullable=False),
+)
+"""Recipients of jobs that are not there yet (store/staging.py)."""
+
 page_ledger = Table(
     "page_ledger",
     metadata,
