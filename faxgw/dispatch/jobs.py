@@ -19,7 +19,7 @@ from typing import Any  # settings and rows are JSON
 
 from sqlalchemy import exc
 
-from faxgw.dispatch import letterheads
+from faxgw.dispatch import broadcast, letterheads
 from faxgw.dispatch.covers import Covers, NoCover, lacking
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.readers import report_targets
@@ -39,7 +39,7 @@ from faxgw.store.queue import NewFax, NewJob
 log = logging.getLogger(__name__)
 
 MAX_RECIPIENTS = 5_000
-"""Recipients of one job at most: beyond, its faxes would not fit one unit of work (docs/spine.md section 7)."""
+"""Recipients of one job at most: beyond, the unit that accepts it would last too long (docs/spine.md section 7)."""
 NUMBERS_AT_ONCE = 50
 """Numbers that are read before others get their turn: some 10 ms."""
 STANDING_S = 1.0
@@ -81,6 +81,7 @@ class JobGate:
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._covers = Covers(seat)
+        self._clearing: set[asyncio.Task[None]] = set()
         self._known: OrderedDict[tuple[str, str], tuple[float, _Account]] = OrderedDict()
 
     async def submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
@@ -110,11 +111,14 @@ class JobGate:
             return without
         read = await self._read_numbers(job.recipients, dial_plan(settings))
         new = self._accepted(job, settings, account.snapshot, read)
+        new = replace(new, job=await broadcast.stage(self._seat.store, new.job, new.unreachable, now=job.accepted_at))
         unit = partial(submission.accept, new=new, now=job.accepted_at)
         try:
             found = await self._seat.store.run(unit)
         except exc.IntegrityError:  # the same key at the same moment on PostgreSQL: now it is there to be found
             found = await self._seat.store.run(unit)
+        if new.job.staged:
+            self._clear(new.job.id)
         if found is not None:
             log.info("job known", extra={"event": "job.known", "job": found.job, "customer": job.principal.customer})
             return found
@@ -251,6 +255,17 @@ class JobGate:
             if report is None
             else {"owner": job.owner, "interface": report.interface, "reference": dict(report.reference)},
         )
+
+    def _clear(self, job: str) -> None:
+        """Remove what was staged, while the sender has his answer already; what stays is swept by its age."""
+        task = asyncio.create_task(broadcast.clear(self._seat.store, job), name=f"clear {job}")
+        self._clearing.add(task)
+        task.add_done_callback(self._cleared)
+
+    def _cleared(self, task: asyncio.Task[None]) -> None:
+        self._clearing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("staged recipients not removed", extra={"event": "job.staged", "why": str(error)})
 
     async def _forget(self, job: JobSubmission) -> None:
         """Remove the documents: no row names them."""

@@ -10,10 +10,11 @@ from typing import Any  # rows
 
 from sqlalchemy import Row
 
+from faxgw.dispatch import broadcast
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import CallIdentity, Line
-from faxgw.store import destinations, late, ledger, messages, node, queue, restore, sweep
+from faxgw.store import destinations, late, ledger, messages, node, queue, restore, staging, sweep
 from faxgw.store.errors import FenceLost, StoreError
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,8 @@ async def keep_order(seat: Seat, clock_is_right: Callable[[], bool] = lambda: Tr
             if now >= forget_at and clock_is_right():
                 forget_at = now + KEYS_EVERY
                 await seat.store.run(partial(messages.forget_old_keys, now=now))
+                for job in await seat.store.read(partial(staging.old_jobs, now=now)):
+                    await broadcast.clear(seat.store, job)
                 while await seat.store.run(partial(destinations.forget_old, now=now)):
                     log.info("destinations forgotten", extra={"event": "destination.old"})
         except StoreError as exc:

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any  # document descriptions are JSON
 
-from faxgw.dispatch import listing
+from faxgw.dispatch import broadcast, listing
 from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.letterheads import refusal
@@ -218,7 +218,10 @@ class PageWorker:
             reference=asked.reference,
             cover_text=text,
         )
-        made = await seat.store.run(lambda conn: queue.create(conn, job, fence=seat.fence, now=now))
+        ready = await broadcast.stage(seat.store, job, {}, now=now)
+        made = await seat.store.run(lambda conn: queue.create(conn, ready, fence=seat.fence, now=now))
+        if ready.staged:
+            await broadcast.clear(seat.store, job.id)
         if not made:
             await self._forget(documents)
             return

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, not
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
 from faxgw.fax.outcome import Cause
-from faxgw.store import reports
+from faxgw.store import reports, staging
 from faxgw.store import schema as t
 from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
@@ -103,6 +103,8 @@ class NewJob:
     """Its mail has become another job before, in the same unit (merged documents): the lease was looked at there."""
     marked: bool = False
     """Every page bears the mark of a possible duplicate."""
+    staged: bool = False
+    """Its faxes are staged already (`store.staging`), with those whose numbers are refused."""
 
 
 _INSERT_JOB = insert(t.jobs)
@@ -145,28 +147,8 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float, look
             "reference": job.reference,
         },
     )
-    conn.execute(
-        _INSERT_FAXES,
-        [
-            {
-                "id": f.id,
-                "job": job.id,
-                "customer": job.customer,
-                "position": f.position,
-                "state": FaxState.ACCEPTED.value,
-                "since": now,
-                "numbers": [dict(n) for n in f.numbers],
-                "e164": f.numbers[0]["e164"],
-                "priority": job.priority,
-                "earliest": job.earliest,
-                "latest": job.latest,
-                "properties": [list(pair) for pair in f.properties],
-                "mark_from": 1 if job.marked else 0,
-                "mark_to": ALL_PAGES if job.marked else 0,
-            }
-            for f in job.faxes
-        ],
-    )
+    note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
+    refused = _create_faxes(conn, job, now)
     documents = [{"job": job.id, "position": position, **d} for position, d in enumerate(job.documents, 1)]
     if documents:
         conn.execute(_INSERT_DOCUMENTS, documents)
@@ -185,12 +167,45 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float, look
                     .values(fax=fax.id)
                 )
         note(conn, job.message, "message.walked", now=now, job=job.id)
-    note(conn, job.id, "job.accepted", now=now, who=job.owner, job=job.id, data={"faxes": len(job.faxes)})
-    note_all(conn, [fax.id for fax in job.faxes], "fax.accepted", now=now, job=job.id)
     if job.message is not None:
         _restrain(conn, job.message, job.faxes, now)
+    if refused:
+        _count_down(conn, job.id, now, refused)
     notify(conn, RENDER_TOPIC)
     return True
+
+
+def _create_faxes(conn: Connection, job: NewJob, now: float) -> int:
+    """Write the faxes of a new job with their events; how many of them failed at once."""
+    shared = {
+        "customer": job.customer,
+        "priority": job.priority,
+        "earliest": job.earliest,
+        "latest": job.latest,
+        "mark_from": 1 if job.marked else 0,
+        "mark_to": ALL_PAGES if job.marked else 0,
+    }
+    if job.staged:
+        return staging.publish(conn, job.id, shared, faxes=len(job.faxes), now=now)
+    conn.execute(
+        _INSERT_FAXES,
+        [
+            {
+                "id": f.id,
+                "job": job.id,
+                "position": f.position,
+                "state": FaxState.ACCEPTED.value,
+                "since": now,
+                "numbers": [dict(n) for n in f.numbers],
+                "e164": f.numbers[0]["e164"],
+                "properties": [list(pair) for pair in f.properties],
+                **shared,
+            }
+            for f in job.faxes
+        ],
+    )
+    note_all(conn, [fax.id for fax in job.faxes], "fax.accepted", now=now, job=job.id)
+    return 0
 
 
 def restored(conn: Connection) -> Event | None:

@@ -208,7 +208,8 @@ def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:
             ],
         )
         notify(conn, FETCH_TOPIC)
-    fail_accepted(conn, job.id, new.unreachable, cause=Cause.NUMBER_REFUSED, now=now)
+    if not job.staged:
+        fail_accepted(conn, job.id, new.unreachable, cause=Cause.NUMBER_REFUSED, now=now)
     return None
 
 
