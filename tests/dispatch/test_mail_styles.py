@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import tempfile
@@ -89,7 +90,7 @@ async def mailed(mine: Parcel, faults: list[None]) -> EmailMessage:
         result = await way.deliver(mine)
         assert result.delivered, result.detail
         await sink.stop()
-        (octets,) = [file.read_bytes() for file in Path(folder).glob("*.eml")]
+        (octets,) = await asyncio.to_thread(lambda: [file.read_bytes() for file in Path(folder).glob("*.eml")])
     found = email.message_from_bytes(octets, policy=email.policy.SMTP)
     assert isinstance(found, EmailMessage) and not found.defects
     return found
