@@ -19,17 +19,21 @@ from functools import partial
 from typing import Any  # tasks of any result
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.dispatch.trace import trace_rows
 from faxgw.document.client import PageClient, PagesDamaged
 from faxgw.fax.account import SETTINGS
-from faxgw.fax.errors import FaxError
+from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.number import dialled_forms
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Admission, CallIdentity, CallProgress, EnclosedFile, Line, Ringing, StoredFile
 from faxgw.fax.reception import ReceivedPage
-from faxgw.store import receptions, routing
+from faxgw.fax.routing_rule import Decision, decide
+from faxgw.store import choosing, receptions, routing
+from faxgw.store.choosing import Question
 from faxgw.store.errors import CommitUncertain, ObjectDamaged, StoreError
 from faxgw.store.files import Kind
 from faxgw.store.receptions import Kept, Refusal
@@ -263,10 +267,18 @@ class Inbound:
 
     async def _take(self, limit: int) -> Sequence[Unrouted]:
         seat = self._seat
-        return await seat.store.run(lambda conn: routing.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
+
+        def unit(conn: Connection) -> Sequence[Unrouted]:
+            now = seat.clock()
+            routing.release(conn, now=now)
+            return routing.lease(conn, fence=seat.fence, now=now, limit=limit)
+
+        return await seat.store.run(unit)
 
     async def _route(self, item: Unrouted) -> None:
-        """Make the document and write the deliveries; after MAX_TRIES the pages go as they are."""
+        """Ask the rules, make the document, write the deliveries; after MAX_TRIES the pages go as they are."""
+        if (asked := await self._ask(item)) is None:
+            return
         made: tuple[StoredFile | None, bytes]
         try:
             made = await self._document(item)
@@ -280,7 +292,36 @@ class Inbound:
                 )
                 return
             made = (None, b"")
-        await self._write(item, *made)
+        document, thumbnail = made
+        question, decision = asked
+        await self._write(item, document, thumbnail, question, decision)
+
+    async def _ask(self, item: Unrouted) -> tuple[Question, Decision] | None:
+        """What the rules say; None when they wait for more to be read. No rule keeps a fax from its owner."""
+        seat = self._seat
+        try:
+            asked = await seat.store.read(lambda conn: choosing.question(conn, item.id))
+        except Refused as exc:  # a rule that this release cannot read
+            log.error("rules not asked", extra={"event": "reception.rules", "reception": item.id, "why": str(exc)})
+            asked = await seat.store.read(lambda conn: choosing.question(conn, item.id, with_rules=False))
+        patient = seat.clock() < asked.wait_until
+        decision = await asyncio.to_thread(decide, asked.rules, asked.facts, patient=patient)
+        if not decision.waits:
+            return asked, decision
+        waiting = [decision.steps[-1].rule.name]
+        await seat.persist(
+            lambda conn: routing.await_reading(
+                conn,
+                item.id,
+                read_pages=asked.read_pages,
+                until=asked.wait_until,
+                rules=waiting,
+                fence=seat.fence,
+                now=seat.clock(),
+            )
+        )
+        log.info("rules wait", extra={"event": "reception.awaits_reading", "reception": item.id, "rules": waiting})
+        return None
 
     async def _document(self, item: Unrouted) -> tuple[StoredFile, bytes]:
         """The PDF, durable, and page 1's picture."""
@@ -300,15 +341,19 @@ class Inbound:
         finally:
             made.close()
 
-    async def _write(self, item: Unrouted, document: StoredFile | None, thumbnail: bytes) -> None:
+    async def _write(
+        self, item: Unrouted, document: StoredFile | None, thumbnail: bytes, asked: Question, decision: Decision
+    ) -> None:
         seat, stem = self._seat, _file_name(item)
         if document is not None:
             enclosed = [EnclosedFile(f"{stem}.pdf", "application/pdf", document)]
         else:
             enclosed = [EnclosedFile(f"{stem}-{k}.tiff", "image/tiff", page) for k, page in enumerate(item.pages, 1)]
         problem = "" if document is not None else "tiff"
-        routed = await seat.persist(
-            lambda conn: routing.route(
+
+        def unit(conn: Connection) -> bool:
+            found = choosing.answer(conn, asked, decision)
+            return routing.route(
                 conn,
                 item.id,
                 document=document,
@@ -317,8 +362,11 @@ class Inbound:
                 problem=problem,
                 fence=seat.fence,
                 now=seat.clock(),
+                onward=found.onward,
+                told=choosing.told(asked, decision, found),
             )
-        )
+
+        routed = await seat.persist(unit)
         if not routed and document is not None:
             await self._drop(document)
         log.info("fax routed", extra={"event": "reception.routed", "reception": item.id, "routed": routed})

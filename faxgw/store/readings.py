@@ -195,15 +195,14 @@ def _end(
     )
     if ended.rowcount != 1:
         return False
-    _tell(conn, reception)
+    _tell(conn)
     return True
 
 
-def _tell(conn: Connection, reception: str) -> None:
-    """Wake who waits for a page's text, and routing when it was the last."""
+def _tell(conn: Connection) -> None:
+    """Wake who waits for a page's text, and routing: what one page says may decide for its fax."""
     notify(conn, READ_TOPIC)
-    if not _waiting(conn, reception):
-        notify(conn, _ROUTE)
+    notify(conn, _ROUTE)
 
 
 def _waiting(conn: Connection, reception: str) -> int:
@@ -225,7 +224,7 @@ def _give_up_late(conn: Connection, now: float) -> None:
             .values(state=ReadingState.FAILED.value, lease_fence=None, lease_until=None, done_at=now, why="too late")
         )
         note(conn, row.reception, "reception.not_read", now=now, data={"page": row.page, "why": "too late"})
-        _tell(conn, row.reception)
+        _tell(conn)
 
 
 def _of(reception: str, page: int) -> tuple[Any, Any]:

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any  # rows
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 
 from faxgw.fax.account import Effective, from_snapshot
+from faxgw.fax.errors import Refused
 from faxgw.fax.ports import EnclosedFile, StoredFile
+from faxgw.fax.reading import ReadingState
 from faxgw.fax.reception import UNROUTED, ReceivedReport, ReceptionState, Why
+from faxgw.fax.target import MAIL_MARK, Format, Target, TargetKind, mailbox
 from faxgw.formats.report_payload import enclosed_in, received_from_payload, received_to_payload
 from faxgw.store import outbox, readings
 from faxgw.store import schema as t
+from faxgw.store.choosing import Onward
 from faxgw.store.journal import note, of_entity
 from faxgw.store.node import voided
 from faxgw.store.receptions import move, row_of
 from faxgw.store.reports import item_id
+from faxgw.store.unit import notify
 
-KIND = "received_mail"
-"""Kind of the outbox items."""
+KIND = TargetKind.MAIL.parcel
+"""Kind of the outbox items that are mails."""
+HELD = "waits for its text"
+"""Detail of a delivery that waits for the reading of its fax."""
+HOLD_MARGIN = 60.0
+"""Seconds after the end of reading at which a delivery that waits for it goes by itself."""
 LEASE = 600.0
 """Seconds making the document may take."""
 PAUSE = 5.0
@@ -61,7 +72,7 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[U
     unrouted = t.receptions.c.state.in_([state.value for state in UNROUTED])
     rows = conn.execute(
         select(t.receptions)
-        .where(unrouted, t.receptions.c.not_before <= now, free, readings.over())
+        .where(unrouted, or_(t.receptions.c.not_before <= now, _read_on()), free)
         .order_by(t.receptions.c.started_at)
         .limit(limit)
     ).all()
@@ -89,7 +100,59 @@ def next_due(conn: Connection) -> float | None:
     """Unix seconds at which a reception is to be routed, or its lost lease is over."""
     unrouted = t.receptions.c.state.in_([state.value for state in UNROUTED])
     due = func.min(func.coalesce(t.receptions.c.lease_until, t.receptions.c.not_before))
-    return conn.execute(select(due).where(unrouted, readings.over())).scalar()
+    return conn.execute(select(due).where(unrouted)).scalar()
+
+
+def _read_on() -> ColumnElement[bool]:
+    """The condition that more pages of a reception were read since its rules were asked."""
+    over = (t.readings.c.reception == t.receptions.c.id) & (t.readings.c.state != ReadingState.WAITING.value)
+    count = select(func.count()).select_from(t.readings).where(over).scalar_subquery()
+    return t.receptions.c.awaits_until.is_not(None) & (count > t.receptions.c.read_pages)
+
+
+def await_reading(
+    conn: Connection, reception: str, *, read_pages: int, until: float, rules: Sequence[str], fence: int, now: float
+) -> None:
+    """Its rules cannot be judged before more pages are read: ask them again then, at the latest at `until`.
+
+    Args:
+        conn: The unit's connection.
+        reception: The reception, leased.
+        read_pages: Pages whose reading was over when they were asked.
+        until: Unix seconds from which on it is decided without.
+        rules: Names of the rules that wait.
+        fence: The node's fence.
+        now: Unix seconds.
+    """
+    row = row_of(conn, reception)
+    if row.lease_fence != fence or ReceptionState(row.state) not in UNROUTED:
+        return
+    conn.execute(
+        update(t.receptions)
+        .where(t.receptions.c.id == reception)
+        .values(
+            lease_fence=None,
+            lease_until=None,
+            awaits_until=until,
+            read_pages=read_pages,
+            not_before=until,
+            tries=max(0, row.tries - 1),
+        )
+    )
+    if row.awaits_until is None:
+        note(conn, reception, "reception.awaits_reading", now=now, data={"rules": list(rules)[:20], "until": until})
+
+
+def release(conn: Connection, *, now: float) -> None:
+    """Let deliveries go that waited for their fax's text, now that nothing of it is still to be read."""
+    c = t.outbox.c
+    waiting = select(t.readings.c.page).where(
+        t.readings.c.reception == c.reception, t.readings.c.state == ReadingState.WAITING.value
+    )
+    held = (c.state == "due", c.tries == 0, c.due_at > now, c.reception.is_not(None), c.detail == HELD)
+    released = conn.execute(update(t.outbox).where(*held, ~waiting.exists()).values(due_at=now, detail=""))
+    if released.rowcount:
+        notify(conn, outbox.TOPIC)
 
 
 def put_back(conn: Connection, reception: str, *, fence: int, now: float, why: str) -> None:
@@ -113,6 +176,8 @@ def route(
     problem: str,
     fence: int,
     now: float,
+    onward: Sequence[Onward] = (),
+    told: Mapping[str, Any] | None = None,
 ) -> bool:
     """Write the deliveries of a reception. False when the lease was lost or it is routed already.
 
@@ -125,50 +190,130 @@ def route(
         problem: What was given up, for the readers; else empty.
         fence: The node's fence.
         now: Unix seconds.
+        onward: Where it goes; none: to its number's mailboxes, else to the fallback mailbox.
+        told: What the rules said.
     """
     row = row_of(conn, reception)
     if row.lease_fence != fence or ReceptionState(row.state) not in UNROUTED:
         return False
     settings = from_snapshot(row.settings)
-    report = replace(_report(conn, row, settings), problem=problem)
-    targets = [(address, Why.OWNER) for address in settings["deliver_to"]]
-    targets = targets or [(settings["fallback_mailbox"], Why.NO_OWNER)]
-    for address, why in targets:
-        _put(conn, row, "delivery", address, replace(report, why=why), enclosed, now)
-    values: dict[str, Any] = {"lease_fence": None, "lease_until": None, "thumbnail": thumbnail, "problem": problem}
+    said = dict(told or {})
+    report = replace(_report(conn, row, settings, said), problem=problem)
+    onward = onward or simple(settings)
+    for one in onward:
+        _send(conn, row, "delivery", one, report, enclosed, now)
+    values: dict[str, Any] = {
+        "lease_fence": None,
+        "lease_until": None,
+        "awaits_until": None,
+        "thumbnail": thumbnail,
+        "problem": problem,
+        "routing": said,
+    }
     if document is not None:
         values |= {
             "document_key": document.key,
             "document_sha256": document.sha256,
             "document_size": document.size,
         }
-    data = {"to": [address for address, _why in targets], "problem": problem}
+    data: dict[str, object] = {"to": [one.target.name for one in onward], "problem": problem}
+    data |= {key: said[key] for key in ("rules", "tags", "unread", "missing") if said.get(key)}
     move(conn, reception, ReceptionState.ROUTED, now=now, data=data, values=values)
     return True
 
 
-def _put(
+def simple(settings: Effective) -> tuple[Onward, ...]:
+    """The simple way: the number's mailboxes, else the fallback mailbox."""
+    owners = tuple(Onward(mailbox(address)) for address in settings["deliver_to"])
+    return owners or (Onward(mailbox(settings["fallback_mailbox"]), Why.NO_OWNER),)
+
+
+def _send(
     conn: Connection,
     row: Row[Any],
     occasion: str,
-    address: str,
+    one: Onward,
     report: ReceivedReport,
     enclosed: Sequence[EnclosedFile],
     now: float,
-) -> None:
+) -> str:
+    """Write one delivery; its item's id.
+
+    A plain PDF goes with it as it was made; other documents are made before the first try, and those that say what
+    was read wait for it. When no PDF could be made (`report.problem`), every target gets the pages as they came.
+    """
+    target = one.target
+    plain = target.formats == (Format.PDF,) and not target.searchable and not target.upright
+    whole = plain or bool(report.problem)
+    held = not whole and target.needs_reading and readings.waits(conn, row.id)
+    key = target.address if target.id.startswith(MAIL_MARK) else target.id
+    item = item_id(row.id, occasion, key)
+    payload = received_to_payload(replace(report, why=one.why), enclosed if whole else ())
+    payload |= {"target": target.snapshot(), "rule": one.rule, "made": whole}
     outbox.put(
         conn,
-        item_id(row.id, occasion, address),
-        KIND,
-        address,
+        item,
+        target.kind.parcel,
+        target.address[:1000] or target.name,
         customer=row.customer,
-        payload=received_to_payload(report, enclosed),
+        payload=payload,
         now=now,
         reception=row.id,
     )
+    if held:
+        until = now + readings.PATIENCE + HOLD_MARGIN
+        conn.execute(
+            update(t.outbox)
+            .where(t.outbox.c.id == item, t.outbox.c.state == "due", t.outbox.c.tries == 0)
+            .values(due_at=until, detail=HELD)
+        )
+    return item
 
 
-def _report(conn: Connection, row: Row[Any], settings: Effective) -> ReceivedReport:
+def again(conn: Connection, reception: str, target: Target, *, nonce: str, who: str, now: float) -> str:
+    """Deliver a fax once more, or to somebody else, because somebody says so; the new item's id.
+
+    Its state stays what it is: what was owed to the number's owner was owed by the first deliveries.
+
+    Args:
+        conn: The unit's connection.
+        reception: A fax that was routed.
+        target: Where to.
+        nonce: Drawn for this request: the same one twice is one delivery.
+        who: Who says so.
+        now: Unix seconds.
+
+    Raises:
+        Refused: If it is not routed yet, holds no pages, or its documents are gone.
+        Stale: If there is no such fax.
+    """
+    row = row_of(conn, reception)
+    state = ReceptionState(row.state)
+    if state in UNROUTED or state.open or state is ReceptionState.EMPTY:
+        raise Refused(public=f"The fax {reception} is {state.value}: there is nothing that could be delivered again.")
+    if not _pages(conn, reception):
+        raise Refused(public=f"The pages of {reception} were removed from the archive.")
+    said = row.routing or {}
+    settings = from_snapshot(row.settings)
+    report = replace(_report(conn, row, settings, said), problem=row.problem)
+    item = _send(conn, row, f"again/{nonce}", Onward(target), report, _enclosed(conn, row, report), now)
+    note(conn, reception, "reception.delivered_again", now=now, who=who, data={"item": item, "target": target.name})
+    return item
+
+
+def _enclosed(conn: Connection, row: Row[Any], report: ReceivedReport) -> tuple[EnclosedFile, ...]:
+    """The documents of a fax that was routed: its PDF, else its pages."""
+    stem = f"fax-{datetime.fromtimestamp(report.started_at, ZoneInfo(report.time_zone)):%Y%m%d-%H%M%S}"
+    if row.document_key is not None and report.problem != "tiff":
+        file = StoredFile(row.document_key, row.document_sha256, row.document_size)
+        return (EnclosedFile(f"{stem}.pdf", "application/pdf", file),)
+    return tuple(
+        EnclosedFile(f"{stem}-{page.page}.tiff", "image/tiff", StoredFile(page.key, page.sha256, page.size))
+        for page in _pages(conn, row.id)
+    )
+
+
+def _report(conn: Connection, row: Row[Any], settings: Effective, said: Mapping[str, Any]) -> ReceivedReport:
     pages = _pages(conn, row.id)
     return ReceivedReport(
         reception=row.id,
@@ -186,7 +331,7 @@ def _report(conn: Connection, row: Row[Any], settings: Effective) -> ReceivedRep
         bad_rows=sum(page.bad_rows for page in pages),
         again_of=_again_of(conn, row),
         time_zone=settings["time_zone"],
-        language=settings["language"],
+        language=said.get("language") or settings["language"],
         style=settings["mail_template"],
     )
 
@@ -241,7 +386,9 @@ def _retain(conn: Connection, reception: Row[Any], dead: Row[Any], now: float) -
     move(conn, reception.id, ReceptionState.RETAINED, now=now, data={"dead": dead.id, "fallback": fallback})
     if fallback and fallback != dead.target:
         report = replace(received_from_payload(dead.payload), why=Why.UNDELIVERABLE, target=dead.target)
-        _put(conn, reception, "fallback", fallback, report, enclosed_in(dead.payload), now)
+        enclosed = enclosed_in(dead.payload) if dead.kind == KIND else ()
+        one = Onward(mailbox(fallback), Why.UNDELIVERABLE)
+        _send(conn, reception, "fallback", one, report, enclosed or _enclosed(conn, reception, report), now)
 
 
 # ------------------------------------------------------------------------------------------------------- operator
@@ -272,9 +419,9 @@ def count_by_state(conn: Connection) -> Mapping[str, int]:
 def detail(conn: Connection, reception: str) -> Mapping[str, Any]:
     """Everything known of a reception: its row, pages, deliveries and journal."""
     row = conn.execute(select(t.receptions).where(t.receptions.c.id == reception)).mappings().one()
-    items = select(
-        t.outbox.c.id, t.outbox.c.target, t.outbox.c.state, t.outbox.c.tries, t.outbox.c.done_at, t.outbox.c.detail
-    ).where(t.outbox.c.reception == reception)
+    items = select(*(t.outbox.c[key] for key in ("id", "kind", "target", "state", "tries", "done_at", "detail"))).where(
+        t.outbox.c.reception == reception
+    )
     return {
         "reception": {k: v for k, v in row.items() if k not in ("settings", "thumbnail")},
         "pages": [dict(page._mapping) for page in _pages(conn, reception)],
