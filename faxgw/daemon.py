@@ -27,6 +27,7 @@ from faxgw.delivery.mail_route import MailRoutes, MailRouteSettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
+from faxgw.dispatch.documents import Documents
 from faxgw.dispatch.explain import Explainer
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.inbound import Arriving, Inbound
@@ -264,6 +265,7 @@ class Daemon:
             self._counting.delivery,
             MailStyles(seat, self._counting.style_fault),
             ReportPages(seat, pages),
+            Documents(seat, pages),
         )
         self._inbound = Inbound(seat, pages, watermark, self._counting.reception, describe_frame)
         self._stations = [

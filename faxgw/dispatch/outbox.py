@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from faxgw.dispatch.consigning import consigned
 from faxgw.dispatch.mail_styles import MailStyles
 from faxgw.dispatch.report_pages import ReportPages
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import Delivery, DeliveryResult, Enclosure, Parcel
+from faxgw.fax.received_document import ReceivedDocuments
 from faxgw.formats.dsn import MAX_HEADER, MAX_MAIL, Original
 from faxgw.formats.report_payload import (
     PayloadDefect,
@@ -56,6 +58,7 @@ class OutboxWorker:
         delivered: Told of every item delivered, and of its age in seconds (metrics).
         styles: Finds customers' mail templates; None: without an alarm.
         pages: Makes the pages that go with status mails; None: as TIFF only.
+        documents: Makes the documents that targets of received faxes want; None: plain PDF files alone are delivered.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class OutboxWorker:
         delivered: Callable[[Parcel, float], None] = lambda parcel, seconds: None,
         styles: MailStyles | None = None,
         pages: ReportPages | None = None,
+        documents: ReceivedDocuments | None = None,
     ) -> None:
         self._seat = seat
         self._deliveries = deliveries
@@ -73,6 +77,7 @@ class OutboxWorker:
         self._delivered = delivered
         self._styles = styles or MailStyles(seat)
         self._pages = pages or ReportPages(seat)
+        self._documents = documents
         self.delivering: Station[_Item] = Station(
             "deliver",
             places=PLACES,
@@ -144,6 +149,7 @@ class OutboxWorker:
         """
         opened: list[Enclosure] = []
         try:
+            parcel = await consigned(parcel, self._documents)
             for document in enclosed_in(parcel.payload):
                 descriptor = await self._seat.files.open_read(document.file)
                 file = document.file

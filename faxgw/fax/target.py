@@ -69,6 +69,8 @@ class Format(enum.StrEnum):
     XLS = "xls"
     HTML = "html"
     RTF = "rtf"
+    BARCODES = "barcodes"
+    """A line for each barcode."""
 
     @property
     def pictures(self) -> bool:

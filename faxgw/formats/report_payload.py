@@ -104,6 +104,13 @@ def received_to_payload(report: ReceivedReport, enclosed: Sequence[EnclosedFile]
     return {"version": VERSION, "received": _plain(report), "enclosed": files}
 
 
+def with_enclosed(
+    payload: Mapping[str, object], report: ReceivedReport, enclosed: Sequence[EnclosedFile]
+) -> dict[str, object]:
+    """A received fax's payload with documents that were made of it, for one try; the rest stays."""
+    return {**payload, **received_to_payload(report, enclosed)}
+
+
 def received_from_payload(payload: Mapping[str, object]) -> ReceivedReport:
     """What is told of a received fax.
 
