@@ -6,7 +6,7 @@ in a process of its own (SMTP server, gate, store with its tables and keys, spoo
 Postfix puts every mail on hold (`smtpd_client_restrictions = static:HOLD`), so nothing is delivered and nothing leaves
 loopback; its `in_flow_delay` is 0, as nothing takes mails off the queue. Beside the burst a client of ours sends a mail
 every 50 ms and measures the time from the final dot to the reply. Then as many jobs with a one-page PDF by REST
-(`bench.rest`).
+(`bench.rest`), and a fifth as many by SFTP (`bench.sftp`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import rest
+from bench import rest, sftp
 from bench.measure import command_of, cpu_of, descendants, end, finish, median, percentile, pss_of, say, workplace
 
 MAILS = 5_000
@@ -277,11 +277,14 @@ async def main() -> None:
     ratio = shown["faxgw"]["mails_per_second"] / shown["postfix"]["mails_per_second"]
     jobs = [await rest.one(mails) for _ in range(rounds)]
     shown["rest"] = {key: round(median([run[key] for run in jobs]), 2) for key in jobs[0]}
+    files = [await sftp.one(mails // 5) for _ in range(rounds)]
+    shown["sftp"] = {key: round(median([run[key] for run in files]), 2) for key in files[0]}
     rates = {
         "smtp_per_s": shown["faxgw"]["mails_per_second"],
         "postfix_per_s": shown["postfix"]["mails_per_second"],
         "smtp_vs_postfix": round(ratio, 2),
         "rest_per_s": shown["rest"]["jobs_per_second"],
+        "sftp_per_s": shown["sftp"]["jobs_per_second"],
         "final_dot_p99_ms": shown["faxgw"]["dot_p99_ms"],
     }
     facts = {"mails": mails, "octets": OCTETS, "connections": CONNECTIONS, "rounds": rounds}
