@@ -18,16 +18,21 @@ import hashlib
 import ipaddress
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self, TypedDict
+from urllib.parse import urlsplit
 
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
 from faxgw.delivery.dkim import Signer
+from faxgw.delivery.mail_oauth import oauth_login
 from faxgw.delivery.mail_route import Hop, MailRoutes
+from faxgw.delivery.tokens import Grant, TokenSource
+from faxgw.egress import Egress
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.ports import DeliveryResult, Enclosure, Parcel
 from faxgw.formats import mail_template
@@ -58,6 +63,8 @@ QUIT_SECONDS = 5.0
 """Seconds that a goodbye may take after the mail was taken."""
 MAX_ENCLOSED = 40 * 1024 * 1024
 """Octets of the documents of one mail; a relay that takes more than 55 MB of Base64 is rare, a fax page has 50 kB."""
+EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+"""Networks of places that the operator has named."""
 MAX_STYLES = 16
 """Mail templates kept as they were read."""
 LARGE = 2 * 1024 * 1024
@@ -83,7 +90,17 @@ class RelaySettings(Section):
     login: str = Field(default="", max_length=255)
     """User name at the relay; empty for none."""
     password: Secret | None = None
-    """Its password. Only over checked TLS, or to a relay on this machine."""
+    """Its password. Only over checked TLS, or to a relay on this machine. CRAM-MD5, PLAIN or LOGIN, as it offers."""
+    oauth_token_url: str = Field(default="", pattern=r"^(https?://[!-~]{1,1990})?$")
+    """Where access tokens come from, for a relay that takes no password (XOAUTH2, OAUTHBEARER); empty: none."""
+    oauth_client: str = Field(default="", max_length=255)
+    """Client id at the token's server."""
+    oauth_secret: Secret | None = None
+    """The client's secret."""
+    oauth_scope: str = Field(default="", pattern=r"^[!#-\[\]-~ ]{0,500}$")
+    """Such as https://outlook.office365.com/.default; empty: the server's own."""
+    oauth_refresh_token: Secret | None = None
+    """For servers that give tokens to people only: a refresh token; without one the client asks for itself."""
     sender: str = "faxgw@localhost"
     """Address of the gateway, shown in From."""
     organisation: str = Field(default="Fax gateway", max_length=60)
@@ -111,7 +128,14 @@ class RelaySettings(Section):
             raise ValueError("sender must be a mail address")
         if self.timeout <= 0 or self.data_timeout <= 0:
             raise ValueError("timeout and data_timeout must be longer than nothing")
-        if bool(self.login) != (self.password is not None):
+        oauth = (self.oauth_token_url, self.oauth_client, self.oauth_secret)
+        if any(oauth) and not (all(oauth) and self.login and self.password is None):
+            raise ValueError("oauth_token_url needs login, oauth_client and oauth_secret, and no password")
+        if self.oauth_refresh_token is not None and not self.oauth_token_url:
+            raise ValueError("oauth_refresh_token needs oauth_token_url")
+        if self.oauth_token_url.startswith("http:") and not _is_loopback(urlsplit(self.oauth_token_url).hostname or ""):
+            raise ValueError("oauth_token_url must begin with https:")
+        if not any(oauth) and bool(self.login) != (self.password is not None):
             raise ValueError("login and password belong together")
         if self.login and self.tls in ("none", "opportunistic") and not _is_loopback(self.host):
             raise ValueError('a password needs tls = "starttls" or "implicit"')
@@ -173,6 +197,7 @@ class MailDelivery:
             "directory_mail": self._directory_mail,
         }
         self._large = asyncio.Lock()
+        self._tokens = _tokens(relay)
 
     async def deliver(self, parcel: Parcel) -> DeliveryResult:
         """One try to hand the parcel's mail to the relay. Never raises for a failed delivery."""
@@ -331,7 +356,9 @@ class MailDelivery:
                 await _greet(client)
             elif hop.tls == "enforced":
                 raise aiosmtplib.SMTPException(f"{hop.host} offers no TLS, which is demanded")
-        if hop.login and hop.password is not None:
+        if hop.oauth and self._tokens is not None:
+            await oauth_login(client, hop.login, hop.host, hop.port, self._tokens)
+        elif hop.login and hop.password is not None:
             await client.login(hop.login, hop.password.reveal())
 
     def _client(self, hop: Hop) -> aiosmtplib.SMTP:
@@ -353,6 +380,16 @@ class MailDelivery:
                 await client.quit()
         except (OSError, aiosmtplib.SMTPException):
             log.debug("relay went away before QUIT")
+
+
+def _tokens(relay: RelaySettings) -> TokenSource | None:
+    """The relay's access tokens. Its operator has named their server, so it may stand in a network of his own."""
+    if not relay.oauth_token_url or relay.oauth_secret is None:
+        return None
+    refresh = relay.oauth_refresh_token.reveal() if relay.oauth_refresh_token is not None else ""
+    secret = relay.oauth_secret.reveal()
+    grant = Grant(relay.oauth_token_url, relay.oauth_client, secret, relay.oauth_scope, refresh)
+    return TokenSource(grant, Egress(EVERYWHERE), time.monotonic)
 
 
 @functools.lru_cache(maxsize=MAX_STYLES)

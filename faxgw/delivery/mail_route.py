@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
 
@@ -103,6 +103,8 @@ class Hop:
     login: str = ""
     password: Secret | None = None
     require_tls: bool = False
+    oauth: bool = False
+    """The login is proved by the relay's access token, not by a password."""
 
 
 class Lookup(Protocol):
@@ -168,7 +170,14 @@ class MailRoutes:
         }  # fmt: skip
         mode = modes[relay.tls]
         self._relay = Hop(
-            relay.host, relay.port, mode, _context(relay.ca_file, mode), relay.host, relay.login, relay.password
+            relay.host,
+            relay.port,
+            mode,
+            _context(relay.ca_file, mode),
+            relay.host,
+            relay.login,
+            relay.password,
+            oauth=bool(relay.oauth_token_url),
         )
         self._contexts = {route.domain: _context(route.ca_file, route.tls) for route in routes}
 
@@ -213,7 +222,7 @@ class MailRoutes:
         else:
             mode = route.tls
         name = route.certificate_name or relay.name
-        return Hop(relay.host, relay.port, mode, context, name, relay.login, relay.password, route.require_tls)
+        return replace(relay, tls=mode, context=context, name=name, require_tls=route.require_tls)
 
 
 def _context(ca_file: Path | None, mode: str) -> ssl.SSLContext:

@@ -11,11 +11,11 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
-from urllib.parse import quote_plus, urlencode
 
 from aiohttp import ClientMiddlewareType, DigestAuthMiddleware
 
 from faxgw.delivery.post import Answer, post
+from faxgw.delivery.tokens import JSON, TOKEN_MARGIN_S, Grant, NoToken, ask
 from faxgw.egress import Egress
 from faxgw.fax.ports import DeliveryResult, Parcel
 from faxgw.fax.submission import JobPush
@@ -27,15 +27,7 @@ from faxgw.store.pushed import Pushed
 
 MAX_TOKENS = 1_000
 """Tokens that are remembered."""
-TOKEN_MARGIN_S = 30.0
-"""Seconds before its end at which a token counts no more."""
-TOKEN_FOR_S = 300.0
-"""Seconds for which a token without `expires_in` is used."""
-_XML, _JSON, _FORM = "text/xml; charset=utf-8", "application/json", "application/x-www-form-urlencoded"
-
-
-class NoToken(Exception):
-    """There is no token; the text says why."""
+_XML = "text/xml; charset=utf-8"
 
 
 class PushDelivery:
@@ -89,20 +81,8 @@ class PushDelivery:
         if known is not None and known[0] > now:
             return known[1]
         to = told.push.to
-        pair = f"{quote_plus(to.principal)}:{quote_plus(to.credentials)}".encode()  # RFC 6749 section 2.3.1
-        answer = await post(
-            self._egress,
-            told.push.token_url,
-            urlencode({"grant_type": "client_credentials"}).encode(),
-            {
-                "Authorization": "Basic " + base64.b64encode(pair).decode(),
-                "Content-Type": _FORM,
-                "Accept": _JSON,
-            },
-        )
-        if not answer.good:
-            raise NoToken(answer.detail)
-        token, lasts = _read_token(answer.body)
+        grant = Grant(told.push.token_url, to.principal, to.credentials)
+        token, lasts = await ask(grant, self._egress)
         self._tokens.pop(key, None)
         self._tokens[key] = now + lasts - TOKEN_MARGIN_S, token
         while len(self._tokens) > MAX_TOKENS:
@@ -114,7 +94,7 @@ def body_of(told: Pushed) -> tuple[bytes, str]:
     """What is posted, and its Content-Type."""
     to = told.push.to
     if told.push.form == "json":
-        return json.dumps(report_to_json(told.report)).encode(), _JSON
+        return json.dumps(report_to_json(told.report)).encode(), JSON
     text = pushed_report(told.report, url=_bare(to), method=to.method, mail=told.mail, documents=told.documents)
     return text.encode(), _XML
 
@@ -130,15 +110,3 @@ def _key(told: Pushed) -> str:
     to = told.push.to
     whole = "\x00".join((told.push.token_url, to.principal, to.credentials))
     return hashlib.sha256(whole.encode()).hexdigest()
-
-
-def _read_token(body: bytes) -> tuple[str, float]:
-    """Token and seconds that it lasts (RFC 6749 section 5.1)."""
-    try:
-        answer = json.loads(body)
-        token, lasts = answer["access_token"], float(answer.get("expires_in") or TOKEN_FOR_S)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise NoToken("the answer has no access_token") from None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or len(token) > 16_000:
-        raise NoToken("the answer's access_token cannot be sent")
-    return token, min(max(lasts, 0.0), 86_400.0)
