@@ -30,6 +30,7 @@ PUSH_LIFETIME = 2 * 86400.0
 SCHEDULES: Mapping[str, tuple[tuple[float, ...], float]] = {
     "push": (PUSH_PAUSES, PUSH_LIFETIME),
     "webhook": (PUSH_PAUSES, PUSH_LIFETIME),
+    "received_pull": ((60.0, 300.0, 3600.0, 21_600.0), LIFETIME),
 }
 """Kind → pauses and lifetime, where they are not PAUSES and LIFETIME."""
 LEASE = 1800.0
@@ -145,6 +146,15 @@ def failed(conn: Connection, item: str, *, fence: int, now: float, permanent: bo
         data={"detail": detail[:400]},
     )
     return dead
+
+
+def fetched(conn: Connection, item: str, *, now: float, detail: str) -> None:
+    """The receiver has come for it, and said that it has it: done, whether or not it is leased."""
+    c = t.outbox.c
+    query = update(t.outbox).where(c.id == item, c.state.in_(["due", "leased"]))
+    if conn.execute(query.values(state="done", done_at=now, detail=detail[:2000])).rowcount:
+        belongs = conn.execute(select(c.reception).where(c.id == item)).scalar()
+        note(conn, item, "outbox.done", now=now, job=belongs, data={"detail": detail[:400]})
 
 
 def again(conn: Connection, item: str, *, now: float, who: str) -> bool:

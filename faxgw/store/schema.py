@@ -827,6 +827,34 @@ outbox = Table(
     Index(None, "reception"),
 )
 
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("topic", String(64), nullable=False),
+    Column("reception", _ID, nullable=False),
+    Column("told", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("hidden_until", Float, nullable=False, server_default=text("0")),
+    Column("acknowledged_at", Float),
+    Index(None, "customer", "topic", "created_at"),
+    Index(None, "created_at"),
+)
+
+pull_documents = Table(
+    "pull_documents",
+    metadata,
+    Column("pull", ForeignKey("pulls.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("url_name", String(80), nullable=False, unique=True),
+    Column("name", String(255), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+)
+
 events = Table(
     "events",
     metadata,

@@ -23,6 +23,7 @@ def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:
         t.reception_pages.c.key,
         t.receptions.c.document_key,
         t.reception_documents.c.key,
+        t.pull_documents.c.key,
     ):
         found |= set(conn.execute(select(column).where(column.in_(wanted))).scalars())
     return found
