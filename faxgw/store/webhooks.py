@@ -14,6 +14,7 @@ from typing import Any  # rows
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from faxgw.fax.errors import Refused
+from faxgw.store import outbox
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 
@@ -218,6 +219,14 @@ def tries(conn: Connection, webhook: str, *, before: int, limit: int) -> Sequenc
         Try(r.item, r.event, r.entity, r.at, r.number, r.status, r.ms, r.detail, r.delivered, r.serial)
         for r in conn.execute(query.order_by(c.serial.desc()).limit(limit))
     ]
+
+
+def again(conn: Connection, webhook: str, item: str, *, who: str, now: float) -> bool | None:
+    """Send a message once more that was delivered or given up; False while it is tried, None when there is none."""
+    c = t.webhook_tries.c
+    if conn.execute(select(c.serial).where(c.webhook == webhook, c.item == item).limit(1)).first() is None:
+        return None
+    return outbox.again(conn, item, now=now, who=who)
 
 
 def _audit(customer: str, *what: str) -> dict[str, object]:

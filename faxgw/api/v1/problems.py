@@ -51,6 +51,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "documents_pending": Kind(409, "Documents of the fax are still being fetched.", retry=True),
     "conflict": Kind(409, "It exists already, or is kept by the settings file or a directory."),
     "not_ready": Kind(409, "The pages are not made yet.", retry=True),
+    "on_its_way": Kind(409, "The message is still being tried by itself.", retry=True),
     "too_many_webhooks": Kind(409, "The account has as many webhooks as it may have."),
     "too_large": Kind(413, "The body is larger than this operation takes; it is refused before it is read."),
     "unsupported_type": Kind(415, "The body is of another media type than this operation takes."),

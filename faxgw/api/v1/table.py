@@ -46,6 +46,7 @@ PATH_PARAMS: Mapping[str, PathParam] = {
     "user": PathParam(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "Name of a user.", "anna"),
     "kind": PathParam(r"(cover|overlay)", "What a template is for.", "cover"),
     "name": PathParam(r"[^\x00-\x1f\x7f/]{1,200}", "Name of a template.", "letter"),
+    "message": PathParam(r"out_[0-9a-f]{32}", "The webhook-id of a message.", "out_0193f0c0a1b27cc3a5d4e6f708192a3b"),
     "webhook": PathParam(r"whk_[0-9a-f]{32}", "Id of a webhook.", "whk_0193f0c0a1b27cc3a5d4e6f708192a3b"),
 }
 """Every name that stands in a path."""

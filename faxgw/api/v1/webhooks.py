@@ -164,6 +164,12 @@ class WebhookRoutes:
                 SCOPES, (Outcome(200, "A part of the log, newest first.", Tries),),
                 query=TriesQuery, problems=("unknown_cursor",),
             ),
+            Operation(
+                "repeatDelivery", "POST", one + "/deliveries/{message}/again", "Webhooks", "Send a message once more",
+                self.again, SCOPES, (Outcome(204, "It is sent once more, under the same `webhook-id`."),),
+                doc="For messages that were delivered or given up, after your program has lost them.",
+                problems=("on_its_way",),
+            ),
         )  # fmt: skip
 
     async def list(self, call: Call) -> Reply:
@@ -243,6 +249,17 @@ class WebhookRoutes:
         shown_rows = rows[: query.limit]
         following = cursor.encode((shown_rows[-1].serial, ""), query) if len(rows) > query.limit else None
         return Reply(Tries(deliveries=[_try(row) for row in shown_rows], next=following))
+
+    async def again(self, call: Call) -> Reply:
+        """POST /webhooks/{webhook}/deliveries/{message}/again."""
+        found, item = await self._found(call), call.path["message"]
+        now, who = self._ground.clock(), call.caller.name
+        done = await self._ground.store.run(lambda conn: webhooks.again(conn, found.id, item, who=who, now=now))
+        if done is None:
+            raise Refusal.missing()
+        if not done:
+            raise of_code("on_its_way", "The message is still being tried by itself.", headers={"Retry-After": "60"})
+        return Reply(None, 204)
 
     async def _found(self, call: Call) -> Webhook:
         found = await self._ground.view(call.caller).read(webhooks.find, call.caller.user, call.path["webhook"])

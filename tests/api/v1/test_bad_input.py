@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from sqlalchemy import select, update
 from faxgw.api.v1 import events
 from faxgw.api.v1.problems import PROBLEMS
 from faxgw.fax.limits import Buckets
+from faxgw.store import outbox, webhooks
 from faxgw.store import schema as t
-from faxgw.store import webhooks
 from faxgw.store.errors import CommitUncertain, StoreDown
 from faxgw.store.passwords import TooManyChecks
 from faxgw.store.space import Watermark
@@ -151,7 +152,7 @@ async def _(api: Native) -> Got:
     await bert.send()
     standing = bert.api._sending._submissions._known  # type: ignore[attr-defined]  # at most a second old
     for key, (until, known) in list(standing.items()):
-        standing[key] = (until, type(known)(False, known.levels))
+        standing[key] = (until, replace(known, standing=replace(known.standing, active=False)))
     return await bert.call("POST", "/faxes", fax(FAR))
 
 
@@ -298,6 +299,17 @@ async def _(api: Native) -> Got:
 @refuses("not_ready")
 async def _(api: Native) -> Got:
     return await api.call("GET", f"/faxes/{(await api.send())['faxes'][0]['id']}/file")
+
+
+@refuses("on_its_way")
+async def _(api: Native) -> Got:
+    made = await api.post("/webhooks", {"url": "https://app.example.org/", "events": ["*"]}, 201)
+    item = "out_" + "0" * 32
+    put = {"customer": "acme", "payload": {}, "now": api.house.now}
+    await api.house.do(outbox.put, item, "webhook", "https://app.example.org/", **put)
+    done = webhooks.Try(item, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
+    await api.house.do(webhooks.record, made["id"], done)
+    return await api.call("POST", f"/webhooks/{made['id']}/deliveries/{item}/again")
 
 
 @refuses("too_many_webhooks")

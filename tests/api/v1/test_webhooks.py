@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 
 import pytest
+from sqlalchemy import select, update
 
 from faxgw.api.v1.webhooks import EVENT_NAMES, EventName
-from faxgw.store import webhooks
+from faxgw.store import outbox, webhooks
+from faxgw.store import schema as t
 from faxgw.store.webhooks import Try
 from tests.api.v1.world import Native
 
@@ -69,3 +71,21 @@ async def test_the_log_is_told_newest_first_and_bounded(api: Native, monkeypatch
     assert [one["number"] for one in first["deliveries"] + rest["deliveries"]] == [6, 5, 4, 3]
     assert (first["deliveries"][0]["status"], rest["next"]) == (None, None)
     await api.house.do(webhooks.record, "whk_gone", done)
+
+
+async def test_a_message_is_sent_once_more_when_it_is_over(api: Native) -> None:
+    ident, item = (await api.post("/webhooks", NEW, 201))["id"], "out_" + "0" * 32
+    path = f"/webhooks/{ident}/deliveries/{item}/again"
+    assert (await api.call("POST", path)).status == 404
+    await api.house.do(
+        outbox.put, item, "webhook", "https://app.example.org/", customer="acme", payload={}, now=api.house.now
+    )
+    await api.house.do(webhooks.record, ident, Try(item, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False))
+    got = await api.call("POST", path)
+    assert (got.status, got.body["code"]) == (409, "on_its_way")
+    await api.house.change(update(t.outbox).where(t.outbox.c.id == item).values(state="dead"))
+    assert (await api.call("POST", path)).status == 204
+    ((state,),) = await api.house.rows(select(t.outbox.c.state).where(t.outbox.c.id == item))
+    assert state == "due"
+    other = (await api.post("/webhooks", NEW, 201))["id"]
+    assert (await api.call("POST", path.replace(ident, other))).status == 404
