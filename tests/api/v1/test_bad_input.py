@@ -305,7 +305,7 @@ async def _(api: Native) -> Got:
 async def _(api: Native) -> Got:
     made = await api.post("/webhooks", {"url": "https://app.example.org/", "events": ["*"]}, 201)
     item = "out_" + "0" * 32
-    put = {"customer": "acme", "payload": {}, "now": api.house.now}
+    put: dict[str, Any] = {"customer": "acme", "payload": {}, "now": api.house.now}
     await api.house.do(outbox.put, item, "webhook", "https://app.example.org/", **put)
     done = webhooks.Try(item, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
     await api.house.do(webhooks.record, made["id"], done)
