@@ -16,7 +16,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 from PIL import Image
 
-from faxgw.document import pdf_out, refusal, strips, tiff
+from faxgw.document import likeness, pdf_out, refusal, strips, tiff
 from faxgw.document.limits import MAX_THUMBNAIL, Limits
 from faxgw.document.pdf_out import BadPdf, Picture
 from faxgw.document.refusal import DocumentRefused
@@ -24,6 +24,8 @@ from faxgw.document.render import memory_file
 from faxgw.document.types import PdfMade, PdfOptions, PdfPage, Reason, TiffPart
 from faxgw.fax.reading import PageReading
 
+MAX_PRINTS = 20
+"""Pages of a fax that are compared with others."""
 _TOLERANCE = 0.02
 """Points by which PDFium's page size may differ: it computes in 32-bit floats."""
 
@@ -55,12 +57,22 @@ def make(
             reading = readings.get(number)
             words, turned = ((), 0) if reading is None else (reading.words, reading.turned)
             writer.add(picture, words, turned, turn=options.upright)
-            facts.append(PdfPage(picture.width, picture.rows, *writer.size(picture), len(picture.data), passed))
+            size = writer.size(picture)
+            looks = _looks(data, *size) if options.thumbnail_px and number <= MAX_PRINTS else (-1.0, b"")
+            facts.append(PdfPage(picture.width, picture.rows, *size, len(picture.data), passed, *looks))
             if number == 1 and options.thumbnail_px:
                 thumbnail = _thumbnail(data, picture, min(options.thumbnail_px, MAX_THUMBNAIL))
         writer.finish()
     _read_back(out, facts)
     return PdfMade(out, tuple(facts), memory_file(thumbnail))
+
+
+def _looks(data: bytes, width_pt: float, height_pt: float) -> tuple[float, bytes]:
+    """Ink and print of a page; none when it cannot be decoded, which hurts nobody but the search for copies."""
+    try:
+        return likeness.of_tiff(data, width_pt * 25.4 / 72, height_pt * 25.4 / 72)
+    except (OSError, ValueError):
+        return -1.0, b""
 
 
 def _picture(data: bytes, part: TiffPart, number: int, limits: Limits) -> tuple[Picture, bool]:

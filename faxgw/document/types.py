@@ -471,6 +471,10 @@ class PdfPage:
     """Of its coded picture."""
     passed: bool
     """True when the fax's own data went through; False when they were coded again."""
+    ink: float = -1.0
+    """Share of the page that is black; -1: not measured, for there is no print."""
+    print: bytes = b""
+    """How it looks (`fax.likeness`); of the first pages, with a thumbnail."""
 
 
 @dataclass(frozen=True, slots=True)

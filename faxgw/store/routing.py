@@ -21,7 +21,7 @@ from faxgw.fax.reading import ReadingState
 from faxgw.fax.reception import UNROUTED, ReceivedReport, ReceptionState, Why
 from faxgw.fax.target import MAIL_MARK, Format, Target, TargetKind, mailbox
 from faxgw.formats.report_payload import enclosed_in, received_from_payload, received_to_payload
-from faxgw.store import outbox, readings
+from faxgw.store import junk, outbox, readings
 from faxgw.store import schema as t
 from faxgw.store.choosing import Onward
 from faxgw.store.journal import note, of_entity
@@ -92,7 +92,8 @@ def _unrouted(conn: Connection, row: Row[Any]) -> Unrouted:
 
 
 def _pages(conn: Connection, reception: str) -> Sequence[Row[Any]]:
-    query = select(t.reception_pages).where(t.reception_pages.c.reception == reception)
+    kept = t.reception_pages.c.key != ""  # those whose days are over were purged
+    query = select(t.reception_pages).where(t.reception_pages.c.reception == reception, kept)
     return conn.execute(query.order_by(t.reception_pages.c.page)).all()
 
 
@@ -219,6 +220,7 @@ def route(
     data: dict[str, object] = {"to": [one.target.name for one in onward], "problem": problem}
     data |= {key: said[key] for key in ("rules", "tags", "unread", "missing") if said.get(key)}
     move(conn, reception, ReceptionState.ROUTED, now=now, data=data, values=values)
+    junk.set_aside(conn, reception, now=now)
     return True
 
 
@@ -329,7 +331,7 @@ def _report(conn: Connection, row: Row[Any], settings: Effective, said: Mapping[
         unconfirmed=tuple(page.page for page in pages if not page.confirmed),
         fine=all(page.y_resolution >= FINE_FROM for page in pages),
         bad_rows=sum(page.bad_rows for page in pages),
-        again_of=_again_of(conn, row),
+        again_of=_again_of(conn, row) or junk.duplicate_of(conn, row.id),
         time_zone=settings["time_zone"],
         language=said.get("language") or settings["language"],
         style=settings["mail_template"],
