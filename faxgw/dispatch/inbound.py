@@ -32,10 +32,11 @@ from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Admission, CallIdentity, CallProgress, EnclosedFile, Line, Ringing, StoredFile
 from faxgw.fax.reception import ReceivedPage
 from faxgw.fax.routing_rule import Decision, decide
-from faxgw.store import choosing, receptions, routing
+from faxgw.store import choosing, junk, receptions, routing
 from faxgw.store.choosing import Question
 from faxgw.store.errors import CommitUncertain, ObjectDamaged, StoreError
 from faxgw.store.files import Kind
+from faxgw.store.junk import Print
 from faxgw.store.receptions import Kept, Refusal
 from faxgw.store.routing import Unrouted
 from faxgw.store.space import Watermark
@@ -48,6 +49,8 @@ ADMIT_WITHIN = 4.0
 """Seconds for the decision over an INVITE; a carrier goes elsewhere soon after."""
 MAX_PAGE = 64 * 1024 * 1024
 """Octets of one page's file; the call worker cuts none that is larger."""
+MAX_PRINT = 40_000
+"""Octets of how a page looks; what a page process says is not believed beyond it."""
 PLACES = 4
 """Receptions whose document is made at the same time."""
 THUMBNAIL = 280
@@ -277,9 +280,10 @@ class Inbound:
 
     async def _route(self, item: Unrouted) -> None:
         """Ask the rules, make the document, write the deliveries; after MAX_TRIES the pages go as they are."""
+        score = await self._judge(item.id, ())
         if (asked := await self._ask(item)) is None:
             return
-        made: tuple[StoredFile | None, bytes]
+        made: tuple[StoredFile | None, bytes, Sequence[Print]]
         try:
             made = await self._document(item)
         except FaxError as exc:
@@ -291,10 +295,29 @@ class Inbound:
                     lambda conn: routing.put_back(conn, item.id, fence=seat.fence, now=seat.clock(), why=why)
                 )
                 return
-            made = (None, b"")
-        document, thumbnail = made
+            made = (None, b"", ())
+        document, thumbnail, prints = made
+        if await self._judge(item.id, prints) != score and (asked := await self._ask(item)) is None:
+            if document is not None:
+                await self._drop(document)
+            return
         question, decision = asked
         await self._write(item, document, thumbnail, question, decision)
+
+    async def _judge(self, reception: str, prints: Sequence[Print]) -> int:
+        """Its junk score, by what is known of it now; 0 when that could not be found out: it holds nothing back."""
+        seat = self._seat
+        try:
+            looks = None
+            if prints:
+                looks = await seat.store.read(lambda conn: junk.look(conn, reception, prints, now=seat.clock()))
+            judged = await seat.store.run(
+                lambda conn: junk.judge(conn, reception, now=seat.clock(), prints=prints, looks=looks)
+            )
+        except FaxError as exc:
+            log.error("fax not judged", extra={"event": "reception.junk", "reception": reception, "why": str(exc)})
+            return 0
+        return judged.score
 
     async def _ask(self, item: Unrouted) -> tuple[Question, Decision] | None:
         """What the rules say; None when they wait for more to be read. No rule keeps a fax from its owner."""
@@ -323,8 +346,8 @@ class Inbound:
         log.info("rules wait", extra={"event": "reception.awaits_reading", "reception": item.id, "rules": waiting})
         return None
 
-    async def _document(self, item: Unrouted) -> tuple[StoredFile, bytes]:
-        """The PDF, durable, and page 1's picture."""
+    async def _document(self, item: Unrouted) -> tuple[StoredFile, bytes, Sequence[Print]]:
+        """The PDF, durable, page 1's picture, and how the pages look."""
         seat, opened = self._seat, list[int]()
         try:
             for page in item.pages:
@@ -337,7 +360,12 @@ class Inbound:
                 os.close(descriptor)
         try:
             picture = b"" if made.thumbnail_fd is None else await asyncio.to_thread(_content, made.thumbnail_fd)
-            return await seat.files.adopt_fd(made.fd, Kind.OBJECT), picture
+            prints = [
+                Print(number, page.ink, page.print)
+                for number, page in enumerate(made.pages, 1)
+                if page.ink >= 0.0 and len(page.print) <= MAX_PRINT
+            ]
+            return await seat.files.adopt_fd(made.fd, Kind.OBJECT), picture, prints
         finally:
             made.close()
 
