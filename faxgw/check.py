@@ -10,12 +10,15 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from faxgw.client import Control, NotRunning
-from faxgw.delivery.mail import RelaySettings
+from faxgw.delivery.dkim import DkimSettings
+from faxgw.delivery.mail import MailDelivery, RelaySettings
+from faxgw.delivery.mail_look import MailLook, Seen
+from faxgw.delivery.mail_route import MailRoutes, MailRouteSettings
 from faxgw.document import office_pool, sandbox
 from faxgw.document.client import PageClient
 from faxgw.document.types import Use
@@ -30,6 +33,8 @@ from faxgw.webserver import WebSettings
 
 TIMEOUT = 5.0
 """Seconds for one look at something that may not answer."""
+MAIL_TIMEOUT = 3 * TIMEOUT
+"""Seconds for a mail server: it may ask DNS about us before it greets, and a route may have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +98,14 @@ async def _surroundings(settings: Settings) -> list[Finding]:
         asyncio.to_thread(_office, settings.one("pages", PagesSection)),
         asyncio.to_thread(_data_folder, node.data),
         asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
-        _relay(settings.one("relay", RelaySettings)),
     ]
     sip = settings.one("sip", SipSettings)
     looks += [
         _look(f"trunk {trunk.name}", _servers(Trunk(trunk, Resolver(sip.nameservers)), sip))
         for trunk in settings.many("trunk", TrunkSettings)
     ]
-    found = list(await asyncio.gather(*looks))
+    found, mails = await asyncio.gather(asyncio.gather(*looks), _mails(settings))
+    found = [*found, *mails]
     if running:
         return [*found, Finding("gateway", True, "is running; its ports are not tried")]
     listeners = [("smtp " + entry.name, entry.listen, socket.SOCK_STREAM) for entry in smtp.listeners]
@@ -181,17 +186,24 @@ async def _servers(trunk: Trunk, sip: SipSettings) -> str:
     return f"{trunk.settings.host} is {', '.join(str(server) for server in found)}"
 
 
-async def _relay(relay: RelaySettings) -> Finding:
-    async def greet() -> str:
-        reader, writer = await asyncio.open_connection(relay.host, relay.port)
-        try:
-            if relay.tls == "implicit":
-                return f"{relay.host}:{relay.port} answers"
-            greeting = (await reader.readline()).decode(errors="replace").strip()
-        finally:
-            writer.close()
-        if not greeting.startswith("220"):
-            raise OSError(f"{relay.host}:{relay.port} is no mail server: {greeting[:80]!r}")
-        return f"{relay.host}:{relay.port} says {greeting[:80]!r}"
+async def _mails(settings: Settings) -> list[Finding]:
+    """Relay, routes and keys of the mails that leave."""
+    relay, keys = settings.one("relay", RelaySettings), settings.many("dkim", DkimSettings)
+    routes = settings.many("mail_route", MailRouteSettings)
+    found = MailRoutes(relay, routes)
+    look = MailLook(MailDelivery(relay, routes=found), found)
+    seen = await asyncio.gather(
+        _bounded("mail relay", look.relay()),
+        *(_bounded(f"dkim {key.domain}", look.key(key)) for key in keys),
+        *(_bounded(f"mail route {route.domain}", look.route(route)) for route in routes),
+    )
+    return [Finding(one.what, one.ok, one.text) for some in seen for one in some]
 
-    return await _look("mail relay", greet())
+
+async def _bounded(what: str, work: Awaitable[Seen | Sequence[Seen]]) -> Sequence[Seen]:
+    try:
+        async with asyncio.timeout(MAIL_TIMEOUT):
+            found = await work
+    except TimeoutError:
+        return [Seen(what, False, "no answer")]
+    return [found] if isinstance(found, Seen) else found

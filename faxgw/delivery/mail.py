@@ -346,6 +346,31 @@ class MailDelivery:
             client.close()
         return stage, DeliveryResult(True, detail=_short(reply.message))
 
+    async def try_out(self, hop: Hop) -> str:
+        """Connect, encrypt and log in as a mail would; what was found, in words.
+
+        Raises:
+            OSError: If a mail would not get through; the text says why.
+        """
+        client = self._client(hop)
+        try:
+            async with asyncio.timeout(self._relay.timeout):
+                await self._open(client, hop)
+            tls = client.get_transport_info("ssl_object")
+            proof = "certificate checked" if hop.tls in ("enforced", "implicit") else "certificate not checked"
+            said = [f"{hop.host}:{hop.port} answers", f"{tls.version()}, {proof}" if tls is not None else "in clear"]
+            said += [f"{hop.login} is logged in"] if hop.login else []
+            if hop.require_tls and not client.supports_extension("requiretls"):
+                raise OSError("it cannot promise TLS on the further way (REQUIRETLS)")
+            await self._quit(client)
+        except TimeoutError as exc:
+            raise OSError("no answer in time") from exc
+        except (aiosmtplib.SMTPException, ValueError) as exc:
+            raise OSError(_short(f"{type(exc).__name__}: {exc}")) from exc
+        finally:
+            client.close()
+        return ", ".join(said)
+
     async def _open(self, client: aiosmtplib.SMTP, hop: Hop) -> None:
         """Connect, encrypt as the way demands, log in."""
         await client.connect()

@@ -215,6 +215,10 @@ class MailRoutes:
             for _, host in found[:MAX_HOPS]
         ]
 
+    async def to_relay(self) -> Sequence[Hop]:
+        """The relay alone, whatever the routes say."""
+        return [self._relay]
+
     def _by_relay(self, route: MailRouteSettings, context: ssl.SSLContext) -> Hop:
         relay = self._relay
         if route.tls == "relay" or (route.tls == "enforced" and relay.tls == "implicit"):
