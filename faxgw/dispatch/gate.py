@@ -18,7 +18,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
 from faxgw.fax import header_policy
 from faxgw.fax.access import Interface
-from faxgw.fax.account import AccountState, Effective
+from faxgw.fax.account import AccountState, Effective, Level
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.number import (
     LIST,
@@ -161,8 +161,9 @@ class Gate:
 
     async def room_for(self, octets: int) -> Rejection | None:
         """452 when these octets would take the disk below the watermark (RFC 5321 section 4.2.2)."""
-        space = await self._seat.files.free_space()
-        if self._watermark.refuses(replace(space, free=space.free - octets)):
+        try:
+            await self._seat.files.require_room(self._watermark, octets)
+        except OutOfSpace:
             return Rejection(452, "4.3.1", "The gateway has no storage space at present; try again later.")
         return None
 
@@ -203,9 +204,10 @@ class Gate:
             if isinstance(found, Rejection):
                 return found
             more += found
-        refusal = await self._seat.store.read(lambda conn: self._over(conn, mail, more))
-        if refusal is not None:
-            return refusal
+        if any(settings.origins[key].level is not Level.DEFAULT for key in quota.LIMITS):
+            refusal = await self._seat.store.read(lambda conn: self._over(conn, mail, more))
+            if refusal is not None:
+                return refusal
         first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
         return Receipt(first, duplicate_of=first) if first else Receipt(mail.message)
 

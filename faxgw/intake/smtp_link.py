@@ -14,8 +14,9 @@ import ipaddress
 import logging
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import aiosmtpd.smtp
 from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
@@ -120,6 +121,14 @@ class SmtpLink(SMTP):
 
     session: Session | None
     envelope: Transaction | None
+    _names: ClassVar[Sequence[str]] = ()
+
+    def __dir__(self) -> Sequence[str]:
+        """The names of commands: the engine looks through all it is told of, for each connection."""
+        kind = type(self)
+        if "_names" not in vars(kind):
+            kind._names = [name for name in dir(kind) if name.startswith(("smtp_", "auth_"))]
+        return kind._names
 
     def __init__(
         self,

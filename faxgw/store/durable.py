@@ -14,7 +14,7 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """No octets, inodes or quota left."""
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     """Make the names in a folder durable; blocking. Raises OSError, after which they must be taken for lost."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

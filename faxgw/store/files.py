@@ -95,6 +95,7 @@ class Files:
         if _NODE.fullmatch(node) is None or incarnation < 1:
             raise ValueError("node must be a lower-case label and its incarnation positive")
         self._root = root
+        self._place = str(root)
         self._node = node
         self._incarnation = incarnation
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-files")
@@ -120,7 +121,7 @@ class Files:
         """
         random = secrets.token_hex(16)
         name = f"{random}.{self._node}.{self._incarnation}"
-        writer = _Writer(self._root, self._root / "tmp" / name, f"{kind.value}/{random[:2]}/{name}", limit)
+        writer = _Writer(self._place, name, f"{kind.value}/{random[:2]}", limit)
         file = SpoolFile(self._threads, writer)
         try:
             await self._in_thread(writer.create)
@@ -137,7 +138,7 @@ class Files:
         """
         random = secrets.token_hex(16)
         name = f"{random}.{self._node}.{self._incarnation}"
-        writer = _Writer(self._root, self._root / "tmp" / name, f"{kind.value}/{random[:2]}/{name}", len(data))
+        writer = _Writer(self._place, name, f"{kind.value}/{random[:2]}", len(data))
         return await self._in_thread(functools.partial(writer.keep, data))
 
     async def adopt_fd(self, fd: int, kind: Kind = Kind.OBJECT, limit: int = OBJECT_BYTES) -> StoredFile:
@@ -196,18 +197,23 @@ class Files:
         """Return what is left on the data folder's file system."""
         return await self._in_thread(lambda: FreeSpace.of(self._root))
 
-    async def require_room(self, watermark: Watermark) -> None:
+    async def require_room(self, watermark: Watermark, octets: int = 0) -> None:
         """Refuse before anything is promised (reliability rule 11). Ample space is not looked at for each request.
 
+        Args:
+            watermark: What must be left.
+            octets: What is to come, and must not take the space below it.
+
         Raises:
-            OutOfSpace: If free space is below the watermark.
+            OutOfSpace: If free space is below the watermark, or would be.
         """
         seen_at, seen = self._seen
-        if time.monotonic() < seen_at + AMPLE_S and not watermark.refuses(replace(seen, free=seen.free - AMPLE_BYTES)):
+        ample = replace(seen, free=seen.free - AMPLE_BYTES - octets)
+        if time.monotonic() < seen_at + AMPLE_S and not watermark.refuses(ample):
             return
         space = await self.free_space()
         self._seen = (time.monotonic(), space)
-        if watermark.refuses(space):
+        if watermark.refuses(replace(space, free=space.free - octets)):
             raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -292,8 +298,9 @@ class SpoolFile:
             StoreError: If any of it failed; the file is dropped.
         """
         self._require_open()
-        await self._flush()
-        stored = await self._step(self._writer.commit)
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        stored = await self._step(lambda: self._writer.finish(rest))
         self._state = _State.KEPT
         return stored
 
@@ -339,12 +346,13 @@ class _State(enum.Enum):
 class _Writer:
     """The blocking side of a SpoolFile. The lock lets `drop` wait for a step whose caller was cancelled."""
 
-    def __init__(self, root: Path, temporary: Path, key: str, limit: int) -> None:
+    def __init__(self, root: str, name: str, folder: str, limit: int) -> None:
         self.limit = limit
         self.size = 0
-        self._root = root
-        self._temporary = temporary
-        self._key = key
+        self._temporary = f"{root}/tmp/{name}"
+        self._folder = f"{root}/{folder}"
+        self._final = f"{root}/{folder}/{name}"
+        self._key = f"{folder}/{name}"
         self._hash = hashlib.sha256()
         self._fd: int | None = None
         self._lock = threading.Lock()
@@ -359,6 +367,12 @@ class _Writer:
         """All of it at once."""
         self.create()
         self.append(data)
+        return self.commit()
+
+    def finish(self, data: bytes) -> StoredFile:
+        """The last of it, and the commit."""
+        if data:
+            self.append(data)
         return self.commit()
 
     def append(self, data: bytes) -> None:
@@ -381,9 +395,8 @@ class _Writer:
         with self._lock, self._dropped_on_error():
             os.fsync(self._opened())
             self._close()
-            final = self._root / self._key
-            self._temporary.rename(final)
-            sync_folder(final.parent)
+            Path(self._temporary).rename(self._final)
+            sync_folder(self._folder)
             return StoredFile(self._key, self._hash.hexdigest(), self.size)
 
     def drop(self) -> None:
@@ -413,9 +426,9 @@ class _Writer:
     def _drop(self) -> None:
         with contextlib.suppress(OSError):
             self._close()
-        for path in (self._temporary, self._root / self._key):
+        for path in (self._temporary, self._final):
             with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _dropped_on_error(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from faxgw.fax.job import FaxState, MessageState
 from faxgw.fax.ports import MailRecipient, MailSubmission, StoredFile
@@ -28,6 +28,21 @@ PAUSE = 30.0
 """Seconds before a walk that failed by our fault is tried again."""
 
 
+_PEOPLE = t.message_recipients.c
+_EXISTS = select(t.messages.c.id).where(t.messages.c.id == bindparam("wanted"))
+_INSERT = insert(t.messages)
+_INSERT_RECIPIENTS = insert(t.message_recipients)
+_DELETE_KEYS = delete(t.dedupe).where(t.dedupe.c.key.in_(bindparam("wanted", expanding=True)))
+_INSERT_KEYS = insert(t.dedupe)
+_FIRSTS = (
+    select(t.dedupe.c.key, t.dedupe.c.message, t.messages.c.state, _PEOPLE.fax, t.faxes.c.state.label("fax_state"))
+    .join(t.messages, t.messages.c.id == t.dedupe.c.message)
+    .join(t.message_recipients, (_PEOPLE.message == t.dedupe.c.message) & (_PEOPLE.position == t.dedupe.c.position))
+    .outerjoin(t.faxes, t.faxes.c.id == _PEOPLE.fax)
+    .where(t.dedupe.c.key.in_(bindparam("wanted", expanding=True)), t.dedupe.c.created_at >= bindparam("since"))
+)
+
+
 def recipient_key(customer: str, owner: str, sender: str, message_id: str, sha256: str, recipient: str) -> str:
     """The idempotency key of one recipient of one mail."""
     parts = "\x00".join((customer, owner, sender.lower(), message_id, sha256, recipient))
@@ -46,7 +61,7 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
     or refused; a recipient that stands twice in one mail is linked to itself. Run again after an uncertain commit, it
     finds its own id and is done.
     """
-    if conn.execute(select(t.messages.c.id).where(t.messages.c.id == mail.message)).first() is not None:
+    if conn.execute(_EXISTS, {"wanted": mail.message}).first() is not None:
         return ""
     owner, now = owner_of(mail), mail.received_at
     keys = [_key_of(mail, owner, r) for r in mail.recipients]
@@ -56,23 +71,24 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
         note(conn, known[0], "message.duplicate", now=now, who=owner, data={"size": mail.file.size})
         return known[0]
     conn.execute(
-        insert(t.messages).values(
-            id=mail.message,
-            state=MessageState.RECEIVED.value,
-            received_at=now,
-            customer=mail.principal.customer,
-            user=mail.principal.user,
-            how=mail.principal.how,
-            login=mail.principal.login,
-            sender=mail.sender,
-            message_id=mail.message_id[:998],
-            subject=mail.subject[:998],
-            envid=mail.envid,
-            ret=mail.ret,
-            file_key=mail.file.key,
-            file_sha256=mail.file.sha256,
-            file_size=mail.file.size,
-        )
+        _INSERT,
+        {
+            "id": mail.message,
+            "state": MessageState.RECEIVED.value,
+            "received_at": now,
+            "customer": mail.principal.customer,
+            "user": mail.principal.user,
+            "how": mail.principal.how,
+            "login": mail.principal.login,
+            "sender": mail.sender,
+            "message_id": mail.message_id[:998],
+            "subject": mail.subject[:998],
+            "envid": mail.envid,
+            "ret": mail.ret,
+            "file_key": mail.file.key,
+            "file_sha256": mail.file.sha256,
+            "file_size": mail.file.size,
+        },
     )
     people = [
         {
@@ -94,9 +110,9 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
         if not first
     ]
     if people:
-        conn.execute(insert(t.message_recipients), people)
-        conn.execute(delete(t.dedupe).where(t.dedupe.c.key.in_([row["key"] for row in new])))
-        conn.execute(insert(t.dedupe), new)
+        conn.execute(_INSERT_RECIPIENTS, people)
+        conn.execute(_DELETE_KEYS, {"wanted": [row["key"] for row in new]})
+        conn.execute(_INSERT_KEYS, new)
     note(
         conn,
         mail.message,
@@ -116,14 +132,7 @@ def _key_of(mail: MailSubmission, owner: str, recipient: MailRecipient) -> str:
 
 def _still_good(conn: Connection, keys: Sequence[str], now: float) -> Mapping[str, str]:
     """Key → the message under which this recipient was accepted, where that fax is alive or sent."""
-    people = t.message_recipients.c
-    rows = conn.execute(
-        select(t.dedupe.c.key, t.dedupe.c.message, t.messages.c.state, people.fax, t.faxes.c.state.label("fax_state"))
-        .join(t.messages, t.messages.c.id == t.dedupe.c.message)
-        .join(t.message_recipients, (people.message == t.dedupe.c.message) & (people.position == t.dedupe.c.position))
-        .outerjoin(t.faxes, t.faxes.c.id == people.fax)
-        .where(t.dedupe.c.key.in_(keys), t.dedupe.c.created_at >= now - DUPLICATE_WINDOW)
-    )
+    rows = conn.execute(_FIRSTS, {"wanted": list(keys), "since": now - DUPLICATE_WINDOW})
     bad = (FaxState.FAILED, FaxState.EXPIRED, FaxState.CANCELLED)
     return {
         row.key: row.message
