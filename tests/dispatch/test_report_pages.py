@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from faxgw.dispatch import report_pages
 from faxgw.dispatch.report_pages import MAX_TRIES, ReportPages
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
@@ -95,6 +96,31 @@ async def test_a_pdf_has_the_very_pages(house: House, client: PageClient) -> Non
     different = sum(abs(a - b) > 120 for a, b in zip(shown.tobytes(), meant.tobytes(), strict=True))
     assert different < 0.01 * 172 * 220
     document.close()
+
+
+async def test_a_pdf_that_can_be_searched_has_the_words(house: House, client: PageClient) -> None:
+    told = FaxPages(PagesTold.SENT, "pdf_ocr", "+33199000001", 2)
+    file = await house.keep(await fax_of(client, 2))
+    async with ReportPages(house.seat(), client).enclosed(parcel(file, told)) as found:
+        (one,) = found.enclosures
+        pdf = os.pread(one.descriptor, one.size, 0)
+        assert pages_from_payload(found.payload) == told
+    document = pypdfium2.PdfDocument(pdf)
+    words = [page.get_textpage().get_text_range() for page in document]
+    assert len(words) == 2
+    assert "contract" in words[0] and "contract" in words[1]
+    document.close()
+
+
+async def test_the_text_of_a_long_fax_is_not_read_and_the_mail_says_so(
+    house: House, client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_pages, "MAX_PAGES_READ", 1)
+    told = FaxPages(PagesTold.SENT, "pdf_ocr", "+33199000001", 2)
+    file = await house.keep(await fax_of(client, 2))
+    async with ReportPages(house.seat(), client).enclosed(parcel(file, told)) as found:
+        assert [one.name for one in found.enclosures] == ["FN1.pdf"]
+        assert pages_from_payload(found.payload) == replace(told, format="pdf", wanted="pdf_ocr")
 
 
 async def test_lost_pages_keep_no_mail_back(house: House, client: PageClient) -> None:
