@@ -28,6 +28,7 @@ from faxgw import (
     cli_destinations,
     cli_papers,
     cli_preview,
+    cli_routing,
     cli_store,
     cli_templates,
     show,
@@ -310,15 +311,20 @@ def queue(context: click.Context, final: bool, limit: int, as_json: bool) -> Non
     click.echo(json.dumps(list(faxes), indent=2) if as_json else show.table(faxes, time.time()))
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @click.option("--all", "everything", is_flag=True, help="Calls that brought no page, too.")
 @click.option("--limit", default=50, show_default=True, help="Lines at most.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.pass_context
 def inbox(context: click.Context, everything: bool, limit: int, as_json: bool) -> None:
     """List received faxes, newest first."""
+    if context.invoked_subcommand is not None:
+        return
     found = _run(_control(context).receptions(limit=limit, everything=everything))
     click.echo(json.dumps(list(found), indent=2) if as_json else show.inbox(found, time.time()))
+
+
+cli_routing.register(main, inbox, _control, _run)
 
 
 @main.command()

@@ -14,6 +14,7 @@ TAKEN_ON = re.compile(
     r"""
     (log|relay|settings)\..*                # from the next record, mail and job
     | (mail_route|dkim)\b.*               # from the next mail
+    | (target|rule)\b.*                    # for faxes that are routed from now on
     | customer\b.*                          # laid over the directory, as at the start
     | node\.grace
     | route\b.*                             # for calls that are planned from now on

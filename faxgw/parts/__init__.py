@@ -9,7 +9,19 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 
 from __future__ import annotations
 
-from faxgw.parts import directories, evidence, files, native, papers, previews, reading, retarus, templates, webhooks
+from faxgw.parts import (
+    directories,
+    evidence,
+    files,
+    native,
+    papers,
+    previews,
+    reading,
+    retarus,
+    routing,
+    templates,
+    webhooks,
+)
 from faxgw.parts.house import Part
 
 PARTS: tuple[Part, ...] = (
@@ -20,6 +32,7 @@ PARTS: tuple[Part, ...] = (
     files.PART,
     templates.PART,
     papers.PART,
+    routing.PART,
     webhooks.PART,
     previews.PART,
     reading.PART,

@@ -1,0 +1,36 @@
+"""Targets and rules of received faxes: their tables of the settings file, and their interface."""
+
+from __future__ import annotations
+
+from faxgw.api.routing import RoutingRoutes
+from faxgw.dispatch.target_test import TargetTester
+from faxgw.fax.access import OPERATOR
+from faxgw.parts.house import House, Part
+from faxgw.settings import Many, Settings
+from faxgw.store import routing_seed
+from faxgw.store.routing_seed import RuleSection, TargetSection
+
+
+async def _lay(house: House, settings: Settings) -> None:
+    targets, rules = settings.many("target", TargetSection), settings.many("rule", RuleSection)
+    now = house.seat.clock()
+    await house.seat.store.run(lambda conn: routing_seed.lay(conn, targets, rules, now=now))
+
+
+async def _start(house: House) -> None:
+    await _lay(house, house.settings)
+
+    async def take_on(settings: Settings) -> None:
+        await _lay(house, settings)
+
+    house.on_reload(take_on)
+    routes = RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways))
+    house.control.extend(routes.control_routes(OPERATOR))
+    house.mount(routes.routes())
+
+
+def _faults(settings: Settings) -> list[str]:
+    return routing_seed.faults(settings.many("target", TargetSection), settings.many("rule", RuleSection))
+
+
+PART = Part("routing", _start, {"target": Many(TargetSection), "rule": Many(RuleSection)}, _faults)
