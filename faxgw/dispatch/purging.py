@@ -14,10 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
-from faxgw.store import audit, journal, purge, queue
+from faxgw.settings import Section
+from faxgw.store import audit, journal, junk, purge, queue
 from faxgw.store.errors import StoreError
 from faxgw.store.scrub import scrub
 
@@ -31,6 +35,15 @@ BACKWARDS = 300.0
 """Seconds by which the newest entry of the journal may lie after now (spine section 9)."""
 ANCHOR_EVERY = 86_400.0
 """Seconds between two anchors of the audit."""
+
+
+class AuditSettings(Section):
+    """`[audit]`: the record of who changed and who read what (docs/audit.md)."""
+
+    anchors: Path | None = Field(default=None, examples=["/srv/elsewhere/faxgw-anchors"])
+    """File that number and hash of the newest record are appended to every day; none: they go to the log alone."""
+    days: Annotated[int, Field(ge=30, le=36_500)] = 3660
+    """Days that records are kept; ten years unless set otherwise."""
 
 
 class ClockInDoubt(FaxError):
@@ -71,7 +84,7 @@ class Purger:
     clock_is_right: Callable[[], bool]
     database: Path | None = None
     anchors: Path | None = None
-    audit_days: int = 10 * 366
+    audit_days: int = 3660
     counts: Counts = field(default_factory=Counts)
 
     async def run_for_ever(self) -> None:
@@ -84,6 +97,7 @@ class Purger:
                     await self.anchor()
                     anchor_at = now + ANCHOR_EVERY
                 await self.run()
+                await self._release_junk()
             except ClockInDoubt as exc:
                 log.warning("no purge", extra={"event": "purge.rests", "why": str(exc)})
             except (StoreError, OSError, sqlite3.Error) as exc:
@@ -134,6 +148,15 @@ class Purger:
             raise ClockInDoubt(
                 "a restored backup waits", public="A restored backup waits for its release; nothing is purged."
             )
+
+    async def _release_junk(self) -> None:
+        """Let received faxes go that were set aside for so many hours."""
+        while True:
+            found = await self.seat.store.run(partial(junk.release_due, now=self.seat.clock()))
+            if not found:
+                return
+            log.info("junk released", extra={"event": "reception.released", "faxes": len(found)})
+            await asyncio.sleep(PAUSE)
 
     async def _forget_audit(self) -> None:
         now = self.seat.clock()

@@ -1,0 +1,367 @@
+"""Archive, holds, purge, audit and junk over HTTP, beside the accounts interface (docs/archive.md, docs/audit.md).
+
+An operator does all of it; a customer's administrator (scope `admin`) searches and exports the own archive, reads the
+own audit and judges the own received faxes. Whoever reads is recorded before anything leaves.
+"""
+
+from __future__ import annotations
+
+import pwd
+import re
+import secrets
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol  # Any: JSON, the dispatch's values
+
+from aiohttp import web
+
+from faxgw.api.admin import PREFIX
+from faxgw.api.answers import Refusal
+from faxgw.api.http import Api, Ground, Handler, read_body, read_json
+from faxgw.fax import ids
+from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.errors import FaxError, Refused
+from faxgw.store import archive_book, audit, holds, junk, purge
+from faxgw.store.archive_book import Wanted
+from faxgw.store.audit import Anchor, Broken, Verifier
+from faxgw.store.holds import Hold
+
+MAX_BODY = 10_000
+"""Octets of a request."""
+MAX_ANCHORS = 10_000
+"""Anchors of one verification: a day's each for 27 years."""
+MAX_ANCHOR_FILE = 1_000_000
+"""Octets of them."""
+_HELD = ("customer", "number", "entity", "reason")
+_ANCHOR = re.compile(r"(?:[0-9]+ )?([0-9]{1,18}):([0-9a-f]{64})")
+
+
+class Purges(Protocol):
+    """Purges now (the dispatch's)."""
+
+    async def run(self) -> Any:
+        """All that is due; `documents`, `faxes`, `files`, `rows`, `held`."""
+        ...
+
+
+class Exports(Protocol):
+    """Exports the archive (the dispatch's)."""
+
+    def stream(self, wanted: Wanted, who: str, way: str) -> AsyncIterator[bytes]:
+        """A ZIP file in pieces."""
+        ...
+
+
+class KeepingRoutes:
+    """The interface.
+
+    Args:
+        ground: What it stands on.
+        purges: Purges now.
+        exports: Exports.
+    """
+
+    def __init__(self, ground: Ground, purges: Purges, exports: Exports) -> None:
+        self._ground = ground
+        self._purges = purges
+        self._exports = exports
+
+    def routes(self) -> Sequence[web.AbstractRouteDef]:
+        """For the public server: with credentials, as error documents."""
+        api = Api(self._ground, Interface.API)
+        for method, path, handler in self.table():
+            most = MAX_ANCHOR_FILE if path.endswith("/verify") else MAX_BODY
+            api.add(method, PREFIX + path, _told(handler), scope=Scope.ADMIN, max_body=most)
+        return api.routes()
+
+    def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
+        """For the operator's socket, whose caller is known."""
+        return [web.route(method, "/admin" + path, _as(caller, handler)) for method, path, handler in self.table()]
+
+    def table(self) -> Sequence[tuple[str, str, Handler]]:
+        """Method, path and handler of each route."""
+        return [
+            ("GET", "/archive", self.search),
+            ("GET", "/archive/export", self.export),
+            ("GET", "/purge", self.due),
+            ("POST", "/purge", self.purge),
+            ("GET", "/holds", self.list_holds),
+            ("POST", "/holds", self.hold),
+            ("POST", "/holds/{hold}/lift", self.lift),
+            ("GET", "/audit", self.list_audit),
+            ("GET", "/audit/anchor", self.anchor),
+            ("POST", "/audit/verify", self.verify),
+            ("GET", "/junk", self.list_junk),
+            ("POST", "/junk/{reception}/{verdict:junk|good}", self.judge),
+        ]
+
+    # ----------------------------------------------------------------------------------------------------- archive
+
+    async def search(self, request: web.Request, caller: Caller) -> web.Response:
+        """Faxes by customer, number, period, reference or what was read on them; `after` is the `next` of before."""
+        wanted = _wanted(request, caller)
+        at, _, last = request.query.get("after", "0:").partition(":")
+        limit = _whole(request, "limit", 100)
+        after = (_seconds("after", at), last)
+        found = await self._ground.store.read(partial(archive_book.search, wanted=wanted, after=after, limit=limit))
+        answer: dict[str, Any] = {"faxes": [_fax(one) for one in found], "next": None}
+        if len(found) == min(limit, archive_book.MAX_FOUND):
+            at_, ident = archive_book.pages(found)
+            answer["next"] = f"{at_!r}:{ident}"
+        return web.json_response(answer)
+
+    async def export(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """The same with documents, as a ZIP file."""
+        wanted = _wanted(request, caller)
+        answer = web.StreamResponse(
+            headers={
+                "Content-Type": "application/zip",
+                "Content-Disposition": 'attachment; filename="archive.zip"',
+                "X-Content-Type-Options": "nosniff",
+            }
+        )
+        await answer.prepare(request)
+        async for piece in self._exports.stream(wanted, who_of(request, caller), way_of(caller)):
+            await answer.write(piece)
+        await answer.write_eof()
+        return answer
+
+    # ------------------------------------------------------------------------------------------------ purge, holds
+
+    async def due(self, request: web.Request, caller: Caller) -> web.Response:
+        """What a purge would do now; nothing is done."""
+        _operator(caller)
+        now = self._ground.clock()
+        while await self._ground.store.run(purge.reckon):
+            pass
+        found = await self._ground.store.read(partial(purge.due, now=now))
+        kept = await self._ground.store.read(purge.kept)
+        return web.json_response({"due": [asdict(one) for one in found], "kept": kept})
+
+    async def purge(self, request: web.Request, caller: Caller) -> web.Response:
+        """Purge what is due, now."""
+        _operator(caller)
+        return web.json_response(asdict(await self._purges.run()))
+
+    async def list_holds(self, request: web.Request, caller: Caller) -> web.Response:
+        """Holds in force; with `all=1` those that were lifted, too."""
+        _operator(caller)
+        everything = request.query.get("all") == "1"
+        found = await self._ground.store.read(partial(holds.listed, everything=everything))
+        return web.json_response({"holds": list(found)})
+
+    async def hold(self, request: web.Request, caller: Caller) -> web.Response:
+        """Set a hold: `customer`, `number`, `entity`, `since`, `until`, and a `reason`."""
+        _operator(caller)
+        given, now = await _body(request), self._ground.clock()
+        if unknown := sorted(set(given) - {*_HELD, "since", "until"}):
+            raise Refusal(422, f"There is no {unknown[0]} of a hold.", code="invalid", param=unknown[0])
+        customer, number, entity, reason = (str(given.get(name) or "") for name in _HELD)
+        since, until = (_time(name, given.get(name)) for name in ("since", "until"))
+        ident = ids.prefixed("hld", now, secrets.token_bytes(ids.RANDOM_OCTETS))
+        made = Hold(ident, customer, number, entity, since, until, reason)
+        await self._ground.store.run(partial(holds.put, hold=made, who=who_of(request, caller), now=now))
+        return web.json_response(asdict(made), status=201)
+
+    async def lift(self, request: web.Request, caller: Caller) -> web.Response:
+        """Lift a hold: `reason`."""
+        _operator(caller)
+        why = str((await _body(request)).get("reason") or "")
+        ident, who, now = request.match_info["hold"], who_of(request, caller), self._ground.clock()
+        await self._ground.store.run(partial(holds.lift, ident=ident, why=why, who=who, now=now))
+        return web.json_response({"lifted": ident})
+
+    # ------------------------------------------------------------------------------------------------------- audit
+
+    async def list_audit(self, request: web.Request, caller: Caller) -> web.Response:
+        """Records by `fax`, `who`, `customer`, `since`, `until`; `after` is the number of the last one seen."""
+        query = request.query
+        found = await self._ground.store.read(
+            partial(
+                audit.listed,
+                after=_whole(request, "after", 0),
+                entity=query.get("fax", ""),
+                who=query.get("who_did", ""),
+                customer=_customer(request, caller),
+                since=_time("since", query.get("since")) or 0.0,
+                until=_time("until", query.get("until")) or 0.0,
+                limit=_whole(request, "limit", 100),
+                newest=query.get("newest") == "1",
+            )
+        )
+        return web.json_response({"records": [asdict(one) for one in found]})
+
+    async def anchor(self, request: web.Request, caller: Caller) -> web.Response:
+        """Number and hash of the newest record, to be kept elsewhere."""
+        _operator(caller)
+        found = await self._ground.store.read(audit.anchor)
+        return web.json_response({"anchor": str(found), **asdict(found)})
+
+    async def verify(self, request: web.Request, caller: Caller) -> web.Response:
+        """Check the chain; the body names anchors, one a line, as they were written down."""
+        _operator(caller)
+        text = (await read_body(request, MAX_ANCHOR_FILE)).decode("ascii", "replace")
+        verifier = Verifier(_anchors(text))
+        while (found := await self._ground.store.read(verifier.look)) is True:
+            pass
+        broken = asdict(found) if isinstance(found, Broken) else None
+        return web.json_response({"ok": broken is None, "checked": verifier.checked, "broken": broken})
+
+    # -------------------------------------------------------------------------------------------------------- junk
+
+    async def list_junk(self, request: web.Request, caller: Caller) -> web.Response:
+        """Received faxes that are set aside; with `all=1` every one that was judged."""
+        found = await self._ground.store.read(
+            partial(
+                junk.listed,
+                customer=_customer(request, caller),
+                everything=request.query.get("all") == "1",
+                limit=_whole(request, "limit", 100),
+            )
+        )
+        return web.json_response({"faxes": list(found)})
+
+    async def judge(self, request: web.Request, caller: Caller) -> web.Response:
+        """Say of a received fax that it is junk, or that it is none: then it is delivered, if it was set aside."""
+        reception, verdict = request.match_info["reception"], junk.Verdict(request.match_info["verdict"])
+        state = await self._ground.store.run(
+            partial(
+                junk.settle,
+                reception=reception,
+                verdict=verdict,
+                customer="" if caller.may(Scope.OPERATOR) else caller.customer,
+                who=who_of(request, caller),
+                now=self._ground.clock(),
+            )
+        )
+        return web.json_response({"fax": reception, "state": state})
+
+
+# ------------------------------------------------------------------------------------------------------------- who
+
+
+def who_of(request: web.Request, caller: Caller) -> str:
+    """Who asks, for the audit: login or token; on the operator's socket the user whose process it is."""
+    if caller.login or caller.token:
+        return caller.name[:130]
+    return peer(request) or request.query.get("who", "operator")[:130]
+
+
+def way_of(caller: Caller) -> str:
+    """By which interface."""
+    return "admin" if caller.login or caller.token else "cli"
+
+
+def peer(request: web.Request) -> str:
+    """The user at the other end of a Unix socket, as the kernel says; empty on other sockets."""
+    connection = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if connection is None or connection.family != socket.AF_UNIX:
+        return ""
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        return f"user:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user:{uid}"
+
+
+def _operator(caller: Caller) -> None:
+    if not caller.may(Scope.OPERATOR):
+        raise Refusal(403, "Only an operator of the gateway may do this.", code="scope_missing")
+
+
+def _customer(request: web.Request, caller: Caller) -> str:
+    """Whose: an administrator sees the own customer alone."""
+    return request.query.get("customer", "") if caller.may(Scope.OPERATOR) else caller.customer
+
+
+# ------------------------------------------------------------------------------------------------------------ values
+
+
+def _wanted(request: web.Request, caller: Caller) -> Wanted:
+    query = request.query
+    return Wanted(
+        customer=_customer(request, caller),
+        number=query.get("number", ""),
+        since=_time("since", query.get("since")) or 0.0,
+        until=_time("until", query.get("until")) or 0.0,
+        reference=query.get("reference", "")[:256],
+        text=query.get("text", "")[:256],
+    )
+
+
+def _fax(one: archive_book.Found) -> Mapping[str, Any]:
+    documents = [name for name, _file in one.documents]
+    facts = {"id": one.id, "direction": one.direction, "customer": one.customer, "at": one.at}
+    return {**facts, **one.facts, "documents": documents}
+
+
+def _whole(request: web.Request, name: str, default: int) -> int:
+    given = request.query.get(name, str(default))
+    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
+        raise Refusal(422, f"{name} must be a whole number.", code="invalid", param=name)
+    return int(given)
+
+
+def _seconds(name: str, given: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", given):
+        raise Refusal(422, f"{name} is not what was answered before.", code="invalid", param=name)
+    return float(given)
+
+
+def _time(name: str, given: object) -> float | None:
+    """Unix seconds, or a date or time as in RFC 3339; a time without a zone is UTC."""
+    if given is None or given == "":
+        return None
+    text = str(given)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as exc:
+        raise Refusal(422, f"{name} must be a date such as 2026-11-22.", code="invalid", param=name) from exc
+
+
+def _anchors(text: str) -> Sequence[Anchor]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = [_ANCHOR.fullmatch(line) for line in lines[:MAX_ANCHORS]]
+    if len(lines) > MAX_ANCHORS or not all(found):
+        raise Refusal(422, "An anchor is NUMBER:HASH, one a line.", code="invalid", param="anchors")
+    return [Anchor(int(one[1]), one[2]) for one in found if one is not None]
+
+
+async def _body(request: web.Request) -> Mapping[str, Any]:
+    found = await read_json(request, MAX_BODY)
+    if not isinstance(found, dict):
+        raise Refusal(422, "The body must be an object.", code="invalid")
+    return found
+
+
+def _told(handler: Handler) -> Handler:
+    """A handler whose refusals are answered in words."""
+
+    async def told(request: web.Request, caller: Caller) -> web.StreamResponse:
+        try:
+            return await handler(request, caller)
+        except Refused as exc:
+            raise Refusal(422, exc.public, code="invalid") from exc
+        except FaxError as exc:
+            if exc.temporary:
+                raise
+            raise Refusal(422, exc.public, code="refused") from exc
+
+    return told
+
+
+def _as(caller: Caller, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request, caller)
+        except Refusal as exc:
+            return web.json_response({"error": exc.detail}, status=exc.status)
+
+    return serve
