@@ -16,6 +16,8 @@ from faxgw.fax.errors import FaxError
 
 SOCKET = "control.sock"
 """Name of the socket in the data folder."""
+CHUNK = 256 * 1024
+"""Octets of an export written at a time."""
 TIMEOUT = 60.0
 """Seconds for one answer."""
 
@@ -162,6 +164,32 @@ class Control:
         """Hand in a mail for numbers."""
         params = [*(("number", n) for n in numbers), *query.items()]
         return await self._json("POST", "/send", params, mail)
+
+    async def export(self, query: Mapping[str, str], target: Path) -> int:
+        """Write the archive to a file that does not exist yet, as it comes; its octets (docs/archive.md).
+
+        Raises:
+            NotRunning: If nobody answers, or stops in between; the file is no whole ZIP file then, and removed.
+            Unwilling: If the gateway refuses, or the file exists.
+        """
+        url, written = URL("http://gateway/admin/archive/export"), 0
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=TIMEOUT)
+        try:
+            with target.open("xb") as file:
+                async with self._session() as session, session.get(url, params=query, timeout=timeout) as answer:
+                    if answer.status >= 400:
+                        raise Unwilling(public=str(_read(await answer.read()).get("error", "The gateway refused.")))
+                    async for chunk in answer.content.iter_chunked(CHUNK):
+                        written += file.write(chunk)
+        except FileExistsError as exc:
+            raise Unwilling(public=f"{target} exists; an export never overwrites anything.") from exc
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            target.unlink(missing_ok=True)
+            raise NotRunning(str(exc), public="The gateway did not send the whole archive.") from exc
+        except Unwilling:
+            target.unlink(missing_ok=True)
+            raise
+        return written
 
     async def _json(self, method: str, path: str, params: Any = None, body: bytes | None = None) -> Mapping[str, Any]:
         return _read(await self._octets(method, path, params, body))

@@ -13,6 +13,7 @@ from faxgw.parts import (
     directories,
     evidence,
     files,
+    keeping,
     native,
     papers,
     previews,
@@ -36,5 +37,6 @@ PARTS: tuple[Part, ...] = (
     webhooks.PART,
     previews.PART,
     reading.PART,
+    keeping.PART,
 )
 """Every part, in the order of their starts."""
