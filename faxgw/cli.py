@@ -26,6 +26,7 @@ from faxgw import (
     cli_accounts,
     cli_calls,
     cli_destinations,
+    cli_keeping,
     cli_papers,
     cli_preview,
     cli_routing,
@@ -118,6 +119,7 @@ def _pages(context: click.Context) -> tuple[PageSettings, Mapping[str, Any]]:
 
 cli_store.register(main, _data, _database)
 cli_destinations.register(main, _control, _run)
+cli_keeping.register(main, _control, _run)
 cli_calls.register(main, _control, _run)
 cli_accounts.register(main, _control, _run)
 cli_preview.register(main, _pages, _run, lambda context: _control(context))
