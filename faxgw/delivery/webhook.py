@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any  # the payload is JSON
 
@@ -82,11 +82,17 @@ def body_of(parcel: Parcel) -> bytes:
 
 def signed(hook: Webhook, item: str, now: float, body: bytes) -> dict[str, str]:
     """The three header fields of a try."""
-    stamp = str(int(now))
     keys = [hook.secret] + ([hook.former_secret] if hook.former_secret and hook.former_until > now else [])
+    return sign(keys, item, now, body)
+
+
+def sign(secrets: Sequence[str], item: str, now: float, body: bytes) -> dict[str, str]:
+    """The same for any message, with a signature by each secret."""
+    stamp = str(int(now))
     content = f"{item}.{stamp}.".encode() + body
     signatures = [
-        "v1," + base64.b64encode(hmac.new(_key(secret), content, hashlib.sha256).digest()).decode() for secret in keys
+        "v1," + base64.b64encode(hmac.new(_key(secret), content, hashlib.sha256).digest()).decode()
+        for secret in secrets
     ]
     return {"webhook-id": item, "webhook-timestamp": stamp, "webhook-signature": " ".join(signatures)}
 

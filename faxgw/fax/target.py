@@ -226,6 +226,8 @@ PARAMS: Mapping[TargetKind, Mapping[str, Callable[[str], str]]] = {
     TargetKind.WEBHOOK: {
         "mode": _choice("native", "json", "soap", "plain", "base64"),
         "user": _USER,
+        "auth": _choice("body", "basic", "digest", "oauth2"),
+        "token_url": _matching(r"https?://[!-~]{1,900}", "must be a URL, https or http"),
     },
     TargetKind.PULL: {},
     TargetKind.PICKUP: {"folder": _FOLDER, "sidecars": _SIDECARS},
