@@ -21,9 +21,10 @@ MAX_NAME = 64
 _ADDRESS = re.compile(r"[^\s@<>,;]{1,64}@[^\s@<>,;]{1,255}")
 _YES, _NO = frozenset({"true", "1", "yes", "on", "y"}), frozenset({"false", "0", "no", "off", "n"})
 _RESOLUTIONS = {"high": "fine", "low": "standard"} | {each.value: each.value for each in Resolution}
+_ORDERS = ("position", "result", "number")
+"""Words for reply-status-sorting; those of the vendor are not public, and others are left alone."""
 _WITHOUT_EFFECT = (
-    "blacklist", "error-to", "reply-format", "attach-tiff-to-report", "attach-tiff-to-report-only-if-error",
-    "reply-status-sorting", "prefix-plus-sign-in-fax-number", "customer-no", "client-name", "template-name",
+    "blacklist", "reply-format", "prefix-plus-sign-in-fax-number", "customer-no", "client-name", "template-name",
     "date-format", "time-format",
 )  # fmt: skip
 
@@ -103,7 +104,23 @@ def _sender(values: Mapping[str, str]) -> Wanted:
         given["attachments_only"] = _flag("only-attachments", only)
     if readers := [*_addresses(values, "reply-to"), *_addresses(values, "reply-cc")]:
         given["report_addresses"] = readers
+    if readers := _addresses(values, "error-to"):
+        given["report_error_to"] = readers
+    given |= _report(values)
     return Wanted(address, _checked(given), values.get("profile-name", ""))
+
+
+def _report(values: Mapping[str, str]) -> Mapping[str, str]:
+    """When the pages go with status mails, and in which order these name several faxes."""
+    found: dict[str, str] = {}
+    if (column := "attach-tiff-to-report-only-if-error") in values and values[column]:
+        found |= {"report_attachment": "failure_only"} if _flag(column, values[column]) else {}
+    if (column := "attach-tiff-to-report") in values and values[column]:
+        always = _flag(column, values[column])
+        found |= {"report_attachment": found.get("report_attachment", "always")} if always else {}
+    if (order := values.get("reply-status-sorting", "").lower()) in _ORDERS:
+        found["report_order"] = order
+    return found
 
 
 def _number(values: Mapping[str, str]) -> Wanted:

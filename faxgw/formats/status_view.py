@@ -238,6 +238,7 @@ class StatusWords:
             "lead": self._several_sentence() if several else "",
             "several": several,
             "overview": [self._line(f, v) for f, v in self._ordered(listed)] if several else [],
+            "overview_title": w.overview if self.report.order == "position" else w.count(w.faxes, len(self.faxes)),
             "more": w.more_faxes.format(faxes=w.count(w.faxes, len(rest)), counts=self._counts(rest)) if rest else "",
             "left_out": w.details_left_out.format(n=w.whole(MAX_DETAILED)) if len(self.faxes) > MAX_DETAILED else "",
             "faxes": [self._view(f, v) for f, v in detailed],

@@ -35,6 +35,26 @@ def test_what_is_no_calling_code_is_a_fault(code: str) -> None:
     assert fault.startswith("line 7: default-country-code")
 
 
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({"error_to": "ops@x.example"}, {"report_error_to": ["ops@x.example"]}),
+        ({"attach_tiff_to_report": "true"}, {"report_attachment": "always"}),
+        ({"attach_tiff_to_report": "false"}, {}),
+        ({"attach_tiff_to_report_only_if_error": "1"}, {"report_attachment": "failure_only"}),
+        (
+            {"attach_tiff_to_report": "1", "attach_tiff_to_report_only_if_error": "1"},
+            {"report_attachment": "failure_only"},
+        ),
+        ({"reply_status_sorting": "Result"}, {"report_order": "result"}),
+        ({"reply_status_sorting": "something"}, {}),
+    ],
+)
+def test_what_is_said_of_reports_is_taken(given: dict[str, str], settings: dict[str, object]) -> None:
+    (wanted,) = directory.senders([(1, sender(**given))]).wanted
+    assert wanted.settings == settings
+
+
 def test_all_faults_are_told_and_every_column_without_effect_is_counted() -> None:
     entries = [
         (1, sender(e_mail="nobody")),

@@ -172,6 +172,23 @@ def test_several_faxes_stand_in_the_order_of_the_sender() -> None:
     assert shown == [("1", "+33 1 99 00 00 03"), ("2", "+33 1 99 00 00 01"), ("3", "+33 1 99 00 00 02")]
 
 
+@pytest.mark.parametrize(
+    ("order", "shown"),
+    [("position", ["1", "2", "3"]), ("result", ["2", "3", "1"]), ("number", ["3", "1", "2"])],
+)
+def test_the_account_decides_on_the_order_of_faxes(order: str, shown: list[str]) -> None:
+    """`report_order`, the vendor's reply-status-sorting."""
+    faxes = [
+        dataclasses.replace(samples.DELIVERED, position=1, number_e164="+33199000002"),
+        dataclasses.replace(samples.BUSY, position=2, number_e164="+33199000003"),
+        dataclasses.replace(samples.UNKNOWN, position=3, number_e164="+33199000001"),
+    ]
+    body = text(mail(dataclasses.replace(job(faxes), order=order)))
+    assert re.findall(r"(?m)^(\d)\. \+33", body) == shown
+    assert re.findall(r"(?m)^--- (\d)\. ", body) == shown
+    assert ("in the order you gave" in body) is (order == "position")
+
+
 def test_the_report_of_several_faxes_brings_a_table_and_names_people() -> None:
     """Features A5: one cumulative report that people and programs can read."""
     first = dataclasses.replace(samples.DELIVERED, position=1, personal="Ms. Éloïse")

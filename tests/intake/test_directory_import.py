@@ -197,9 +197,9 @@ async def test_only_numbers_that_it_may_enter_are_taken(house: House) -> None:
 
 async def test_columns_without_effect_are_named(house: House) -> None:
     made = imports(house)
-    result = await made.take("people", people("a", "b", blacklist="true", error_to="x@y.example"), "folder")
-    assert result.unused == {"blacklist": 2, "error-to": 2}
-    assert (await mails(house))[0]["unused"] == {"blacklist": 2, "error-to": 2}
+    result = await made.take("people", people("a", "b", blacklist="true", reply_format="HTML"), "folder")
+    assert result.unused == {"blacklist": 2, "reply-format": 2}
+    assert (await mails(house))[0]["unused"] == {"blacklist": 2, "reply-format": 2}
 
 
 async def test_a_dropped_file_is_imported_and_put_away(house: House, tmp_path: Path) -> None:
