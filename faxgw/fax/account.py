@@ -326,6 +326,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("deny_callers", (), _patterns, "Callers that are not answered: +49301, +4930*, anonymous"),
         Setting("deny_idents", (), _patterns, "Machines whose faxes are not taken, by their CSID, with * and ?"),
         Setting("deliver_to", (), _addresses, "Mailboxes that get the faxes received; empty: the fallback mailbox"),
+        Setting("fax_reply", "", _text(200), "Cover page that callers are faxed in reply; empty or none: no reply"),
+        Setting("fax_reply_pause", 60, _number(10, 10_080), "Minutes within which a caller is not replied to again"),
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
         Setting("keep_days", 30, _number(1, 3650), "Days that documents and pages are kept once a fax is over"),
         Setting("archive_days", 0, _number(0, 36_500), "Days that faxes as sent or received are archived; 0: none"),

@@ -1,8 +1,9 @@
-"""Targets and rules of received faxes: their tables of the settings file, and their interface."""
+"""Targets and rules of received faxes: their tables of the settings file, their interface, and replies to callers."""
 
 from __future__ import annotations
 
 from faxgw.api.routing import RoutingRoutes
+from faxgw.dispatch.replying import Replying
 from faxgw.dispatch.target_test import TargetTester
 from faxgw.fax.access import OPERATOR
 from faxgw.parts.house import House, Part
@@ -24,6 +25,7 @@ async def _start(house: House) -> None:
         await _lay(house, settings)
 
     house.on_reload(take_on)
+    house.station(Replying(house.seat, house.jobs).station)
     routes = RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways))
     house.control.extend(routes.control_routes(OPERATOR))
     house.mount(routes.routes())

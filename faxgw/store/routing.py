@@ -16,12 +16,13 @@ from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.errors import Refused
+from faxgw.fax.number import dialled_forms
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.reading import ReadingState
 from faxgw.fax.reception import UNROUTED, ReceivedReport, ReceptionState, Why
 from faxgw.fax.target import MAIL_MARK, Format, Target, TargetKind, mailbox
 from faxgw.formats.report_payload import enclosed_in, received_from_payload, received_to_payload
-from faxgw.store import junk, outbox, readings
+from faxgw.store import junk, outbox, readings, replies
 from faxgw.store import schema as t
 from faxgw.store.choosing import Onward
 from faxgw.store.journal import note, of_entity
@@ -220,7 +221,9 @@ def route(
     data: dict[str, object] = {"to": [one.target.name for one in onward], "problem": problem}
     data |= {key: said[key] for key in ("rules", "tags", "unread", "missing") if said.get(key)}
     move(conn, reception, ReceptionState.ROUTED, now=now, data=data, values=values)
-    junk.set_aside(conn, reception, now=now)
+    if not junk.set_aside(conn, reception, now=now):
+        callers = [form for form in dialled_forms(row.caller, settings["country"]) if form.startswith("+")]
+        replies.ask(conn, row, callers, said.get("reply") or settings["fax_reply"], settings, now=now)
     return True
 
 
@@ -428,6 +431,7 @@ def detail(conn: Connection, reception: str) -> Mapping[str, Any]:
         "reception": {k: v for k, v in row.items() if k not in ("settings", "thumbnail")},
         "pages": [dict(page._mapping) for page in _pages(conn, reception)],
         "deliveries": [dict(item) for item in conn.execute(items.order_by(t.outbox.c.created_at)).mappings()],
+        "reply": replies.of(conn, reception),
         "events": [
             {"at": e.at, "entity": e.entity, "what": e.what, "who": e.who, "data": dict(e.data)}
             for e in of_entity(conn, reception)
