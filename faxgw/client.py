@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # JSON answers
@@ -184,10 +185,10 @@ class Control:
         except FileExistsError as exc:
             raise Unwilling(public=f"{target} exists; an export never overwrites anything.") from exc
         except (aiohttp.ClientError, TimeoutError) as exc:
-            target.unlink(missing_ok=True)
+            os.unlink(target)
             raise NotRunning(str(exc), public="The gateway did not send the whole archive.") from exc
         except Unwilling:
-            target.unlink(missing_ok=True)
+            os.unlink(target)
             raise
         return written
 
