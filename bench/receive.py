@@ -1,0 +1,305 @@
+"""Received faxes: from the last page's MCF to the mail's 250, how fast and how well pages are read, barcodes found.
+
+    python -m bench.receive [--calls 12] [--only calls|text|codes]
+
+Calls: one text page from the simulator by T.38, without and with reading; the clock starts when the page is committed,
+just before its MCF leaves, and stops when the mailbox has stored the mail. Text: pages set in two faces and three
+sizes, scanned (blurred, thresholded, with and without specks), read by a page process and by the plain `tesseract`
+command in turn. Codes: symbols at random places of a page, by size and resolution. Goals: p99 below 1 s without
+reading; a page's text within 1.3 times of what the command takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zxingcpp
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from bench.measure import finish, median, percentile, say, workplace
+from faxgw.document.client import PageClient
+from faxgw.document.types import ReadOptions, Refused
+from faxgw.fax.reading import Symbology
+from faxgw.rig import CALLER, running
+
+Black = npt.NDArray[np.bool_]
+FACES = "/usr/share/fonts/truetype/liberation/Liberation{}-Regular.ttf"
+WIDTH, ROWS = 1728, 2200
+SPECKS = (0.0, 0.002)
+"""Share of pixels that the line turned over."""
+TEXT = (
+    "Please find attached the signed agreement of 14 March 2026 between the supplier and the buyer. "
+    "The total amount of EUR 12,849.75 is due within thirty days; late payment carries interest of 8.5 % per year. "
+    "Goods remain our property until they are paid in full. Deliveries go to warehouse B-17, gate 3, 7:30 to 4 pm. "
+    "Questions? Call Mrs. Quincy-Walker, phone +44 20 7946 0958, or write to accounts@example.org. "
+    "The jury found the defendant guilty on two of six counts; sentencing was fixed for Friday. "
+)
+CODES = {
+    Symbology.CODE128: ("Code128", "ACME-0815"),
+    Symbology.CODE39: ("Code39", "ACME0815"),
+    Symbology.EAN13: ("EAN13", "4006381333931"),
+    Symbology.ITF: ("ITF", "12345678"),
+    Symbology.QR: ("QRCode", "https://example.org/4711"),
+    Symbology.DATAMATRIX: ("DataMatrix", "ACME-0815-4711"),
+    Symbology.PDF417: ("PDF417", "ACME-0815-4711"),
+}
+MODULES = (0.33, 0.5)
+"""Millimetres of a code's narrowest bar."""
+
+
+# ---------------------------------------------------------------------------------------------------------- pages
+
+
+def scanned(drawn: Image.Image, seed: int, specks: float, standard: bool) -> Black:
+    """A page drawn at 408 × 392 dots per inch as a scanner sees it and a line brings it."""
+    grey = np.asarray(drawn.filter(ImageFilter.GaussianBlur(1.2)), dtype=np.float32)
+    each = 4 if standard else 2
+    rows = grey.shape[0] // each
+    black: Black = grey[: rows * each].reshape(rows, each, WIDTH, 2).mean(axis=(1, 3)) < 150
+    turned: Black = black ^ (np.random.default_rng(seed).random(black.shape) < specks)
+    return turned
+
+
+def letter(face: str, points: int, seed: int) -> tuple[Image.Image, str]:
+    """A page of text, and the text."""
+    words = (TEXT * 8).split()
+    first = random.Random(seed).randrange(len(words))
+    words = words[first:] + words[:first]
+    page = Image.new("L", (2 * WIDTH, 2 * ROWS), 255)
+    draw, font = ImageDraw.Draw(page), ImageFont.truetype(FACES.format(face), round(points / 72 * 400))
+    lines: list[str] = []
+    while len(lines) < 34 and words and (y := 300 + len(lines) * round(points * 1.45 / 72 * 392)) < 4_000:
+        line = words.pop(0)
+        while words and draw.textlength(f"{line} {words[0]}", font=font) < 2_900:
+            line += " " + words.pop(0)
+        draw.text((260, y), line, font=font, fill=0)
+        lines.append(line)
+    return page, " ".join(lines)
+
+
+def coded(kind: Symbology, module_mm: float, seed: int, turn: int, specks: float, standard: bool) -> Black:
+    """A page with one code."""
+    name, text = CODES[kind]
+    symbol = zxingcpp.create_barcode(text, getattr(zxingcpp.BarcodeFormat, name)).to_image(
+        scale=4, add_quiet_zones=True
+    )
+    image = Image.fromarray(np.asarray(symbol)).convert("L")
+    scale = module_mm / 25.4 * 400 / 4
+    image = image.resize(
+        (round(image.width * scale), round(image.height * scale * 392 / 400)), Image.Resampling.BICUBIC
+    )
+    image = image.rotate(turn, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
+    page, place = Image.new("L", (2 * WIDTH, 2 * ROWS), 255), random.Random(seed)
+    page.paste(image, (place.randrange(100, 2 * WIDTH - image.width - 100), place.randrange(100, 2_000)))
+    return scanned(page, seed, specks, standard)
+
+
+def tiff(black: Black, standard: bool) -> bytes:
+    """The page as the gateway keeps it: one strip of G4, metric resolution."""
+    out = io.BytesIO()
+    image = Image.fromarray(~black)
+    image.save(
+        out,
+        "TIFF",
+        compression="group4",
+        tiffinfo={278: image.height, 282: 80.31, 283: 38.5 if standard else 77.0, 296: 3},
+    )
+    return out.getvalue()
+
+
+def memory(octets: bytes) -> int:
+    descriptor = os.memfd_create("page")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(octets)
+    return descriptor
+
+
+# ----------------------------------------------------------------------------------------------------------- text
+
+
+def error_rate(meant: str, found: str) -> float:
+    """Levenshtein's distance over the length of what was meant, per cent; spaces and lines as single spaces."""
+    one, other = (np.frombuffer(" ".join(t.split()).encode("utf-32-le"), np.uint32) for t in (meant, found))
+    places = np.arange(len(other) + 1)
+    row = places.copy()
+    for count, c in enumerate(one, 1):
+        cheapest = np.minimum(row[:-1] + (other != c), row[1:] + 1)
+        row = np.minimum.accumulate(np.concatenate(([count], cheapest)) - places) + places
+    return 100.0 * int(row[-1]) / len(one)
+
+
+def command(black: Black, standard: bool, folder: Path) -> tuple[str, float]:
+    """What `tesseract page.tif -` says, and its seconds."""
+    page = folder / "page.tif"
+    Image.fromarray(~black).save(page, compression="group4", dpi=(204, 98 if standard else 196))
+    began = time.perf_counter()
+    done = subprocess.run(
+        ["tesseract", str(page), "-", "-l", "eng"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+    )
+    return done.stdout, time.perf_counter() - began
+
+
+async def texts(client: PageClient, folder: Path) -> dict[str, Any]:
+    """CER and seconds of a page, of both; the two take turns, so that both see the same machine."""
+    result: dict[str, Any] = {}
+    mine, plain = list[float](), list[float]()
+    for standard in (False, True):
+        ours, theirs = list[float](), list[float]()
+        cases = [(f, p, s) for f in ("Sans", "Serif") for p in (8, 10, 12) for s in SPECKS]
+        for seed, (face, points, specks) in enumerate(cases):
+            drawn, meant = letter(face, points, seed)
+            black = scanned(drawn, seed, specks, standard)
+            page = memory(tiff(black, standard))
+            began = time.perf_counter()
+            found = await client.read(page, ReadOptions(1, ("eng",)))
+            mine.append(time.perf_counter() - began)
+            os.close(page)
+            assert not isinstance(found, Refused), found
+            said, seconds = await asyncio.to_thread(command, black, standard, folder)
+            plain.append(seconds)
+            ours.append(error_rate(meant, found.text))
+            theirs.append(error_rate(meant, said))
+            say(
+                f"{'standard' if standard else 'fine':8} {face:5} {points:2} pt, specks {specks:5}: "
+                f"{ours[-1]:5.2f} % in {mine[-1]:.2f} s, tesseract {theirs[-1]:5.2f} % in {seconds:.2f} s"
+            )
+        name = "standard" if standard else "fine"
+        result[f"ocr_cer_{name}"] = round(sum(ours) / len(ours), 2)
+        result[f"tesseract_cer_{name}"] = round(sum(theirs) / len(theirs), 2)
+    result["ocr_pages_per_s"] = round(len(mine) / sum(mine), 2)
+    result["tesseract_pages_per_s"] = round(len(plain) / sum(plain), 2)
+    ratios = [one / other for one, other in zip(mine, plain, strict=True)]
+    result["text_after_vs_tesseract_p50"] = round(median(ratios), 2)
+    result["text_after_vs_tesseract_p95"] = round(percentile(ratios, 0.95), 2)
+    return result
+
+
+async def codes(client: PageClient) -> dict[str, Any]:
+    """Share found of each kind, by resolution and size, turned by 0, 90, 180 and 2 degrees."""
+    table: dict[str, dict[str, float]] = {}
+    for kind, (_name, text) in CODES.items():
+        for standard in (False, True):
+            for module in MODULES:
+                found = list[bool]()
+                for seed, turn in enumerate((0, 90, 180, 2)):
+                    black = coded(kind, module, seed, turn, 0.001, standard)
+                    page = memory(tiff(black, standard))
+                    reading = await client.read(page, ReadOptions(1, barcodes=True))
+                    os.close(page)
+                    assert not isinstance(reading, Refused), reading
+                    found.append(any(code.kind is kind and code.text.strip("*") == text for code in reading.barcodes))
+                cell = f"{'standard' if standard else 'fine'} {module} mm"
+                table.setdefault(kind.value, {})[cell] = round(100 * sum(found) / len(found))
+        say(f"{kind.value:10} {table[kind.value]}")
+    return {"barcodes_found_percent": table}
+
+
+# ---------------------------------------------------------------------------------------------------------- calls
+
+
+async def call(number: str, port: int, document: Path, caller: str) -> int:
+    """A simulated machine sends us a document."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "faxgw.simulator",
+        "--received", str(document.with_suffix("")),
+        "--call", f"sip:{number}@127.0.0.1:{port}",
+        "--file", str(document),
+        "--from", caller,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    return await process.wait()
+
+
+async def latencies(folder: Path, calls: int, values: dict[str, object]) -> list[float]:
+    """Seconds from the commit of the last page to the mail in the mailbox, of each call."""
+    drawn, _text = letter("Sans", 10, 1)
+    document = folder / "fax.tif"
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    await asyncio.to_thread(document.write_bytes, sent(scanned(drawn, 1, 0.0, False)))
+    async with running(folder, values=values) as rig:
+        port = int(str(rig.daemon.status()["sip_port"]))
+        stored: dict[str, float] = {}
+        for at in range(0, calls, 2):  # two at a time: a quiet machine, not a busy one
+            codes_ = await asyncio.gather(*(call(CALLER, port, document, f"+49895550{at + k:02}") for k in (0, 1)))
+            if any(codes_):
+                say(f"calls failed: {codes_}")
+        until = time.monotonic() + 60
+        while len(stored) < calls and time.monotonic() < until:
+            stored = {m.message["X-Fax-Id"]: m.path.stat().st_mtime for m in rig.mailbox.mails()}
+            await asyncio.sleep(0.2)
+        kept = await asyncio.to_thread(last_pages, rig.data / "faxgw.db")
+    return [stored[fax] - at for fax, at in kept.items() if fax in stored]
+
+
+def last_pages(database: Path) -> dict[str, float]:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return dict(connection.execute("SELECT reception, max(at) FROM reception_pages GROUP BY reception").fetchall())
+
+
+def sent(black: Black) -> bytes:
+    """The page as the simulator sends it."""
+    out = io.BytesIO()
+    image = Image.fromarray(~black)
+    image.save(out, "TIFF", compression="group4", dpi=(204, 196), tiffinfo={278: image.height})
+    return out.getvalue()
+
+
+def summary(name: str, seconds: Sequence[float]) -> dict[str, Any]:
+    if not seconds:
+        return {f"{name}_p50_ms": None, f"{name}_p99_ms": None}
+    return {
+        f"{name}_p50_ms": round(1000 * median(seconds)),
+        f"{name}_p99_ms": round(1000 * percentile(seconds, 0.99)),
+        f"{name}_calls": len(seconds),
+    }
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--calls", type=int, default=12)
+    parser.add_argument("--only", choices=("calls", "text", "codes"))
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {}
+    folder = Path(tempfile.mkdtemp(prefix="receive-", dir=workplace()))
+    try:
+        if arguments.only in (None, "calls"):
+            result |= summary("mcf_to_250", await latencies(folder / "plain", arguments.calls, {}))
+            values: dict[str, object] = {"ocr": True, "barcodes": True}
+            result |= summary("mcf_to_250_read", await latencies(folder / "read", arguments.calls, values))
+            say(str(result))
+        client = PageClient()
+        await client.start()
+        try:
+            if arguments.only in (None, "text"):
+                result |= await texts(client, folder)
+            if arguments.only in (None, "codes"):
+                result |= await codes(client)
+        finally:
+            await client.close()
+    finally:
+        shutil.rmtree(folder)
+    finish("receive", result)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
