@@ -6,11 +6,8 @@ own audit and judges the own received faxes. Whoever reads is recorded before an
 
 from __future__ import annotations
 
-import pwd
 import re
 import secrets
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +16,7 @@ from typing import Any, Protocol  # Any: JSON, the dispatch's values
 
 from aiohttp import web
 
+from faxgw.api.accesses import peer
 from faxgw.api.admin import PREFIX
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Api, Ground, Handler, read_body, read_json
@@ -254,18 +252,6 @@ def who_of(request: web.Request, caller: Caller) -> str:
 def way_of(caller: Caller) -> str:
     """By which interface."""
     return "admin" if caller.login or caller.token else "cli"
-
-
-def peer(request: web.Request) -> str:
-    """The user at the other end of a Unix socket, as the kernel says; empty on other sockets."""
-    connection = request.transport.get_extra_info("socket") if request.transport is not None else None
-    if connection is None or connection.family != socket.AF_UNIX:
-        return ""
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    try:
-        return f"user:{pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"user:{uid}"
 
 
 def _operator(caller: Caller) -> None:
