@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any  # JSON answers
@@ -185,10 +185,10 @@ class Control:
         except FileExistsError as exc:
             raise Unwilling(public=f"{target} exists; an export never overwrites anything.") from exc
         except (aiohttp.ClientError, TimeoutError) as exc:
-            os.unlink(target)
+            await asyncio.to_thread(target.unlink)
             raise NotRunning(str(exc), public="The gateway did not send the whole archive.") from exc
         except Unwilling:
-            os.unlink(target)
+            await asyncio.to_thread(target.unlink)
             raise
         return written
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
+from faxgw.api import accesses
 from faxgw.api.destinations import DestinationRoutes
 from faxgw.api.received import ReceivedFaxes
 from faxgw.api.restored import RestoredRoutes
@@ -108,7 +109,8 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen, with mode 0600."""
-        app = web.Application(client_max_size=MAX_UPLOAD, middlewares=[_answer_errors])
+        written = accesses.on_the_socket(self._do.store, self._do.clock)
+        app = web.Application(client_max_size=MAX_UPLOAD, middlewares=[_answer_errors, written])
         app.add_routes(
             [
                 web.get("/status", self._status),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from faxgw.fax.ports import Parcel
+from faxgw.store import audit
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.node import voided
@@ -100,6 +101,12 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[t
             .where(t.outbox.c.id == row.id)
             .values(state="leased", lease_fence=fence, lease_until=now + LEASE, tries=row.tries + 1)
         )
+        if row.reception is not None:  # a document leaves: written down before it does
+            kind, facts = row.kind[:16], {"item": row.id, "try": row.tries + 1}
+            audit.write(
+                conn, "document.delivered", row.reception, who=row.target.partition("?")[0][:130], way=kind, now=now,
+                customer=row.customer, data=facts,
+            )  # fmt: skip
     return [(Parcel(r.id, r.kind, r.target, r.payload, r.created_at, r.tries + 1), r.job) for r in rows]
 
 

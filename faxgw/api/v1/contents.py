@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from faxgw.api import accesses
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
 from faxgw.api.v1.faxes import READ, find
@@ -257,6 +258,7 @@ class Contents:
         query: PageQuery = call.query
         if page > fax.pages:
             raise Refusal.missing()
+        await self._record(call, accesses.PAGES, fax, page)
         if query.format == "png" and not fax.received:
             found = await self._preview(fax, page)
             return web.Response(
@@ -306,6 +308,20 @@ class Contents:
             )
         )
 
+    async def _record(self, call: Call, what: str, fax: BookedFax, page: int = 0) -> None:
+        """Write down who reads what, before it leaves."""
+        who, ground = call.caller, self._ground
+        await accesses.record(
+            ground.store,
+            what,
+            fax.id,
+            who=who.name,
+            way="api",
+            now=ground.clock(),
+            customer=who.customer,
+            page=page,
+        )
+
     async def _preview(self, fax: BookedFax, page: int | None) -> Preview:
         """A page with its picture, or what is known of all of them."""
         try:
@@ -322,6 +338,7 @@ class Contents:
         query: FileQuery = call.query
         if not fax.pages:
             raise _not_ready("The fax has no pages yet.")
+        await self._record(call, accesses.DOCUMENT, fax)
         with ExitStack() as stack:
             if query.format == "tiff":
                 descriptor = await self._whole(stack, fax)
