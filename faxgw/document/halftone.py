@@ -5,7 +5,8 @@ blocks of 8 × 8 in which most pixels are neither black nor white. Within it sta
 and longer along the rows, where MMR codes a run at the price of its ends: beside round dots of 8 × 8 a photograph
 takes a fifth less time on the line and comes closer to the original (error diffusion would take five times as long).
 Flat tints, such as the light panel behind a text, get a clip curve first: what is nearly white becomes white. Up to a
-third of ink they are white wherever text stands too, for dots around small letters make them illegible.
+third of ink they are white wherever text stands too, for dots around small letters make them illegible. Coloured type
+and lines upon them are solid.
 Pages that still come out too large get the next coarser screen.
 """
 
@@ -59,6 +60,7 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         return threshold(grey)
     else:
         even = _flat_regions(grey, blocks)
+        blocks &= ~_strokes(grey, even)
         even &= ~_kept(grey, even)
         mask, flat = _pixels(blocks, grey.shape), _pixels(even, grey.shape)
     screens = _SCREENS[resolution]
@@ -125,6 +127,17 @@ def _kept(grey: Grey, even: Blocks) -> Blocks:
     return np.asarray(even & tinted & ~_grown(even & (darkest < THRESHOLD)))
 
 
+def _strokes(grey: Grey, even: Blocks) -> Blocks:
+    """Of the blocks of flat tint those with coloured type or lines on a light ground, which stay solid.
+
+    Where a whole block nearby is dark, it is the edge of a dark panel.
+    """
+    if not even.any():
+        return even
+    darkest, brightest = _darkest(grey), 255 - _darkest(255 - grey)
+    return np.asarray(even & (darkest < THRESHOLD) & (brightest >= THRESHOLD) & ~_grown(even & (brightest < THRESHOLD)))
+
+
 def _darkest(grey: Grey) -> Grey:
     """The lowest grey of each block."""
     rows, columns = grey.shape
@@ -174,19 +187,29 @@ def _root(parent: list[int], number: int) -> int:
 
 
 def _flat(grey: Grey) -> Blocks:
-    """Blocks whose tones are one tint; black and white pixels (the text on it) do not count."""
+    """Blocks whose light tones are one tint, and their dark ones too: coloured type upon a panel.
+
+    Black and white pixels (the text on it) do not count.
+    """
     rows, columns = grey.shape
     wide = -(-columns // BLOCK)
     flat = np.empty((-(-rows // BLOCK), wide), np.bool_)
     for top in range(0, rows, BAND):
         band = np.full((BAND, wide * BLOCK), 255, np.uint8)
         band[: len(grey[top : top + BAND]), :columns] = grey[top : top + BAND]
-        tone = (band - np.uint8(TONE_LOW)) <= TONE_HIGH - TONE_LOW
-        low = np.where(tone, band, 255).reshape(-1, BLOCK, wide, BLOCK).min(axis=1).min(axis=2)
-        high = np.where(tone, band, 0).reshape(-1, BLOCK, wide, BLOCK).max(axis=1).max(axis=2)
+        light = (band >= THRESHOLD) & (band <= TONE_HIGH)
+        one = _one_tint(band, light) & _one_tint(band, (band >= TONE_LOW) & (band < THRESHOLD))
         part = flat[top // BLOCK : (top + BAND) // BLOCK]
-        part[:] = (high <= low + np.minimum(FLAT_SPREAD, 255 - low))[: len(part)]
+        part[:] = one[: len(part)]
     return flat
+
+
+def _one_tint(band: Grey, where: npt.NDArray[np.bool_]) -> Blocks:
+    """Blocks whose pixels there lie no more than FLAT_SPREAD apart."""
+    shape = (-1, BLOCK, band.shape[1] // BLOCK, BLOCK)
+    low = np.where(where, band, 255).reshape(shape).min(axis=1).min(axis=2)
+    high = np.where(where, band, 0).reshape(shape).max(axis=1).max(axis=2)
+    return np.asarray(high <= low + np.minimum(FLAT_SPREAD, 255 - low))
 
 
 def _screened(grey: Grey, mask: npt.NDArray[np.bool_], flat: npt.NDArray[np.bool_], screen: Grey) -> Bits:

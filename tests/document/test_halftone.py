@@ -67,6 +67,29 @@ def test_dots_of_a_darker_panel_keep_away_from_its_text() -> None:
     assert seen[104:184, 104:896].mean() == pytest.approx(0.25, abs=0.04)
 
 
+@pytest.mark.parametrize("panel", [224, 190])
+@pytest.mark.parametrize("colour", [29, 76, 130])
+def test_coloured_type_on_a_light_panel_is_solid(colour: int, panel: int) -> None:
+    grey = page()
+    grey[100:400, 100:900] = panel
+    for top in range(120, 380, 32):
+        grey[top : top + 20, 200:204] = colour
+        grey[top : top + 3, 200:800] = colour
+    seen = black(grey)
+    for top in range(120, 380, 32):
+        assert seen[top : top + 3, 200:800].all() and seen[top : top + 20, 200:204].all()
+
+
+def test_a_dark_panel_upon_a_light_one_gets_no_black_rim() -> None:
+    grey = page()
+    grey[100:500, 100:900] = 224
+    grey[203:403, 301:701] = 128
+    seen = black(grey)
+    inner = seen[203:403, 301:701]
+    assert 0.3 < inner[:8].mean() < 0.7 and 0.3 < inner[:, :8].mean() < 0.7
+    assert 0.4 < inner.mean() < 0.6
+
+
 def test_text_only_and_photo_are_what_they_say() -> None:
     grey = page(120)
     assert black(grey, Mode.TEXT).all()
