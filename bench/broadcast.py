@@ -1,0 +1,360 @@
+"""`python -m bench.broadcast`: one job with 5,000 recipients, each with a cover of his own, and single faxes beside it.
+
+The gateway runs in one process: REST interface, funnel, store, renderer, dispatcher, reports. Page processes and line
+are scripted (a cover or a document is one page at once, a call lasts a while on one of a few channels), so that what is
+measured is the daemon. A client in a process of its own sends the job; when some of its calls are done, three single
+faxes come: a normal one of another customer, a normal one and an express one of the same customer. Counted is how many
+calls began between the moment a single fax was ready and its own call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from aiohttp import ClientSession, ClientTimeout
+from argon2 import PasswordHasher
+from sqlalchemy import func, select
+
+from bench.measure import finish, percentile, pss_of, say, workplace
+from faxgw.api.access import Access
+from faxgw.api.http import Ground
+from faxgw.api.retarus import RetarusApi
+from faxgw.api.settings import ApiSettings
+from faxgw.api.vendor_jobs import VendorJobs
+from faxgw.dispatch.covers import Covers
+from faxgw.dispatch.dispatcher import Dispatcher
+from faxgw.dispatch.jobs import JobGate
+from faxgw.dispatch.outbound import Outbound
+from faxgw.dispatch.renderer import Renderer
+from faxgw.dispatch.seat import Seat
+from faxgw.document import types as pages
+from faxgw.document.client import PageClient
+from faxgw.egress import Egress
+from faxgw.fax.job import FaxState
+from faxgw.fax.outcome import Cause, Outcome
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan
+from faxgw.metrics import Metrics
+from faxgw.settings import Listener
+from faxgw.store import directory, migrate, node
+from faxgw.store import schema as t
+from faxgw.store.directory import CustomerSeed, UserSeed
+from faxgw.store.engine import Store, open_store
+from faxgw.store.files import Files
+from faxgw.store.passwords import Passwords
+from faxgw.store.space import Watermark
+from faxgw.webserver import Health, WebServer, WebSettings
+
+RECIPIENTS = 5_000
+CHANNELS = 4
+CALL_S = 0.02
+"""Seconds of a scripted call."""
+BEFORE_SINGLES = 40
+"""Calls of the broadcast after which the single faxes come."""
+PASSWORD = "a password that nobody guesses"
+TICK = 0.01
+"""Seconds between two looks at how late the loop is."""
+LIMIT = 600.0
+"""Seconds one part may last."""
+
+
+class Pages:
+    """A page client: whatever comes is one page at once."""
+
+    def __init__(self) -> None:
+        self.documents = 0
+        """Documents that were no covers."""
+        self.covers = 0
+
+    async def render(
+        self, documents: Sequence[pages.Document], options: pages.RenderOptions | None = None
+    ) -> pages.Rendered:
+        for document in documents:
+            self.covers += document.origin is pages.Origin.BODY
+            self.documents += document.origin is not pages.Origin.BODY
+        facts = tuple(pages.PageFacts(1728, 2292, 100, 0.1, index, 1) for index in range(len(documents)))
+        return pages.Rendered(_memory(b"II*\0body"), facts, pages.Resolution.FINE, _memory(b"\x89PNG"))
+
+    async def compose(self, body_fd: int, options: pages.ComposeOptions) -> pages.Composed:
+        return pages.Composed(_memory(b"II*\0composed"), (), pages.Resolution.FINE)
+
+
+def _memory(content: bytes) -> int:
+    fd = os.memfd_create("pages")
+    os.pwrite(fd, content, 0)
+    return fd
+
+
+class Line:
+    """A line whose calls last a while and confirm every page."""
+
+    def __init__(self) -> None:
+        self.numbers: list[str] = []
+        """Of the calls, as they began."""
+
+    def new_identity(self, trunk: str) -> CallIdentity:
+        number = len(self.numbers) + 1
+        return CallIdentity(f"call-{number}", f"tag-{number}", f"z9hG4bK{number}", number)
+
+    def trunks(self) -> Mapping[str, int]:
+        return {"t1": CHANNELS}
+
+    async def call(self, plan: CallPlan, marks: CallMarks) -> Outcome:
+        self.numbers.append(plan.number)
+        await asyncio.sleep(CALL_S)
+        (document,) = plan.documents
+        good = await marks.answered({"to_tag": "x"}) and await marks.exposed(document.fax, document.first)
+        for page in range(document.first, document.last + 1):
+            good = good and await marks.confirmed(document.fax, page)
+        return Outcome(Cause.OK, connected=True, exposed=True) if good else Outcome(Cause.LINE_FAULT, connected=True)
+
+    async def hangup(self, attempt: str) -> None:
+        """Nothing to hang up."""
+
+    async def end_stranger(self, trunk: str, identity: CallIdentity, number: str, dialog: Mapping[str, object]) -> None:
+        """There are none."""
+
+
+class Watch:
+    """How late the loop is, and how much memory the process takes, by the part that runs."""
+
+    def __init__(self) -> None:
+        self.part = "start"
+        self.late: dict[str, list[float]] = {}
+        self.top: dict[str, float] = {}
+
+    async def run(self) -> None:
+        looked = 0.0
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(TICK)
+            self.late.setdefault(self.part, []).append(time.perf_counter() - begun - TICK)
+            if begun > looked + 0.5:
+                looked = begun
+                self.top[self.part] = max(self.top.get(self.part, 0.0), await asyncio.to_thread(pss_of, os.getpid()))
+
+    def found(self, part: str) -> dict[str, float]:
+        late = self.late.get(part, [])
+        return {
+            "loop_lag_p99_ms": round(percentile(late, 0.99) * 1000, 1),
+            "loop_lag_max_ms": round(max(late, default=0.0) * 1000, 1),
+            "pss_mb": round(self.top.get(part, 0.0), 1),
+        }
+
+
+class Units:
+    """The longest unit of work of a part, and how many lasted longer than they may."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.longest: dict[str, float] = {}
+        run = store.run
+
+        async def timed(unit: Callable[[Any], Any]) -> Any:
+            def measured(conn: Any) -> Any:
+                begun = time.perf_counter()
+                try:
+                    return unit(conn)
+                finally:
+                    self.longest[watch.part] = max(self.longest.get(watch.part, 0.0), time.perf_counter() - begun)
+
+            return await run(measured)
+
+        store.run = timed  # type: ignore[method-assign]
+
+
+watch = Watch()
+
+
+async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
+    """Store, files and the REST interface."""
+    url = f"sqlite:///{folder}/faxgw.db"
+    migrate.upgrade(url)
+    store = open_store(url, lambda error: os._exit(1))
+    await store.start()
+    lease = await store.run(lambda conn: node.register(conn, "bench", time.time()))
+    digest = PasswordHasher().hash(PASSWORD)
+    seeds = [
+        CustomerSeed(name, name, users=(UserSeed("erp", login=f"{name}-erp", password_hash=digest),))
+        for name in ("acme", "beta")
+    ]
+    await store.run(lambda conn: directory.seed(conn, seeds))
+    files = Files(folder, "bench", lease.incarnation)
+    await files.start()
+    seat = Seat(store, files, "bench", lease.fence, time.time, {})
+    access = Access(store, Passwords(time.monotonic), time.time, time.monotonic, {})
+    ground = Ground(store, files, access, Watermark(0), time.time, time.monotonic)
+    server = WebServer(WebSettings(listen=Listener("127.0.0.1", 0)), Metrics(), Health())
+    settings = ApiSettings(retarus=True, max_recipients=5_000)
+    server.mount(RetarusApi(ground, VendorJobs(ground, JobGate(seat), settings, Egress()), settings).routes())
+    return store, seat, server, (await server.start()).port
+
+
+def request(numbers: Sequence[str], *, express: bool = False, cover: bool = False) -> dict[str, Any]:
+    """A job with a document of one page."""
+    asked: dict[str, Any] = {
+        "recipients": [
+            {"number": number, "properties": [{"key": "name", "value": f"Ann {place}"}]}
+            for place, number in enumerate(numbers)
+        ],
+        "documents": [{"name": "page.pdf", "data": base64.b64encode(b"%PDF-1.4\n" + os.urandom(20_000)).decode()}],
+    }
+    if express:
+        asked["transportOptions"] = {"isExpress": True}
+    if cover:
+        asked["renderingOptions"] = {"coverpageTemplate": "letter"}
+    return asked
+
+
+def login(customer: str) -> dict[str, str]:
+    """The field of a customer's login."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{customer}-erp:{PASSWORD}".encode()).decode()}
+
+
+async def send(port: int, customer: str, asked: Mapping[str, Any]) -> tuple[str, float]:
+    """(job, seconds until its 200)."""
+    async with ClientSession(headers=login(customer), timeout=ClientTimeout(LIMIT)) as client:
+        begun = time.perf_counter()
+        async with client.post(f"http://127.0.0.1:{port}/rest/v1/{customer}/fax", json=asked) as answer:
+            found = await answer.json()
+            if answer.status != 200:
+                raise SystemExit(f"broadcast: {answer.status} {found}")
+            return str(found["jobId"]), time.perf_counter() - begun
+
+
+async def send_from_outside(port: int, recipients: int) -> tuple[str, float]:
+    """The large job, by a process of its own: making its request is not the gateway's work."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.broadcast", "--send", str(port), "--recipients", str(recipients),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _err = await asyncio.wait_for(child.communicate(), LIMIT)
+    job, seconds = json.loads(out)
+    return str(job), float(seconds)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(LIMIT):
+        while not await condition():  # noqa: ASYNC110 - rows are looked at
+            await asyncio.sleep(0.05)
+
+
+async def count(store: Store, job: str, *states: FaxState) -> int:
+    chosen = t.faxes.c.state.in_([state.value for state in states])
+    query = select(func.count()).where(t.faxes.c.job == job, chosen)
+    return int(await store.read(lambda conn: conn.execute(query).scalar_one()))
+
+
+async def measure(recipients: int, folder: Path, *, to_the_end: bool = False) -> dict[str, Any]:
+    """The whole story of one job."""
+    store, seat, server, port = await gateway(folder)
+    units, client, line = Units(store), Pages(), Line()
+    page_client = cast(PageClient, client)
+    renderer = Renderer(seat, page_client, Covers(seat, page_client), lambda kind, seconds: None)
+    dispatcher = Dispatcher(seat, Outbound(seat, page_client, line), line, setups_per_second=1_000)
+    watching = asyncio.create_task(watch.run())
+    stations = (renderer.rendering, renderer.slicing, dispatcher.calling)
+    found: dict[str, Any] = {}
+
+    def note(part: str, **facts: Any) -> None:
+        longest = round(units.longest.get(part, 0.0) * 1000, 1)
+        found[part] = {**facts, "unit_max_ms": longest, **watch.found(part)}
+        say(f"{part}: {found[part]}")
+
+    watch.part = "accept"
+    job, took = await send_from_outside(port, recipients)
+    note("accept", seconds=round(took, 3))
+    watch.part = "report"
+    async with ClientSession(headers=login("acme")) as asking:
+        begun = time.perf_counter()
+        async with asking.get(f"http://127.0.0.1:{port}/rest/v1/acme/fax/reports/{job}") as answer:
+            pending = await answer.json()
+        waiting = {one["status"] for one in pending["recipientStatus"]}
+        took, shown = time.perf_counter() - begun, len(pending["recipientStatus"])
+        note("report", seconds=round(took, 3), recipients=shown, status=sorted(waiting))
+    tasks = [asyncio.create_task(station.run()) for station in stations[:2]]
+    watch.part, begun = "render", time.perf_counter()
+    await until(lambda: _all_ready(store, job, recipients))
+    note("render", seconds=round(time.perf_counter() - begun, 2), documents=client.documents, covers=client.covers)
+    watch.part, begun = "dispatch", time.perf_counter()
+    tasks.append(asyncio.create_task(stations[2].run()))
+    await until(lambda: _reached(line, min(BEFORE_SINGLES, recipients // 4)))
+    singles = await _singles(store, port, line)
+    if to_the_end:
+        await until(lambda: _done(store, job, recipients))
+    calls = len(line.numbers)
+    note("dispatch", calls=calls, calls_per_second=round(calls / (time.perf_counter() - begun), 1), singles=singles)
+    for station in stations:
+        await station.stop(5.0)
+    await asyncio.gather(*tasks)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await server.stop(1.0)
+    await seat.files.close()
+    await store.close()
+    return found
+
+
+async def _all_ready(store: Store, job: str, recipients: int) -> bool:
+    return await count(store, job, FaxState.READY) == recipients
+
+
+async def _done(store: Store, job: str, recipients: int) -> bool:
+    return await count(store, job, FaxState.SENT) == recipients
+
+
+async def _reached(line: Line, calls: int) -> bool:
+    return len(line.numbers) >= calls
+
+
+async def _singles(store: Store, port: int, line: Line) -> dict[str, dict[str, float]]:
+    """How long single faxes wait while the broadcast runs: seconds, and calls that began before theirs."""
+    asked = {
+        "other customer": ("beta", "+33188000001", False),
+        "same customer": ("acme", "+33188000002", False),
+        "same customer, express": ("acme", "+33188000003", True),
+    }
+    found = {}
+    for name, (customer, number, express) in asked.items():
+        job, _took = await send(port, customer, request([number], express=express))
+        await until(lambda job=job: _is_ready(store, job))  # type: ignore[misc]
+        before, begun = len(line.numbers), time.perf_counter()
+        while number not in line.numbers:  # noqa: ASYNC110 - the line is looked at
+            await asyncio.sleep(0.002)
+        place = line.numbers.index(number)
+        found[name] = {"calls_before": max(0, place - before), "seconds": round(time.perf_counter() - begun, 3)}
+    return found
+
+
+async def _is_ready(store: Store, job: str) -> bool:
+    return await count(store, job, FaxState.ACCEPTED, FaxState.RENDERING) == 0
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.broadcast", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="1,000 recipients")
+    parser.add_argument("--all", action="store_true", help="until the last recipient has his fax")
+    parser.add_argument("--recipients", type=int, default=0, help="instead of 5,000")
+    parser.add_argument("--send", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    recipients = options.recipients or (1_000 if options.quick else RECIPIENTS)
+    if options.send:
+        numbers = [f"+33199{place:06}" for place in range(recipients)]
+        print(json.dumps(await send(options.send, "acme", request(numbers, cover=True))))
+        return
+    with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=workplace()) as name:
+        found = await measure(recipients, Path(name), to_the_end=options.all)
+    finish("broadcast", {"recipients": recipients, "channels": CHANNELS, "call_s": CALL_S, **found})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
