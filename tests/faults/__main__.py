@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faxgw.store.migrate import upgrade
+from tests.faults import inbound_real
 from tests.faults.checker import Violation
 from tests.faults.daemon_under_test import STRIKES
 from tests.faults.ledger import Load, draw_loads
@@ -70,6 +71,8 @@ class Tally:
     """Variant → what caught it."""
     missed: list[str] = field(default_factory=list)
     """Variants that nothing caught."""
+    received: Counter[str] = field(default_factory=Counter)
+    """Of received faxes over the real line: calls, pages, mails."""
 
     def add(self, where: str, violations: list[Violation]) -> None:
         """Note one checked world."""
@@ -169,6 +172,21 @@ class LongForm:
                 await world.stop()
                 self.tally.add(f"real world {number + 1}", world.check())
 
+    async def received_kills(self, kills: int, server: Server | None) -> None:
+        """SIGKILL for the whole real gateway while ten machines send to it."""
+        template = server.create() if server is not None else ""
+        if server is not None:
+            await asyncio.to_thread(upgrade, server.url(template))
+        for number in range(-(-kills // KILLS_PER_WORLD)):
+            count = min(KILLS_PER_WORLD, kills - number * KILLS_PER_WORLD)
+            url = server.url(server.create(template)) if server is not None else ""
+            async with real_world(self.root / f"received-{number}", url=url, channels=2 * inbound_real.CALLS) as world:
+                found = await inbound_real.kills(world, count, self._random)
+            self.tally.kills += found.kills
+            self.tally.points["random, while receiving"] += found.kills
+            self.tally.received.update(found.counts())
+            self.tally.add(f"world {number + 1} of received faxes, {found.counts()}", found.violations)
+
     async def strikes(self) -> None:
         """Call workers killed, and stopped, at every mark of their calls."""
         strikes: dict[str, tuple[str, int]] = {}
@@ -208,6 +226,7 @@ def main() -> int:
         "shown": tally.violations[:SHOWN],
         "points": dict(tally.points.most_common()),
         "steps_swept": tally.swept,
+        "received": dict(tally.received),
         "variants_caught": len(tally.variants),
         "variants_missed": tally.missed,
         "seconds": round(time.monotonic() - started),
@@ -225,6 +244,9 @@ async def _run(form: LongForm, options: argparse.Namespace) -> None:
     ]
     async with contextlib.AsyncExitStack() as stack:
         server = stack.enter_context(postgres_server()) if options.database == "postgresql" else None
+        if options.inbound_real:
+            await form.received_kills(options.kills, server)
+            return
         if options.line == "real":
             if options.kills:
                 await form.real_kills(options.kills, server)
@@ -261,6 +283,8 @@ def _parser() -> argparse.ArgumentParser:
                         help="the sweep begins here: several runs share the steps")  # fmt: skip
     parser.add_argument("--recoveries", type=int, default=0, help="scripted: so many double kills during recovery")
     parser.add_argument("--variants", action="store_true", help="scripted: every broken variant has to be caught")
+    parser.add_argument("--inbound-real", action="store_true",
+                        help="real time: kills while ten machines send to us over SIP, T.38 and G.711")  # fmt: skip
     parser.add_argument("--strikes", action="store_true", help="real: kill and stop call workers at every mark")
     return parser
 

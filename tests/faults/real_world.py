@@ -94,16 +94,24 @@ class RealWorld:
         url: A migrated database; empty: SQLite in the data folder.
         media: Media ports of the gateway.
         calls_per_worker: 1 gives each call a worker of its own.
+        channels: Calls of the trunk at the same time.
     """
 
-    def __init__(self, folder: Path, url: str = "", media: str = "33000-34999", calls_per_worker: int = 32) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str = "",
+        media: str = "33000-34999",
+        calls_per_worker: int = 32,
+        channels: int = CHANNELS,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.received = folder / "received"
         self.received.mkdir(parents=True)
         self._url = url
         self._database = reader(url or f"sqlite:///{self.data / 'faxgw.db'}")
-        self._own_sip = _free_port(socket.SOCK_DGRAM)
+        self.own_sip = _free_port(socket.SOCK_DGRAM)
         self._callers: list[asyncio.Task[None]] = []
         self.mailbox = MailboxSink(folder / "mail")
         self.simulator = Simulator(self.received, ["--pace", "0.5"])
@@ -115,6 +123,7 @@ class RealWorld:
         self._smtp = _free_port(socket.SOCK_STREAM)
         self._media = media
         self._calls_per_worker = calls_per_worker
+        self._channels = channels
         self.client = Client(self._log, lambda: self._smtp if self.up else 0, _mail)
 
     async def begin(self) -> None:
@@ -125,10 +134,10 @@ class RealWorld:
             data=self.data,
             smtp=self._smtp,
             relay=self.mailbox.port,
-            own_sip=self._own_sip,
+            own_sip=self.own_sip,
             far_sip=self.simulator.port,
             media=self._media,
-            channels=CHANNELS,
+            channels=self._channels,
             calls_per_worker=self._calls_per_worker,
         )
         for policy, sender in SENDERS.items():
@@ -259,7 +268,7 @@ class RealWorld:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "faxgw.simulator",
             "--received", str(folder),
-            "--call", f"sip:{OUR_NUMBER}@127.0.0.1:{self._own_sip}",
+            "--call", f"sip:{OUR_NUMBER}@127.0.0.1:{self.own_sip}",
             "--file", str(folder / "fax.tif"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -274,7 +283,11 @@ class RealWorld:
                 process.kill()
         hashes = watermark.pixel_hashes(document)
         for page in range(1, json.loads(out)["pages_confirmed"] + 1):
-            self._callers_log.write(what="mcf", caller=str(load.number), page=page, sha256=hashes[page - 1])
+            self.note_confirmed(str(load.number), page, hashes[page - 1])
+
+    def note_confirmed(self, caller: str, page: int, sha256: str) -> None:
+        """Write down what a caller's own record says to be confirmed."""
+        self._callers_log.write(what="mcf", caller=caller, page=page, sha256=sha256)
 
     def delivered_faxes(self) -> list[list[str]]:
         """The pages of each fax that our mailbox was given; a fax delivered twice under one Message-ID is one."""

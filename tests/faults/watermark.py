@@ -46,9 +46,9 @@ class Watermark:
     """It bears the mark of a possible duplicate."""
 
 
-def document(load: int, pages: int) -> bytes:
-    """A TIFF of so many watermarked pages, as a scanner would send it."""
-    images = [_draw(load, page) for page in range(1, pages + 1)]
+def document(load: int, pages: int, ink: int = 0) -> bytes:
+    """A TIFF of so many watermarked pages, as a scanner would send it, with so many rows of noise below the mark."""
+    images = [_draw(load, page, ink) for page in range(1, pages + 1)]
     out = io.BytesIO()
     images[0].save(
         out, "TIFF", compression="group4", dpi=(204, 196), save_all=True, append_images=images[1:], resolution_unit=2
@@ -78,12 +78,14 @@ def _bits(load: int, page: int) -> Sequence[bool]:
     return [bool(octet >> (7 - bit) & 1) for octet in octets for bit in range(8)]
 
 
-def _draw(load: int, page: int) -> Image.Image:
+def _draw(load: int, page: int, ink: int) -> Image.Image:
     black = np.zeros((ROWS, WIDTH), bool)
     for place, bit in enumerate(_bits(load, page)):
         down, across = divmod(place, COLUMNS)
         y, x = TOP + down * SQUARE, LEFT + across * SQUARE
         black[y : y + SQUARE, x : x + SQUARE] = bit
+    noise = np.random.default_rng((load, page)).random((ink, WIDTH // 8)) < 0.5
+    black[ROWS - 100 - ink : ROWS - 100] = np.repeat(noise, 8, axis=1)
     return Image.fromarray(~black)
 
 
