@@ -6,8 +6,10 @@ looks exactly like one that does not exist. A job is acknowledged when it is dur
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any  # JSON
 
 from aiohttp import web
@@ -26,6 +28,8 @@ from faxgw.store import report_book
 
 BASE = "/rest/v1/{customer}/fax"
 """Path of the interface; repeated slashes and one at the end are taken too."""
+READ_AT_ONCE = 100
+"""Recipients that are read on the event loop, some 5 ms; more are read in a thread."""
 
 
 class RetarusApi:
@@ -62,14 +66,14 @@ class RetarusApi:
         self._check_customer(request, caller)
         async with JobBody(self._ground.files, int(self._settings.max_body)) as body:
             parsed = await body.read(request)
-            asked = _read(
-                lambda: retarus_rest.read_job(
-                    parsed,
-                    now=self._ground.clock(),
-                    max_recipients=self._settings.max_recipients,
-                    blob_of=body.blob_of,
-                )
+            read = partial(
+                retarus_rest.read_job,
+                parsed,
+                now=self._ground.clock(),
+                max_recipients=self._settings.max_recipients,
+                blob_of=body.blob_of,
             )
+            asked = await asyncio.to_thread(_read, read) if _is_large(parsed) else _read(read)
             self._jobs.check(asked)
             uploads = await body.keep([None if d.url else d.data for d in asked.documents])
             body.hand_over()
@@ -81,10 +85,10 @@ class RetarusApi:
     async def _get(self, request: web.Request, caller: Caller) -> web.Response:
         self._check_customer(request, caller)
         job = request.match_info["job"]
-        found = await self._ground.view(caller).read(report_book.find, caller.name, job)
+        found = await self._ground.view(caller).read(_report, caller.name, job)
         if found is None:
             raise Refusal.missing("There is no report of this job.")
-        return web.json_response(retarus_report.report_to_json(found))
+        return _json(found)
 
     async def _delete(self, request: web.Request, caller: Caller) -> web.Response:
         self._check_customer(request, caller)
@@ -127,6 +131,18 @@ def _read(parse: Callable[[], Any]) -> Any:
         return parse()
     except BadRequest as exc:
         raise Refusal(400, exc.public, code="bad_request", param=exc.param) from exc
+
+
+def _is_large(body: object) -> bool:
+    """Whether a job has so many recipients that reading them would keep everybody else waiting."""
+    recipients = body.get("recipients") if isinstance(body, dict) else None
+    return isinstance(recipients, list) and len(recipients) > READ_AT_ONCE
+
+
+def _report(conn: Connection, customer: str, owner: str, job: str) -> str | None:
+    """A report as the text of the answer, made in the reader's thread: it may have thousands of recipients."""
+    found = report_book.find(conn, customer, owner, job)
+    return None if found is None else json.dumps(retarus_report.report_to_json(found))
 
 
 def _as_json(query: Callable[..., list[VendorReport]]) -> Callable[..., str]:
