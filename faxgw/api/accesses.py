@@ -14,15 +14,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from sqlalchemy import Connection
 
 from faxgw.fax.errors import Refused
 from faxgw.store import audit, lookup
 from faxgw.store.engine import Store
 
-Middleware = Callable[
-    [web.Request, Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[web.StreamResponse]
-]
 DOCUMENT, PAGES, PREVIEW, RECORDING = "document.read", "pages.read", "preview.read", "recording.read"
 _HANDED_OUT = (
     (re.compile(r"/document/([^/]+)"), DOCUMENT),
@@ -84,5 +82,3 @@ def peer(request: web.Request) -> str:
         return f"user:{pwd.getpwuid(uid).pw_name}"
     except KeyError:
         return f"user:{uid}"
-
-
