@@ -25,6 +25,8 @@ NONE = "none"
 """A rule's or number's template that means: no reply."""
 MAX_A_DAY = 6
 """Replies to one caller in 24 hours, whatever the settings say."""
+MIN_CALLER = 7
+"""Characters of a number, + included, that can be a subscriber's; shorter ones are services and defects."""
 MAX_TRIES = 5
 """Tries to hand a reply in."""
 PAUSE = 60.0
@@ -83,7 +85,7 @@ def ask(conn: Connection, row: Any, callers: Sequence[str], template: str, setti
 
 
 def _why_not(conn: Connection, row: Any, callers: Sequence[str], settings: Effective, now: float) -> str:
-    if not callers:
+    if not callers or len(callers[0]) < MIN_CALLER:
         return "the caller's number is withheld, or is no number"
     if any(register.entry(conn, caller) is not None for caller in callers):
         return "the caller is one of our own numbers"
