@@ -59,7 +59,7 @@ class ReportPages:
         """
         told, found = pages_from_payload(parcel.payload), enclosed_in(parcel.payload)
         opened: list[Enclosure] = []
-        language = report_from_payload(parcel.payload).language
+        language = report_from_payload(parcel.payload).language if found else ""
         try:
             for document in found:
                 enclosure, told = await self._one(document, told, language, last=parcel.tries >= MAX_TRIES)

@@ -70,6 +70,10 @@ class Shelf:
         self._note("picture", customer, kind, name, page, how, dict(values))
         return b"\x89PNG", 3
 
+    async def mail(self, customer: str, name: str, example: str, language: str) -> bytes:
+        self._note("mail", customer, name, example, language)
+        return b"From: fax@example.org\r\n\r\n"
+
 
 @dataclass
 class Door:
@@ -115,6 +119,19 @@ async def test_an_administrator_keeps_looks_at_and_removes_his_customers(door: D
         ("head", "customer", True),
         ("plain", "shipped", False),
     ]
+
+
+async def test_example_mails_are_for_those_who_may_keep_templates(door: Door) -> None:
+    admin = await door.desk.token(scopes=["admin"])
+    one = "/customers/acme/templates/mail/house/example"
+    status, found, headers = await door(admin, "GET", f"{one}?example=failed&language=de")
+    assert (status, found[:5], headers["Content-Type"]) == (200, b"From:", "message/rfc822")
+    assert door.shelf.asked == [("mail", "acme", "house", "failed", "de")]
+    assert (await door(admin, "GET", f"{one}?example=nothing"))[0] == 422
+    assert (await door(admin, "GET", f"{one}?language=it"))[0] == 422
+    assert (await door(admin, "GET", "/customers/beta/templates/mail/house/example"))[0] == 404
+    door.shelf.error = UnknownTemplate("mail house of acme")
+    assert (await door(admin, "GET", one))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/customers/beta/templates", "/customers/nobody/templates", "/templates"])

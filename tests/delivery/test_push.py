@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,10 +41,11 @@ class World:
     def house(self) -> House:
         return self.erp.house
 
-    async def send(self, **push: str) -> str:
+    async def send(self, report_mail: Mapping[str, str] | None = None, **push: str) -> str:
         """A job that is pushed, sent and done."""
+        mail = {"reportMail": dict(report_mail)} if report_mail else {}
         asked = {"targetUrl": self.there.url + "/hook", **push}
-        ident = await self.erp.send(job(FAR, statusReportOptions={"httpStatusPush": asked}))
+        ident = await self.erp.send(job(FAR, statusReportOptions={"httpStatusPush": asked, **mail}))
         await self.erp.deliver(ident)
         return ident
 
@@ -89,6 +90,21 @@ async def test_a_finished_job_is_pushed_as_the_vendors_xml(house: House) -> None
         assert [child.text for child in document] == ["letter.pdf", "false"]
         assert b"s3cret" not in body
         assert await _credentials(house) == [""]
+
+
+async def test_a_push_says_what_goes_with_the_status_mails(house: House) -> None:
+    mail = {
+        "failureAddress": "ops@example.org",
+        "attachedFaxImageMode": "FAILURE_ONLY",
+        "attachedFaxImageFormat": "PDF",
+    }
+    async with world(house) as made:
+        await made.send(report_mail=mail)
+        await made.push()
+        ((_request, body),) = made.there.seen
+        told = ElementTree.fromstring(body).find(NAMESPACE + "reportMail")
+        assert told is not None
+        assert {child.tag.removeprefix(NAMESPACE): child.text or "" for child in told} == {"successAddress": "", **mail}
 
 
 async def test_a_push_as_json_is_the_report_of_the_rest_interface(house: House) -> None:

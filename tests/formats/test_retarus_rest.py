@@ -72,6 +72,7 @@ def test_the_sample_of_all_fields() -> None:
         "overlay_mode": "first_page",
     }
     assert job.report_mail == ReportMail("", "ops@example.org")
+    assert job.settings["report_attachment"] == "failure_only" and "report_format" not in job.settings
     assert job.push == StatusPush("https://a.example/", "u", "", "OAUTH2")
     assert (job.start, job.end) == (1_795_330_800.0, 1_796_083_200.0)
 
@@ -182,3 +183,24 @@ def test_a_csid_loses_what_t30_does_not_know() -> None:
 def test_a_bulk_request_names_each_id_once() -> None:
     asked = read_bulk({"Action": "Delete", "job_ids": ["B", "A", "B"]})
     assert (asked.delete, asked.ids) == (True, ("B", "A"))
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({}, {}),
+        ({"attachedFaxImageMode": "NEVER"}, {"report_attachment": "never"}),
+        (
+            {"attachedFaxImageMode": "ALWAYS", "attachedFaxImageFormat": "TIFF"},
+            {"report_attachment": "always", "report_format": "tiff"},
+        ),
+        (
+            {"attachedFaxImageMode": "success_only", "attachedFaxImageFormat": "PDF"},
+            {"report_attachment": "success_only", "report_format": "pdf"},
+        ),
+        ({"attachedFaxImageFormat": "PDF_WITH_OCR"}, {"report_format": "pdf_ocr"}),
+    ],
+)
+def test_the_pages_with_status_mails_are_settings_of_the_job(given: dict[str, str], settings: dict[str, str]) -> None:
+    job = read(statusReportOptions={"reportMail": {"successAddress": "a@example.org", **given}})
+    assert {key: value for key, value in job.settings.items() if key.startswith("report_")} == settings
