@@ -231,15 +231,23 @@ async def send(port: int, customer: str, asked: Mapping[str, Any]) -> tuple[str,
             return str(found["jobId"]), time.perf_counter() - begun
 
 
-async def send_from_outside(port: int, recipients: int) -> tuple[str, float]:
-    """The large job, by a process of its own: making its request is not the gateway's work."""
+async def ask(port: int, job: str) -> tuple[float, int, list[str]]:
+    """The report of a job: (seconds until it was there, recipients, their states)."""
+    async with ClientSession(headers=login("acme"), timeout=ClientTimeout(LIMIT)) as client:
+        begun = time.perf_counter()
+        async with client.get(f"http://127.0.0.1:{port}/rest/v1/acme/fax/reports/{job}") as answer:
+            text = await answer.read()
+        took, found = time.perf_counter() - begun, json.loads(text)["recipientStatus"]
+    return took, len(found), sorted({one["status"] for one in found})
+
+
+async def _outside(*arguments: str) -> Any:
+    """What a client in a process of its own says: its work is not the gateway's."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.broadcast", "--send", str(port), "--recipients", str(recipients),
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable, "-m", "bench.broadcast", *arguments, stdout=asyncio.subprocess.PIPE
+    )
     out, _err = await asyncio.wait_for(child.communicate(), LIMIT)
-    job, seconds = json.loads(out)
-    return str(job), float(seconds)
+    return json.loads(out)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -271,16 +279,11 @@ async def measure(recipients: int, folder: Path, *, to_the_end: bool = False) ->
         say(f"{part}: {found[part]}")
 
     watch.part = "accept"
-    job, took = await send_from_outside(port, recipients)
+    job, took = await _outside("--send", str(port), "--recipients", str(recipients))
     note("accept", seconds=round(took, 3))
     watch.part = "report"
-    async with ClientSession(headers=login("acme")) as asking:
-        begun = time.perf_counter()
-        async with asking.get(f"http://127.0.0.1:{port}/rest/v1/acme/fax/reports/{job}") as answer:
-            pending = await answer.json()
-        waiting = {one["status"] for one in pending["recipientStatus"]}
-        took, shown = time.perf_counter() - begun, len(pending["recipientStatus"])
-        note("report", seconds=round(took, 3), recipients=shown, status=sorted(waiting))
+    took, shown, waiting = await _outside("--ask", str(port), "--job", job)
+    note("report", seconds=round(took, 3), recipients=shown, status=waiting)
     tasks = [asyncio.create_task(station.run()) for station in stations[:2]]
     watch.part, begun = "render", time.perf_counter()
     await until(lambda: _all_ready(store, job, recipients))
@@ -345,7 +348,12 @@ async def main() -> None:
     parser.add_argument("--all", action="store_true", help="until the last recipient has his fax")
     parser.add_argument("--recipients", type=int, default=0, help="instead of 5,000")
     parser.add_argument("--send", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--job", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.ask:
+        print(json.dumps(await ask(options.ask, options.job)))
+        return
     recipients = options.recipients or (1_000 if options.quick else RECIPIENTS)
     if options.send:
         numbers = [f"+33199{place:06}" for place in range(recipients)]
