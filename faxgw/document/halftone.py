@@ -6,7 +6,7 @@ and longer along the rows, where MMR codes a run at the price of its ends: besid
 takes a fifth less time on the line and comes closer to the original (error diffusion would take five times as long).
 Flat tints, such as the light panel behind a text, get a clip curve first: what is nearly white becomes white. Up to a
 third of ink they are white wherever text stands too, for dots around small letters make them illegible. Coloured type
-and lines upon them are solid.
+and lines upon them are solid; a dark tint is black around white type.
 Pages that still come out too large get the next coarser screen.
 """
 
@@ -38,6 +38,8 @@ FLAT_CLIP = (0.16, 0.90)
 """Ink of a flat tint below which it is white, above which it is black."""
 PHOTO_CLIP = (0.0, 1.0)
 """The same for a picture: its lights and shadows have tones of their own, and nothing is cut off."""
+DARK_INK = 0.6
+"""Ink of a flat tint from which it is black beside white type: between dots nobody could read it."""
 FLAT_SPREAD = 2
 """Grey levels that the tones of a block may lie apart and still be one flat tint."""
 FLAT_PART = 0.8
@@ -128,14 +130,18 @@ def _kept(grey: Grey, even: Blocks) -> Blocks:
 
 
 def _strokes(grey: Grey, even: Blocks) -> Blocks:
-    """Of the blocks of flat tint those with coloured type or lines on a light ground, which stay solid.
+    """Of the blocks of flat tint those that are thresholded: coloured type and lines on a light ground are solid, and
+    so is a dark ground around white ones.
 
-    Where a whole block nearby is dark, it is the edge of a dark panel.
+    Where a whole block nearby is dark, or white, it is a panel's edge.
     """
     if not even.any():
         return even
     darkest, brightest = _darkest(grey), 255 - _darkest(255 - grey)
-    return np.asarray(even & (darkest < THRESHOLD) & (brightest >= THRESHOLD) & ~_grown(even & (brightest < THRESHOLD)))
+    coloured = even & (darkest < THRESHOLD) & (brightest >= THRESHOLD) & ~_grown(even & (brightest < THRESHOLD))
+    dark = even & (darkest <= round(255 * (1 - DARK_INK)))
+    white = _grown(dark & (brightest > TONE_HIGH) & ~_grown(darkest > TONE_HIGH)) & dark
+    return np.asarray(coloured | white)
 
 
 def _darkest(grey: Grey) -> Grey:

@@ -80,6 +80,20 @@ def test_coloured_type_on_a_light_panel_is_solid(colour: int, panel: int) -> Non
         assert seen[top : top + 3, 200:800].all() and seen[top : top + 20, 200:204].all()
 
 
+def test_a_dark_panel_is_black_around_white_type_and_nowhere_else() -> None:
+    grey = page()
+    grey[100:400, 100:1500] = 70
+    for left in range(200, 500, 16):
+        grey[240:260, left : left + 3] = 255
+    seen = black(grey)
+    for left in range(200, 484, 16):
+        assert not seen[240:260, left : left + 3].any()
+        assert seen[240:260, left + 3 : left + 16].all()
+    assert seen[232:268, 190:500].mean() > 0.8
+    assert 0.6 < seen[300:380, 200:500].mean() < 0.85
+    assert 0.6 < seen[104:112, 200:1400].mean() < 0.85, "no black rim"
+
+
 def test_a_dark_panel_upon_a_light_one_gets_no_black_rim() -> None:
     grey = page()
     grey[100:500, 100:900] = 224
