@@ -29,8 +29,9 @@ from faxgw.line.commits import Committed
 from faxgw.line.endpoint import SipEndpoint
 from faxgw.line.media import modems
 from faxgw.line.ports import NoMediaPorts, PortRange
+from faxgw.line.suspects import Suspects
 from faxgw.line.trunk import Trunk
-from faxgw.line.workers import CallWorkers, NoWorker, Received
+from faxgw.line.workers import CallWorkers, NoWorker, Received, WorkerGone
 
 T38_AFTER: Final = 0.3
 """Seconds from the ACK to our re-INVITE to T.38 (docs/transport.md D.3 rule 1: 0.2 to 1 s)."""
@@ -65,6 +66,7 @@ class IncomingFaxCall(FaxCall):
         endpoint: The SIP listener.
         workers: Where the media live.
         ports: Media ports.
+        suspects: Callers that are kept apart from others.
     """
 
     group = "in"
@@ -79,9 +81,12 @@ class IncomingFaxCall(FaxCall):
         endpoint: SipEndpoint,
         workers: CallWorkers,
         ports: PortRange,
+        suspects: Suspects,
     ) -> None:
         self._arrival = Arrival(time.time())
-        super().__init__(self._arrival, trunk, endpoint, workers, ports, event.call)
+        apart = suspects.has(event.caller, endpoint.now)
+        super().__init__(self._arrival, trunk, endpoint, workers, ports, event.call, isolated=apart)
+        self._suspects = suspects
         self.trunk = trunk.name
         """Name of its trunk."""
         self._event = event
@@ -186,6 +191,11 @@ class IncomingFaxCall(FaxCall):
             self._say_bye()
         else:
             self._reject(UNAVAILABLE)
+
+    def _on_worker_gone(self, gone: WorkerGone) -> None:
+        if self._media.running and not gone.our_doing:
+            self._suspects.suspect(self._event.caller, self._endpoint.now)
+        super()._on_worker_gone(gone)
 
     # SIP
 

@@ -26,6 +26,7 @@ from faxgw.line.identity import dialled, identified
 from faxgw.line.incoming import IncomingFaxCall
 from faxgw.line.outgoing import OutgoingFaxCall
 from faxgw.line.recordings import Studio
+from faxgw.line.suspects import Suspects
 from faxgw.line.targets import leg_of
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
 from faxgw.line.trunk_keeper import TrunkKeeper
@@ -73,6 +74,7 @@ class SipLine:
         self.keeper = TrunkKeeper(self._trunks, resolver)
         """Registrations, keep-alive, and which trunks are up."""
         self._workers = CallWorkers(settings.calls_per_worker, worker_command)
+        self._suspects = Suspects()
         self._endpoints = Endpoints(settings, list(self._trunks.values()), self._on_incoming, self._screen)
         self._endpoint = self._endpoints.of("udp")
         self._studio = Studio(settings.record)
@@ -328,6 +330,7 @@ class SipLine:
             endpoint,
             self._workers,
             self._settings.media_ports,
+            self._suspects,
         )
         task = asyncio.create_task(self._see_through(call), name=f"call to us {event.call}")
         self._arriving[task] = call

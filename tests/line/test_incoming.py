@@ -112,6 +112,7 @@ class Caller:
         sdp: SessionDescription = AUDIO,
         number: str = "0199000099",
         headers: tuple[tuple[str, str], ...] = (),
+        caller: str = "+498955",
     ) -> None:
         agent = self.endpoint.agent
         self.call = agent.invite(
@@ -119,7 +120,7 @@ class Caller:
             f"sip:{number}@127.0.0.1",
             ("127.0.0.1", self._line.port),
             sdp,
-            from_='"Peer" <sip:+498955@127.0.0.1>',
+            from_=f'"Peer" <sip:{caller}@127.0.0.1>',
             headers=headers,
             now=self.endpoint.now,
         )
@@ -454,6 +455,33 @@ async def test_a_worker_that_dies_ends_the_call_and_keeps_its_pages(inside: Insi
     assert (outcome.cause, outcome.worker_died, acknowledged) == (Cause.LINE_FAULT, True, 1)
     event = await caller.over()
     assert isinstance(event, Ended) and event.by is By.REMOTE
+
+
+async def test_a_caller_whose_worker_died_has_one_of_its_own_the_next_time(
+    inside: Inside, caller: Caller, line: SipLine
+) -> None:
+    """What kills a worker ends one more call of its sender, and no other."""
+    inside.station_id = plays.CRASH
+    caller.invite()
+    await inside.end()
+    innocent, again = Caller(line), Caller(line)
+    await innocent.start()
+    await again.start()
+    try:
+        inside.station_id = plays.SILENT
+        innocent.invite(caller="+331990")
+        await until(lambda: inside.log.count("answered") == 2)
+        inside.station_id = plays.CRASH
+        again.invite()
+        await until(lambda: len(inside.ends) == 2)
+        assert inside.ends[1][0].worker_died
+        assert not innocent.saw(Ended)
+        innocent.bye()
+        await until(lambda: len(inside.ends) == 3)
+        assert not inside.ends[2][0].worker_died
+    finally:
+        await innocent.stop()
+        await again.stop()
 
 
 async def test_stopping_says_goodbye_and_tells_the_end(inside: Inside, caller: Caller, line: SipLine) -> None:
