@@ -177,8 +177,8 @@ class LongForm:
         template = server.create() if server is not None else ""
         if server is not None:
             await asyncio.to_thread(upgrade, server.url(template))
-        for number in range(-(-kills // KILLS_PER_WORLD)):
-            count = min(KILLS_PER_WORLD, kills - number * KILLS_PER_WORLD)
+        for number in range(-(-kills // inbound_real.LIVES)):
+            count = min(inbound_real.LIVES, kills - number * inbound_real.LIVES)
             url = server.url(server.create(template)) if server is not None else ""
             async with real_world(self.root / f"received-{number}", url=url, channels=2 * inbound_real.CALLS) as world:
                 found = await inbound_real.kills(world, count, self._random)
