@@ -52,18 +52,18 @@ class PickupWay:
     """Lays files where the customer's programs fetch them from the built-in SFTP and FTP servers.
 
     Args:
-        folder: The pick-up area of a login (customer, login), made where it does not exist; None: no such login.
+        folder: A pick-up area (customer, login, name), made where it does not exist; None: no such login.
     """
 
-    def __init__(self, folder: Callable[[str, str], Awaitable[Path | None]]) -> None:
+    def __init__(self, folder: Callable[[str, str, str], Awaitable[Path | None]]) -> None:
         self._folder = folder
 
     async def deliver(self, consignment: Consignment) -> str:
         """See `received.Way`."""
         login = consignment.target.address
-        path = await self._folder(consignment.report.customer, login)
+        path = await self._folder(consignment.report.customer, login, consignment.target.params.get("folder", ""))
         if path is None:
-            raise Undelivered(f"there is no login {login} of this customer, or no built-in file server")
+            raise Undelivered(f"there is no login {login} of this customer, no folder of that name, or no file server")
         folder = await asyncio.to_thread(DiskFolder, path)
         try:
             return await lay(folder, consignment)

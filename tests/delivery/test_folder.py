@@ -70,14 +70,14 @@ async def test_a_disk_that_is_full_leaves_nothing_half(tmp_path: Path, monkeypat
 
 
 async def test_a_pick_up_area_is_its_logins_own(tmp_path: Path) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, str]] = []
 
-    async def area(customer: str, login: str) -> Path | None:
-        asked.append((customer, login))
+    async def area(customer: str, login: str, name: str) -> Path | None:
+        asked.append((customer, login, name))
         return tmp_path if login == "erp" else None
 
-    assert (await delivered(PickupWay(area), target(TargetKind.PICKUP, "erp"))).delivered
+    assert (await delivered(PickupWay(area), target(TargetKind.PICKUP, "erp", params={"folder": "invoices"}))).delivered
     assert os.listdir(tmp_path) == [f"{STEM}.pdf"]
     result = await delivered(PickupWay(area), target(TargetKind.PICKUP, "nobody"))
     assert (result.delivered, result.permanent) == (False, False)
-    assert asked == [("acme", "erp"), ("acme", "nobody")]
+    assert asked == [("acme", "erp", "invoices"), ("acme", "nobody", "")]
