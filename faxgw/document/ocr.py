@@ -101,9 +101,9 @@ def read(picture: Grey, dpi: int, languages: Sequence[str], milliseconds: int) -
     return Recognised(words, text, bool(whole) and len(words) < MAX_WORDS, turn)
 
 
-def orientation(picture: Grey, dpi: int) -> int:
-    """Degrees clockwise by which the picture must be turned to be upright, as the shapes of its letters say; 0: as it
-    is, or nobody knows.
+def orientation(picture: Grey, dpi: int) -> int | None:
+    """Degrees clockwise by which the picture must be turned to be upright, as the shapes of its letters say; None:
+    there are too few of them.
 
     Raises:
         NoText: If the engine or its model `osd` is missing.
@@ -113,7 +113,7 @@ def orientation(picture: Grey, dpi: int) -> int:
         _give(engine, picture, dpi)
         found = engine.DetectOrientationScript()
     # The engine counts the other way round: 90 for a page whose top is on the left.
-    return 0 if not found else (360 - int(found["orient_deg"])) % 360
+    return None if not found else (360 - int(found["orient_deg"])) % 360
 
 
 def _module() -> Any:

@@ -1,8 +1,8 @@
-"""The invisible text of a searchable PDF: one font without shapes, and each word drawn where it stands.
+"""The invisible text of a searchable PDF: one font of one shape, and each word drawn where it stands.
 
 Text rendering mode 3 (ISO 32000-1 section 9.3.6) over the fax's own picture. The font is embedded all the same, its
 widths agree with its file and its codes are UTF-16 (ISO 19005-2 sections 6.2.11.4.1, 6.2.11.5 and 6.2.11.7.2), so that
-a PDF/A with it is one. Made by ourselves: one blank glyph, half an em wide, that every code maps to.
+a PDF/A with it is one. Made by ourselves: one glyph, half an em wide, that every code maps to.
 """
 
 from __future__ import annotations
@@ -70,15 +70,24 @@ def objects(first: int) -> list[bytes]:
 
 @cache
 def font_file() -> bytes:
-    """The font as TrueType: `.notdef` and one blank glyph; made once, before children are forked."""
-    from fontTools.fontBuilder import FontBuilder  # here, for the daemon reads PDFs with modules beside this one
-    from fontTools.ttLib.tables._g_l_y_f import Glyph
+    """The font as TrueType: `.notdef` and one box as high as an em; made once, before children are forked.
 
+    Nobody sees the box, but readers look at it: PDFium leaves out text that runs up or down when its letters are empty.
+    """
+    from fontTools.fontBuilder import FontBuilder  # here, for the daemon reads PDFs with modules beside this one
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, _EM), (WIDTH, _EM), (WIDTH, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    box = pen.glyph()
     builder = FontBuilder(_EM, isTTF=True)
-    names = [".notdef", "blank"]
+    names = [".notdef", "box"]
     builder.setupGlyphOrder(names)
-    builder.setupCharacterMap({0x20: "blank"})
-    builder.setupGlyf({name: Glyph() for name in names})
+    builder.setupCharacterMap({0x20: "box"})
+    builder.setupGlyf(dict.fromkeys(names, box))
     builder.setupHorizontalMetrics(dict.fromkeys(names, (WIDTH, 0)))
     builder.setupHorizontalHeader(ascent=_EM, descent=0)
     builder.setupOS2(sTypoAscender=_EM, sTypoDescender=0, usWinAscent=_EM, usWinDescent=0)

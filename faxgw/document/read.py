@@ -32,6 +32,9 @@ FEW = 5
 """Words below which the same is asked, where there is ink."""
 INK = 0.002
 """Share of black pixels from which a page has ink."""
+SMOOTHING = 0.9
+"""Pixels by which edges are smoothed before text is read. The engine was taught with grey scans: of a standard page in
+8 point Times with some specks it misses 10 % of the letters when rows are only doubled, 4 % when smoothed as well."""
 MIN_ROWS = 8
 """Rows of a page in which anything can be read."""
 
@@ -137,12 +140,8 @@ def prepare(black: Black, x_resolution: float, y_resolution: float) -> Prepared:
     clean = np.where(np.repeat(despeckled(black), each, axis=0), 0, 255).astype(np.uint8)
     if fewer > 1:  # superfine: the mean of some rows, for all of them would only take longer
         crisp, clean = _fewer(crisp, fewer), _fewer(clean, fewer)
-    smooth = np.asarray(Image.fromarray(clean).filter(ImageFilter.GaussianBlur(SMOOTHING[each > 1])))
+    smooth = np.asarray(Image.fromarray(clean).filter(ImageFilter.GaussianBlur(SMOOTHING)))
     return Prepared(crisp, smooth, each / fewer, DPI_X)
-
-
-SMOOTHING = (0.6, 0.9)
-"""Pixels by which edges are smoothed before text is read: fine pages, standard ones."""
 
 
 def _without(page: Prepared, codes: Sequence[barcode.Seen]) -> Prepared:
@@ -179,15 +178,12 @@ def _text(page: Prepared, languages: tuple[str, ...], ink: float) -> tuple[ocr.R
     enough = len(found.words) >= FEW or ink < INK
     if not found.whole or (enough and (found.confidence >= SURE or not found.words)):
         return found, 0
-    if "osd" in ocr.installed():
-        turns = [ocr.orientation(page.smooth, page.dpi)]
-    else:
-        turns = [180]
-    for turn in turns:
-        if turn and left() > 0:
-            other = ocr.read(np.rot90(page.smooth, -turn // 90), page.dpi, languages, left())
-            if other.weight > 1.2 * found.weight:
-                return other, turn
+    turn = ocr.orientation(page.smooth, page.dpi) if "osd" in ocr.installed() else None
+    turn = 180 if turn is None else turn
+    if turn and left() > 0:
+        other = ocr.read(np.rot90(page.smooth, -turn // 90), page.dpi, languages, left())
+        if other.weight > 1.2 * found.weight:
+            return other, turn
     return found, 0
 
 

@@ -44,7 +44,8 @@ def source(conn: Connection, reception: str) -> Source:
         Stale: If there is no such reception.
     """
     row = row_of(conn, reception)
-    query = select(t.reception_pages).where(t.reception_pages.c.reception == reception)
+    kept = t.reception_pages.c.key != ""  # those whose days are over were purged
+    query = select(t.reception_pages).where(t.reception_pages.c.reception == reception, kept)
     pages = conn.execute(query.order_by(t.reception_pages.c.page)).all()
     zone = row.settings.get("time_zone", {}).get("value", SETTINGS["time_zone"].default)
     return Source(

@@ -29,7 +29,7 @@ async def received(house: House, pages: int, settings: dict[str, Any] | None = N
     await house.do(directory.seed, [CustomerSeed("acme", "Acme", numbers=(NumberSeed(NUMBER, settings=own),))])
     reception = f"rcv_{next(serial):032x}"
     ringing = Ringing("t1", "c1", "0199000099", "+4989", "", {})
-    given = {"system": {}, "node": NODE, "fence": house.fence, "now": house.now}
+    given: dict[str, Any] = {"system": {}, "node": NODE, "fence": house.fence, "now": house.now}
     await house.do(receptions.admit, reception, ringing, forms=(NUMBER,), **given)
     await house.do(receptions.answered, reception, fence=house.fence, now=house.now)
     for number in range(1, pages + 1):
