@@ -10,6 +10,7 @@ To add one: write `faxgw/parts/<name>.py` with `PART = Part("<name>", start, sec
 from __future__ import annotations
 
 from faxgw.parts import (
+    deliveries,
     directories,
     evidence,
     files,
@@ -34,6 +35,7 @@ PARTS: tuple[Part, ...] = (
     templates.PART,
     papers.PART,
     routing.PART,
+    deliveries.PART,
     webhooks.PART,
     previews.PART,
     reading.PART,
