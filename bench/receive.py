@@ -58,6 +58,8 @@ CODES = {
     Symbology.DATAMATRIX: ("DataMatrix", "ACME-0815-4711"),
     Symbology.PDF417: ("PDF417", "ACME-0815-4711"),
 }
+SIZES = (8, 10, 12)
+"""Points of the type."""
 MODULES = (0.33, 0.5)
 """Millimetres of a code's narrowest bar."""
 
@@ -158,13 +160,13 @@ def command(black: Black, standard: bool, folder: Path) -> tuple[str, float]:
     return done.stdout, time.perf_counter() - began
 
 
-async def texts(client: PageClient, folder: Path) -> dict[str, Any]:
+async def texts(client: PageClient, folder: Path, sizes: Sequence[int]) -> dict[str, Any]:
     """CER and seconds of a page, of both; the two take turns, so that both see the same machine."""
     result: dict[str, Any] = {}
     mine, plain = list[float](), list[float]()
     for standard in (False, True):
         ours, theirs = list[float](), list[float]()
-        cases = [(f, p, s) for f in ("Sans", "Serif") for p in (8, 10, 12) for s in SPECKS]
+        cases = [(f, p, s) for f in ("Sans", "Serif") for p in sizes for s in SPECKS]
         for seed, (face, points, specks) in enumerate(cases):
             drawn, meant = letter(face, points, seed)
             black = scanned(drawn, seed, specks, standard)
@@ -193,12 +195,12 @@ async def texts(client: PageClient, folder: Path) -> dict[str, Any]:
     return result
 
 
-async def codes(client: PageClient) -> dict[str, Any]:
+async def codes(client: PageClient, modules: Sequence[float]) -> dict[str, Any]:
     """Share found of each kind, by resolution and size, turned by 0, 90, 180 and 2 degrees."""
     table: dict[str, dict[str, float]] = {}
     for kind, (_name, text) in CODES.items():
         for standard in (False, True):
-            for module in MODULES:
+            for module in modules:
                 found = list[bool]()
                 for seed, turn in enumerate((0, 90, 180, 2)):
                     black = coded(kind, module, seed, turn, 0.001, standard)
@@ -277,23 +279,25 @@ def summary(name: str, seconds: Sequence[float]) -> dict[str, Any]:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--calls", type=int, default=12)
+    parser.add_argument("--quick", action="store_true", help="two calls, a third of the text pages, one size of codes")
     parser.add_argument("--only", choices=("calls", "text", "codes"))
     arguments = parser.parse_args()
+    calls = 2 if arguments.quick else arguments.calls
     result: dict[str, Any] = {}
     folder = Path(tempfile.mkdtemp(prefix="receive-", dir=workplace()))
     try:
         if arguments.only in (None, "calls"):
-            result |= summary("mcf_to_250", await latencies(folder / "plain", arguments.calls, {}))
+            result |= summary("mcf_to_250", await latencies(folder / "plain", calls, {}))
             values: dict[str, object] = {"ocr": True, "barcodes": True}
-            result |= summary("mcf_to_250_read", await latencies(folder / "read", arguments.calls, values))
+            result |= summary("mcf_to_250_read", await latencies(folder / "read", calls, values))
             say(str(result))
         client = PageClient()
         await client.start()
         try:
             if arguments.only in (None, "text"):
-                result |= await texts(client, folder)
+                result |= await texts(client, folder, SIZES[1:2] if arguments.quick else SIZES)
             if arguments.only in (None, "codes"):
-                result |= await codes(client)
+                result |= await codes(client, MODULES[1:] if arguments.quick else MODULES)
         finally:
             await client.close()
     finally:
