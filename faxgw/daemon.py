@@ -23,6 +23,7 @@ from faxgw.api.control import ControlServer, Operations
 from faxgw.api.http import Ground, Maintenance
 from faxgw.delivery.dkim import DkimSettings, Signer
 from faxgw.delivery.mail import MailDelivery, RelaySettings
+from faxgw.delivery.mail_documents import MailDocuments
 from faxgw.delivery.mail_route import MailRoutes, MailRouteSettings
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
@@ -47,6 +48,8 @@ from faxgw.fax.errors import FaxError
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import Delivery
 from faxgw.fax.route import Route
+from faxgw.fax.target import Target
+from faxgw.formats.received_payload import ReceivedFacts
 from faxgw.intake.smtp import Bound, SmtpServer
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
@@ -58,13 +61,14 @@ from faxgw.observing import Counting, calls_of_the_status
 from faxgw.parts import PARTS
 from faxgw.parts.house import House
 from faxgw.settings import Listener, Settings
-from faxgw.store import migrate, node, queue, seed
+from faxgw.store import migrate, node, queue, seed, targets
 from faxgw.store.directory import passwords
 from faxgw.store.engine import Leadership, Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files
 from faxgw.store.location import DatabaseSection
 from faxgw.store.passwords import Passwords
+from faxgw.store.received_facts import facts_of
 from faxgw.store.recordings import RecordingFolder
 from faxgw.store.seed import AccountSection, CustomerSection
 from faxgw.store.space import Ballast, Watermark
@@ -295,8 +299,17 @@ class Daemon:
         relay = settings.one("relay", RelaySettings)
         routes = MailRoutes(relay, settings.many("mail_route", MailRouteSettings))
         signer = Signer(settings.many("dkim", DkimSettings))
-        mail = MailDelivery(relay, self._hostname(), routes, signer, self._counting.style_fault)
+        documents = MailDocuments(self._facts, self._target_in_use)
+        mail = MailDelivery(relay, self._hostname(), routes, signer, self._counting.style_fault, documents)
         return dict.fromkeys(mail.kinds, mail)
+
+    async def _facts(self, reception: str) -> ReceivedFacts:
+        assert self._seat is not None  # nothing is delivered without a store
+        return await self._seat.store.read(lambda conn: facts_of(conn, reception))
+
+    async def _target_in_use(self, told: Target) -> tuple[Target, Mapping[str, str]]:
+        assert self._seat is not None
+        return await self._seat.store.read(lambda conn: targets.in_use(conn, told))
 
     def _build_ground(self, seat: Seat, watermark: Watermark) -> Ground:
         """What the HTTP interfaces stand on."""

@@ -19,7 +19,7 @@ import ipaddress
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self, TypedDict
@@ -29,6 +29,7 @@ import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
 from faxgw.delivery.dkim import Signer
+from faxgw.delivery.mail_documents import MailDocuments, refuse_sealed
 from faxgw.delivery.mail_oauth import oauth_login
 from faxgw.delivery.mail_route import Hop, MailRoutes
 from faxgw.delivery.tokens import Grant, TokenSource
@@ -171,6 +172,7 @@ class MailDelivery:
         routes: Where mails to some domains go; None: all to the relay.
         signer: Signs them; None: nobody does.
         fault: Told of every mail whose template failed, and that left in the shipped designs.
+        documents: Names and encrypts the documents of received faxes; None: those that are to be encrypted stay.
     """
 
     kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail")
@@ -182,8 +184,10 @@ class MailDelivery:
         routes: MailRoutes | None = None,
         signer: Signer | None = None,
         fault: Callable[[], None] = lambda: None,
+        documents: MailDocuments | None = None,
     ) -> None:
         self._fault = fault
+        self._documents = documents
         self._relay = relay
         self._routes = routes or MailRoutes(relay)
         self._signer = signer or Signer(())
@@ -211,7 +215,8 @@ class MailDelivery:
     async def _build_and_send(self, parcel: Parcel, builder: Callable[[Parcel], bytes]) -> DeliveryResult:
         try:
             to = mailbox(parcel.target)
-            octets = await asyncio.to_thread(self._signed, builder, parcel)
+            async with self._prepared(parcel) as prepared:
+                octets = await asyncio.to_thread(self._signed, builder, prepared)
         except (FaxError, ValueError, OverflowError, OSError) as exc:  # the latter three: a time beyond all calendars
             log.error("mail not built", extra={"event": "mail_not_built", "item": parcel.item, "detail": str(exc)})
             permanent = isinstance(exc, FaxError) and not exc.temporary
@@ -222,6 +227,16 @@ class MailDelivery:
         extra = {"event": event, "item": parcel.item, "permanent": result.permanent, "detail": result.detail}
         log.info("mail handed over" if result.delivered else "mail not handed over", extra=extra)
         return result
+
+    @contextlib.asynccontextmanager
+    async def _prepared(self, parcel: Parcel) -> AsyncIterator[Parcel]:
+        """The parcel with its documents named and encrypted as its target wants."""
+        if self._documents is None:
+            refuse_sealed(parcel)
+            yield parcel
+            return
+        async with self._documents.prepared(parcel) as prepared:
+            yield prepared
 
     def _signed(self, builder: Callable[[Parcel], bytes], parcel: Parcel) -> bytes:
         return self._signer.sign(builder(parcel), self._sender.domain)
