@@ -41,10 +41,10 @@ class SftpWay:
 
     Args:
         egress: Who may be reached.
-        alarm: Told of a target whose server has another host key.
+        alarm: Told of a target whose server has another host key, and with an empty text when it has the right one.
     """
 
-    def __init__(self, egress: Egress, alarm: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, egress: Egress, alarm: Callable[[str, str], None] = lambda target, text: None) -> None:
         self._egress = egress
         self._alarm = alarm
 
@@ -75,10 +75,11 @@ class SftpWay:
                     gss_host=None,
                     client_version="faxgw",
                 )
+            self._alarm(target.name, "")
             told = await self._lay(connection, consignment)
         except asyncssh.HostKeyNotVerifiable as exc:
             found = ", ".join(seen) or "unknown"
-            self._alarm(f"target {target.name}: another host key, {found}")
+            self._alarm(target.name, f"another host key, {found}")
             log.error("host key changed", extra={"event": "delivery.host_key", "target": target.name, "key": found})
             raise Undelivered(f"the server has another host key than the target names: {found}") from exc
         except asyncssh.PermissionDenied as exc:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -32,9 +33,12 @@ from faxgw.settings import Section
 from faxgw.store import targets
 from faxgw.store.journal import note
 from faxgw.store.received_facts import facts_of
+from faxgw.webserver import PartState
 
 PICKUP = "pickup"
 """Folder of the pick-up areas, in the data folder."""
+MAX_ALARMS = 20
+"""Targets with a wrong host key that are remembered."""
 PRUNE_S = 3_600.0
 """Seconds between two looks for files that are too old."""
 
@@ -56,7 +60,7 @@ async def _start(house: House) -> None:
     ftp = FtpWay(egress)
     house.closing.callback(ftp.close)
     ways: dict[TargetKind, Way] = {
-        TargetKind.SFTP: SftpWay(egress),
+        TargetKind.SFTP: SftpWay(egress, _alarms(house)),
         TargetKind.FTP: ftp,
         TargetKind.WEBHOOK: WebhookWay(egress, ground.clock, ground.ticks),
         TargetKind.PULL: PullWay(store, files, ground.clock),
@@ -75,6 +79,24 @@ async def _start(house: House) -> None:
         house.ways[kind.parcel] = ReceivedDelivery(way, facts, in_use)
     house.mount(FaxinApi(ground).routes())
     house.task(expire_for_ever(ground, files), "fetched faxes")
+
+
+def _alarms(house: House) -> Callable[[str, str], None]:
+    """What is wrong with targets that somebody must look at, as a part of the gateway's health."""
+    wrong: OrderedDict[str, str] = OrderedDict()
+
+    def alarm(target: str, text: str) -> None:
+        wrong.pop(target, None)
+        if text:
+            wrong[target] = text
+        while len(wrong) > MAX_ALARMS:
+            wrong.popitem(last=False)
+
+    def state() -> PartState:
+        return PartState(not wrong, "; ".join(f"target {name}: {text}" for name, text in wrong.items()))
+
+    house.health.add("targets", state)
+    return alarm
 
 
 def _pickup(house: House) -> Pickup:

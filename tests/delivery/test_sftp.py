@@ -130,13 +130,15 @@ async def test_another_faxs_file_is_never_written_over(server: Any) -> None:
 async def test_a_changed_host_key_is_refused_with_an_alarm_and_nothing_is_said(server: Any) -> None:
     there, _kind = server
     pin = asyncssh.generate_private_key("ssh-ed25519").get_fingerprint()
-    alarms: list[str] = []
+    alarms: dict[str, str] = {}
     to = there.target(SECRET, params={"host_key": pin})
-    result = await delivered(SftpWay(OPEN, alarms.append), to, SECRET)
+    result = await delivered(SftpWay(OPEN, alarms.__setitem__), to, SECRET)
     assert (result.delivered, result.permanent) == (False, False)
     assert there.pin in result.detail
-    assert alarms == [f"target theirs: another host key, {there.pin}"]
     assert os.listdir(there.root) == []
+    assert alarms == {"theirs": f"another host key, {there.pin}"}
+    assert (await delivered(SftpWay(OPEN, alarms.__setitem__), there.target(SECRET), SECRET)).delivered
+    assert alarms == {"theirs": ""}
 
 
 def _no_space(what: str) -> None:
