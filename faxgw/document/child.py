@@ -6,6 +6,7 @@ template's code.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -231,7 +232,8 @@ def _settle(message: protocol.Message, keep: set[int], stderr: int, parent: int,
     _limit(resource.RLIMIT_CORE, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (min(limits.page_cpu, seconds), seconds))
     if message["type"] == "read":  # calls come first
-        os.nice(READ_NICE)
+        with contextlib.suppress(OSError):  # a service manager may forbid it
+            os.nice(READ_NICE)
     seccomp.load(seccomp.child_program())
 
 
