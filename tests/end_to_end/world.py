@@ -28,8 +28,8 @@ from faxgw.rig import Simulator
 
 DOMAIN = "fax.example.org"
 ALICE = "alice@example.org"
-READY = 30.0
-"""Seconds until the gateway's socket answers."""
+READY = 90.0
+"""Seconds until the gateway's socket answers, on a machine that has much else to do."""
 
 SETTINGS = """
 [node]
