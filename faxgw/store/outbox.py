@@ -187,5 +187,7 @@ def next_due(conn: Connection) -> float | None:
 
 
 def oldest_open(conn: Connection) -> float | None:
-    """When the oldest item that is not done was written, Unix seconds."""
-    return conn.execute(select(func.min(t.outbox.c.created_at)).where(t.outbox.c.state.in_(["due", "leased"]))).scalar()
+    """When the oldest item that is not done was written, Unix seconds; without what is set aside as junk."""
+    c = t.outbox.c
+    waiting = (c.state.in_(["due", "leased"]), c.due_at <= c.created_at + 2 * LIFETIME)
+    return conn.execute(select(func.min(c.created_at)).where(*waiting)).scalar()
