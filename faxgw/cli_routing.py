@@ -75,12 +75,18 @@ _fields = (
     click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="What the kind wants to know."),
     click.option("--secret", "secrets", multiple=True, metavar="NAME", help="Asks; NAME=@FILE reads a file."),
     click.option(
-        "--format", "formats", multiple=True, type=click.Choice(list(Format)), help="Documents; default: pdf."
+        "--format",
+        "formats",
+        multiple=True,
+        type=click.Choice([one.value for one in Format]),
+        help="Documents; default: pdf.",
     ),
     click.option("--searchable/--not-searchable", default=None, help="PDF files bear the text that was read."),
     click.option("--upright/--as-it-came", default=None, help="Turn pages that lie on their side."),
     click.option("--file-name", default=None, help="Template, such as {account}-{date}-{time}-{id}."),
-    click.option("--encryption", default=None, type=click.Choice(list(Encryption)), help="Of the documents."),
+    click.option(
+        "--encryption", default=None, type=click.Choice([one.value for one in Encryption]), help="Of the documents."
+    ),
     click.option("--key", default=None, type=click.Path(exists=True, path_type=Path), help="Key to encrypt for."),
 )
 
@@ -117,7 +123,7 @@ def _targets(group: click.Group, ask: Ask) -> None:
     @group.command()
     @_customer
     @click.argument("name")
-    @click.argument("kind", type=click.Choice(list(TargetKind)))
+    @click.argument("kind", type=click.Choice([one.value for one in TargetKind]))
     @click.argument("address")
     @_with_fields
     def add(customer: str, name: str, kind: str, address: str, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rules at work in the inside: several ways at once, waiting for reading, held deliveries, replies; both databases."""
+"""Rules at work in the inside: several ways at once, waiting for reading, held deliveries, replies."""
 
 from __future__ import annotations
 
