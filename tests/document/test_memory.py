@@ -14,7 +14,7 @@ from faxgw.document import memory, sandbox
 _LARGE = memory.LARGE
 
 
-def test_only_whole_large_pages_of_no_file():
+def test_only_whole_large_pages_of_no_file() -> None:
     maps = "\n".join(
         (
             f"{_LARGE + 4096:x}-{4 * _LARGE:x} rw-p 00000000 00:00 0 ",
@@ -35,7 +35,7 @@ def _large_octets() -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_gathered_memory_keeps_its_content():
+def test_gathered_memory_keeps_its_content() -> None:
     room = mmap.mmap(-1, 4 * _LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     for at in range(0, len(room), 4096):
         room[at : at + 8] = at.to_bytes(8, "little")
@@ -50,7 +50,7 @@ def test_gathered_memory_keeps_its_content():
     assert all(room[at : at + 8] == at.to_bytes(8, "little") for at in range(0, len(room), 4096))
 
 
-def test_the_page_servers_objects_lie_in_one_piece():
+def test_the_page_servers_objects_lie_in_one_piece() -> None:
     code = (
         "from faxgw.document import memory; things = [bytes(300) for _ in range(60_000)];"
         "maps = [line for line in open('/proc/self/maps') if '[heap]' in line];"
@@ -62,7 +62,7 @@ def test_the_page_servers_objects_lie_in_one_piece():
     assert int(done.stdout) > 60_000 * 300
 
 
-def test_freed_pages_are_kept():
+def test_freed_pages_are_kept() -> None:
     pid = os.fork()
     if pid == 0:  # what mallopt changes is the process's own
         memory.keep()

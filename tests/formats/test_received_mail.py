@@ -16,8 +16,9 @@ from PIL import Image
 
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.reception import ReceivedReport, Why
+from faxgw.formats.enclosed import Attachment
 from faxgw.formats.outgoing_mail import MailDefect
-from faxgw.formats.received_mail import Attachment, received_mail
+from faxgw.formats.received_mail import received_mail
 from faxgw.formats.received_texts import RECEIVED_TEXTS
 from faxgw.formats.report_payload import PayloadDefect, enclosed_in, received_from_payload, received_to_payload
 

@@ -109,8 +109,9 @@ CONTRACT = (
     (
         "Entre les soussignés",
         (
-            "La société Chênevière &amp; Fils, S.A.R.L. au capital de 15\u00a0000\u00a0€, dont le siège est 8, rue de l’Église, "
-            "35400 Saint-Malo, représentée par M. François Lebœuf, gérant, ci-après «\u00a0le bailleur\u00a0»,",
+            "La société Chênevière &amp; Fils, S.A.R.L. au capital de 15\u00a0000\u00a0€, dont le siège est "
+            "8, rue de l’Église, 35400 Saint-Malo, représentée par M. François Lebœuf, gérant, "
+            "ci-après «\u00a0le bailleur\u00a0»,",
             "et Mme Aurélie Noël-Garçon, née le 3 août 1981 à Besançon, demeurant 27 bis, boulevard du Maréchal, "
             "21000 Dijon, ci-après «\u00a0le preneur\u00a0», il a été convenu ce qui suit\u00a0:",
         ),
@@ -132,8 +133,9 @@ CONTRACT = (
     (
         "Article 3 — Loyer et charges",
         (
-            "Le loyer mensuel est fixé à 1\u00a0284,50\u00a0€ hors taxes, payable d’avance, le cinq de chaque mois. Les charges "
-            "(eau, chauffage, entretien des parties communes) font l’objet d’une provision de 136\u00a0€ par mois, "
+            "Le loyer mensuel est fixé à 1\u00a0284,50\u00a0€ hors taxes, payable d’avance, le cinq de chaque mois. "
+            "Les charges (eau, chauffage, entretien des parties communes) font l’objet d’une "
+            "provision de 136\u00a0€ par mois, "
             "régularisée chaque année au vu des dépenses réelles.",
             "À défaut de paiement à l’échéance, et huit jours après une mise en demeure restée sans effet, le bail "
             "sera résilié si bon semble au bailleur.",
@@ -142,7 +144,8 @@ CONTRACT = (
     (
         "Article 4 — Dépôt de garantie",
         (
-            "Le preneur verse ce jour la somme de 2\u00a0569\u00a0€, qui lui sera restituée dans les deux mois de son départ.",
+            "Le preneur verse ce jour la somme de 2\u00a0569\u00a0€, qui lui sera restituée dans les deux mois de son "
+            "départ.",
         ),
     ),
     (
