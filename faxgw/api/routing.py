@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar  # Any: JSON
@@ -47,6 +47,10 @@ class TargetTests(Protocol):
         ...
 
 
+KeyFault = Callable[[Encryption, str], Awaitable[str]]
+"""Says why documents cannot be encrypted for a key."""
+
+
 class RoutingRoutes:
     """The interface of targets and rules.
 
@@ -54,9 +58,17 @@ class RoutingRoutes:
         ground: What it stands on.
         system: Settings of the system level.
         tests: Sends test deliveries.
+        key_fault: Why documents cannot be encrypted for a recipient's key or certificate; empty when they can.
     """
 
-    def __init__(self, ground: Ground, system: Mapping[str, object], tests: TargetTests) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        system: Mapping[str, object],
+        tests: TargetTests,
+        key_fault: KeyFault | None = None,
+    ) -> None:
+        self._key_fault = key_fault
         self._ground = ground
         self._system = system
         self._tests = tests
@@ -114,6 +126,7 @@ class RoutingRoutes:
         values, kept = _target_values({key: value for key, value in body.items() if key != "name"})
         target = replace(blank, **values)
         _may_have(target, caller)
+        await self._check_key(target.encryption, target.recipient_key)
         made = await _told(self._ground.store.run(lambda conn: targets.create(conn, target, kept, by=by)))
         return web.json_response(targets.shown(made), status=201)
 
@@ -127,8 +140,16 @@ class RoutingRoutes:
         found = await self._ground.store.read(lambda conn: targets.find(conn, customer, name))
         if found is not None:
             _may_have(found, caller)
+            how, key = values.get("encryption", found.encryption), values.get("recipient_key", found.recipient_key)
+            if {"encryption", "recipient_key"} & values.keys():
+                await self._check_key(how, key)
         work = self._ground.store.run(lambda conn: targets.change(conn, customer, name, values, kept, by=by))
         return web.json_response(targets.shown(await _told(work)))
+
+    async def _check_key(self, how: Encryption, key: str) -> None:
+        """Refuse a key that nothing can be encrypted for, before a fax depends on it."""
+        if self._key_fault is not None and key and (fault := await self._key_fault(how, key)):
+            raise Refusal(422, f"recipient_key: {fault}.", code="invalid", param="recipient_key")
 
     async def remove_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Remove one that no rule names; 204."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from faxgw.api.routing import RoutingRoutes
+from faxgw.delivery import seal
 from faxgw.dispatch.replying import Replying
 from faxgw.dispatch.target_test import TargetTester
 from faxgw.fax.access import OPERATOR
+from faxgw.fax.target import Encryption
 from faxgw.parts.house import House, Part
 from faxgw.settings import Many, Settings
 from faxgw.store import routing_seed
@@ -18,6 +22,16 @@ async def _lay(house: House, settings: Settings) -> None:
     await house.seat.store.run(lambda conn: routing_seed.lay(conn, targets, rules, now=now))
 
 
+async def _key_fault(how: Encryption, key: str) -> str:
+    """Why documents cannot be encrypted for a recipient's key or certificate; empty when they can."""
+    match how:
+        case Encryption.CERTIFICATE:
+            return await asyncio.to_thread(seal.certificate_fault, key)
+        case Encryption.PGP:
+            return await seal.key_fault(key)
+    return ""
+
+
 async def _start(house: House) -> None:
     await _lay(house, house.settings)
 
@@ -26,7 +40,7 @@ async def _start(house: House) -> None:
 
     house.on_reload(take_on)
     house.station(Replying(house.seat, house.jobs).station)
-    routes = RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways))
+    routes = RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways), _key_fault)
     house.control.extend(routes.control_routes(OPERATOR))
     house.mount(routes.routes())
 
