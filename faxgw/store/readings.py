@@ -1,8 +1,8 @@
 """What is to be read on received pages, and what was: leased page by page while the call still runs (features G4).
 
-A row is written in the transaction that keeps the page, so that nothing that is kept is forgotten to be read. A fax is
-routed when none of its pages waits; reading is bounded in tries and time, and what it does not bring never holds a
-fax back: the page is marked FAILED, and its deliveries say so.
+A row is written in the transaction that keeps the page, so that nothing that is kept is forgotten to be read. Rules and
+deliveries that need what was read wait for it, all others do not; reading is bounded in tries and time, and what it does
+not bring never holds a fax back: the page is marked FAILED, and its deliveries say so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # rows
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from faxgw.fax import reading
 from faxgw.fax.account import SETTINGS
@@ -158,12 +158,6 @@ def put_back(conn: Connection, reception: str, page: int, *, fence: int, now: fl
 def waits(conn: Connection, reception: str) -> bool:
     """Whether a page of the reception is still to be read."""
     return _waiting(conn, reception) > 0
-
-
-def over() -> ColumnElement[bool]:
-    """The condition that no page of a row of `receptions` waits to be read."""
-    waiting = (t.readings.c.reception == t.receptions.c.id) & (t.readings.c.state == ReadingState.WAITING.value)
-    return ~select(t.readings.c.page).where(waiting).exists()
 
 
 def of(conn: Connection, reception: str) -> Readings:
