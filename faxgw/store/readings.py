@@ -1,8 +1,8 @@
 """What is to be read on received pages, and what was: leased page by page while the call still runs (features G4).
 
 A row is written in the transaction that keeps the page, so that nothing that is kept is forgotten to be read. Rules and
-deliveries that need what was read wait for it, all others do not; reading is bounded in tries and time, and what it does
-not bring never holds a fax back: the page is marked FAILED, and its deliveries say so.
+deliveries that need what was read wait for it, all others do not; reading is bounded in tries and time, and what it
+does not bring never holds a fax back: the page is marked FAILED, and its deliveries say so.
 """
 
 from __future__ import annotations
