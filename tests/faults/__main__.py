@@ -216,7 +216,7 @@ def main() -> int:
     tally = form.tally
     result: Mapping[str, object] = {
         "bench": "faults",
-        "line": options.line,
+        "line": "real" if options.inbound_real else options.line,
         "database": options.database,
         "direction": options.direction,
         "seed": options.seed,
