@@ -277,8 +277,8 @@ def build_mail(load: Load) -> bytes:
 class ScriptedPages:
     """The page client's face over documents that are JSON."""
 
-    def __init__(self, *_: object) -> None:
-        pass
+    def __init__(self, settings: pages.PageSettings, *_: object) -> None:
+        self.settings = settings
 
     async def start(self) -> None:
         """No process."""

@@ -14,6 +14,7 @@ from faxgw.api import openapi
 from faxgw.api.v1.problems import PROBLEMS
 from faxgw.fax.access import Scope
 from faxgw.fax.limits import Failures
+from faxgw.store import outbox, webhooks
 from faxgw.store import schema as t
 from tests.api.v1.world import Native, inline, received
 
@@ -49,7 +50,14 @@ async def things(api: Native) -> dict[str, str]:
     await received(api.house, number="+33199000099")
     kept = await api.call("PUT", "/templates/cover/mine", BODIES["putTemplate"])
     assert kept.status == 200, kept.body
+    message = "out_" + "0" * 32
+    put: dict[str, Any] = {"customer": "acme", "payload": {}, "now": api.house.now}
+    await api.house.do(outbox.put, message, "webhook", "https://app.example.org/", **put)
+    await api.house.change(update(t.outbox).where(t.outbox.c.id == message).values(state="dead"))
+    tried = webhooks.Try(message, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
+    await api.house.do(webhooks.record, webhook["id"], tried)
     return {
+        "message": message,
         "fax": sent["faxes"][0]["id"],
         "job": sent["job"],
         "page": "1",
