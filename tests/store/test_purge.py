@@ -292,7 +292,7 @@ async def test_deliveries_to_webhooks_that_are_over_go_after_a_month(house: Hous
 
 
 async def test_every_table_with_files_or_references_is_known(house: House) -> None:
-    """A later revision's table hangs on a fax by a reference, or the purge would leave it. Pulls and stages end themselves."""
+    """A later revision's table hangs on a fax by a reference, or the purge would leave it; some end by themselves."""
     parents = {t.jobs: "job", t.receptions: "reception", t.faxes: "fax", t.messages: "message", t.attempts: "attempt"}
     reached = {table for parent in parents for table, _column in purge._children(parent)}
     loose = {t.outbox, t.events, t.webhook_tries, t.job_keys, t.junk_verdicts, t.audit, t.pulls, t.staged_faxes}
