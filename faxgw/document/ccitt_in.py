@@ -7,6 +7,7 @@ row of T.4 one-dimensional coding, at the next end of line; in T.6, and in T.4 w
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import Any, Final  # the library has no types
 
@@ -34,9 +35,13 @@ _library: Any = _ffi.dlopen("libtiff.so.6")
 _heard = [0]
 
 
-@_ffi.callback("void(const char *, const char *, void *)")  # made in the template: a child may not make code any more
-def _hear(_module: Any, _format: Any, _arguments: Any) -> None:  # Any: the library has no types
+def _count(_module: int | None, _format: int | None, _arguments: int | None) -> None:
     _heard[0] += 1
+
+
+# ctypes' machine code lies in the system's libffi: cffi would write its own into memory, which systemd forbids.
+_HANDLER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(_count)
+_hear: Any = _ffi.cast("Handler", ctypes.cast(_HANDLER, ctypes.c_void_p).value or 0)
 
 
 class Listener:

@@ -89,10 +89,11 @@ def running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=20)
+            _, err = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            _, err = process.communicate()
+        sys.stderr.write(err[-5000:])  # shown when the test fails
 
 
 def finish(process: subprocess.Popen[str], within: float) -> Any:
