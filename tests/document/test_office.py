@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from faxgw.document import office, office_pool
+from faxgw.document import office
 from faxgw.document.client import PageClient
 from faxgw.document.limits import Limits
 from faxgw.document.types import (
@@ -30,8 +30,8 @@ from faxgw.observing import Counting
 from tests.document import office_files as files
 from tests.document.conftest import Make
 from tests.document.test_ole import compound
+from tests.tools import needs_office
 
-needs_office = pytest.mark.skipif(not office_pool.installed(), reason="LibreOffice is not installed")
 in_module = pytest.mark.asyncio(loop_scope="module")
 
 

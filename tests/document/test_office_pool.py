@@ -20,9 +20,10 @@ from faxgw.document.limits import Limits
 from faxgw.document.office_pool import Declined, OfficePool, Why
 from faxgw.document.types import Kind
 from tests.document import office_files as files
+from tests.tools import needs_office
 
 pytestmark = [
-    pytest.mark.skipif(not office_pool.installed(), reason="LibreOffice or python3-uno is not installed"),
+    needs_office,
     pytest.mark.asyncio(loop_scope="module"),
 ]
 LIMITS = Limits()

@@ -18,10 +18,11 @@ from faxgw.document.limits import Limits
 from faxgw.document.office_pool import FILTERS, OfficePool
 from faxgw.document.types import Document, Kind, PageSettings, Reason, Refused, RenderOptions
 from tests.document import office_files as files
+from tests.tools import needs_office
 
 Make = Any  # conftest's class; tests import nothing from one another
 pytestmark = [
-    pytest.mark.skipif(not office_pool.installed(), reason="LibreOffice or python3-uno is not installed"),
+    needs_office,
     pytest.mark.asyncio(loop_scope="module"),
 ]
 SOURCES = {

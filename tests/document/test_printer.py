@@ -19,9 +19,6 @@ from faxgw.document.types import Document, Kind, PageSettings, Reason, Refused, 
 from tests.document.test_hostile import INTERNALS
 
 Make = Any  # conftest's class; tests import nothing from one another
-needs_ghostscript = pytest.mark.skipif(
-    Kind.POSTSCRIPT not in printer.installed(), reason="Ghostscript is not installed"
-)
 in_module = pytest.mark.asyncio(loop_scope="module")
 
 LETTER = b"""%!PS-Adobe-3.0
@@ -45,7 +42,6 @@ async def render(client: PageClient, make: Make, data: bytes) -> Rendered | Refu
     return await client.render([Document(make.fd(data), "print.ps")], RenderOptions())
 
 
-@needs_ghostscript
 @in_module
 async def test_postscript_is_faxed_where_it_is_switched_on(client: PageClient, make: Make) -> None:
     for data, pages in (
@@ -59,7 +55,6 @@ async def test_postscript_is_faxed_where_it_is_switched_on(client: PageClient, m
         found.close()
 
 
-@needs_ghostscript
 @in_module
 @pytest.mark.parametrize(
     ("data", "reason", "said"),
@@ -94,7 +89,6 @@ SPY = b"""%!PS
 """
 
 
-@needs_ghostscript
 @in_module
 async def test_a_program_in_postscript_reads_and_starts_nothing(client: PageClient, make: Make) -> None:
     """What it reaches makes a black square; it reaches nothing, and the page says so."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,6 @@ def test_other_readers_see_the_same_pixels() -> None:
     assert ((seen == 0) == bitmap.unpack(page).astype(bool)).all()
 
 
-@pytest.mark.skipif(shutil.which("tiffinfo") is None, reason="libtiff-tools is not installed")
 def test_libtiff_has_no_complaint(tmp_path: Path) -> None:
     path = tmp_path / "fax.tif"
     path.write_bytes(file_of(Resolution.FINE, noise(100), bitmap.white(2286)))
@@ -62,7 +60,6 @@ def test_libtiff_has_no_complaint(tmp_path: Path) -> None:
     assert done.stdout.count(b"CCITT Group 4") == 2
 
 
-@pytest.mark.skipif(shutil.which("tiff2pdf") is None, reason="libtiff-tools is not installed")
 @pytest.mark.parametrize("resolution", list(Resolution))
 def test_libtiff_makes_a_pdf_of_it(tmp_path: Path, resolution: Resolution) -> None:
     """tiff2pdf takes the strips over as they are, and says nothing."""

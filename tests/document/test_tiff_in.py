@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -25,7 +24,6 @@ DPI_200 = (101.6, 76.2)
 """Millimetres of the picture at 200 dots per inch."""
 DPI_96 = (800 / 96 * 25.4, 600 / 96 * 25.4)
 """Millimetres where a file says no size that can be believed."""
-TOOLS = pytest.mark.skipif(shutil.which("tiffcp") is None, reason="libtiff-tools is not installed")
 UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
@@ -106,7 +104,6 @@ MONO_COPIES = [
 ]  # fmt: skip
 
 
-@TOOLS
 @pytest.mark.parametrize("options", MONO_COPIES)
 @pytest.mark.parametrize("white", [0, 1])
 def test_one_bit_in_every_layout_and_polarity(make: Make, tmp_path: Path, options: str, white: int) -> None:
@@ -122,13 +119,11 @@ COLOUR_COPIES = [
 ]  # fmt: skip
 
 
-@TOOLS
 @pytest.mark.parametrize("options", COLOUR_COPIES)
 def test_colour_in_every_layout(make: Make, tmp_path: Path, options: str) -> None:
     check(copied(make.image(COLOUR, "TIFF", dpi=(200, 200)), tmp_path, *options.split()))
 
 
-@TOOLS
 @pytest.mark.parametrize("mode", ["L", "I;16"])
 @pytest.mark.parametrize("options", ["-c none", "-c lzw:2", "-c none -B", "-c zip -8"])
 def test_deep_grey_in_both_polarities(make: Make, tmp_path: Path, mode: str, options: str) -> None:
@@ -203,7 +198,6 @@ def test_every_resolution_gives_its_size(make: Make, options: dict[str, Any], si
     check(make.image(MONO, "TIFF", compression="group4", **options), size_mm)
 
 
-@TOOLS
 def test_pages_of_mixed_size_orientation_and_coding(make: Make, tmp_path: Path) -> None:
     """What one page says of its size is not taken for the next."""
     made = [
@@ -259,7 +253,6 @@ def test_a_loop_of_directories_is_refused(big: bool, back: int) -> None:
     assert refused.value.refused.reason is Reason.DAMAGED
 
 
-@TOOLS
 @pytest.mark.parametrize("options", ["-c g4", "-c g4 -r 16", "-c lzw -8", "-c none -t -w 128 -l 64"])
 def test_a_file_cut_anywhere_is_refused(make: Make, tmp_path: Path, options: str) -> None:
     """libtiff puts the directory behind the strips: whatever is missing, the directory or a part of it is."""

@@ -282,7 +282,6 @@ async def ask(settings: DirectorySettings) -> list[dict[str, str]]:
     return [dict(entry.values) for entry in await source.search(settings, settings.ldap)]
 
 
-@pytest.mark.skipif(SLAPD is None, reason="slapd is not installed")
 async def test_an_ldap_directory_is_read_whole_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 2696: the server gives no more than 100 entries at once."""
     monkeypatch.setattr(source, "PAGE", 60)
@@ -299,7 +298,6 @@ async def test_an_ldap_directory_is_read_whole_page_by_page(monkeypatch: pytest.
         assert [entry["e-mail"] for entry in await ask(secure)] == ["u1@example.org"]
 
 
-@pytest.mark.skipif(SLAPD is None, reason="slapd is not installed")
 async def test_an_ldap_directory_that_does_not_answer_completely_is_none(
     make_certificate: MakeCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import smtplib
 from email.message import EmailMessage
 
@@ -52,7 +51,6 @@ async def test_a_mail_is_accepted_and_lies_in_the_spool_as_it_was_sent(start: St
     assert world.seconds[0] < 1
 
 
-@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
 async def test_swaks_sends_a_mail_with_an_attachment(start: Start) -> None:
     world = await start()
     process = await asyncio.create_subprocess_exec(

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from faxgw.document import office_pool
 from tests.systemd.launcher import CHECKOUT, USERS
+from tests.tools import needs_office
 
 LAUNCHER = CHECKOUT / "tests" / "systemd" / "launcher.py"
 UNITS = CHECKOUT / "systemd"
@@ -238,6 +238,7 @@ import asyncio, json, os
 from faxgw.document import office_pool
 from faxgw.document.limits import Limits
 from faxgw.document.types import Kind
+from tests.tools import needs_office
 
 async def convert():
     pool, source = office_pool.OfficePool(), os.memfd_create("document")
@@ -250,7 +251,7 @@ print(json.dumps(asyncio.run(convert())))
 """
 
 
-@pytest.mark.skipif(not office_pool.installed(), reason="LibreOffice or python3-uno is not installed")
+@needs_office
 def test_libreoffice_runs_within_the_unit_of_the_page_processes(world: World) -> None:
     """Without memory that is writable and executable, without a folder but /tmp."""
     assert finish(world.launch("faxgw-pages.service", [PYTHON, "-c", OFFICE]), 90) == "%PDF-"

@@ -20,7 +20,6 @@ def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler here")
 def test_what_is_built_is_used(library: Path) -> None:
     assert build.build()
     assert native.library.__wrapped__() is not None

@@ -56,8 +56,8 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Every test runs over the media loop in C and over the one in Python."""
     if request.param == "Python":
         monkeypatch.setattr(native, "library", lambda: None)
-    elif native.library() is None:
-        pytest.skip("the media loop in C is not built")
+    else:
+        assert native.library() is not None, "the media loop in C is not built"
     return str(request.param)
 
 

@@ -23,8 +23,6 @@ from faxgw.t30.t38 import T38Terminal
 from faxgw.t30.terminal import Profile, Terminal
 from tests.t30.conftest import Daemon, memory_file, page_image, pixels, receive_start, send_start, tiff
 
-pytestmark = pytest.mark.skipif(native.library() is None, reason="the media loop in C is not built")
-
 ONE = tiff([page_image(1)])
 IFPS = [b"\x00", b"\x06", b"\x02", bytes.fromhex("c001000000"), b"\x00" * 200]
 
