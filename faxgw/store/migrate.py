@@ -1,6 +1,6 @@
 """Brings a database's tables to this release: all revisions in one transaction, after a backup copy.
 
-The revisions (`migrations/versions/`) are explicit operations that run on every engine; `schema.py` is what they
+The revisions (`migrations/versions/`) are explicit operations that run on every engine; `schema` is what they
 must add up to, which a test compares. There is no way down: the backup is the way back. SQLite's copy is made here;
 PostgreSQL's is the operator's (docs/postgresql.md), and its nodes migrate one at a time, with no unit in between.
 """
@@ -121,7 +121,7 @@ def _run_revisions_alone(conn: Connection) -> None:
 
 
 def draft(message: str) -> Path:
-    """Write the revision that leads from the last one to `schema.py`, for a developer to read and finish."""
+    """Write the revision that leads from the last one to `schema`, for a developer to read and finish."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/draft.db"
         if _scripts().get_current_head() is not None:

@@ -1,0 +1,130 @@
+"""Received faxes: pages, what was read on them, files made of them, replies (docs/spine.md section 4)."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, text
+
+from faxgw.store.schema.columns import ID, metadata, retention, retention_indexes
+
+receptions = Table(
+    "receptions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("number", String(20), nullable=False),
+    Column("entry", String(20), nullable=False, server_default=text("''")),
+    Column("dialled", String(160), nullable=False),
+    Column("caller", String(160), nullable=False),
+    Column("display", String(200), nullable=False),
+    Column("ident", String(40), nullable=False, server_default=text("''")),
+    Column("sub_address", String(24), nullable=False, server_default=text("''")),
+    Column("trunk", String(64), nullable=False),
+    Column("call_id", String(200), nullable=False),
+    Column("dialog", JSON, nullable=False),
+    Column("node", String(64), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("answered_at", Float),
+    Column("ended_at", Float),
+    Column("pages", Integer, nullable=False, server_default=text("0")),
+    Column("page_end", String(4), nullable=False, server_default=text("''")),
+    Column("farewell", Boolean),
+    Column("cause", String(32), nullable=False, server_default=text("''")),
+    Column("outcome", JSON),
+    Column("trace", JSON),
+    Column("document_key", String(200), index=True),
+    Column("document_sha256", String(64)),
+    Column("document_size", Integer),
+    Column("thumbnail", LargeBinary),
+    Column("problem", String(400), nullable=False, server_default=text("''")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Column("finished_at", Float),
+    Column("acknowledged_at", Float),
+    Column("acknowledged_by", String(130), nullable=False, server_default=text("''")),
+    Column("awaits_until", Float),
+    Column("read_pages", Integer, nullable=False, server_default=text("0")),
+    Column("routing", JSON),
+    *retention(),
+    Index(None, "state", "not_before"),
+    Index(None, "customer", "started_at"),
+    Index(None, "started_at"),
+    *retention_indexes("receptions"),
+)
+
+reception_pages = Table(
+    "reception_pages",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("x_resolution", Integer, nullable=False),
+    Column("y_resolution", Integer, nullable=False),
+    Column("bad_rows", Integer, nullable=False),
+    Column("encoding", String(8), nullable=False),
+    Column("page_end", String(4), nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("wanted", JSON, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("lease_fence", Integer),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Column("asked_at", Float, nullable=False),
+    Column("done_at", Float),
+    Column("reading", JSON),
+    Column("why", String(400), nullable=False, server_default=text("''")),
+    Index(None, "state", "not_before"),
+)
+"""What was read on received pages (store/readings.py); a page of which nothing is to be read has no row."""
+
+reception_documents = Table(
+    "reception_documents",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("variant", String(80), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("key", String(200), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("made_at", Float, nullable=False),
+)
+"""Files made of a received fax for its deliveries, by format and options (store/made.py)."""
+
+reception_replies = Table(
+    "reception_replies",
+    metadata,
+    Column("reception", ForeignKey("receptions.id"), primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("caller", String(20), nullable=False),
+    Column("template", String(200), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("job", ID),
+    Column("why", String(400), nullable=False, server_default=text("''")),
+    Column("at", Float, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", Float, nullable=False, server_default=text("0")),
+    Index(None, "customer", "caller", "at"),
+    Index(None, "state", "not_before"),
+    Index(None, "job"),
+)
+"""Replies faxed to callers (store/replies.py): one of a received fax at most, or why there is none."""
