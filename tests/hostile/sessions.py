@@ -20,7 +20,8 @@ from faxgw.foip.control import Document, Hangup, Limits, Message, PageReceived, 
 from faxgw.simulator.machine import Machine
 from faxgw.simulator.receiving import ReceivingMachine
 from faxgw.simulator.sending import SendingMachine
-from faxgw.t30.call import MAX_PAGE_ROWS, MediaCall
+from faxgw.t30.bounds import MAX_PAGE_ROWS
+from faxgw.t30.call import MediaCall
 from tests.hostile.attacks import Saboteur, Stuffed, a_script, stuffing
 from tests.simulator.stage import GATEWAY, MACHINE, PAGES, document, rows
 from tests.t30.conftest import TICK, Network, answer, memory_file, read_all, receive_start, send_start

@@ -14,7 +14,7 @@ from faxgw.line.arrival import Arrival
 from faxgw.line.workers import CallWorkers, Inbox, Received, WorkerGone
 from faxgw.simulator.carrier import Transmission
 from faxgw.simulator.script import Expected, Script
-from faxgw.t30.call import MAX_PAGE_ROWS
+from faxgw.t30.bounds import MAX_PAGE_ROWS
 from tests.hostile import datagrams
 from tests.hostile.attacks import Stuffed
 from tests.simulator import stage

@@ -260,7 +260,7 @@ def test_datagrams_never_exceed_what_the_peer_takes(lines: Any) -> None:
 def test_datagrams_of_strangers_are_dropped(lines: Any) -> None:
     line = lines([THREE])
     line.run(until=lambda: bool(line.receiver.of(PhaseB)))
-    line.receiver.call._udptl.queue.append((b"\0\0\1\0\0\0", ("203.0.113.9", 2)))
+    line.receiver.call._medium._udptl.queue.append((b"\0\0\1\0\0\0", ("203.0.113.9", 2)))
     line.run()
     assert line.receiver.call.foreign == 1
     assert received(line) == pixels(THREE)
@@ -297,7 +297,7 @@ def test_a_far_end_behind_a_nat_is_answered_where_it_is(lines: Any, t38: bool) -
     line = lines([THREE], t38=t38)
     hidden, public = ("10.9.9.9", 7000), ("8.8.8.8", 6000)
     ours, theirs = (2, 4) if t38 else (1, 3)
-    line.sender.call._remote = Remote(hidden)
+    line.sender.call._medium._remote = Remote(hidden)
     inside = line.network.sockets["192.0.2.1", theirs]
     line.network.sockets[public] = inside
     inside.address = public
@@ -519,7 +519,7 @@ def test_an_answer_that_comes_late_confirms_no_later_page(lines: Any, held: floa
         return False
 
     line.network.lose = hold
-    receiver_out = line.receiver.call._udptl
+    receiver_out = line.receiver.call._medium._udptl
     queued: list[tuple[float, bytes]] = []
     target = line.network.sockets["192.0.2.1", 2]
     plain = receiver_out.sendto
@@ -532,7 +532,7 @@ def test_an_answer_that_comes_late_confirms_no_later_page(lines: Any, held: floa
             return len(octets)
         return int(plain(octets, address))
 
-    line.receiver.call._udptl.sendto = delayed
+    line.receiver.call._medium._udptl.sendto = delayed
 
     def deliver(now: float) -> None:
         while queued and queued[0][0] <= now:
@@ -622,7 +622,7 @@ def test_a_packet_storm_of_the_library_ends_the_call(lines: Any, monkeypatch: py
     """transport.md F.1: after a stall the library can emit packets without end inside one call."""
     line = lines([THREE])
     line.run(until=lambda: bool(line.receiver.pages))
-    line.sender.call._terminal.packet_budget = 0
+    line.sender.call._medium.engine.packet_budget = 0
     line.run(until=lambda: bool(line.sender.of(PhaseE)))
     assert (line.sender.result.code, line.sender.result.reason) == (-1, "budget")
     assert line.sender.result.statistics.pages_in_call == len(line.sender.of(Confirmed))
