@@ -31,12 +31,13 @@ from faxgw.formats.report_payload import (
 from faxgw.store import outbox, pushes, routing
 from faxgw.store.envelope import original_of
 from faxgw.store.errors import ObjectDamaged
+from faxgw.store.outbox import InWork
 from faxgw.store.reports import thumbnail_of
 
 log = logging.getLogger(__name__)
 
-PLACES = 8
-"""Deliveries at the same time."""
+PLACES = 2 * outbox.PER_KIND
+"""Deliveries at the same time; who has how many of them is the store's business (`outbox.share`)."""
 TRY_SECONDS = outbox.LEASE - 60.0
 """Seconds one try may last."""
 
@@ -46,6 +47,7 @@ class _Item:
     id: str
     parcel: Parcel
     job: str | None
+    place: InWork
 
 
 class OutboxWorker:
@@ -78,22 +80,36 @@ class OutboxWorker:
         self._styles = styles or MailStyles(seat)
         self._pages = pages or ReportPages(seat)
         self._documents = documents
+        self._busy: dict[str, InWork] = {}
+        self._waits_after = 0.0
+        """Items that were due by then and were not taken wait for a place, which the end of another one brings."""
         self.delivering: Station[_Item] = Station(
             "deliver",
             places=PLACES,
             wake=seat.store.listen(outbox.TOPIC),
             take=self._take,
             work=self._deliver,
-            next_due=lambda: seat.store.read(outbox.next_due),
+            next_due=lambda: seat.store.read(lambda conn: outbox.next_due(conn, self._waits_after)),
             clock=seat.clock,
         )
 
     async def _take(self, limit: int) -> Sequence[_Item]:
         seat = self._seat
-        leased = await seat.store.run(lambda conn: outbox.lease(conn, fence=seat.fence, now=seat.clock(), limit=limit))
-        return [_Item(parcel.item, parcel, job) for parcel, job in leased]
+        now, busy = seat.clock(), list(self._busy.values())
+        leased = await seat.store.run(
+            lambda conn: outbox.share(conn, fence=seat.fence, now=now, limit=limit, busy=busy)
+        )
+        self._waits_after = now if leased.withheld else 0.0
+        self._busy |= {parcel.item: place for parcel, _job, place in leased.items}
+        return [_Item(parcel.item, parcel, job, place) for parcel, job, place in leased.items]
 
     async def _deliver(self, item: _Item) -> None:
+        try:
+            await self._try(item)
+        finally:
+            self._busy.pop(item.id, None)
+
+    async def _try(self, item: _Item) -> None:
         seat, parcel = self._seat, item.parcel
         adapter = self._deliveries.get(parcel.kind)
         if adapter is None:
@@ -139,6 +155,9 @@ class OutboxWorker:
             return DeliveryResult(False, detail=f"no result after {TRY_SECONDS:.0f} s")
         except FaxError as exc:
             return DeliveryResult(False, permanent=not exc.temporary, detail=str(exc))
+        except Exception as exc:  # owner of the try: a fault of ours counts as one, or it would come again for ever
+            log.exception("delivery failed", extra={"event": "outbox.fault", "item": item.id})
+            return DeliveryResult(False, detail=f"a fault of the gateway ({type(exc).__name__}); its log says more")
 
     @contextlib.asynccontextmanager
     async def _enclosed(self, parcel: Parcel) -> AsyncIterator[Parcel]:

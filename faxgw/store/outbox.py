@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any  # rows
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, tuple_, update
 
 from faxgw.fax.ports import Parcel
 from faxgw.store import audit
@@ -36,6 +38,40 @@ SCHEDULES: Mapping[str, tuple[tuple[float, ...], float]] = {
 """Kind → pauses and lifetime, where they are not PAUSES and LIFETIME."""
 LEASE = 1800.0
 """Seconds a try may last; a relay may take 10 minutes for its reply to the final dot (RFC 5321 section 4.5.3.2.6)."""
+PROGRAMS = frozenset(
+    {
+        *("push", "webhook", "received_webhook", "received_sftp", "received_ftp", "received_pull", "received_pickup"),
+        *("received_folder", "received_print"),
+    }
+)
+"""Kinds that go to places of customers': each of them may be slow for minutes, and none may make others wait."""
+PER_KIND = 8
+"""Items in work at a time that go to programs, and as many of all other kinds."""
+PER_CUSTOMER = 6
+"""Of one customer, of those to programs."""
+PER_TARGET = 2
+"""To one target, of those."""
+LOOK = 50
+"""Items looked at in one query while some are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class InWork:
+    """An item that is being delivered: whose place it takes."""
+
+    kind: str
+    target: str
+    customer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What is to be delivered now."""
+
+    items: Sequence[tuple[Parcel, str | None, InWork]]
+    """Parcel, and its job."""
+    withheld: bool
+    """Others are due and wait for a place of their kind, customer or target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +126,21 @@ def written(conn: Connection, item: str) -> bool:
 
 def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[tuple[Parcel, str | None]]:
     """Lease items that are due: (parcel, job). Items of earlier fences and of expired leases come back too."""
-    due = or_(
-        (t.outbox.c.state == "due") & (t.outbox.c.due_at <= now),
-        (t.outbox.c.state == "leased") & ((t.outbox.c.lease_until < now) | voided(t.outbox.c.lease_fence)),
-    )
-    rows = conn.execute(select(t.outbox).where(due).order_by(t.outbox.c.due_at).limit(limit)).all()
-    for row in rows:
+    return [(parcel, job) for parcel, job, _work in share(conn, fence=fence, now=now, limit=limit).items]
+
+
+def share(conn: Connection, *, fence: int, now: float, limit: int, busy: Collection[InWork] = ()) -> Leased:
+    """The same, with a fair share for everybody: what waits for one slow receiver takes no place from the others.
+
+    Args:
+        conn: The unit's connection.
+        fence: The node's.
+        now: Unix seconds.
+        limit: Items at most.
+        busy: What is in work already.
+    """
+    chosen, withheld = _choose(conn, now, limit, _Places(busy))
+    for row in chosen:
         conn.execute(
             update(t.outbox)
             .where(t.outbox.c.id == row.id)
@@ -107,7 +152,68 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[t
                 conn, "document.delivered", row.reception, who=row.target.partition("?")[0][:130], way=kind, now=now,
                 customer=row.customer, data=facts,
             )  # fmt: skip
-    return [(Parcel(r.id, r.kind, r.target, r.payload, r.created_at, r.tries + 1), r.job) for r in rows]
+    return Leased([(_parcel(r), r.job, InWork(r.kind, r.target, r.customer)) for r in chosen], withheld)
+
+
+class _Places:
+    """Who has how many of the places."""
+
+    def __init__(self, busy: Collection[InWork]) -> None:
+        self._kinds = Counter(one.kind in PROGRAMS for one in busy)
+        self._customers = Counter(one.customer for one in busy if one.kind in PROGRAMS)
+        self._targets = Counter((one.kind, one.target) for one in busy if one.kind in PROGRAMS)
+
+    def take(self, row: Row[Any]) -> bool:
+        """Take a place for an item; False when there is none for it."""
+        program, target = row.kind in PROGRAMS, (row.kind, row.target)
+        if self._kinds[program] >= PER_KIND:
+            return False
+        if program:
+            if self._customers[row.customer] >= PER_CUSTOMER or self._targets[target] >= PER_TARGET:
+                return False
+            self._customers[row.customer] += 1
+            self._targets[target] += 1
+        self._kinds[program] += 1
+        return True
+
+    @property
+    def left(self) -> Sequence[ColumnElement[bool]]:
+        """What an item must be to find a place."""
+        c, found = t.outbox.c, list[ColumnElement[bool]]()
+        others = c.kind.not_in(sorted(PROGRAMS))
+        if self._kinds[True] >= PER_KIND:
+            found.append(others)
+        if self._kinds[False] >= PER_KIND:
+            found.append(c.kind.in_(sorted(PROGRAMS)))
+        if customers := [one for one, count in self._customers.items() if count >= PER_CUSTOMER]:
+            found.append(or_(others, c.customer.not_in(customers)))
+        if targets := [one for one, count in self._targets.items() if count >= PER_TARGET]:
+            found.append(tuple_(c.kind, c.target).not_in(targets))
+        return found
+
+
+def _choose(conn: Connection, now: float, limit: int, places: _Places) -> tuple[Sequence[Row[Any]], bool]:
+    """The items whose turn it is, in the order in which they fell due, and whether others must wait for a place."""
+    due = or_(
+        (t.outbox.c.state == "due") & (t.outbox.c.due_at <= now),
+        (t.outbox.c.state == "leased") & ((t.outbox.c.lease_until < now) | voided(t.outbox.c.lease_fence)),
+    )
+    query = select(t.outbox).where(due).order_by(t.outbox.c.due_at, t.outbox.c.id)
+    chosen: dict[str, Row[Any]] = {}
+    while len(chosen) < limit:
+        some = query.where(t.outbox.c.id.not_in(list(chosen)), *places.left).limit(min(LOOK, limit))
+        rows = conn.execute(some).all()
+        if not rows:
+            rest = query.with_only_columns(t.outbox.c.id).where(t.outbox.c.id.not_in(list(chosen))).limit(1)
+            return list(chosen.values()), conn.execute(rest).first() is not None
+        for row in rows:
+            if len(chosen) < limit and places.take(row):
+                chosen[row.id] = row
+    return list(chosen.values()), False
+
+
+def _parcel(row: Row[Any]) -> Parcel:
+    return Parcel(row.id, row.kind, row.target, row.payload, row.created_at, row.tries + 1)
 
 
 def _leased(conn: Connection, item: str, fence: int) -> Row[str, int, float, str | None, str] | None:
@@ -181,9 +287,10 @@ def again(conn: Connection, item: str, *, now: float, who: str) -> bool:
     return bool(changed.rowcount)
 
 
-def next_due(conn: Connection) -> float | None:
-    """Unix seconds of the next item that is or falls due."""
-    return conn.execute(select(func.min(t.outbox.c.due_at)).where(t.outbox.c.state == "due")).scalar()
+def next_due(conn: Connection, after: float = 0.0) -> float | None:
+    """Unix seconds of the next item that is or falls due; of those that fall due after a time."""
+    c = t.outbox.c
+    return conn.execute(select(func.min(c.due_at)).where(c.state == "due", c.due_at > after)).scalar()
 
 
 def oldest_open(conn: Connection) -> float | None:

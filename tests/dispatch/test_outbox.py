@@ -148,3 +148,50 @@ async def test_a_try_ends_before_its_lease(house: House, monkeypatch: pytest.Mon
             return (await state(house))[:2] == ("due", 1)
 
         await until(tried)
+
+
+async def test_a_fault_of_ours_is_a_failed_try_and_dies_in_its_time(house: House) -> None:
+    """What nobody foresaw must not be tried every half an hour for ever, without a word."""
+    await item(house)
+    relay = Relay(KeyError("colour"))  # no FaxError, no OSError
+    async with working(house, {"status_mail": relay}):
+        await reached(house, "due")
+        await until(lambda: len(relay.parcels) == 1)
+
+        async def tried() -> bool:
+            return (await state(house))[:2] == ("due", 1)
+
+        await until(tried)
+    assert "KeyError" in (await state(house))[2]
+    house.clock.now += outbox.LIFETIME + 1
+    dead: list[Parcel] = []
+    async with working(house, {"status_mail": relay}, dead):
+        await reached(house, "dead")
+        await until(lambda: [p.item for p in dead] == ["out_1"])
+
+
+async def test_a_webhook_that_answers_nobody_holds_back_no_mail(house: House) -> None:
+    """All its tries hang; what is for others goes, and nothing of ours turns in circles meanwhile."""
+    hangs = asyncio.Event()
+
+    class Hanging:
+        tries = 0
+
+        async def deliver(self, parcel: Parcel) -> DeliveryResult:
+            self.tries += 1
+            await hangs.wait()
+            return DOWN
+
+    slow, relay = Hanging(), Relay(GOOD)
+    for count in range(40):
+        await house.do(
+            outbox.put, f"out_hook{count:02}", "webhook", "https://slow.example/", customer="acme", payload={},
+            now=house.now,
+        )  # fmt: skip
+    async with working(house, {"webhook": slow, "status_mail": relay}):
+        await until(lambda: slow.tries == outbox.PER_TARGET)
+        await item(house)
+        await until(lambda: len(relay.parcels) == 1)
+        assert slow.tries == outbox.PER_TARGET
+        hangs.set()
+        await until(lambda: slow.tries == 40)

@@ -93,3 +93,56 @@ async def test_the_oldest_goes_first_and_is_known(house: House) -> None:
     await put(house, "out_a")
     assert [p.item for p in await lease(house, 1)] == ["out_b"]
     assert await house.ask(outbox.oldest_open) == first
+
+
+async def due(house: House, item: str, kind: str, target: str, customer: str = "acme") -> None:
+    await house.do(outbox.put, item, kind, target, customer=customer, payload={}, now=house.now)
+    house.clock.now += 0.001
+
+
+async def share(house: House, busy: Any = (), limit: int = 16) -> tuple[list[str], bool]:
+    found = await house.do(outbox.share, fence=house.fence, now=house.now, limit=limit, busy=busy)
+    return [parcel.item for parcel, _job, _work in found.items], found.withheld
+
+
+async def test_a_receiver_that_is_slow_takes_no_place_from_others(house: House) -> None:
+    """A webhook that answers nobody has a thousand events; a mail that falls due after them leaves at once."""
+    for count in range(100):
+        await due(house, f"out_{count:03}", "webhook", "https://slow.example/")
+    await due(house, "out_other", "webhook", "https://good.example/", "beta")
+    await due(house, "out_mail", "received_mail", ALICE)
+    assert await share(house) == (["out_000", "out_001", "out_other", "out_mail"], True)
+
+
+async def test_a_customer_with_many_slow_receivers_leaves_places_to_the_others(house: House) -> None:
+    for count in range(20):
+        await due(house, f"out_{count:03}", "received_sftp", f"host{count}.example")
+    await due(house, "out_beta", "received_sftp", "host.beta.example", "beta")
+    found, withheld = await share(house)
+    assert (len(found), found[-1], withheld) == (outbox.PER_CUSTOMER + 1, "out_beta", True)
+
+
+async def test_what_is_in_work_takes_its_place(house: House) -> None:
+    busy = [outbox.InWork("webhook", f"https://{count}.example/", f"c{count}") for count in range(outbox.PER_KIND)]
+    await due(house, "out_1", "webhook", "https://good.example/")
+    assert await share(house, busy) == ([], True)
+    assert await share(house, busy[1:]) == (["out_1"], False)
+    mails = [outbox.InWork("status_mail", ALICE, "acme")] * outbox.PER_KIND
+    await due(house, "out_2", "status_mail", ALICE)
+    assert await share(house, mails) == ([], True)
+
+
+async def test_many_of_one_mailbox_leave_together_and_in_their_order(house: House) -> None:
+    for count in range(10):
+        await due(house, f"out_{count}", "status_mail", ALICE)
+    assert await share(house) == ([f"out_{count}" for count in range(outbox.PER_KIND)], True)
+    assert await share(house, limit=1) == (["out_8"], False)
+
+
+async def test_the_next_item_due_after_those_that_wait_for_a_place(house: House) -> None:
+    await due(house, "out_1", "webhook", "https://slow.example/")
+    at = house.now
+    house.clock.now += 60
+    await due(house, "out_2", "webhook", "https://slow.example/")
+    assert (await house.do(outbox.next_due) or at) < at
+    assert await house.do(outbox.next_due, at) == at + 60
