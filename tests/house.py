@@ -28,7 +28,9 @@ from faxgw.store.directory import CustomerSeed, UserSeed
 from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import StoreError
 from faxgw.store.files import Files, Kind
+from faxgw.store.journal import ACCOUNTS_TOPIC
 from faxgw.store.migrate import upgrade
+from faxgw.store.unit import notify
 from tests.postgres import Server
 
 P = ParamSpec("P")
@@ -92,7 +94,11 @@ class House:
         return await self.store.read(lambda conn: conn.execute(query).all())
 
     async def change(self, statement: Any) -> None:
-        await self.store.run(lambda conn: conn.execute(statement).close())
+        def unit(conn: Connection) -> None:
+            conn.execute(statement).close()
+            notify(conn, ACCOUNTS_TOPIC)  # as all do who change accounts
+
+        await self.store.run(unit)
 
     async def next_life(self) -> None:
         """What a restart of the daemon means for the store: a new incarnation with a higher fence."""

@@ -7,13 +7,14 @@ that the sender reads; the promise is one transaction (docs/spine.md section 5).
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from faxgw.dispatch import letterheads, listing
 from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.evidence import DKIM, Evidence
+from faxgw.dispatch.known import Known
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
 from faxgw.fax import header_policy
@@ -40,11 +41,13 @@ from faxgw.fax.ports import (
     Receipt,
     Rejection,
 )
-from faxgw.formats.job_commands import CommandFault, in_force, read_commands
+from faxgw.formats.job_commands import MARK, CommandFault, in_force, read_commands
 from faxgw.store import directory, messages, papers, quota
 from faxgw.store.errors import CommitUncertain, OutOfSpace
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
+
+INACTIVE = Rejection(550, "5.7.1", "This account may not send faxes at present.")
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,15 @@ def dial_plan(settings: Effective) -> DialPlan:
         open_numbers=settings["open_numbers"],
         sandbox=bool(settings["sandbox"]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """An account as it is remembered; what follows from its settings is worked out once."""
+
+    active: bool
+    settings: Effective
+    plan: DialPlan
 
 
 class Gate:
@@ -79,6 +91,9 @@ class Gate:
         self._covers = Covers(seat)
         self._watermark = watermark
         self._passwords = passwords
+        self._senders = Known(seat.store, self._look_sender, keep=lambda found: not isinstance(found, Rejection))
+        self._domains = Known(seat.store, directory.domain_customer, keep=lambda found: found[0])
+        self._accounts = Known(seat.store, self._look_account, keep=lambda account: account.active)
 
     def believe(self, evidence: Evidence) -> None:
         """Have something that asks for proofs; until then nobody is believed whose account wants one."""
@@ -98,23 +113,7 @@ class Gate:
         if not address:
             return Rejection(550, "5.7.1", "Bounces and automatic replies are not faxed.")
 
-        def look(conn: Connection) -> tuple[Principal, str] | Rejection:
-            if session.login:
-                found = directory.login(conn, session.login)
-                if found is None:
-                    return Rejection(550, "5.7.1", "This login is no longer known.")
-                principal = Principal(found.customer, found.user, session.login, address, "auth")
-            else:
-                entry = directory.sender(conn, address, session.peer)
-                if entry is None:
-                    return Rejection(550, "5.7.1", f"{_shown(address)} is not authorised to send faxes here.")
-                principal = Principal(entry[0].customer, entry[0].user, "", address, entry[1])
-            if principal.how != "address" or directory.is_inside(conn, principal.customer, session.peer):
-                return _active(conn, principal) or (principal, "none")
-            settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
-            return _active(conn, principal) or (principal, str(settings["sender_evidence"]))
-
-        found = await self._seat.store.read(look)
+        found = await self._senders.ask((session.login, address, session.peer))
         if isinstance(found, Rejection):
             return found
         principal, wanted = found
@@ -127,37 +126,39 @@ class Gate:
     async def recipient(self, session: MailSession, principal: Principal, address: str) -> MailRecipient | Rejection:
         """Domain, number, class: 550 with the reason at RCPT."""
         local, _, domain = address.rpartition("@")
-
-        def look(conn: Connection) -> MailRecipient | Rejection:
-            ours, customer = directory.domain_customer(conn, domain)
-            if not ours:
-                return Rejection(550, "5.7.1", f"{_shown(domain) or 'This'} is not a fax domain of this gateway.")
-            if customer not in (None, principal.customer):
-                return Rejection(550, "5.7.1", f"You are not authorised to send to {_shown(domain)}.")
-            if not local:
-                return Rejection(550, "5.1.3", "The address has no number.")
-            if refusal := _active(conn, principal):
-                return refusal
-            settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
-            if principal.how != "operator" and Interface.SMTP not in settings["interfaces"]:
-                return Rejection(550, "5.7.1", "Mail to fax is not open to this account.")
-            watched = settings["list_name"] if settings["max_list"] else ""
-            if place := place_of(local):
-                return _closed(place, settings) or MailRecipient(
-                    address, place, "", "", principal.customer, list_name=watched
-                )
-            try:
-                number = read_number(local, settings)
-            except Refused as exc:
-                return Rejection(550, "5.1.3", exc.public)
-            return MailRecipient(
-                address, number.typed, number.e164, number.sub_address, principal.customer, list_name=watched
-            )
-
-        answer = await self._seat.store.read(look)
+        answer = await self._reachable(principal, address, local, domain)
         if isinstance(answer, Rejection):
             log.info("recipient refused", extra={"event": "rcpt.refused", "code": answer.code, "to": masked(local)})
         return answer
+
+    async def _reachable(
+        self, principal: Principal, address: str, local: str, domain: str
+    ) -> MailRecipient | Rejection:
+        ours, customer = await self._domains.ask(domain.lower())
+        if not ours:
+            return Rejection(550, "5.7.1", f"{_shown(domain) or 'This'} is not a fax domain of this gateway.")
+        if customer not in (None, principal.customer):
+            return Rejection(550, "5.7.1", f"You are not authorised to send to {_shown(domain)}.")
+        if not local:
+            return Rejection(550, "5.1.3", "The address has no number.")
+        account = await self._accounts.ask((principal.customer, principal.user))
+        if not account.active:
+            return INACTIVE
+        settings = account.settings
+        if principal.how != "operator" and Interface.SMTP not in settings["interfaces"]:
+            return Rejection(550, "5.7.1", "Mail to fax is not open to this account.")
+        watched = settings["list_name"] if settings["max_list"] else ""
+        if place := place_of(local):
+            return _closed(place, settings) or MailRecipient(
+                address, place, "", "", principal.customer, list_name=watched
+            )
+        try:
+            number = _read_number(local, account.plan)
+        except Refused as exc:
+            return Rejection(550, "5.1.3", exc.public)
+        return MailRecipient(
+            address, number.typed, number.e164, number.sub_address, principal.customer, list_name=watched
+        )
 
     async def room_for(self, octets: int) -> Rejection | None:
         """452 when these octets would take the disk below the watermark (RFC 5321 section 4.2.2)."""
@@ -185,10 +186,9 @@ class Gate:
         return answer
 
     async def _promise(self, mail: MailSubmission) -> Receipt | Rejection:
-        settings = await self._seat.store.read(lambda conn: self._permitted(conn, mail))
+        settings = await self._permitted(mail)
         if isinstance(settings, Rejection):
             return settings
-        settings = in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
         who = mail.principal.customer
         missing = await self._covers.refusal(who, settings) or await letterheads.refusal(self._seat, who, settings)
         if missing:
@@ -225,25 +225,53 @@ class Gate:
             return Rejection(550, "5.5.3" if found.too_many else "5.6.0", f"Nothing was sent. {found.fault}")
         return len(found.recipients)
 
-    def _permitted(self, conn: Connection, mail: MailSubmission) -> Effective | Rejection:
+    async def _permitted(self, mail: MailSubmission) -> Effective | Rejection:
         """The settings in force, unless what is known of a mail without looking into it forbids it."""
         if not mail.recipients:
             return Rejection(554, "5.5.1", "The mail has no valid recipient.")
-        settings = directory.effective(conn, self._seat.system, mail.principal.customer, mail.principal.user)
+        customer = mail.principal.customer
+        account = await self._accounts.ask((customer, mail.principal.user))
+        settings = account.settings
         if len(mail.recipients) > settings["max_recipients"]:
             limit = settings["max_recipients"]
             return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
-        if refusal := _active(conn, mail.principal):
-            return refusal
+        if not account.active:
+            return INACTIVE
         if unlawful := header_policy.refusal(settings):
             return Rejection(550, "5.7.1", unlawful)
-        if settings["clip"]:
+        if clip := settings["clip"]:
             now = self._seat.clock()
-            if closed := papers.unshowable(conn, mail.principal.customer, settings["clip"], now=now):
+            closed = await self._seat.store.read(lambda conn: papers.unshowable(conn, customer, clip, now=now))
+            if closed:
                 return Rejection(550, "5.7.1", closed)
-        if any(r.number_typed == MERGE for r in mail.recipients) and len(mail.recipients) > 1:
+        if len(mail.recipients) > 1 and any(r.number_typed == MERGE for r in mail.recipients):
             return Rejection(550, "5.5.3", f"Nothing was sent. A mail to {MERGE} has no other recipient.")
-        return _wrong_command(mail, settings) or settings
+        return _with_commands(mail, settings)
+
+    def _look_sender(self, conn: Connection, asked: tuple[str, str, str]) -> tuple[Principal, str] | Rejection:
+        """Who a login, else an envelope sender, else a peer is, and what proof its account wants."""
+        login, address, peer = asked
+        if login:
+            found = directory.login(conn, login)
+            if found is None:
+                return Rejection(550, "5.7.1", "This login is no longer known.")
+            principal = Principal(found.customer, found.user, login, address, "auth")
+        else:
+            entry = directory.sender(conn, address, peer)
+            if entry is None:
+                return Rejection(550, "5.7.1", f"{_shown(address)} is not authorised to send faxes here.")
+            principal = Principal(entry[0].customer, entry[0].user, "", address, entry[1])
+        if principal.how != "address" or directory.is_inside(conn, principal.customer, peer):
+            return _active(conn, principal) or (principal, "none")
+        settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
+        return _active(conn, principal) or (principal, str(settings["sender_evidence"]))
+
+    def _look_account(self, conn: Connection, asked: tuple[str, str]) -> _Account:
+        """A customer, or a user of it: whether it may send, and its settings."""
+        customer, user = asked
+        states = directory.account_states(conn, customer, user)
+        settings = directory.effective(conn, self._seat.system, customer, user)
+        return _Account(states == (AccountState.ACTIVE, AccountState.ACTIVE), settings, dial_plan(settings))
 
     def _over(self, conn: Connection, mail: MailSubmission, more: int) -> Rejection | None:
         """452 when so many more faxes are too many for today."""
@@ -267,8 +295,11 @@ def read_number(local_part: str, settings: Effective) -> FaxNumber:
     Raises:
         Refused: With a sentence for the sender.
     """
+    return _read_number(local_part, dial_plan(settings))
+
+
+def _read_number(local_part: str, plan: DialPlan) -> FaxNumber:
     typed, sub_address = local_part_to_number(local_part)
-    plan = dial_plan(settings)
     try:
         return parse_number(typed, plan, sub_address)
     except Refused:
@@ -277,20 +308,24 @@ def read_number(local_part: str, settings: Effective) -> FaxNumber:
         return replace(parse_number(f"+{typed}", plan, sub_address), typed=typed)
 
 
-def _wrong_command(mail: MailSubmission, settings: Effective) -> Rejection | None:
-    """550 with the reason when a command in the subject is wrong or not open (features A6): nothing is sent."""
+def _with_commands(mail: MailSubmission, settings: Effective) -> Effective | Rejection:
+    """The settings with the commands in the subject laid over them; 550 with the reason when one is wrong or not open.
+
+    Features A6: then nothing is sent.
+    """
+    if MARK not in mail.subject:
+        return settings
     try:
-        in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
+        return in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
     except CommandFault as fault:
         return Rejection(550, "5.7.1" if fault.forbidden else "5.6.0", f"Nothing was sent. Subject: {fault.text}")
-    return None
 
 
 def _active(conn: Connection, principal: Principal) -> Rejection | None:
     customer, user = directory.account_states(conn, principal.customer, principal.user)
     if customer is AccountState.ACTIVE and user is AccountState.ACTIVE:
         return None
-    return Rejection(550, "5.7.1", "This account may not send faxes at present.")
+    return INACTIVE
 
 
 def _shown(text: str) -> str:

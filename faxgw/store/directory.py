@@ -16,6 +16,8 @@ from faxgw.fax.access import USER_SCOPES
 from faxgw.fax.account import AccountState, Effective, Level, Origin, resolve, strictest
 from faxgw.store import register
 from faxgw.store import schema as t
+from faxgw.store.journal import ACCOUNTS_TOPIC
+from faxgw.store.unit import notify
 
 FILE = "file"
 """Mark of what the settings file names: the file alone decides it, but not its state."""
@@ -108,6 +110,7 @@ def _upsert(conn: Connection, table: Table, key: Mapping[str, object], values: M
 
 def seed(conn: Connection, customers: Sequence[CustomerSeed]) -> None:
     """Lay the seed over the directory. States stay as they are: they are the operator's."""
+    notify(conn, ACCOUNTS_TOPIC)
     _end_stale_logins(conn, customers)
     _let_go(conn)
     for c in customers:
@@ -197,6 +200,7 @@ def _sender(conn: Connection, kind: str, value: str, customer: str, user: str | 
 
 def forget_sender(conn: Connection, kind: str, value: str) -> None:
     """Take an authorisation away."""
+    notify(conn, ACCOUNTS_TOPIC)
     conn.execute(delete(t.senders).where(t.senders.c.kind == kind, t.senders.c.value == value))
 
 

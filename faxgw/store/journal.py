@@ -9,13 +9,18 @@ from sqlalchemy import Connection, insert, or_, select
 
 from faxgw.store import audit
 from faxgw.store import schema as t
+from faxgw.store.unit import notify
 
 GATEWAY = "gateway"
 """Who did what nobody asked for."""
 UNAUDITED = ("job.accepted", "message.")
 """Beginnings of what is done thousands of times an hour: sending. The journal says who sent what."""
-CONFIGURATION = ("account.", "webhook.")
+ACCOUNTS = "account."
+"""Beginning of what changes who may do what."""
+CONFIGURATION = (ACCOUNTS, "webhook.")
 """Beginnings of what changes settings: the audit has what was before and after."""
+ACCOUNTS_TOPIC = "accounts"
+"""Noted when an account, or anything of it, was changed: what is remembered of accounts is forgotten."""
 MAX_EVENTS_SHOWN = 2000
 """Rows `of_entity` returns at most."""
 
@@ -49,6 +54,8 @@ def note(
     """Add an entry."""
     entry = {"at": now, "entity": entity, "job": job, "what": what, "who": who[:130], "data": dict(data or {})}
     conn.execute(_INSERT, entry)
+    if what.startswith(ACCOUNTS):
+        notify(conn, ACCOUNTS_TOPIC)
     if who != GATEWAY and not what.startswith(UNAUDITED):
         _audit(conn, entity if entity[:1] != "+" else job or "number", what, who, now, data or {})
 
