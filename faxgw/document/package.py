@@ -6,13 +6,12 @@ about sizes, or a part that unpacks to gigabytes, is found where memory and time
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
-import zlib
 from enum import Enum
 
 from faxgw.document.types import Kind
+from faxgw.formats.zip_faults import ZIP_FAULTS, archive_of, is_encrypted
 
 MAGIC = b"PK\x03\x04"
 """Local file header (APPNOTE section 4.3.7)."""
@@ -26,7 +25,6 @@ _ENTITY = re.compile(rb"<!ENTITY", re.I)
 _BEFORE_XML = b"\xef\xbb\xbf\xff\xfe \t\r\n"
 _MANIFEST, _ENCRYPTION = "META-INF/manifest.xml", b"encryption-data"
 """OpenDocument part 3 section 4.3: each part that is encrypted has such an element."""
-_ENCRYPTED = 1  # APPNOTE section 4.4.4, bit 0
 
 _ODF = {
     "application/vnd.oasis.opendocument.text": Kind.ODT,
@@ -63,9 +61,9 @@ class BadPackage(Exception):
 def kind_of(data: bytes) -> Kind | None:
     """What kind of document a package is; None if it is another archive. A cut-off one is judged by its start."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with archive_of(data) as archive:
             return _by_directory(archive)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error, RuntimeError, EOFError):
+    except ZIP_FAULTS:
         return _by_start(data[:_HEAD])
 
 
@@ -76,16 +74,16 @@ def check(data: bytes) -> None:
         BadPackage: If it is damaged, encrypted, too large, or defines XML entities.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with archive_of(data) as archive:
             parts = archive.infolist()
             if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
                 raise BadPackage(Fault.BOMB)
-            if any(part.flag_bits & _ENCRYPTED for part in parts):
+            if any(is_encrypted(part) for part in parts):
                 raise BadPackage(Fault.ENCRYPTED)
             left = MAX_UNPACKED
             for part in parts:
                 left -= _unpack(archive, part, left)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error, RuntimeError, EOFError) as exc:
+    except ZIP_FAULTS as exc:
         raise BadPackage(Fault.DAMAGED) from exc
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,12 +21,12 @@ from faxgw.formats import cover_fields
 from faxgw.formats.cover_fields import MAX_FIELDS, MAX_OCTETS
 from faxgw.formats.cover_story import Story, filled, read
 from faxgw.formats.cover_template import Value
+from faxgw.formats.zip_faults import ZIP_FAULTS, archive_of, is_encrypted
 
 MAX_PARTS = 500
 """Parts of a package; a letter has about 15."""
 MAX_UNPACKED = 16_000_000
 """Octets of all parts."""
-_ENCRYPTED = 1  # APPNOTE section 4.4.4, bit 0
 _PACKED = (".png", ".jpg", ".jpeg", ".gif", ".emf.gz")
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
@@ -88,12 +87,12 @@ def _read(name: str, octets: bytes) -> _Part:
 def _unpack(data: bytes) -> list[tuple[str, bytes]]:
     """The parts, each octet counted as it comes: what the directory says of sizes is not believed."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with archive_of(data) as archive:
             listed = archive.infolist()
             names = [part.filename for part in listed]
             if len(names) > MAX_PARTS or len(set(names)) < len(names):
                 raise cover_fields.refused(f"the package has more than {MAX_PARTS} parts, or one twice")
-            if any(part.flag_bits & _ENCRYPTED for part in listed):
+            if any(is_encrypted(part) for part in listed):
                 raise cover_fields.refused("the document is protected by a password")
             found, left = [], MAX_UNPACKED
             for part in listed:
@@ -104,5 +103,5 @@ def _unpack(data: bytes) -> list[tuple[str, bytes]]:
                     raise cover_fields.refused(f"the document unpacks to more than {MAX_UNPACKED:,} octets")
                 found.append((part.filename, octets))
             return found
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error, RuntimeError, EOFError) as exc:
+    except ZIP_FAULTS as exc:
         raise cover_fields.refused("this is no Word document, or it is damaged") from exc

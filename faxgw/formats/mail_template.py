@@ -8,18 +8,16 @@ design. Strangers' files: everything is bounded, names that mean nothing are ref
 from __future__ import annotations
 
 import enum
-import io
 import re
 import struct
 import tomllib
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any  # what TOML holds
 
 from faxgw.formats import cover_template
 from faxgw.formats.cover_template import Template, TemplateRefused
+from faxgw.formats.zip_faults import ZIP_FAULTS, archive_of, is_encrypted
 
 MAX_FILES = 60
 """Files of a package: 36 parts, the settings and a logo at most."""
@@ -37,7 +35,6 @@ LANGUAGES = ("en", "fr", "de")
 SETTINGS_FILE = "mail.toml"
 CONTENT_MARK = "<!--content-->"
 """What an HTML part says where the shipped design's content shall stand."""
-_ENCRYPTED = 1  # APPNOTE section 4.4.4, bit 0
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _PART = re.compile(r"(status|list|refused|received)(?:\.(en|fr|de))?\.(subject|txt|html)")
 _LITTER = re.compile(r"(?:__MACOSX/.*|(?:.*/)?(?:\.DS_Store|Thumbs\.db|desktop\.ini))")
@@ -150,14 +147,14 @@ def refused(name: str, what: str) -> TemplateRefused:
 def _unpacked(content: bytes) -> dict[str, bytes]:
     """The files of a package, by name; one folder around all of them does not count."""
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with archive_of(content) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir() and not _LITTER.fullmatch(info.filename)]
             if len(infos) > MAX_FILES:
                 raise TemplateRefused("too many files", public=f"The package may have {MAX_FILES} files.")
             found: dict[str, bytes] = {}
             left = MAX_UNPACKED
             for info in infos:
-                if info.flag_bits & _ENCRYPTED:
+                if is_encrypted(info):
                     raise refused(info.filename, "is encrypted")
                 with archive.open(info) as member:
                     octets = member.read(left + 1)
@@ -167,7 +164,7 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
                 if info.filename in found:
                     raise refused(info.filename, "is twice in the package")
                 found[info.filename] = octets
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, zlib.error, RuntimeError, EOFError) as exc:
+    except ZIP_FAULTS as exc:
         raise TemplateRefused(f"package: {exc}", public="The package cannot be unpacked.") from exc
     folders = {name.partition("/")[0] for name in found if "/" in name}
     if len(folders) == 1 and all("/" in name for name in found):

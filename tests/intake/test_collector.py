@@ -56,7 +56,7 @@ class World:
         shelf = partial(Shelf, self.folder / name / "in")
 
         async def sender() -> Sender:
-            raise NotImplementedError
+            raise AssertionError("a sender is not looked up before something was taken")
 
         return Drop(name, shelf, shelf, self.folder / name / "work", (Take.JOB,), sender)
 
