@@ -5,6 +5,7 @@ A mail whose documents are to be encrypted bears no picture of page 1, and never
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -53,9 +54,9 @@ class MailDocuments:
         try:
             target, secrets = await self._secrets(told)
             for position, one in enumerate(found):
-                document = FaxDocument(one.name, one.content_type, content(one))
+                document = FaxDocument(one.name, one.content_type, await asyncio.to_thread(content, one))
                 (sealed,) = await seal([document], target, secrets)
-                found[position] = _enclosure(sealed, opened)
+                found[position] = await asyncio.to_thread(_enclosure, sealed, opened)
             yield replace(parcel, enclosures=tuple(found), payload={**parcel.payload, "thumbnail": ""})
         finally:
             for descriptor in opened:

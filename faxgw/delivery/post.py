@@ -83,7 +83,7 @@ async def post(
                 url, data=body, headers=fields, allow_redirects=False, middlewares=tuple(middlewares) or None
             )
             async with request as answer:
-                text = await answer.content.read(MAX_ANSWER)
+                text = await _beginning(answer.content)
                 detail = f"{answer.status} {answer.reason or ''}".strip()
                 if not 200 <= answer.status < 300:
                     words = text[: MAX_WORDS * 4].decode("utf-8", "replace")
@@ -97,6 +97,14 @@ async def post(
         if _is_forbidden(exc):
             return failed("the name leads to an address that this gateway does not send to")
         return failed(_words(exc))
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """An answer as far as it counts; it comes in pieces."""
+    found = bytearray()
+    while len(found) < MAX_ANSWER and (piece := await content.read(MAX_ANSWER - len(found))):
+        found += piece
+    return bytes(found)
 
 
 def _words(error: BaseException) -> str:

@@ -12,9 +12,9 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol  # Any: a snapshot is JSON
+from typing import Any, ClassVar, Protocol  # Any: a snapshot is JSON
 
 from faxgw.delivery.seal import seal
 from faxgw.fax.errors import FaxError
@@ -29,7 +29,9 @@ from faxgw.formats.report_payload import PayloadDefect, received_from_payload
 MAX_OCTETS = 200 * 2**20
 """Octets of one fax's documents; 500 fine pages of dense text have 50 MB."""
 LARGE = 8 * 2**20
-"""Octets from which a fax is delivered alone: its documents are in memory up to four times."""
+"""Octets from which a fax's documents count: they are in memory up to four times."""
+MAX_AT_ONCE = MAX_OCTETS
+"""Octets of large faxes that are being delivered: a slow receiver of one holds back no others but the largest."""
 MAX_DETAIL = 300
 """Characters of a result's detail."""
 
@@ -144,6 +146,37 @@ Secrets = Callable[[Target], Awaitable[tuple[Target, Mapping[str, str]]]]
 """The target with its present parameters, and its secrets by name."""
 
 
+class Room:
+    """Memory for large documents, given out in the order in which it is asked for.
+
+    Args:
+        octets: All there is; who asks for more gets it when nobody else has any.
+    """
+
+    def __init__(self, octets: int) -> None:
+        self._octets = octets
+        self._taken = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def of(self, size: int) -> AsyncIterator[None]:
+        """Have room for so many octets; what is small needs none."""
+        if size <= LARGE:
+            yield
+            return
+        async with self._turn:
+            while self._taken and self._taken + size > self._octets:
+                self._freed.clear()
+                await self._freed.wait()
+            self._taken += size
+        try:
+            yield
+        finally:
+            self._taken -= size
+            self._freed.set()
+
+
 class ReceivedDelivery:
     """Adapter of the outbox for one kind of targets.
 
@@ -154,7 +187,7 @@ class ReceivedDelivery:
         within: Seconds of one try.
     """
 
-    _large = asyncio.Lock()
+    _room: ClassVar[Room]
     """One for all kinds: memory is one."""
 
     def __init__(self, way: Way, facts: Facts, secrets: Secrets, within: float = 900.0) -> None:
@@ -169,7 +202,7 @@ class ReceivedDelivery:
         if size > MAX_OCTETS:
             return DeliveryResult(False, permanent=True, detail="the documents are too large for this way")
         try:
-            async with self._large if size > LARGE else contextlib.nullcontext(), asyncio.timeout(self._within):
+            async with asyncio.timeout(self._within), self._room.of(size):
                 detail = await self._way.deliver(await self._consignment(parcel))
         except TimeoutError:
             return _failed(parcel, "not finished in time")
@@ -194,6 +227,9 @@ class ReceivedDelivery:
         documents = await asyncio.to_thread(_documents, parcel.enclosures, named)
         sealed = await seal(documents, target, secrets)
         return Consignment(parcel.item, parcel.tries, report, facts, target, secrets, stem, tuple(sealed))
+
+
+ReceivedDelivery._room = Room(MAX_AT_ONCE)
 
 
 def _documents(enclosures: Sequence[Enclosure], named: Sequence[str]) -> list[FaxDocument]:

@@ -9,12 +9,16 @@ has it).
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import posixpath
+import re
 from collections.abc import Callable
 
 import asyncssh
+from asyncssh.asn1 import ASN1DecodeError, der_decode
+from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from faxgw.delivery.received import Consignment, Undelivered, lay
 from faxgw.egress import Egress
@@ -32,6 +36,10 @@ AHEAD = 16
 """Requests to write that are under way at once."""
 PART = ".part"
 """Ending of files that are being written."""
+MAX_ROUNDS = 1_000_000
+"""Rounds of deriving a key from its passphrase: PBKDF2's of PKCS #8 (OpenSSL takes 2,048); some 0.3 s."""
+MAX_BCRYPT = 256
+"""The same of OpenSSH's own format, whose rounds are dearer (`ssh-keygen -a`, 16 or 24 by itself); some 4 s."""
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ class SftpWay:
         host, port = host_and_port(target.address, PORT)
         pins = frozenset(target.params.get("host_key", "").replace("=", "").split())
         seen: list[str] = []
-        keys = _keys(consignment)
+        keys = await asyncio.to_thread(_keys, consignment)
         try:
             connected = await self._egress.connect(host, port, within=CONNECT_S)
             async with asyncio.timeout(CONNECT_S + LOGIN_S):
@@ -178,14 +186,52 @@ class _Folder:
 
 
 def _keys(consignment: Consignment) -> list[asyncssh.SSHKey]:
-    """The target's private key. Raises Undelivered when it cannot be read."""
+    """The target's private key; blocking. Raises Undelivered when it cannot be read."""
     text = consignment.secrets.get("private_key", "")
     if not text:
         return []
+    if fault := key_fault(text):
+        raise Undelivered(f"the target's private key {fault}")
     try:
         return [asyncssh.import_private_key(text, consignment.secrets.get("passphrase") or None)]
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
         raise Undelivered("the target's private key cannot be read; is its passphrase right?") from exc
+
+
+def key_fault(text: str) -> str:
+    """Why a private key is not even tried: its passphrase would take minutes, or for ever. Empty: it is."""
+    found = _DEAR.search(text)
+    if found is None:
+        return ""  # in the older forms a passphrase costs nothing; what is no key at all is told so
+    try:
+        octets = base64.b64decode(found[2])
+        dear = (
+            _bcrypt_rounds(octets) > MAX_BCRYPT if found[1] == "OPENSSH" else _largest(der_decode(octets)) > MAX_ROUNDS
+        )
+    except (ValueError, ASN1DecodeError, PacketDecodeError, RecursionError):
+        return "cannot be read"
+    return f"derives its key in too many rounds (ssh-keygen -a: at most {MAX_BCRYPT})" if dear else ""
+
+
+_DEAR = re.compile(r"-----BEGIN (OPENSSH|ENCRYPTED) PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+_OPENSSH = b"openssh-key-v1\0"
+
+
+def _bcrypt_rounds(octets: bytes) -> int:
+    """Rounds of a key in OpenSSH's own format (OpenSSH PROTOCOL.key); 0: it has no passphrase."""
+    packet = SSHPacket(octets.removeprefix(_OPENSSH))
+    _cipher, derivation, options = packet.get_string(), packet.get_string(), SSHPacket(packet.get_string())
+    if derivation != b"bcrypt":
+        return 0
+    options.get_string()  # the salt
+    return options.get_uint32()
+
+
+def _largest(value: object) -> int:
+    """The largest number in a structure: the rounds are the only one that may be large."""
+    if isinstance(value, tuple | list):
+        return max(map(_largest, value), default=0)
+    return value if isinstance(value, int) else 0
 
 
 def host_and_port(address: str, default: int) -> tuple[str, int]:

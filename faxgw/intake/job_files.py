@@ -148,15 +148,11 @@ class JobFiles:
         ident = taken.job(index)
         if await self._store.read(lambda conn: result_files.exists(conn, ident)):
             return None
-        documents: list[JobDocument] = []
         try:
-            for file in fax.files:
-                kept = await self._keep(taken, file)
-                documents.append(JobDocument(file.name, "text" if file.charset else None, file.charset, kept))
+            documents = await self._documents(taken, fax)
             submission_ = self._submission(drop, taken, job, index, fax, sender, fingerprint, documents)
             answer = await hand_in(self._submissions, submission_)
         except FileNotFoundError:
-            await self._forget(documents)
             missing = next(f.name for f in fax.files if f.content is None and f.name not in taken.parts)
             return _Refusal((fax,), "missing_file", f"The document {missing} is not there.", xml_job.MISSING_FILE)
         except StoreError as exc:
@@ -166,6 +162,18 @@ class JobFiles:
         except FaxError as exc:
             return _Refusal((fax,), "refused", exc.public)
         return _refusal(fax, answer)
+
+    async def _documents(self, taken: Taken, fax: XmlFax) -> Sequence[JobDocument]:
+        """All documents of a fax, durable; where one of them cannot be had, none is left behind."""
+        documents: list[JobDocument] = []
+        try:
+            for file in fax.files:
+                kept = await self._keep(taken, file)
+                documents.append(JobDocument(file.name, "text" if file.charset else None, file.charset, kept))
+        except BaseException:
+            await self._forget(documents)
+            raise
+        return documents
 
     async def _keep(self, taken: Taken, file: XmlFile) -> StoredFile:
         if file.content is not None:

@@ -7,7 +7,7 @@ import socket
 
 from aiohttp import web
 
-from faxgw.delivery.post import MAX_WORDS, post
+from faxgw.delivery.post import MAX_ANSWER, MAX_WORDS, post
 from faxgw.egress import Egress
 from tests.delivery.receiver import LOOPBACK, receiver
 
@@ -85,3 +85,26 @@ async def test_an_endless_answer_costs_no_more_than_its_beginning() -> None:
         answer = await post(LOOPBACK, there.url, b"", {})
         assert answer.good
         assert len(answer.body) <= 65_536
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_whole_as_far_as_it_counts() -> None:
+    """A token or a list of print jobs in two segments is one answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        length = len(pieces[0]) + len(pieces[1])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + pieces[0])
+        await writer.drain()
+        await taken.wait()
+        writer.write(pieces[1])
+        await writer.drain()
+        writer.close()
+
+    pieces, taken = (b"first,", b"second"), asyncio.Event()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        asked = asyncio.create_task(post(LOOPBACK, url, b"", {}))
+        asyncio.get_running_loop().call_later(0.1, taken.set)  # after the first piece was read
+        assert (await asked).body == b"first,second"
+        pieces = (b"x" * MAX_ANSWER, b"y")
+        assert (await post(LOOPBACK, url, b"", {})).body == b"x" * MAX_ANSWER

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from faxgw.delivery import received as module
-from faxgw.delivery.received import Consignment, ReceivedDelivery, Undelivered
+from faxgw.delivery.received import Consignment, ReceivedDelivery, Room, Undelivered
 from faxgw.fax.target import TargetKind
 from faxgw.formats.received_payload import FaxDocument, ReceivedFacts
 from tests.delivery.consignments import DOCUMENT, RECEPTION, consignment, delivered, parcel, target
@@ -95,3 +96,54 @@ def test_sidecars_have_names_of_their_own_and_the_metadata_file_is_the_last() ->
     assert [file.name for file in seen.apart().files] == [
         f"f-{mark}.pdf", f"f-{mark}.xml", f"f-{mark}.fax.xml", f"f-{mark}.idx",
     ]  # fmt: skip
+
+
+async def test_a_slow_receiver_of_a_large_fax_holds_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE", 10)
+    monkeypatch.setattr(ReceivedDelivery, "_room", Room(2 * len(DOCUMENT)))
+    slow = Waits()
+    first = asyncio.create_task(delivered(slow, TO))
+    await slow.begun.wait()
+    assert (await delivered(Keeps(), TO)).delivered
+    second = asyncio.create_task(delivered(slow, TO, octets=DOCUMENT[:20]))
+    assert (await delivered(Keeps(), TO, octets=DOCUMENT[:9])).delivered  # what is small needs no room
+    assert (await delivered(Keeps(), TO, within=0.05)).detail == "not finished in time"  # there is none left
+    slow.goes_on.set()
+    assert [one.delivered for one in await asyncio.gather(first, second)] == [True, True]
+    assert (await delivered(Keeps(), TO)).delivered
+
+
+async def test_room_is_given_in_turn_and_the_largest_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE", 0)
+    room, entered = Room(10), list[int]()
+
+    async def visit(size: int, leave: asyncio.Event) -> None:
+        async with room.of(size):
+            entered.append(size)
+            await leave.wait()
+
+    leave = asyncio.Event()
+    visits = [asyncio.create_task(visit(size, leave)) for size in (6, 4, 50, 1)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert entered == [6, 4]
+    visits[2].cancel()  # who gives up waiting keeps nobody waiting
+    await asyncio.wait({visits[2]})
+    leave.set()
+    await asyncio.gather(visits[0], visits[1], visits[3])
+    assert entered == [6, 4, 1]
+    async with room.of(50):
+        entered.append(50)
+    assert entered[-1] == 50
+
+
+class Waits:
+    """A way out that takes until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def deliver(self, consignment: Consignment) -> str:
+        self.begun.set()
+        await self.goes_on.wait()
+        return "taken"

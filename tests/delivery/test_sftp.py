@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import getpass
 import os
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 import asyncssh
 import pytest
+from asyncssh.asn1 import der_decode, der_encode
 
 from faxgw.delivery import sftp as module
 from faxgw.delivery.sftp import SftpWay, host_and_port
@@ -261,3 +263,44 @@ async def test_openssh_takes_the_files_by_key(openssh: tuple[Server, asyncssh.SS
 )
 def test_addresses_of_targets(address: str, found: tuple[str, int]) -> None:
     assert host_and_port(address, 22) == found
+
+
+@pytest.mark.filterwarnings("ignore:.*bcrypt.kdf.*")
+async def test_a_key_whose_passphrase_takes_for_ever_is_refused_before_it_is_tried(server: Any) -> None:
+    """A customer chooses the rounds: each of them is processor time of everybody's."""
+    there, _kind = server
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    for text, dear in (
+        (key.export_private_key(passphrase="word", rounds=1), False),
+        (_with_rounds(key.export_private_key(passphrase="word", rounds=1), 4_000_000_000), True),
+        (key.export_private_key("pkcs8-pem", passphrase="word"), False),
+        (_with_pbkdf2_rounds(key.export_private_key("pkcs8-pem", passphrase="word"), 0x7FFF), False),
+        (_with_pbkdf2_rounds(key.export_private_key("pkcs8-pem", passphrase="word"), 0x7FFFFFFF), True),
+        (key.export_private_key(), False),
+        (b"no key", False),
+    ):
+        assert bool(module.key_fault(text.decode())) is dear, text
+        if dear:
+            secrets = {"private_key": text.decode(), "passphrase": "word"}
+            result = await delivered(SftpWay(OPEN), there.target(secrets), secrets)
+            assert (result.delivered, result.permanent) == (False, False)
+            assert "too many rounds" in result.detail
+
+
+def _with_rounds(key: bytes, rounds: int) -> bytes:
+    """The same key with another number of rounds: the last four octets of the second string's options."""
+    lines = key.decode().splitlines()
+    octets = bytearray(base64.b64decode("".join(lines[1:-1])))
+    place = octets.index(b"bcrypt") + len(b"bcrypt")
+    end = place + 4 + int.from_bytes(octets[place : place + 4], "big")
+    octets[end - 4 : end] = rounds.to_bytes(4, "big")
+    return "\n".join([lines[0], base64.b64encode(octets).decode(), lines[-1]]).encode()
+
+
+def _with_pbkdf2_rounds(key: bytes, rounds: int) -> bytes:
+    lines = key.decode().splitlines()
+    found: Any = der_decode(base64.b64decode("".join(lines[1:-1])))
+    (algorithm, parameters), sealed = found
+    (derivation, (salt, _rounds, *rest)), cipher = parameters
+    octets = der_encode(((algorithm, ((derivation, (salt, rounds, *rest)), cipher)), sealed))
+    return "\n".join([lines[0], base64.b64encode(octets).decode(), lines[-1]]).encode()

@@ -18,7 +18,7 @@ from faxgw.fax.submission import JobKnown, JobReceipt, JobRefused, JobSubmission
 from faxgw.intake import taking
 from faxgw.intake.collector import WAIT_S
 from faxgw.store import schema as t
-from faxgw.store.errors import CommitUncertain, StoreDown
+from faxgw.store.errors import CommitUncertain, OutOfSpace, StoreDown
 from tests.house import House, house, house_store
 from tests.intake.files_world import PDF, FilesWorld, files_world, job_xml
 
@@ -357,3 +357,34 @@ async def test_old_files_are_removed(world: FilesWorld) -> None:
             os.utime(area.folder / folder / name, (at, at))
     assert await world.accounts.prune(world.house.now) == 3
     assert [e.name for f in ("in", "in.partial", "out") for e in area.shelf(f).entries()] == ["new"] * 3
+
+
+async def test_a_disk_that_fills_up_between_two_documents_is_not_filled_by_trying_again(
+    world: FilesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first document of a try that fails at the second one stays nowhere."""
+    both = job_xml().replace(b"</fax-file-list>", b"<fax-file><file-name>b.pdf</file-name></fax-file></fax-file-list>")
+    await world.lay("letter.pdf", PDF)
+    await world.lay("b.pdf", PDF + b"second")
+    await world.lay("job1.xml", both)
+    real, files, failing = world.house.files.adopt_fd, world.house.files, True
+
+    async def adopt(fd: int, *more: Any) -> Any:
+        if failing and os.fstat(fd).st_size > len(PDF):
+            raise OutOfSpace("full")
+        return await real(fd, *more)
+
+    monkeypatch.setattr(files, "adopt_fd", adopt)
+    before = _stored(world)
+    for _try in range(3):
+        with pytest.raises(OutOfSpace):
+            await world.settle()
+        assert _stored(world) == before
+    failing = False
+    await world.settle()
+    assert await documents(world) == [PDF, PDF + b"second"]
+
+
+def _stored(world: FilesWorld) -> list[str]:
+    """The objects on the disk."""
+    return sorted(path.name for path in world.house.folder.rglob("*") if path.is_file() and "objects" in path.parts)
