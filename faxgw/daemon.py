@@ -283,7 +283,7 @@ class Daemon:
         self.health.add("line", partial(_line_state, line))
         self.health.add(
             "delivery",
-            lambda: PartState(counting.dead_letters == 0, "reports were given up" * (counting.dead_letters > 0)),
+            lambda: PartState(counting.dead_letters == 0, "reports were given up" * (counting.dead_letters > 0), True),
         )
 
     def _explainer(self, seat: Seat) -> Callable[[str, str, str], Awaitable[Mapping[str, Any]]] | None:

@@ -73,6 +73,8 @@ class PartState:
     ok: bool
     detail: str = ""
     """One short sentence for an operator, without hosts, paths and numbers."""
+    serves: bool = False
+    """Though not ok, it is an alarm and no reason to send the clients elsewhere: the gateway is ready."""
 
 
 class Health:
@@ -216,7 +218,7 @@ class WebServer:
 
     async def _get_health(self, request: web.Request) -> web.Response:
         parts = self._health.check()
-        ready = all(state.ok for state in parts.values())
+        ready = all(state.ok or state.serves for state in parts.values())
         body = {
             "live": True,
             "ready": ready,

@@ -254,6 +254,13 @@ class TestHealth:
                 },
             }
 
+    async def test_an_alarm_of_a_part_that_does_its_work_makes_no_503(self, web_: Running) -> None:
+        """One customer's server with another host key sends nobody elsewhere."""
+        web_.health.add("targets", lambda: PartState(False, "another host key", serves=True))
+        async with web_.client.get("/health") as answer:
+            told = await answer.json()
+            assert (answer.status, told["ready"], told["parts"]["targets"]["ok"]) == (200, True, False)
+
     async def test_a_part_that_cannot_tell_is_not_ready(self, web_: Running) -> None:
         def broken() -> PartState:
             raise OSError("/var/lib/secret")

@@ -28,4 +28,6 @@ async def spread_for_ever(seat: Seat) -> None:
                 seen = -1 if await seat.store.read(webhook_feed.is_behind) else newest
         except StoreError as exc:
             log.error("webhooks not told", extra={"event": "webhooks.spread_failed", "why": str(exc)})
+        except Exception:  # owner of the task: one entry that cannot be told must not silence it for good
+            log.exception("webhooks not told", extra={"event": "webhooks.spread_failed"})
         await asyncio.sleep(LOOK_EVERY_S)

@@ -56,7 +56,7 @@ class OutboxWorker:
     Args:
         seat: The node.
         deliveries: Ways out by parcel kind.
-        dead: Told of every item that is given up (alarm).
+        dead: Told of every item that is given up and that somebody must look at (alarm).
         delivered: Told of every item delivered, and of its age in seconds (metrics).
         styles: Finds customers' mail templates; None: without an alarm.
         pages: Makes the pages that go with status mails; None: as TIFF only.
@@ -123,12 +123,15 @@ class OutboxWorker:
             log.info("delivered", extra={"event": "outbox.done", "item": parcel.item, "kind": parcel.kind})
             return
         dead = await seat.persist(lambda conn: self._failed(conn, parcel.item, result, now))
+        event = "outbox.dead" if dead else "outbox.deferred"
+        if dead and parcel.kind in outbox.EVENTS:
+            event = "outbox.untold"
         log.log(
-            logging.ERROR if dead else logging.WARNING,
+            logging.ERROR if event == "outbox.dead" else logging.WARNING,
             "not delivered",
-            extra={"event": "outbox.dead" if dead else "outbox.deferred", "item": parcel.item, "why": result.detail},
+            extra={"event": event, "item": parcel.item, "why": result.detail},
         )
-        if dead:
+        if event == "outbox.dead":
             self._dead(parcel)
 
     def _done(self, conn: Connection, item: str, result: DeliveryResult, now: float) -> None:

@@ -102,6 +102,8 @@ class Purger:
                 log.warning("no purge", extra={"event": "purge.rests", "why": str(exc)})
             except (StoreError, OSError, sqlite3.Error) as exc:
                 log.error("purge failed", extra={"event": "purge.failed", "why": str(exc)})
+            except Exception:  # owner of the task
+                log.exception("purge failed", extra={"event": "purge.failed"})
             await asyncio.sleep(EVERY)
 
     async def run(self, pause: float = PAUSE) -> Counts:

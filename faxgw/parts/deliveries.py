@@ -93,7 +93,7 @@ def _alarms(house: House) -> Callable[[str, str], None]:
             wrong.popitem(last=False)
 
     def state() -> PartState:
-        return PartState(not wrong, "; ".join(f"target {name}: {text}" for name, text in wrong.items()))
+        return PartState(not wrong, "; ".join(f"target {name}: {text}" for name, text in wrong.items()), True)
 
     house.health.add("targets", state)
     return alarm

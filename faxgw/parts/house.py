@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,9 @@ from faxgw.metrics import Metrics
 from faxgw.settings import Many, Maybe, Section, Settings
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
-from faxgw.webserver import Health
+from faxgw.webserver import Health, PartState
+
+log = logging.getLogger(__name__)
 
 Closing = Callable[[], Awaitable[None]]
 """Closes what was opened; awaited once, within its grace."""
@@ -87,8 +90,17 @@ class House:
     """The accounts' folders; `files.more` takes makers of further places. None without SFTP and FTP."""
 
     def task(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Run something as long as the gateway runs."""
-        self.tasks.append(asyncio.create_task(work, name=name))
+        """Run something as long as the gateway runs; that it died is an alarm."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self.tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        name = task.get_name()
+        log.critical("a task died", exc_info=error, extra={"event": "task.died", "task": name})
+        self.health.add(f"task {name}", lambda: PartState(False, "died; restart the gateway", True))
 
     def station(self, station: Station[Any]) -> None:
         """Run a station; it is stopped within its grace."""

@@ -45,6 +45,9 @@ PROGRAMS = frozenset(
     }
 )
 """Kinds that go to places of customers': each of them may be slow for minutes, and none may make others wait."""
+EVENTS = frozenset({"push", "webhook"})
+"""Kinds of what programs are told besides: no fax and no report for people depends on them, so that a program that is
+gone is its owner's to mend, and no alarm of ours."""
 PER_KIND = 8
 """Items in work at a time that go to programs, and as many of all other kinds."""
 PER_CUSTOMER = 6
@@ -294,7 +297,11 @@ def next_due(conn: Connection, after: float = 0.0) -> float | None:
 
 
 def oldest_open(conn: Connection) -> float | None:
-    """When the oldest item that is not done was written, Unix seconds; without what is set aside as junk."""
+    """When the oldest item that is not done was written, Unix seconds.
+
+    Without what is set aside as junk, what waits to be fetched, and what programs are told besides.
+    """
     c = t.outbox.c
-    waiting = (c.state.in_(["due", "leased"]), c.due_at <= c.created_at + 2 * LIFETIME)
+    ours = c.kind.not_in(sorted({*EVENTS, "received_pull"}))
+    waiting = (c.state.in_(["due", "leased"]), c.due_at <= c.created_at + 2 * LIFETIME, ours)
     return conn.execute(select(func.min(c.created_at)).where(*waiting)).scalar()

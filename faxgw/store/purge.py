@@ -207,6 +207,9 @@ class _Work:
         for table in _with_files("reception"):
             if table is not t.reception_pages:
                 yield self._drop(table, table.c.reception == reception)
+        laid = select(t.pulls.c.id).where(t.pulls.c.reception == reception)
+        yield self._drop(t.pull_documents, t.pull_documents.c.pull.in_(laid))
+        yield self._drop(t.pulls, t.pulls.c.reception == reception)
         if not archived or as_pdf:
             pages = t.reception_pages
             yield self._blank(pages, (pages.c.reception == reception) & (pages.c.key != ""))

@@ -7,6 +7,7 @@ whatever is killed when. A webhook is told of what happens after it was made.
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any  # rows
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -22,6 +23,9 @@ NAME = "webhooks"
 """Of the feed."""
 WINDOW = 300
 """Entries of the journal in one unit."""
+MAX_PUT = 100
+"""Items that one unit writes, but for those of its last entry: some 30 ms. A customer may have 50 webhooks, and a unit
+delays every gate and MCF (docs/spine.md section 7)."""
 UNREAD = 10_000
 """Entries after which it is written down that nobody wanted them."""
 _NEW = 0.001
@@ -47,15 +51,22 @@ def spread(conn: Connection, *, now: float) -> bool:
     if not hooks and last - serial < UNREAD:
         return False
     until = min(serial + WINDOW, last) if hooks else last
+    told: dict[int, list[tuple[Any, FeedEvent]]] = defaultdict(list)
     for (customer, user), members in groups.items():
         found, _ = event_feed.after(
             conn, customer, View(user), serial, now=now, limit=WINDOW + 1, window=until - serial
         )
         for event in found:
-            for member in members:
-                hook = hooks[member]
-                if _wants(hook.events, event.kind) and event.at >= hook.created_at + _NEW:
-                    _put(conn, hook.id, hook.url, customer, event, now)
+            wanting = [hooks[member] for member in members if _wants(hooks[member].events, event.kind)]
+            told[event.serial] += [(hook, event) for hook in wanting if event.at >= hook.created_at + _NEW]
+    written = 0
+    for entry in sorted(told):
+        if written >= MAX_PUT:
+            until = entry - 1  # the rest is the next unit's
+            break
+        for hook, event in told[entry]:
+            _put(conn, hook.id, hook.url, hook.customer, event, now)
+        written += len(told[entry])
     if until > serial:
         conn.execute(update(t.feeds).where(t.feeds.c.name == NAME).values(serial=until))
     return until < last

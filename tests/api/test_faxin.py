@@ -203,3 +203,25 @@ async def test_what_lies_there_is_encrypted_as_the_target_says(house: House) -> 
         await PullWay(house.store, house.files, house.clock).deliver(sealed)
     (row,) = await house.rows(select(t.pull_documents.c.size))
     assert row.size == 6
+
+
+async def test_many_faxes_are_acknowledged_in_short_units(
+    world: tuple[Desk, dict[str, str]], received: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit delays every gate and MCF: a thousand acknowledgements in one would last a second."""
+    made, who = world
+    most, real = list[int](), pulls.acknowledge
+
+    def counted(conn: Any, **values: Any) -> int:
+        most.append(len(values["pulls"]))
+        return real(conn, **values)
+
+    monkeypatch.setattr(pulls, "acknowledge", counted)
+    items = [f"{ITEM[:-4]}{number:04}" for number in range(3)]
+    for item in items:
+        await lay(made.house, item)
+    monkeypatch.setattr("faxgw.api.faxin.IDS_AT_ONCE", 2)
+    answer = await made.client.post(f"{BASE}/topics/inbox", headers=who, params={"ids": ",".join(items), "fetch": "0"})
+    assert answer.status == 200 and (await answer.json())["meta"]["acknowledged"] == 3
+    assert most == [2, 1]
+    assert {await state_of(made.house, item) for item in items} == {"done"}

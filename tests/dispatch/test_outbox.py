@@ -195,3 +195,13 @@ async def test_a_webhook_that_answers_nobody_holds_back_no_mail(house: House) ->
         assert slow.tries == outbox.PER_TARGET
         hangs.set()
         await until(lambda: slow.tries == 40)
+
+
+async def test_a_program_that_is_gone_is_no_alarm_of_ours(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """A customer who removes a webhook, or answers 410, must not make the gateway look out of order."""
+    await item(house, "webhook")
+    dead: list[Parcel] = []
+    async with working(house, {"webhook": Relay(NEVER)}, dead):
+        await reached(house, "dead")
+        await until(lambda: any(getattr(r, "event", "") == "outbox.untold" for r in caplog.records))
+    assert dead == [] and not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -14,6 +14,7 @@ from faxgw.parts import PARTS
 from faxgw.parts.house import House
 from faxgw.settings import load
 from faxgw.tables import SECTIONS
+from faxgw.webserver import Health
 
 
 def test_every_part_has_a_name_and_tables_of_its_own() -> None:
@@ -79,3 +80,21 @@ async def test_a_door_that_does_not_close_keeps_no_other_open(caplog: pytest.Log
     await daemon._close_doors()
     assert closed == ["second"]
     assert "a door did not close" in caplog.text
+
+
+async def test_a_task_that_dies_is_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    async def breaks() -> None:
+        raise KeyError("colour")
+
+    built = house()
+    built.health = Health()
+    built.task(breaks(), "purge")
+    await asyncio.wait(built.tasks)
+    await asyncio.sleep(0)
+    state = built.health.check()["task purge"]
+    assert (state.ok, state.serves) == (False, True)
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    built.task(asyncio.sleep(60), "watch")
+    built.tasks[-1].cancel()
+    await asyncio.wait(built.tasks)
+    assert set(built.health.check()) == {"task purge"}

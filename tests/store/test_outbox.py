@@ -146,3 +146,13 @@ async def test_the_next_item_due_after_those_that_wait_for_a_place(house: House)
     await due(house, "out_2", "webhook", "https://slow.example/")
     assert (await house.do(outbox.next_due) or at) < at
     assert await house.do(outbox.next_due, at) == at + 60
+
+
+async def test_the_oldest_open_delivery_is_one_of_ours(house: House) -> None:
+    """What a customer's program does not fetch or answers to nobody is no alarm."""
+    for kind in ("webhook", "push", "received_pull"):
+        await due(house, f"out_{kind}", kind, "there")
+    assert await house.ask(outbox.oldest_open) is None
+    at = house.now
+    await due(house, "out_mail", "status_mail", ALICE)
+    assert await house.ask(outbox.oldest_open) == at

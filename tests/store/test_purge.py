@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import LargeBinary, cast, insert, select, update
 
 from faxgw.fax.outcome import Cause
+from faxgw.fax.ports import EnclosedFile
 from faxgw.fax.reception import PageEnd
-from faxgw.store import audit, holds, outbox, purge, receptions, sweep
+from faxgw.store import audit, holds, outbox, pulls, purge, receptions, sweep
 from faxgw.store import schema as t
 from faxgw.store.files import Files
 from faxgw.store.holds import Hold
@@ -300,3 +301,18 @@ async def test_every_table_with_files_or_references_is_known(house: House) -> No
         named = {name for name in parents.values() if name in table.columns} - {"message"}
         if named and table not in parents:
             assert table in reached | loose, table.name
+
+
+async def test_what_a_program_did_not_fetch_goes_with_the_fax(house: House) -> None:
+    """A document that waits in a topic is a copy like any other: seven days there do not outlast the agreed days."""
+    reception = await received(house, keep_days=1)
+    file = await house.keep(b"%PDF " + MARK.encode())
+    document = EnclosedFile("fax.pdf", "application/pdf", file)
+    await house.do(
+        pulls.lay, "out_pull", customer="acme", topic="inbox", reception=reception, told={"from": MARK},
+        documents=[document], now=house.now,
+    )  # fmt: skip
+    await pass_days(house, 3)
+    await run(house)
+    assert await house.rows(select(t.pulls)) == await house.rows(select(t.pull_documents)) == []
+    assert await left(house, MARK) == [] and not (house.folder / file.key).exists()

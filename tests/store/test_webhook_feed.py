@@ -98,3 +98,27 @@ async def test_without_webhooks_the_journal_is_passed_over_in_long_strides(
     await spread(house)
     ((serial,),) = await house.rows(feed)
     assert serial >= first.serial + 25
+
+
+async def test_a_unit_stays_short_however_many_webhooks_a_customer_has(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit delays every gate and MCF: it writes some items, and the next one goes on where it ended."""
+    monkeypatch.setattr(webhook_feed, "MAX_PUT", 10)
+    await spread(house)
+    hooks = 7
+    for number in range(hooks):
+        await make(house, f"hook{number}", "fax.*", "job.*")
+    for _ in range(4):
+        await house.ready_fax()
+    house.clock.now += event_feed.SETTLE_S + 1
+    count, more = 0, True
+    while more:
+        more = await house.do(webhook_feed.spread, now=house.clock.now)
+        items = len(await house.rows(select(t.outbox.c.id).where(t.outbox.c.kind == "webhook")))
+        assert items - count < webhook_feed.MAX_PUT + hooks
+        count = items
+    found = await spread(house)
+    assert {found[f"hook{number}", "job.accepted"] for number in range(hooks)} == {4}
+    assert {found[f"hook{number}", "fax.ready"] for number in range(hooks)} == {4}
+    assert sum(found.values()) == count
