@@ -24,7 +24,18 @@ from faxgw.fax import ids
 from faxgw.fax.account import resolve
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity, MailRecipient, MailSubmission, Principal, StoredFile
-from faxgw.store import directory, ledger, messages, migrate, node, planning, queue, rendering
+from faxgw.store import (
+    callable_jobs,
+    candidates,
+    directory,
+    ledger,
+    messages,
+    migrate,
+    node,
+    planning,
+    queue,
+    rendering,
+)
 from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed
 from faxgw.store.engine import Store, open_store
@@ -191,6 +202,7 @@ def fill(conn: Connection, faxes: int, customers: int, first: int, now: float) -
         due = now - 1 if start // PER_JOB % 2 else now + 600
         values = {"state": "waiting", "pages": PAGES, "until": due, "dials": 1}
         conn.execute(t.faxes.update().where(t.faxes.c.job == job.id).values(**values))
+        callable_jobs.settle(conn, job.id, now=now)
 
 
 async def filled(folder: Path, name: str, faxes: int, customers: int) -> tuple[Store, int]:
@@ -205,8 +217,8 @@ async def filled(folder: Path, name: str, faxes: int, customers: int) -> tuple[S
 async def look(folder: Path, faxes: int, customers: int, rounds: int) -> dict[str, float]:
     store, _fence = await filled(folder, f"look-{faxes}-{customers}", faxes, customers)
     queries: dict[str, Callable[[Connection], Any]] = {
-        "candidates_ms": lambda conn: planning.candidates(conn, now=time.time(), limit=500, per_customer=50),
-        "next_candidate_ms": lambda conn: planning.next_candidate(conn, now=time.time()),
+        "candidates_ms": lambda conn: candidates.candidates(conn, now=time.time(), limit=500, per_customer=50),
+        "next_candidate_ms": lambda conn: candidates.next_candidate(conn, now=time.time()),
         "oldest_callable_ms": lambda conn: ledger.oldest_callable(conn, now=time.time()),
         "count_by_state_ms": queue.count_by_state,
         "expire_ms": lambda conn: expiring(conn),
@@ -234,7 +246,7 @@ def expiring(conn: Connection) -> int:
 async def restart(folder: Path, faxes: int, calls: int) -> dict[str, Any]:
     store, fence = await filled(folder, "restart", faxes, 10)
     rows = await store.read(
-        lambda conn: planning.candidates(conn, now=time.time(), limit=calls, per_customer=calls)
+        lambda conn: candidates.candidates(conn, now=time.time(), limit=calls, per_customer=calls)
     )  # fmt: skip
     for row in rows:
         prepared = await store.read(lambda conn, fax=row.fax: planning.prepare(conn, fax))

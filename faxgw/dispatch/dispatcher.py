@@ -18,8 +18,8 @@ from faxgw.dispatch.routes import Routes
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.fax.ports import Line
-from faxgw.store import planning, queue
-from faxgw.store.planning import Candidate
+from faxgw.store import candidates, queue
+from faxgw.store.candidates import Candidate
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Dispatcher:
         now = self._seat.clock()
         self._rest_until = {fax: until for fax, until in self._rest_until.items() if until > now}
         waiting = await self._seat.store.read(
-            lambda conn: planning.candidates(conn, now=now, limit=ACTIVE_SET, per_customer=PER_CUSTOMER)
+            lambda conn: candidates.candidates(conn, now=now, limit=ACTIVE_SET, per_customer=PER_CUSTOMER)
         )
         free = [c for c in waiting if c.fax not in self._in_hand and c.fax not in self._rest_until]
         chosen = self._with_channel(fair(free, [c.e164 for c in self._in_hand.values()], self._served))[:limit]
@@ -164,7 +164,7 @@ class Dispatcher:
 
     async def _next_due(self) -> float | None:
         now = self._seat.clock()
-        due = await self._seat.store.read(lambda conn: planning.next_candidate(conn, now=now))
+        due = await self._seat.store.read(lambda conn: candidates.next_candidate(conn, now=now))
         return min([*([] if due is None else [due]), *self._rest_until.values()], default=None)
 
     async def _call(self, candidate: Candidate) -> None:

@@ -1,31 +1,17 @@
-"""Which fax may be called now, and the transaction that plans the call (docs/spine.md sections 5 and 6).
+"""The transaction that plans a call (docs/spine.md section 5).
 
-What the dispatcher thinks is a proposal; `plan` decides: fence, state, wishes, ceilings, account, trunk and number are
-checked in the very transaction that writes `planned`.
+What the dispatcher thinks (`store.candidates`) is a proposal; `plan` decides: fence, state, wishes, ceilings, account,
+trunk and number are checked in the very transaction that writes `planned`.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any  # rows and JSON columns
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Row,
-    Select,
-    String,
-    TextClause,
-    column,
-    func,
-    insert,
-    or_,
-    select,
-    values,
-)
+from sqlalchemy import Connection, Row, func, insert, select
 
 from faxgw.fax.account import AccountState, from_snapshot
 from faxgw.fax.destination import CallRecord, measures, rests_until
@@ -45,99 +31,6 @@ HELD_AFTER = 3
 
 NO_RESOLUTION = 11
 """T.30 completion code: the far end does not take the document's resolution."""
-DEPTH_FACTOR = 4
-"""Faxes looked at for each that is wanted, where there are fewer jobs than faxes wanted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A fax that could be called."""
-
-    fax: str
-    job: str
-    customer: str
-    e164: str
-    priority: int
-    trunk: str
-    """The trunks its account names; empty: by the routes."""
-
-
-def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -> Sequence[Candidate]:
-    """Faxes that may be called now, none whose number has a call.
-
-    Express first; then the first of each customer, the second of each, …; within a customer the first of each job,
-    the second of each, …: neither a broadcast nor a customer with many jobs hides the others. With few jobs, the first
-    faxes of each are looked at and no more: what lies behind a row of faxes that may not be called comes up later.
-
-    Args:
-        conn: The unit's connection.
-        now: Unix seconds.
-        limit: Most rows.
-        per_customer: Most rows of one customer.
-    """
-    jobs = conn.execute(_jobs_in_turn(now, per_customer).limit(limit)).all()
-    if not jobs:
-        return []
-    depth = max(1, min(per_customer, DEPTH_FACTOR * limit // len(jobs)))
-    f, accepted_at = t.faxes.c, t.jobs.c.accepted_at
-    first = values(column("job", String), column("first", Integer)).data([(row.job, row.first) for row in jobs])
-    chosen = first.cte("chosen")
-    turn = func.row_number().over(partition_by=f.job, order_by=(f.priority.desc(), f.position)).label("turn")
-    waiting = (
-        select(f.id, f.job, f.customer, f.e164, f.priority, f.until, f.position, accepted_at, turn)
-        .join(chosen, chosen.c.job == f.job)
-        .join(t.jobs, t.jobs.c.id == f.job)
-        .where(*_may_be_called(now), f.position >= chosen.c.first, f.position < chosen.c.first + depth)
-        .subquery()
-    )
-    w = waiting.c
-    order = (w.priority.desc(), w.turn, w.accepted_at, w.position)
-    ranked = select(waiting, func.row_number().over(partition_by=w.customer, order_by=order).label("rank")).subquery()
-    trunk = t.jobs.c.settings["trunk"]["value"].as_string().label("trunk")
-    rows = conn.execute(
-        select(ranked, trunk)
-        .join(t.jobs, t.jobs.c.id == ranked.c.job)
-        .where(ranked.c.rank <= per_customer)
-        .order_by(ranked.c.priority.desc(), ranked.c.rank, ranked.c.accepted_at, ranked.c.position)
-        .limit(limit)
-    ).all()
-    return [Candidate(r.id, r.job, r.customer, r.e164, r.priority, r.trunk or "") for r in rows]
-
-
-def _may_be_called(now: float) -> tuple[ColumnElement[bool] | TextClause, ...]:
-    """What is asked of a fax; the index `ix_faxes_callable` alone can answer it."""
-    f = t.faxes.c
-    busy = select(t.attempts.c.number).where(t.attempts.c.done_at.is_(None))
-    in_time = or_(f.latest.is_(None), f.latest >= now)
-    return t.CALLABLE, f.until <= now, f.earliest <= now, in_time, f.e164.not_in(busy)
-
-
-def _jobs_in_turn(now: float, per_customer: int) -> Select[Any]:
-    """Jobs with faxes that may be called, and the position of their first: one of each customer in turn."""
-    f = t.faxes.c
-    grouped = (
-        select(f.customer, f.job, func.max(f.priority).label("priority"), func.min(f.position).label("first"))
-        .where(*_may_be_called(now))
-        .group_by(f.customer, f.job)
-        .subquery()
-    )
-    g, accepted_at = grouped.c, t.jobs.c.accepted_at
-    place = func.row_number().over(partition_by=g.customer, order_by=(g.priority.desc(), accepted_at)).label("place")
-    placed = select(grouped, accepted_at, place).join(t.jobs, t.jobs.c.id == g.job).subquery()
-    p = placed.c
-    return select(placed).where(p.place <= per_customer).order_by(p.priority.desc(), p.place, p.accepted_at)
-
-
-def next_candidate(conn: Connection, *, now: float) -> float | None:
-    """Unix seconds at which the next fax that waits for its time may be called; None when none does."""
-    f = t.faxes.c
-    # The later of two times, found at the beginning of two indexes: with one expression all rows would be read.
-    queries = (
-        select(func.min(f.until)).where(t.CALLABLE, f.until > now, f.earliest <= f.until),
-        select(func.min(f.earliest)).where(t.CALLABLE, f.earliest > now, f.until < f.earliest),
-    )
-    times = [conn.execute(query).scalar() for query in queries]
-    return min((at for at in times if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, not
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
 from faxgw.fax.outcome import Cause
-from faxgw.store import reports, staging
+from faxgw.store import callable_jobs, reports, staging
 from faxgw.store import schema as t
 from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
@@ -53,6 +53,8 @@ RESTORE_RELEASED = "restore.released"
 ALL_PAGES = 1_000
 """More pages than a fax may have: the end of the marked range of a restored fax."""
 
+CALLABLE = frozenset({FaxState.READY, FaxState.WAITING})
+"""States from which a fax may be called."""
 OPEN = tuple(state for state in FaxState if not state.final)
 """States that a fax leaves again."""
 
@@ -287,6 +289,8 @@ def move(
         raise Stale(f"fax {fax} changed under us")
     data = _said(old, to, cause, reason) | ({"until": until} if until else {})
     note(conn, fax, f"fax.{to.value}", now=now, who=who, job=row.job, data=data)
+    if old in CALLABLE or to in CALLABLE:
+        callable_jobs.settle(conn, row.job, now=now)
     _follow(conn, row.job, to, now)
 
 
@@ -325,6 +329,8 @@ def move_all(
         note_all(conn, some, f"fax.{to.value}", now=now, job=job, data=_said(old, to, cause, reason))
     if moved != len(set(faxes)):
         raise Stale(f"faxes of {job} changed under us")
+    if to in CALLABLE or not CALLABLE.isdisjoint(by_state):
+        callable_jobs.settle(conn, job, now=now)
     _follow(conn, job, to, now, moved)
 
 
@@ -512,5 +518,6 @@ def move_times(conn: Connection, *, jump: str, by: float, now: float) -> None:
         .where(or_(jobs.body_key.is_(None), jobs.readying), jobs.not_before > 0)
         .values(not_before=jobs.not_before + by)
     )
+    callable_jobs.shift(conn, by)
     note(conn, jump, "clock.jumped", now=now, data={"seconds": round(by)})
     notify(conn, CALL_TOPIC)

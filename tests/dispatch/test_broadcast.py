@@ -16,7 +16,7 @@ from faxgw.dispatch.jobs import JobGate
 from faxgw.fax import ids
 from faxgw.fax.ports import Principal
 from faxgw.fax.submission import JobDocument, JobReceipt, JobRecipient, JobSubmission
-from faxgw.store import planning, staging
+from faxgw.store import callable_jobs, candidates, staging
 from faxgw.store import schema as t
 from faxgw.store.errors import CommitUncertain
 from tests.dispatch.doubles import until
@@ -112,11 +112,12 @@ async def test_single_faxes_are_among_the_first_however_large_the_broadcast(hous
         update(t.jobs).where(t.jobs.c.id == given.job).values(body_key="k", body_sha256="", body_size=0, pages=1)
     )
     await house.change(update(t.faxes).where(t.faxes.c.job == given.job).values(state="ready", pages=1))
+    await house.do(callable_jobs.settle, given.job, now=house.now)
     house.clock.now += 60
     other = await house.ready_fax("+33188000001", customer="beta")
     same = await house.ready_fax("+33188000002")
     express = await house.ready_fax("+33188000003", priority=1)
-    found = await house.ask(planning.candidates, now=house.now, limit=500, per_customer=PER_CUSTOMER)
+    found = await house.ask(candidates.candidates, now=house.now, limit=500, per_customer=PER_CUSTOMER)
     order = [each.fax for each in fair(found)]
     assert order[0] == express
     assert {other, same} <= set(order[:5])

@@ -20,7 +20,7 @@ from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallMarks, CallPlan
 from faxgw.fax.route import Route
 from faxgw.store import schema as t
-from faxgw.store.planning import Candidate
+from faxgw.store.candidates import Candidate
 from tests.dispatch.doubles import Pages, ScriptedLine, receives_well, until
 from tests.house import House
 

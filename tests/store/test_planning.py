@@ -10,7 +10,7 @@ from faxgw.fax.account import AccountState
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity
-from faxgw.store import planning, queue
+from faxgw.store import planning
 from faxgw.store import schema as t
 from faxgw.store.planning import NotPlanned, Planned, Then
 from tests.house import House
@@ -126,48 +126,6 @@ async def test_indexes_forbid_a_second_open_attempt_of_a_fax_and_of_a_number(hou
         await house.change(insert(t.attempt_faxes).values(**{**part, "attempt": "att_3"}))
     await house.done(attempt, Cause.BUSY)
     await house.change(insert(t.attempt_faxes).values(**{**part, "attempt": "att_3"}))
-
-
-# ----------------------------------------------------------------------------------------------------- candidates
-
-
-async def who(house: House, limit: int = 100, per_customer: int = 50) -> list[str]:
-    found = await house.ask(planning.candidates, now=house.now, limit=limit, per_customer=per_customer)
-    return [c.fax for c in found]
-
-
-async def test_candidates_are_faxes_whose_time_has_come_and_whose_number_is_free(house: House) -> None:
-    free, busy, later, done = [await house.ready_fax(n) for n in (FAR, OTHER, "+33199000003", "+33199000004")]
-    same = await house.ready_fax(OTHER)
-    await house.plan(busy)
-    await house.do(queue.move, later, FaxState.WAITING, now=house.now, until=house.now + 10)
-    await house.call(done, Cause.OK, confirmed=2)
-    assert await who(house) == [free]
-    assert await house.ask(planning.next_candidate, now=house.now) == house.now + 10
-    house.clock.now += 10
-    assert set(await who(house)) == {free, later}
-    assert same not in await who(house)
-
-
-async def test_a_fax_in_the_past_does_not_hide_the_next_one_that_falls_due(house: House) -> None:
-    await house.ready_fax(FAR)
-    fax = await house.ready_fax(OTHER)
-    await house.do(queue.move, fax, FaxState.WAITING, now=house.now, until=house.now + 5)
-    await house.change(update(t.faxes).where(t.faxes.c.id == fax).values(earliest=house.now + 7))
-    assert await house.ask(planning.next_candidate, now=house.now) == house.now + 7
-
-
-async def test_neither_a_broadcast_nor_many_customers_hide_a_late_single_fax(house: House) -> None:
-    """Spine section 6: express before normal; round-robin over customers, then jobs."""
-    _job, broadcast = await house.job(*(f"+331990{n:05}" for n in range(100)))
-    house.clock.now += 1
-    single = await house.ready_fax("+33188000001")
-    other = await house.ready_fax("+33188000002", customer="beta")
-    express = await house.ready_fax("+33188000003", priority=1)
-    found = await who(house, limit=5, per_customer=50)
-    assert found[0] == express
-    assert {single, other} <= set(found)
-    assert len(set(found) & set(broadcast)) == 2
 
 
 async def test_nothing_is_prepared_for_a_fax_that_is_not_waiting(house: House) -> None:

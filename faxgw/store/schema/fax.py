@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, text
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text, text
 
 from faxgw.store.schema.columns import ID, metadata
 
@@ -47,11 +47,9 @@ faxes = Table(
     Index(None, "e164", "state"),
     Index(
         "ix_faxes_callable",
-        "customer",
         "job",
-        "position",
-        "priority",
         "until",
+        "position",
         "earliest",
         "latest",
         "e164",
@@ -63,6 +61,19 @@ faxes = Table(
     Index("ix_faxes_callable_earliest", "earliest", "until", sqlite_where=CALLABLE, postgresql_where=CALLABLE),
     Index("ix_faxes_open_latest", "latest", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
+
+callable_jobs = Table(
+    "callable_jobs",
+    metadata,
+    Column("job", ID, primary_key=True),
+    Column("customer", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("trunk", Text, nullable=False),
+    Index(None, "customer", "priority", "due_at"),
+)
+"""Jobs with faxes that may be called, and from when the first of them (store/callable_jobs.py)."""
 
 staged_faxes = Table(
     "staged_faxes",
