@@ -6,6 +6,7 @@ import datetime
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,8 +14,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import settings
 
+from tests.scheduling import FileScheduling, rank
+
 settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine only
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
+
 
 MakeCertificate = Callable[[], tuple[Path, Path]]
 """Writes a self-signed certificate for localhost and its key, as PEM files, the key private."""
