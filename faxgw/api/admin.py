@@ -8,7 +8,7 @@ entitlements, domains, senders without a login, whose number it is and who may s
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar  # Any: JSON
 
@@ -16,18 +16,18 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from faxgw.api import admin_models as models
+from faxgw.api.administration import Office, Row, customer_of, owner_of, require_operator, told, whole
 from faxgw.api.answers import Refusal
-from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_body, read_json
+from faxgw.api.http import Ground, read_body, read_json
 from faxgw.fax import ids
-from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.access import Caller, Scope
 from faxgw.fax.account import SETTINGS, AccountState
 from faxgw.fax.errors import Refused
 from faxgw.store import accounts, credentials, login_keys
-from faxgw.store.accounts import DOMAIN, LOGIN, NUMBER, PROFILE, USER, Author, Conflict, Kind, NotFound
+from faxgw.store.accounts import DOMAIN, LOGIN, NUMBER, PROFILE, USER, Author, Kind, NotFound
 from faxgw.store.credentials import TOKEN_MARK, TOKEN_OCTETS, TokenDraft
 from faxgw.store.passwords import Passwords
 
-PREFIX = "/api/v1/admin"
 MAX_PAGE = 1_000
 """Things in one answer at most."""
 MAX_DIRECTORY = 50_000_000
@@ -71,7 +71,7 @@ class Directories(Protocol):
         ...
 
 
-class AdminRoutes:
+class AdminRoutes(Office):
     """The accounts interface.
 
     Args:
@@ -88,56 +88,44 @@ class AdminRoutes:
         system: Mapping[str, object],
         directories: Directories | None = None,
     ) -> None:
+        super().__init__(ground)
         self._directories = directories
-        self._ground = ground
         self._passwords = passwords
         self._system = system
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        """For the public server: with credentials, as error documents."""
-        api = Api(self._ground, Interface.API)
-        for method, path, handler in self.table():
-            most = MAX_DIRECTORY if path.endswith("/import") else MAX_BODY
-            api.add(method, PREFIX + path, handler, scope=Scope.ADMIN, max_body=most)
-        return api.routes()
-
-    def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
-        """For the operator's socket, whose caller is known."""
-        return [web.route(method, "/admin" + path, _as(caller, handler)) for method, path, handler in self.table()]
-
-    def table(self) -> Sequence[tuple[str, str, Handler]]:
-        """Method, path and handler of each route."""
+    def rows(self) -> Sequence[Row]:
+        """Every route."""
         kinds = "{kind:" + "|".join(_KINDS) + "}"
         one = "/customers/{customer}"
         return [
-            ("GET", "/customers", self.list_customers),
-            ("POST", "/customers", self.create_customer),
-            ("GET", one, self.get_customer),
-            ("PATCH", one, self.change_customer),
-            ("POST", one + "/state", self.set_customer_state),
-            ("GET", one + "/settings", self.get_settings),
-            ("GET", one + "/audit", self.get_audit),
-            ("GET", one + "/senders", self.list_senders),
-            ("POST", one + "/senders", self.allow_sender),
-            ("DELETE", one + "/senders", self.forbid_sender),
-            ("GET", one + "/keys", self.list_keys),
-            ("POST", one + "/keys", self.add_key),
-            ("DELETE", one + "/keys", self.remove_key),
-            ("GET", one + "/tokens", self.list_tokens),
-            ("POST", one + "/tokens", self.create_token),
-            ("POST", one + "/tokens/{token}/state", self.set_token_state),
-            ("GET", "/directories", self.list_directories),
-            ("POST", "/directories/{directory}/import", self.import_directory),
-            ("POST", "/directories/{directory}/pull", self.pull_directory),
-            ("GET", "/tokens", self.list_tokens),
-            ("POST", "/tokens", self.create_token),
-            ("POST", "/tokens/{token}/state", self.set_token_state),
-            ("GET", f"{one}/{kinds}", self.list_things),
-            ("POST", f"{one}/{kinds}", self.create_thing),
-            ("GET", f"{one}/{kinds}/{{key}}", self.get_thing),
-            ("PATCH", f"{one}/{kinds}/{{key}}", self.change_thing),
-            ("DELETE", f"{one}/{kinds}/{{key}}", self.remove_thing),
-            ("POST", f"{one}/{kinds}/{{key}}/state", self.set_thing_state),
+            Row("GET", "/customers", self.list_customers),
+            Row("POST", "/customers", self.create_customer),
+            Row("GET", one, self.get_customer),
+            Row("PATCH", one, self.change_customer),
+            Row("POST", one + "/state", self.set_customer_state),
+            Row("GET", one + "/settings", self.get_settings),
+            Row("GET", one + "/audit", self.get_audit),
+            Row("GET", one + "/senders", self.list_senders),
+            Row("POST", one + "/senders", self.allow_sender),
+            Row("DELETE", one + "/senders", self.forbid_sender),
+            Row("GET", one + "/keys", self.list_keys),
+            Row("POST", one + "/keys", self.add_key),
+            Row("DELETE", one + "/keys", self.remove_key),
+            Row("GET", one + "/tokens", self.list_tokens),
+            Row("POST", one + "/tokens", self.create_token),
+            Row("POST", one + "/tokens/{token}/state", self.set_token_state),
+            Row("GET", "/directories", self.list_directories),
+            Row("POST", "/directories/{directory}/import", self.import_directory, MAX_DIRECTORY),
+            Row("POST", "/directories/{directory}/pull", self.pull_directory),
+            Row("GET", "/tokens", self.list_tokens),
+            Row("POST", "/tokens", self.create_token),
+            Row("POST", "/tokens/{token}/state", self.set_token_state),
+            Row("GET", f"{one}/{kinds}", self.list_things),
+            Row("POST", f"{one}/{kinds}", self.create_thing),
+            Row("GET", f"{one}/{kinds}/{{key}}", self.get_thing),
+            Row("PATCH", f"{one}/{kinds}/{{key}}", self.change_thing),
+            Row("DELETE", f"{one}/{kinds}/{{key}}", self.remove_thing),
+            Row("POST", f"{one}/{kinds}/{{key}}/state", self.set_thing_state),
         ]
 
     # -------------------------------------------------------------------------------------------------- customers
@@ -153,7 +141,7 @@ class AdminRoutes:
 
     async def create_customer(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201."""
-        _operator(caller)
+        require_operator(caller)
         new, by = await _document(request, models.CustomerNew), self._author(request, caller)
         await self._run(
             lambda conn: accounts.create_customer(conn, new.id, name=new.name or new.id, settings=new.settings, by=by)
@@ -162,11 +150,11 @@ class AdminRoutes:
 
     async def get_customer(self, request: web.Request, caller: Caller) -> web.Response:
         """One customer."""
-        return await self._customer(_customer_of(request, caller))
+        return await self._customer(customer_of(request, caller))
 
     async def change_customer(self, request: web.Request, caller: Caller) -> web.Response:
         """Name and settings."""
-        customer = _customer_of(request, caller)
+        customer = customer_of(request, caller)
         change, by = await _document(request, models.CustomerChange), self._author(request, caller)
         _check_entitlements(change.settings, caller)
         await self._run(
@@ -176,22 +164,22 @@ class AdminRoutes:
 
     async def set_customer_state(self, request: web.Request, caller: Caller) -> web.Response:
         """Suspend, resume, end."""
-        customer = _customer_of(request, caller)
-        _operator(caller)
+        customer = customer_of(request, caller)
+        require_operator(caller)
         change, by = await self._state(request, caller)
         await self._run(lambda conn: accounts.set_customer_state(conn, customer, change, by=by))
         return await self._customer(customer)
 
     async def get_settings(self, request: web.Request, caller: Caller) -> web.Response:
         """What is in force for `user` or the customer as a whole, each value with its origin."""
-        customer, user = _customer_of(request, caller), request.query.get("user", "")
+        customer, user = customer_of(request, caller), request.query.get("user", "")
         found = await self._read(lambda conn: accounts.in_force(conn, customer, user, self._system))
         shown = {key: {"value": value, "origin": str(found.origins[key])} for key, value in found.values.items()}
         return web.json_response({"customer": customer, "user": user, "settings": shown})
 
     async def get_audit(self, request: web.Request, caller: Caller) -> web.Response:
         """Changes, newest first; `before` is the serial of the last one seen."""
-        customer, before, limit = _customer_of(request, caller), _number(request, "before", 0), _limit(request)
+        customer, before, limit = customer_of(request, caller), whole(request, "before", 0), _limit(request)
         events = await self._read(lambda conn: accounts.audit(conn, customer, before=before, limit=limit))
         shown = [{"serial": e.serial, "at": e.at, "what": e.what, "who": e.who, "data": dict(e.data)} for e in events]
         return web.json_response({"events": shown})
@@ -200,21 +188,21 @@ class AdminRoutes:
 
     async def list_things(self, request: web.Request, caller: Caller) -> web.Response:
         """The customer's things of a kind, from `after` on."""
-        customer, (name, kind, _new, _change) = _customer_of(request, caller), _kind(request)
+        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
         after, limit = request.query.get("after", ""), _limit(request)
         rows = await self._read(lambda conn: accounts.rows(conn, customer, kind, after=after, limit=limit))
         return web.json_response({name: list(rows)})
 
     async def get_thing(self, request: web.Request, caller: Caller) -> web.Response:
         """One of them."""
-        customer, (_name, kind, _new, _change) = _customer_of(request, caller), _kind(request)
+        customer, (_name, kind, _new, _change) = customer_of(request, caller), _kind(request)
         return await self._thing(customer, kind, request.match_info["key"])
 
     async def create_thing(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201."""
-        customer, (name, kind, new, _change) = _customer_of(request, caller), _kind(request)
+        customer, (name, kind, new, _change) = customer_of(request, caller), _kind(request)
         if name in _PROVEN:
-            _operator(caller)
+            require_operator(caller)
         document, by = await _document(request, new), self._author(request, caller)
         values = document.given() if name == "domains" else document.model_dump(mode="json")
         key = str(values.pop(kind.key))
@@ -224,12 +212,12 @@ class AdminRoutes:
 
     async def change_thing(self, request: web.Request, caller: Caller) -> web.Response:
         """Change what was sent of it."""
-        customer, (name, kind, _new, change) = _customer_of(request, caller), _kind(request)
+        customer, (name, kind, _new, change) = customer_of(request, caller), _kind(request)
         if change is None:
             raise Refusal(405, "This is not changed.", code="not_changed", headers={"Allow": "GET, DELETE"})
         values = (await _document(request, change)).given()
         if name == "numbers" and _PROVEN_COLUMNS & values.keys():
-            _operator(caller)
+            require_operator(caller)
         key, by = request.match_info["key"], self._author(request, caller)
         shown = await self._check_values(name, values, caller, drawn=False)
         await self._run(lambda conn: accounts.change(conn, customer, kind, key, values, by=by))
@@ -237,20 +225,20 @@ class AdminRoutes:
 
     async def remove_thing(self, request: web.Request, caller: Caller) -> web.Response:
         """Remove what has no history; 204."""
-        customer, (name, kind, _new, _change) = _customer_of(request, caller), _kind(request)
+        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
         if name in _PROVEN:
-            _operator(caller)
+            require_operator(caller)
         key, by = request.match_info["key"], self._author(request, caller)
         await self._run(lambda conn: accounts.remove(conn, customer, kind, key, by=by))
         return web.Response(status=204)
 
     async def set_thing_state(self, request: web.Request, caller: Caller) -> web.Response:
         """Suspend, resume, end."""
-        customer, (name, kind, _new, _change) = _customer_of(request, caller), _kind(request)
+        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
         if name not in _STATES:
             raise Refusal.missing()
         if name in _PROVEN:
-            _operator(caller)
+            require_operator(caller)
         key = request.match_info["key"]
         state, by = await self._state(request, caller)
         await self._run(lambda conn: accounts.set_state(conn, customer, kind, key, state, by=by))
@@ -276,22 +264,22 @@ class AdminRoutes:
 
     async def list_senders(self, request: web.Request, caller: Caller) -> web.Response:
         """Who may send without a login."""
-        customer = _customer_of(request, caller)
+        customer = customer_of(request, caller)
         rows = await self._read(lambda conn: accounts.sender_rows(conn, customer))
         return web.json_response({"senders": list(rows)})
 
     async def allow_sender(self, request: web.Request, caller: Caller) -> web.Response:
         """Let somebody; 201."""
-        customer = _customer_of(request, caller)
-        _operator(caller)
+        customer = customer_of(request, caller)
+        require_operator(caller)
         new, by = await _document(request, models.SenderNew), self._author(request, caller)
         await self._run(lambda conn: accounts.allow_sender(conn, customer, new.kind, new.value, new.user or "", by=by))
         return web.json_response(new.model_dump(mode="json"), status=201)
 
     async def forbid_sender(self, request: web.Request, caller: Caller) -> web.Response:
         """Take it back: `kind` and `value` in the query; 204."""
-        customer = _customer_of(request, caller)
-        _operator(caller)
+        customer = customer_of(request, caller)
+        require_operator(caller)
         kind, value, by = request.query.get("kind", ""), request.query.get("value", ""), self._author(request, caller)
         await self._run(lambda conn: accounts.forbid_sender(conn, customer, kind, value.lower(), by=by))
         return web.Response(status=204)
@@ -300,13 +288,13 @@ class AdminRoutes:
 
     async def list_keys(self, request: web.Request, caller: Caller) -> web.Response:
         """Public keys of the login that the query names."""
-        customer, login = _customer_of(request, caller), request.query.get("login", "")
+        customer, login = customer_of(request, caller), request.query.get("login", "")
         rows = await self._read(lambda conn: login_keys.rows(conn, customer, login))
         return web.json_response({"keys": list(rows)})
 
     async def add_key(self, request: web.Request, caller: Caller) -> web.Response:
         """Give a login a public key; 201."""
-        customer = _customer_of(request, caller)
+        customer = customer_of(request, caller)
         new, by = await _document(request, models.KeyNew), self._author(request, caller)
         try:
             key = login_keys.read_key(new.key)
@@ -317,7 +305,7 @@ class AdminRoutes:
 
     async def remove_key(self, request: web.Request, caller: Caller) -> web.Response:
         """Take one away: `login` and `fingerprint` in the query; 204."""
-        customer, by = _customer_of(request, caller), self._author(request, caller)
+        customer, by = customer_of(request, caller), self._author(request, caller)
         login, key = request.query.get("login", ""), request.query.get("fingerprint", "")
         await self._run(lambda conn: login_keys.remove(conn, customer, login, key, by=by))
         return web.Response(status=204)
@@ -326,13 +314,13 @@ class AdminRoutes:
 
     async def list_tokens(self, request: web.Request, caller: Caller) -> web.Response:
         """Tokens, never their secrets."""
-        owner = _token_owner(request, caller)
+        owner = owner_of(request, caller)
         rows = await self._read(lambda conn: credentials.token_rows(conn, owner))
         return web.json_response({"tokens": list(rows)})
 
     async def create_token(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201. The secret is in this answer alone."""
-        owner = _token_owner(request, caller)
+        owner = owner_of(request, caller)
         new, by = await _document(request, models.TokenNew), self._author(request, caller)
         scopes = [scope.value for scope in new.scopes]
         if not owner and scopes != [Scope.OPERATOR]:
@@ -355,7 +343,7 @@ class AdminRoutes:
 
     async def set_token_state(self, request: web.Request, caller: Caller) -> web.Response:
         """Suspend, resume, revoke; 204."""
-        owner, token = _token_owner(request, caller), request.match_info["token"]
+        owner, token = owner_of(request, caller), request.match_info["token"]
         state, by = await self._state(request, caller)
         await self._run(lambda conn: credentials.set_token_state(conn, owner, token, state, by=by))
         return web.Response(status=204)
@@ -404,41 +392,17 @@ class AdminRoutes:
         change, by = await _document(request, models.StateChange), self._author(request, caller)
         return change.state, Author(by.who, by.now, change.reason)
 
-    def _author(self, request: web.Request, caller: Caller) -> Author:
-        who = caller.name if caller.login or caller.token else request.query.get("who", "operator")
-        return Author(who[:130], self._ground.clock())
-
     async def _read(self, unit: Callable[..., Any]) -> Any:
-        return await _told(self._ground.store.read(unit))
+        return await told(self._ground.store.read(unit))
 
     async def _run(self, unit: Callable[..., Any]) -> Any:
-        return await _told(self._ground.store.run(unit))
+        return await told(self._ground.store.run(unit))
 
 
 def _import_answer(result: Any) -> web.Response:
     if result.refused:
         raise Refusal(422, result.refused, code="import_refused")
     return web.json_response(asdict(result))
-
-
-async def _told(work: Awaitable[Any]) -> Any:
-    """The result, or the refusal that a caller is told."""
-    try:
-        return await work
-    except NotFound as exc:
-        raise Refusal.missing(exc.public) from exc
-    except Conflict as exc:
-        raise Refusal(409, exc.public, code="conflict") from exc
-
-
-def _as(caller: Caller, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request, caller)
-        except Refusal as refusal:
-            return web.json_response({"error": refusal.detail}, status=refusal.status)
-
-    return serve
 
 
 async def _document(request: web.Request, model: type[M]) -> M:
@@ -453,26 +417,6 @@ async def _document(request: web.Request, model: type[M]) -> M:
         first = faults[0]
         text = f"{first['param']}: {first['detail']}."
         raise Refusal(422, text, code="invalid", param=first["param"], faults=faults) from exc
-
-
-def _customer_of(request: web.Request, caller: Caller) -> str:
-    """The customer of the path, if the caller may see it; another's is one that does not exist."""
-    customer = request.match_info["customer"]
-    if caller.may(Scope.OPERATOR) or customer == caller.customer:
-        return customer
-    raise Refusal.missing(NotFound.default_public)
-
-
-def _token_owner(request: web.Request, caller: Caller) -> str:
-    if "customer" in request.match_info:
-        return _customer_of(request, caller)
-    _operator(caller)
-    return ""
-
-
-def _operator(caller: Caller) -> None:
-    if not caller.may(Scope.OPERATOR):
-        raise Refusal(403, "Only an operator of the gateway may do this.", code="scope_missing")
 
 
 def _check_entitlements(settings: Mapping[str, Any] | None, caller: Caller) -> None:
@@ -490,11 +434,4 @@ def _kind(request: web.Request) -> tuple[str, Kind, type[models.Document], type[
 
 
 def _limit(request: web.Request) -> int:
-    return max(1, min(_number(request, "limit", 100), MAX_PAGE))
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    given = request.query.get(name, str(default))
-    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
-        raise Refusal(422, f"{name} must be a whole number.", code="invalid", param=name)
-    return int(given)
+    return max(1, min(whole(request, "limit", 100), MAX_PAGE))

@@ -7,8 +7,7 @@ own audit and judges the own received faxes. Whoever reads is recorded before an
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -17,18 +16,16 @@ from typing import Any, Protocol  # Any: JSON, the dispatch's values
 from aiohttp import web
 
 from faxgw.api.accesses import peer
-from faxgw.api.admin import PREFIX
+from faxgw.api.administration import Office, Row, require_operator, told, who_of, whole
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, Handler, read_body, read_json
-from faxgw.fax import ids
-from faxgw.fax.access import Caller, Interface, Scope
-from faxgw.fax.errors import FaxError, Refused
+from faxgw.api.http import Ground, read_body, read_json
+from faxgw.fax.access import Caller, Scope
 from faxgw.store import archive_book, audit, holds, junk, purge
 from faxgw.store.archive_book import Wanted
 from faxgw.store.audit import Anchor, Broken, Verifier
 from faxgw.store.holds import Hold
 
-MAX_BODY = 10_000
+MAX_REQUEST = 10_000
 """Octets of a request."""
 MAX_ANCHORS = 10_000
 """Anchors of one verification: a day's each for 27 years."""
@@ -54,7 +51,7 @@ class Exports(Protocol):
         ...
 
 
-class KeepingRoutes:
+class KeepingRoutes(Office):
     """The interface.
 
     Args:
@@ -64,37 +61,25 @@ class KeepingRoutes:
     """
 
     def __init__(self, ground: Ground, purges: Purges, exports: Exports) -> None:
-        self._ground = ground
+        super().__init__(ground)
         self._purges = purges
         self._exports = exports
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        """For the public server: with credentials, as error documents."""
-        api = Api(self._ground, Interface.API)
-        for method, path, handler in self.table():
-            most = MAX_ANCHOR_FILE if path.endswith("/verify") else MAX_BODY
-            api.add(method, PREFIX + path, _told(handler), scope=Scope.ADMIN, max_body=most)
-        return api.routes()
-
-    def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
-        """For the operator's socket, whose caller is known."""
-        return [web.route(method, "/admin" + path, _as(caller, handler)) for method, path, handler in self.table()]
-
-    def table(self) -> Sequence[tuple[str, str, Handler]]:
-        """Method, path and handler of each route."""
+    def rows(self) -> Sequence[Row]:
+        """Every route."""
         return [
-            ("GET", "/archive", self.search),
-            ("GET", "/archive/export", self.export),
-            ("GET", "/purge", self.due),
-            ("POST", "/purge", self.purge),
-            ("GET", "/holds", self.list_holds),
-            ("POST", "/holds", self.hold),
-            ("POST", "/holds/{hold}/lift", self.lift),
-            ("GET", "/audit", self.list_audit),
-            ("GET", "/audit/anchor", self.anchor),
-            ("POST", "/audit/verify", self.verify),
-            ("GET", "/junk", self.list_junk),
-            ("POST", "/junk/{reception}/{verdict:junk|good}", self.judge),
+            Row("GET", "/archive", self.search),
+            Row("GET", "/archive/export", self.export),
+            Row("GET", "/purge", self.due),
+            Row("POST", "/purge", self.purge),
+            Row("GET", "/holds", self.list_holds),
+            Row("POST", "/holds", self.hold),
+            Row("POST", "/holds/{hold}/lift", self.lift),
+            Row("GET", "/audit", self.list_audit),
+            Row("GET", "/audit/anchor", self.anchor),
+            Row("POST", "/audit/verify", self.verify, MAX_ANCHOR_FILE),
+            Row("GET", "/junk", self.list_junk),
+            Row("POST", "/junk/{reception}/{verdict:junk|good}", self.judge),
         ]
 
     # ----------------------------------------------------------------------------------------------------- archive
@@ -103,7 +88,7 @@ class KeepingRoutes:
         """Faxes by customer, number, period, reference or what was read on them; `after` is the `next` of before."""
         wanted = _wanted(request, caller)
         at, _, last = request.query.get("after", "0:").partition(":")
-        limit = _whole(request, "limit", 100)
+        limit = whole(request, "limit", 100)
         after = (_seconds("after", at), last)
         found = await self._ground.store.read(partial(archive_book.search, wanted=wanted, after=after, limit=limit))
         answer: dict[str, Any] = {"faxes": [_fax(one) for one in found], "next": None}
@@ -123,7 +108,7 @@ class KeepingRoutes:
             }
         )
         await answer.prepare(request)
-        async for piece in self._exports.stream(wanted, who_of(request, caller), way_of(caller)):
+        async for piece in self._exports.stream(wanted, reader_of(request, caller), way_of(caller)):
             await answer.write(piece)
         await answer.write_eof()
         return answer
@@ -132,7 +117,7 @@ class KeepingRoutes:
 
     async def due(self, request: web.Request, caller: Caller) -> web.Response:
         """What a purge would do now; nothing is done."""
-        _operator(caller)
+        require_operator(caller)
         now = self._ground.clock()
         while await self._ground.store.run(purge.reckon):
             pass
@@ -142,35 +127,36 @@ class KeepingRoutes:
 
     async def purge(self, request: web.Request, caller: Caller) -> web.Response:
         """Purge what is due, now."""
-        _operator(caller)
+        require_operator(caller)
         return web.json_response(asdict(await self._purges.run()))
 
     async def list_holds(self, request: web.Request, caller: Caller) -> web.Response:
         """Holds in force; with `all=1` those that were lifted, too."""
-        _operator(caller)
+        require_operator(caller)
         everything = request.query.get("all") == "1"
         found = await self._ground.store.read(partial(holds.listed, everything=everything))
         return web.json_response({"holds": list(found)})
 
     async def hold(self, request: web.Request, caller: Caller) -> web.Response:
         """Set a hold: `customer`, `number`, `entity`, `since`, `until`, and a `reason`."""
-        _operator(caller)
+        require_operator(caller)
         given, now = await _body(request), self._ground.clock()
         if unknown := sorted(set(given) - {*_HELD, "since", "until"}):
             raise Refusal(422, f"There is no {unknown[0]} of a hold.", code="invalid", param=unknown[0])
         customer, number, entity, reason = (str(given.get(name) or "") for name in _HELD)
         since, until = (_time(name, given.get(name)) for name in ("since", "until"))
-        ident = ids.prefixed("hld", now, secrets.token_bytes(ids.RANDOM_OCTETS))
-        made = Hold(ident, customer, number, entity, since, until, reason)
-        await self._ground.store.run(partial(holds.put, hold=made, who=who_of(request, caller), now=now))
+        made = Hold(self._ident("hld"), customer, number, entity, since, until, reason)
+        await told(
+            self._ground.store.run(partial(holds.put, hold=made, who=reader_of(request, caller), now=now)), "invalid"
+        )
         return web.json_response(asdict(made), status=201)
 
     async def lift(self, request: web.Request, caller: Caller) -> web.Response:
         """Lift a hold: `reason`."""
-        _operator(caller)
+        require_operator(caller)
         why = str((await _body(request)).get("reason") or "")
-        ident, who, now = request.match_info["hold"], who_of(request, caller), self._ground.clock()
-        await self._ground.store.run(partial(holds.lift, ident=ident, why=why, who=who, now=now))
+        ident, who, now = request.match_info["hold"], reader_of(request, caller), self._ground.clock()
+        await told(self._ground.store.run(partial(holds.lift, ident=ident, why=why, who=who, now=now)), "invalid")
         return web.json_response({"lifted": ident})
 
     # ------------------------------------------------------------------------------------------------------- audit
@@ -181,13 +167,13 @@ class KeepingRoutes:
         found = await self._ground.store.read(
             partial(
                 audit.listed,
-                after=_whole(request, "after", 0),
+                after=whole(request, "after", 0),
                 entity=query.get("fax", ""),
                 who=query.get("who_did", ""),
                 customer=_customer(request, caller),
                 since=_time("since", query.get("since")) or 0.0,
                 until=_time("until", query.get("until")) or 0.0,
-                limit=_whole(request, "limit", 100),
+                limit=whole(request, "limit", 100),
                 newest=query.get("newest") == "1",
             )
         )
@@ -195,13 +181,13 @@ class KeepingRoutes:
 
     async def anchor(self, request: web.Request, caller: Caller) -> web.Response:
         """Number and hash of the newest record, to be kept elsewhere."""
-        _operator(caller)
+        require_operator(caller)
         found = await self._ground.store.read(audit.anchor)
         return web.json_response({"anchor": str(found), **asdict(found)})
 
     async def verify(self, request: web.Request, caller: Caller) -> web.Response:
         """Check the chain; the body names anchors, one a line, as they were written down."""
-        _operator(caller)
+        require_operator(caller)
         text = (await read_body(request, MAX_ANCHOR_FILE)).decode("ascii", "replace")
         verifier = Verifier(_anchors(text))
         while (found := await self._ground.store.read(verifier.look)) is True:
@@ -218,7 +204,7 @@ class KeepingRoutes:
                 junk.listed,
                 customer=_customer(request, caller),
                 everything=request.query.get("all") == "1",
-                limit=_whole(request, "limit", 100),
+                limit=whole(request, "limit", 100),
             )
         )
         return web.json_response({"faxes": list(found)})
@@ -226,37 +212,29 @@ class KeepingRoutes:
     async def judge(self, request: web.Request, caller: Caller) -> web.Response:
         """Say of a received fax that it is junk, or that it is none: then it is delivered, if it was set aside."""
         reception, verdict = request.match_info["reception"], junk.Verdict(request.match_info["verdict"])
-        state = await self._ground.store.run(
-            partial(
-                junk.settle,
-                reception=reception,
-                verdict=verdict,
-                customer="" if caller.may(Scope.OPERATOR) else caller.customer,
-                who=who_of(request, caller),
-                now=self._ground.clock(),
-            )
+        settled = partial(
+            junk.settle,
+            reception=reception,
+            verdict=verdict,
+            customer="" if caller.may(Scope.OPERATOR) else caller.customer,
+            who=reader_of(request, caller),
+            now=self._ground.clock(),
         )
+        state = await told(self._ground.store.run(settled), "invalid")
         return web.json_response({"fax": reception, "state": state})
 
 
 # ------------------------------------------------------------------------------------------------------------- who
 
 
-def who_of(request: web.Request, caller: Caller) -> str:
-    """Who asks, for the audit: login or token; on the operator's socket the user whose process it is."""
-    if caller.login or caller.token:
-        return caller.name[:130]
-    return peer(request) or request.query.get("who", "operator")[:130]
+def reader_of(request: web.Request, caller: Caller) -> str:
+    """Who reads, for the audit: login or token; on the operator's socket the user whose process it is."""
+    return who_of(request, caller) if caller.login or caller.token else peer(request) or who_of(request, caller)
 
 
 def way_of(caller: Caller) -> str:
     """By which interface."""
     return "admin" if caller.login or caller.token else "cli"
-
-
-def _operator(caller: Caller) -> None:
-    if not caller.may(Scope.OPERATOR):
-        raise Refusal(403, "Only an operator of the gateway may do this.", code="scope_missing")
 
 
 def _customer(request: web.Request, caller: Caller) -> str:
@@ -283,13 +261,6 @@ def _fax(one: archive_book.Found) -> Mapping[str, Any]:
     documents = [name for name, _file in one.documents]
     facts = {"id": one.id, "direction": one.direction, "customer": one.customer, "at": one.at}
     return {**facts, **one.facts, "documents": documents}
-
-
-def _whole(request: web.Request, name: str, default: int) -> int:
-    given = request.query.get(name, str(default))
-    if not (given.isascii() and given.isdecimal() and len(given) <= 18):
-        raise Refusal(422, f"{name} must be a whole number.", code="invalid", param=name)
-    return int(given)
 
 
 def _seconds(name: str, given: str) -> float:
@@ -321,33 +292,7 @@ def _anchors(text: str) -> Sequence[Anchor]:
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
-    found = await read_json(request, MAX_BODY)
+    found = await read_json(request, MAX_REQUEST)
     if not isinstance(found, dict):
         raise Refusal(422, "The body must be an object.", code="invalid")
     return found
-
-
-def _told(handler: Handler) -> Handler:
-    """A handler whose refusals are answered in words."""
-
-    async def told(request: web.Request, caller: Caller) -> web.StreamResponse:
-        try:
-            return await handler(request, caller)
-        except Refused as exc:
-            raise Refusal(422, exc.public, code="invalid") from exc
-        except FaxError as exc:
-            if exc.temporary:
-                raise
-            raise Refusal(422, exc.public, code="refused") from exc
-
-    return told
-
-
-def _as(caller: Caller, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request, caller)
-        except Refusal as exc:
-            return web.json_response({"error": exc.detail}, status=exc.status)
-
-    return serve

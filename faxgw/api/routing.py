@@ -13,27 +13,24 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar  # Any: JSON
+from typing import Any, Protocol  # Any: JSON
 
 from aiohttp import web
 
-from faxgw.api.admin import PREFIX
+from faxgw.api.administration import Office, Row, owner_of, require_operator, told
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, Handler, read_json
-from faxgw.fax import ids
-from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.api.http import Ground, read_json
+from faxgw.fax.access import Caller, Scope
 from faxgw.fax.account import Level
-from faxgw.fax.errors import Refused, Stale
 from faxgw.fax.pattern import MAX_TEXT
 from faxgw.fax.reading import Symbology
 from faxgw.fax.routing_rule import MAX_VALUES, Decision, Facts, Rule, decide
 from faxgw.fax.rule_form import RuleDefect, from_json, to_json
 from faxgw.fax.target import Encryption, Format, Target, TargetKind, mailbox
 from faxgw.store import choosing, lookup, receptions, routing, rules, targets
-from faxgw.store.accounts import Author, Conflict, NotFound
+from faxgw.store.accounts import NotFound
 from faxgw.store.choosing import Question
 
-T = TypeVar("T")
 GATEWAY_PATH = "/gateway"
 """Where the gateway's own targets and rules are, in place of a customer's path."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -51,7 +48,7 @@ KeyFault = Callable[[Encryption, str], Awaitable[str]]
 """Says why documents cannot be encrypted for a key."""
 
 
-class RoutingRoutes:
+class RoutingRoutes(Office):
     """The interface of targets and rules.
 
     Args:
@@ -68,48 +65,37 @@ class RoutingRoutes:
         tests: TargetTests,
         key_fault: KeyFault | None = None,
     ) -> None:
+        super().__init__(ground)
         self._key_fault = key_fault
-        self._ground = ground
         self._system = system
         self._tests = tests
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        """For the public server: with credentials, as error documents."""
-        api = Api(self._ground, Interface.API)
-        for method, path, handler in self.table():
-            api.add(method, PREFIX + path, handler, scope=Scope.ADMIN)
-        return api.routes()
-
-    def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
-        """For the operator's socket, whose caller is known."""
-        return [web.route(method, "/admin" + path, _as(caller, handler)) for method, path, handler in self.table()]
-
-    def table(self) -> Sequence[tuple[str, str, Handler]]:
-        """Method, path and handler of each route."""
-        found: list[tuple[str, str, Handler]] = []
+    def rows(self) -> Sequence[Row]:
+        """Every route."""
+        found: list[Row] = []
         for base in ("/customers/{customer}", GATEWAY_PATH):
             found += [
-                ("GET", base + "/targets", self.list_targets),
-                ("POST", base + "/targets", self.create_target),
-                ("PATCH", base + "/targets/{target}", self.change_target),
-                ("DELETE", base + "/targets/{target}", self.remove_target),
-                ("POST", base + "/targets/{target}/test", self.test_target),
-                ("GET", base + "/rules", self.list_rules),
-                ("POST", base + "/rules", self.create_rule),
-                ("PUT", base + "/rules/{rule}", self.change_rule),
-                ("DELETE", base + "/rules/{rule}", self.remove_rule),
+                Row("GET", base + "/targets", self.list_targets),
+                Row("POST", base + "/targets", self.create_target),
+                Row("PATCH", base + "/targets/{target}", self.change_target),
+                Row("DELETE", base + "/targets/{target}", self.remove_target),
+                Row("POST", base + "/targets/{target}/test", self.test_target),
+                Row("GET", base + "/rules", self.list_rules),
+                Row("POST", base + "/rules", self.create_rule),
+                Row("PUT", base + "/rules/{rule}", self.change_rule),
+                Row("DELETE", base + "/rules/{rule}", self.remove_rule),
             ]
         return [
             *found,
-            ("POST", "/routing/try", self.try_routing),
-            ("POST", "/receptions/{reception}/deliver", self.deliver),
+            Row("POST", "/routing/try", self.try_routing),
+            Row("POST", "/receptions/{reception}/deliver", self.deliver),
         ]
 
     # ------------------------------------------------------------------------------------------------------ targets
 
     async def list_targets(self, request: web.Request, caller: Caller) -> web.Response:
         """Those of a customer or of the gateway."""
-        customer = _customer(request, caller)
+        customer = owner_of(request, caller)
         store = self._ground.store
         found = await store.read(lambda conn: targets.every(conn, customer))
         files = await store.read(lambda conn: targets.managed(conn, customer))
@@ -118,7 +104,7 @@ class RoutingRoutes:
 
     async def create_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one: `name`, `kind`, `address` and what else `docs/inbound-routing.md` names."""
-        customer, body = _customer(request, caller), await _body(request)
+        customer, body = owner_of(request, caller), await _body(request)
         ident, by = self._ident("tgt"), self._author(request, caller)
         blank = Target(ident, customer, str(body.get("name", "")), TargetKind.MAIL, "")
         if "kind" not in body or "address" not in body:
@@ -127,16 +113,16 @@ class RoutingRoutes:
         target = replace(blank, **values)
         _may_have(target, caller)
         await self._check_key(target.encryption, target.recipient_key)
-        made = await _told(self._ground.store.run(lambda conn: targets.create(conn, target, kept, by=by)))
+        made = await told(self._ground.store.run(lambda conn: targets.create(conn, target, kept, by=by)))
         return web.json_response(targets.shown(made), status=201)
 
     async def change_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Change fields; secrets that are not named stay, empty ones go."""
-        customer, name, body = _customer(request, caller), request.match_info["target"], await _body(request)
+        customer, name, body = owner_of(request, caller), request.match_info["target"], await _body(request)
         by = self._author(request, caller)
         values, kept = _target_values(body)
         if values.get("kind") is TargetKind.FOLDER:
-            _operator(caller)
+            require_operator(caller)
         found = await self._ground.store.read(lambda conn: targets.find(conn, customer, name))
         if found is not None:
             _may_have(found, caller)
@@ -144,7 +130,7 @@ class RoutingRoutes:
             if {"encryption", "recipient_key"} & values.keys():
                 await self._check_key(how, key)
         work = self._ground.store.run(lambda conn: targets.change(conn, customer, name, values, kept, by=by))
-        return web.json_response(targets.shown(await _told(work)))
+        return web.json_response(targets.shown(await told(work)))
 
     async def _check_key(self, how: Encryption, key: str) -> None:
         """Refuse a key that nothing can be encrypted for, before a fax depends on it."""
@@ -153,13 +139,13 @@ class RoutingRoutes:
 
     async def remove_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Remove one that no rule names; 204."""
-        customer, name, by = _customer(request, caller), request.match_info["target"], self._author(request, caller)
-        await _told(self._ground.store.run(lambda conn: targets.remove(conn, customer, name, by=by)))
+        customer, name, by = owner_of(request, caller), request.match_info["target"], self._author(request, caller)
+        await told(self._ground.store.run(lambda conn: targets.remove(conn, customer, name, by=by)))
         return web.Response(status=204)
 
     async def test_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Send a test page there, once; `delivered` and `detail`."""
-        customer, name = _customer(request, caller), request.match_info["target"]
+        customer, name = owner_of(request, caller), request.match_info["target"]
         found = await self._ground.store.read(lambda conn: targets.find(conn, customer, name))
         if found is None or found.customer != customer:
             raise Refusal.missing(NotFound.default_public)
@@ -169,35 +155,35 @@ class RoutingRoutes:
 
     async def list_rules(self, request: web.Request, caller: Caller) -> web.Response:
         """Those of a customer or of the gateway, in the order in which they are asked."""
-        customer, store = _customer(request, caller), self._ground.store
+        customer, store = owner_of(request, caller), self._ground.store
         found = await store.read(lambda conn: rules.every(conn, customer))
         files = await store.read(lambda conn: rules.managed(conn, customer))
         return web.json_response({"rules": [_shown(one) | {"in_settings_file": one.id in files} for one in found]})
 
     async def create_rule(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one: `name`, `when`, `then`, and `number` or `profile` where it is not the whole customer's."""
-        customer, body = _customer(request, caller), await _body(request)
+        customer, body = owner_of(request, caller), await _body(request)
         rule = _rule(self._ident("rul"), customer, body)
         by = self._author(request, caller)
-        made = await _told(self._ground.store.run(lambda conn: rules.create(conn, rule, by=by)))
+        made = await told(self._ground.store.run(lambda conn: rules.create(conn, rule, by=by)))
         return web.json_response(_shown(made), status=201)
 
     async def change_rule(self, request: web.Request, caller: Caller) -> web.Response:
         """Put another rule in its place; its name and place stay."""
-        customer, ident, body = _customer(request, caller), request.match_info["rule"], await _body(request)
+        customer, ident, body = owner_of(request, caller), request.match_info["rule"], await _body(request)
         by = self._author(request, caller)
-        before = await _told(self._ground.store.read(lambda conn: rules.get(conn, customer, ident)))
+        before = await told(self._ground.store.read(lambda conn: rules.get(conn, customer, ident)))
         given = {key: value for key, value in body.items() if key not in ("name", "number", "profile")}
         whole = _shown(before) | given
         made = _rule(ident, customer, {key: whole[key] for key in (*_RULE_KEYS, "name") if key in whole})
         placed = replace(made, level=before.level, scope=before.scope)
-        changed = await _told(self._ground.store.run(lambda conn: rules.change(conn, placed, by=by)))
+        changed = await told(self._ground.store.run(lambda conn: rules.change(conn, placed, by=by)))
         return web.json_response(_shown(changed))
 
     async def remove_rule(self, request: web.Request, caller: Caller) -> web.Response:
         """Remove one; 204."""
-        customer, ident, by = _customer(request, caller), request.match_info["rule"], self._author(request, caller)
-        await _told(self._ground.store.run(lambda conn: rules.remove(conn, customer, ident, by=by)))
+        customer, ident, by = owner_of(request, caller), request.match_info["rule"], self._author(request, caller)
+        await told(self._ground.store.run(lambda conn: rules.remove(conn, customer, ident, by=by)))
         return web.Response(status=204)
 
     # ------------------------------------------------------------------------------------------------- what happens
@@ -207,11 +193,11 @@ class RoutingRoutes:
         body, store = await _body(request), self._ground.store
         if "reception" in body:
             ident = str(body["reception"])
-            asked: Question | None = await _told(store.read(lambda conn: choosing.question(conn, _known(conn, ident))))
+            asked: Question | None = await told(store.read(lambda conn: choosing.question(conn, _known(conn, ident))))
         else:
             facts, caller_number = _facts(body, datetime.fromtimestamp(self._ground.clock(), UTC))
             number = str(body.get("number", ""))
-            asked = await _told(
+            asked = await told(
                 store.read(lambda conn: choosing.hypothetical(conn, self._system, number, facts, caller_number))
             )
         if asked is None or not (caller.may(Scope.OPERATOR) or asked.customer == caller.customer):
@@ -239,15 +225,8 @@ class RoutingRoutes:
                 raise NotFound(public=f"There is no target {name[:80]}.")
             return found, routing.again(conn, found, target, nonce=nonce, who=by.who, now=by.now)
 
-        found, item = await _told(self._ground.store.run(unit))
+        found, item = await told(self._ground.store.run(unit))
         return web.json_response({"reception": found, "item": item, "target": name}, status=202)
-
-    def _ident(self, prefix: str) -> str:
-        return ids.prefixed(prefix, self._ground.clock(), secrets.token_bytes(ids.RANDOM_OCTETS))
-
-    def _author(self, request: web.Request, caller: Caller) -> Author:
-        who = caller.name if caller.login or caller.token else request.query.get("who", "operator")
-        return Author(who[:130], self._ground.clock())
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
@@ -264,26 +243,10 @@ def _known(conn: Any, ident: str) -> str:
     return found
 
 
-def _customer(request: web.Request, caller: Caller) -> str:
-    """The customer of the path; empty: the gateway. Another customer's is one that does not exist."""
-    customer = request.match_info.get("customer")
-    if customer is None:
-        _operator(caller)
-        return ""
-    if not caller.may(Scope.OPERATOR) and customer != caller.customer:
-        raise Refusal.missing(NotFound.default_public)
-    return customer
-
-
-def _operator(caller: Caller) -> None:
-    if not caller.may(Scope.OPERATOR):
-        raise Refusal(403, "Only an operator of the gateway may do this.", code="scope_missing")
-
-
 def _may_have(target: Target, caller: Caller) -> None:
     """Folders of this machine are opened by who runs it."""
     if target.kind is TargetKind.FOLDER:
-        _operator(caller)
+        require_operator(caller)
 
 
 _TEXTS = ("address", "file_name", "recipient_key")
@@ -409,25 +372,3 @@ def _happening(asked: Question, decision: Decision, final: Decision, answer: cho
         "reply": final.reply or asked.settings.values.get("fax_reply", ""),
         "extracted": dict(final.extracted),
     }
-
-
-async def _told(work: Awaitable[T]) -> T:
-    """The result, or the refusal that a caller is told."""
-    try:
-        return await work
-    except (NotFound, Stale) as exc:
-        raise Refusal.missing(exc.public) from exc
-    except Conflict as exc:
-        raise Refusal(409, exc.public, code="conflict") from exc
-    except Refused as exc:
-        raise Refusal(422, exc.public, code="refused") from exc
-
-
-def _as(caller: Caller, handler: Handler) -> Any:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request, caller)
-        except Refusal as refusal:
-            return web.json_response({"error": refusal.detail}, status=refusal.status)
-
-    return serve

@@ -6,20 +6,18 @@ A customer's administrator (scope `admin`) keeps his customer's own; those for e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar  # Any: the dispatch's values
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol  # Any: the dispatch's values
 
 from aiohttp import web
 
-from faxgw.api.admin import PREFIX
+from faxgw.api.administration import Office, Row, owner_of, told, who_of
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, Handler, read_body
-from faxgw.fax.access import Caller, Interface, Scope
-from faxgw.fax.errors import FaxError
+from faxgw.api.http import Ground, read_body
+from faxgw.fax.access import Caller
 from faxgw.formats.mail_examples import EXAMPLES
 from faxgw.store import accounts
-from faxgw.store.accounts import NotFound
-from faxgw.store.templates import EVERYBODY, MAX_CONTENT, Kind, Template, UnknownTemplate
+from faxgw.store.templates import MAX_CONTENT, Kind, Template
 
 MAX_GIVEN = 99
 """Values of one preview, or names of one upload."""
@@ -27,8 +25,8 @@ _KINDS = "|".join(kind.value for kind in Kind)
 _PAPERS = ("A4", "Letter", "Legal")
 _LANGUAGES = ("en", "fr", "de")
 _RESOLUTIONS = ("standard", "fine", "superfine")
-
-T = TypeVar("T")
+_CODE = "bad_template"
+"""What a program is told of a template that cannot be read or rendered."""
 
 
 class Desk(Protocol):
@@ -76,7 +74,7 @@ class Desk(Protocol):
         ...
 
 
-class TemplateRoutes:
+class TemplateRoutes(Office):
     """The templates interface.
 
     Args:
@@ -85,46 +83,35 @@ class TemplateRoutes:
     """
 
     def __init__(self, ground: Ground, desk: Desk) -> None:
-        self._ground = ground
+        super().__init__(ground)
         self._desk = desk
 
-    def routes(self) -> Sequence[web.AbstractRouteDef]:
-        """For the public server: with credentials, as error documents."""
-        api = Api(self._ground, Interface.API)
-        for method, path, handler in self.table():
-            api.add(method, PREFIX + path, handler, scope=Scope.ADMIN, max_body=MAX_CONTENT)
-        return api.routes()
-
-    def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
-        """For the operator's socket, whose caller is known."""
-        return [web.route(method, "/admin" + path, _as(caller, handler)) for method, path, handler in self.table()]
-
-    def table(self) -> Sequence[tuple[str, str, Handler]]:
-        """Method, path and handler of each route."""
-        found: list[tuple[str, str, Handler]] = []
+    def rows(self) -> Sequence[Row]:
+        """Every route."""
+        found: list[Row] = []
         for start in ("", "/customers/{customer}"):
             one = f"{start}/templates/{{kind:{_KINDS}}}/{{name}}"
             found += [
-                ("GET", f"{start}/templates", self.list_templates),
-                ("GET", one, self.get_template),
-                ("PUT", one, self.put_template),
-                ("DELETE", one, self.remove_template),
-                ("GET", one + "/content", self.get_content),
-                ("GET", one + "/preview", self.get_preview),
-                ("GET", f"{start}/templates/mail/{{name}}/example", self.get_example),
+                Row("GET", f"{start}/templates", self.list_templates),
+                Row("GET", one, self.get_template),
+                Row("PUT", one, self.put_template, MAX_CONTENT),
+                Row("DELETE", one, self.remove_template),
+                Row("GET", one + "/content", self.get_content),
+                Row("GET", one + "/preview", self.get_preview),
+                Row("GET", f"{start}/templates/mail/{{name}}/example", self.get_example),
             ]
         return found
 
     async def list_templates(self, request: web.Request, caller: Caller) -> web.Response:
         """What jobs may name: the customer's own, everybody's, and the designs that are shipped."""
         customer = await self._owner(request, caller)
-        found = await _told(self._desk.listed(customer))
+        found = await told(self._desk.listed(customer), _CODE)
         return web.json_response({"templates": [_facts(one, customer) for one in found]})
 
     async def get_template(self, request: web.Request, caller: Caller) -> web.Response:
         """Facts of one, with the names that somebody has to give a value."""
         customer = await self._owner(request, caller)
-        shown = await _told(self._desk.show(customer, *_which(request)))
+        shown = await told(self._desk.show(customer, *_which(request)), _CODE)
         return web.json_response({**_facts(shown.template, customer), "needs": list(shown.needs)})
 
     async def put_template(self, request: web.Request, caller: Caller) -> web.Response:
@@ -134,19 +121,19 @@ class TemplateRoutes:
         if len(given) > MAX_GIVEN:
             raise Refusal(422, f"There may be {MAX_GIVEN} names.", code="invalid", param="given")
         content = await read_body(request, MAX_CONTENT)
-        who = self._who(request, caller)
-        shown = await _told(self._desk.keep(customer, kind, name, content, who=who, given=given))
+        who = who_of(request, caller)
+        shown = await told(self._desk.keep(customer, kind, name, content, who=who, given=given), _CODE)
         return web.json_response({**_facts(shown.template, customer), "needs": list(shown.needs), "pages": shown.pages})
 
     async def remove_template(self, request: web.Request, caller: Caller) -> web.Response:
         """Remove one; 204."""
         customer = await self._owner(request, caller)
-        await _told(self._desk.remove(customer, *_which(request), who=self._who(request, caller)))
+        await told(self._desk.remove(customer, *_which(request), who=who_of(request, caller)), _CODE)
         return web.Response(status=204)
 
     async def get_content(self, request: web.Request, caller: Caller) -> web.Response:
         """The document itself."""
-        found = await _told(self._desk.find(await self._owner(request, caller), *_which(request)))
+        found = await told(self._desk.find(await self._owner(request, caller), *_which(request)), _CODE)
         headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=found.content, content_type="application/octet-stream", headers=headers)
 
@@ -162,7 +149,7 @@ class TemplateRoutes:
         page = query.get("page", "1")
         if not (page.isascii() and page.isdecimal() and 1 <= len(page) <= 4):
             raise Refusal(422, "page must be a whole number.", code="invalid", param="page")
-        png, pages = await _told(
+        png, pages = await told(
             self._desk.picture(
                 customer,
                 *_which(request),
@@ -171,7 +158,8 @@ class TemplateRoutes:
                 paper=_choice(query, "paper", _PAPERS, "A4"),
                 resolution=_choice(query, "resolution", _RESOLUTIONS, "fine"),
                 values={key: text for key, _equals, text in pairs},
-            )
+            ),
+            _CODE,
         )
         return web.Response(body=png, content_type="image/png", headers={"X-Pages": str(pages)})
 
@@ -180,28 +168,16 @@ class TemplateRoutes:
         customer, query = await self._owner(request, caller), request.query
         example = _choice(query, "example", EXAMPLES, EXAMPLES[0])
         language = _choice(query, "language", _LANGUAGES, "en")
-        octets = await _told(self._desk.mail(customer, request.match_info["name"], example, language))
+        octets = await told(self._desk.mail(customer, request.match_info["name"], example, language), _CODE)
         headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=octets, content_type="message/rfc822", headers=headers)
 
     async def _owner(self, request: web.Request, caller: Caller) -> str:
         """The customer of the path, or everybody; another's is answered like one that does not exist."""
-        customer = request.match_info.get("customer", EVERYBODY)
-        if not customer:
-            if not caller.may(Scope.OPERATOR):
-                raise Refusal(403, "Only an operator of the gateway may do this.", code="scope_missing")
-            return EVERYBODY
-        if not caller.may(Scope.OPERATOR) and customer != caller.customer:
-            raise Refusal.missing(NotFound.default_public)
-        try:
-            await self._ground.store.read(lambda conn: accounts.customer_row(conn, customer))
-        except NotFound as exc:
-            raise Refusal.missing(exc.public) from exc
+        customer = owner_of(request, caller)
+        if customer:
+            await told(self._ground.store.read(lambda conn: accounts.customer_row(conn, customer)))
         return customer
-
-    def _who(self, request: web.Request, caller: Caller) -> str:
-        who = caller.name if caller.login or caller.token else request.query.get("who", "operator")
-        return who[:130]
 
 
 def _facts(one: Template, customer: str) -> dict[str, Any]:
@@ -228,25 +204,3 @@ def _choice(query: Mapping[str, str], name: str, choices: Sequence[str], default
     if found not in choices:
         raise Refusal(422, f"{name} must be one of {', '.join(choices)}.", code="invalid", param=name)
     return found
-
-
-async def _told(work: Awaitable[T]) -> T:
-    """The result, or the refusal that a caller is told."""
-    try:
-        return await work
-    except FaxError as exc:
-        if exc.temporary:
-            raise
-        if isinstance(exc, UnknownTemplate):
-            raise Refusal.missing(exc.public) from exc
-        raise Refusal(422, exc.public, code="bad_template") from exc
-
-
-def _as(caller: Caller, handler: Handler) -> Any:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request, caller)
-        except Refusal as refusal:
-            return web.json_response({"error": refusal.detail}, status=refusal.status)
-
-    return serve

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from faxgw.api.admin import PREFIX, AdminRoutes
+from faxgw.api.admin import AdminRoutes
+from faxgw.api.administration import PREFIX
 from faxgw.api.http import Ground
 from faxgw.formats.directory_csv import OUTBOUND
 from faxgw.intake.directory_import import DirectoryImports

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from faxgw.api.admin import PREFIX
+from faxgw.api.administration import PREFIX
 from faxgw.api.templates import TemplateRoutes
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.store.templates import MAX_CONTENT, Kind, Template, UnknownTemplate
