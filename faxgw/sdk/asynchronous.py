@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +14,13 @@ import httpx
 from faxgw.api.v1.account import Account, Destination
 from faxgw.api.v1.calls import Attempts, CallLadder
 from faxgw.api.v1.events import Event
-from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, FaxPage, Job
+from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, Job
 from faxgw.api.v1.webhooks import WebhookMade, Webhooks
-from faxgw.sdk import steps
+from faxgw.sdk import steps, work
+from faxgw.sdk.connection import POLL_S, TIMEOUT_S, Connection, answer_of, lost
 from faxgw.sdk.errors import ApiError
-from faxgw.sdk.steps import BASE, Answer, Lost, Pause, Request, Steps, get, segment
+from faxgw.sdk.steps import Answer, Lost, Pause, Request, Steps
 from faxgw.sdk.stream import EventReader
-
-TIMEOUT_S = 60.0
-"""Seconds without a sign of the gateway, for one request."""
-POLL_S = 2.0
-"""Seconds between looks of `wait`."""
 
 T = TypeVar("T")
 
@@ -52,9 +47,7 @@ class AsyncClient:
     ) -> None:
         self._own = http is None
         self._http = http or httpx.AsyncClient(timeout=timeout)
-        self._base = server.rstrip("/") + BASE
-        self._auth = httpx.BasicAuth(*login) if login else None
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._connection = Connection(server, token, login)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,37 +84,35 @@ class AsyncClient:
             ApiError: If it is refused.
             NoAnswer: If none came; send it again with the same `key`.
         """
-        return await self._run(steps.read(Accepted, steps.sending(to, documents, key, fields)))
+        return await self._run(work.send(to, documents, key, fields))
 
     async def resend(self, fax: str, *, key: str | None = None, **fields: object) -> Accepted:
         """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        request = Request("POST", f"/faxes/{segment(fax)}/resend", json=fields, headers=headers)
-        return await self._run(steps.read(Accepted, request))
+        return await self._run(work.resend(fax, key, fields))
 
     async def cancel(self, fax: str) -> Fax:
         """Cancel a fax. Raises ApiError with code `final` when it is too late."""
-        return await self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/cancel")))
+        return await self._run(work.cancel(fax))
 
     async def cancel_job(self, job: str) -> Cancelled:
         """Cancel what is not final of a job."""
-        return await self._run(steps.read(Cancelled, Request("POST", f"/jobs/{segment(job)}/cancel")))
+        return await self._run(work.cancel_job(job))
 
     # --------------------------------------------------------------------------------------------------- looking
 
     async def fax(self, fax: str) -> Fax:
         """One fax."""
-        return await self._run(steps.read(Fax, get(f"/faxes/{segment(fax)}")))
+        return await self._run(work.fax(fax))
 
     async def job(self, job: str) -> Job:
         """One job."""
-        return await self._run(steps.read(Job, get(f"/jobs/{segment(job)}")))
+        return await self._run(work.job(job))
 
     async def faxes(self, **filters: object) -> AsyncIterator[Fax]:
         """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
         following = filters.pop("cursor", None)
         while True:
-            page = await self._run(steps.read(FaxPage, get("/faxes", **filters, cursor=following)))
+            page = await self._run(work.faxes(filters, following))
             for one in page.faxes:
                 yield one
             following = page.next
@@ -144,50 +135,47 @@ class AsyncClient:
             if ends is not None and time.monotonic() + every > ends:
                 raise TimeoutError(f"{job} is not finished: {summed.states}")
             await asyncio.sleep(every)
-        found = [one async for one in self.faxes(job=job, limit=200)]
-        return sorted(found, key=lambda fax: fax.position or 0)
+        return work.in_order([one async for one in self.faxes(job=job, limit=200)])
 
     async def page(self, fax: str, page: int, *, format: str = "png") -> bytes:
         """A page as `png`, `tiff` or `pdf`."""
-        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/pages/{page}", format=format)))).body
+        return await self._run(work.page(fax, page, format))
 
     async def file(self, fax: str, *, format: str = "pdf") -> bytes:
         """The whole fax as `pdf` or `tiff`."""
-        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/file", format=format)))).body
+        return await self._run(work.file(fax, format))
 
     async def document(self, fax: str, position: int) -> bytes:
         """A document as it was handed in."""
-        return (await self._run(steps.ask(get(f"/faxes/{segment(fax)}/documents/{position}")))).body
+        return await self._run(work.document(fax, position))
 
     async def attempts(self, fax: str) -> Attempts:
         """The calls of a fax."""
-        return await self._run(steps.read(Attempts, get(f"/faxes/{segment(fax)}/attempts")))
+        return await self._run(work.attempts(fax))
 
     async def ladder(self, fax: str, attempt: str) -> CallLadder:
         """What the two machines said in a call."""
-        path = f"/faxes/{segment(fax)}/attempts/{segment(attempt)}/ladder"
-        return await self._run(steps.read(CallLadder, get(path)))
+        return await self._run(work.ladder(fax, attempt))
 
     async def acknowledge(self, fax: str) -> Fax:
         """Say that a received fax was fetched."""
-        return await self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/acknowledge")))
+        return await self._run(work.acknowledge(fax))
 
     async def account(self) -> Account:
         """Who these credentials are."""
-        return await self._run(steps.read(Account, get("/account")))
+        return await self._run(work.account())
 
     async def destination(self, number: str) -> Destination:
         """What is known of a number to dial, in international form."""
-        return await self._run(steps.read(Destination, get(f"/destinations/{segment(number)}")))
+        return await self._run(work.destination(number))
 
     async def webhooks(self) -> Webhooks:
         """All webhooks."""
-        return await self._run(steps.read(Webhooks, get("/webhooks")))
+        return await self._run(work.webhooks())
 
     async def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
         """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
-        body = {"url": url, "events": list(events), "description": description}
-        got = await self._send(Request("POST", "/webhooks", json=body))
+        got = await self._send(work.create_webhook(url, events, description))
         return WebhookMade.model_validate_json(steps.counted(got).body)
 
     async def events(self, *, after: str = "") -> AsyncIterator[Event]:
@@ -201,13 +189,8 @@ class AsyncClient:
         """
         reader = EventReader(after)
         while True:
-            headers = {**self._headers, "Accept": "text/event-stream"}
-            if reader.last:
-                headers["Last-Event-ID"] = reader.last
             try:
-                async with self._http.stream(
-                    "GET", self._base + "/events", headers=headers, auth=self._auth, timeout=TIMEOUT_S
-                ) as got:
+                async with self._http.stream(**self._connection.following(reader)) as got:
                     if got.status_code >= 400:
                         body = await got.aread()
                         steps.counted(Answer(got.status_code, {}, body))
@@ -223,12 +206,12 @@ class AsyncClient:
 
     # --------------------------------------------------------------------------------------------------- carrying out
 
-    async def _run(self, work: Steps[T]) -> T:
+    async def _run(self, doing: Steps[T]) -> T:
         """Carry out a piece of work."""
         given: Answer | Lost | None = None
         while True:
             try:
-                step = work.send(given)
+                step = doing.send(given)
             except StopIteration as done:
                 found: T = done.value
                 return found
@@ -240,15 +223,7 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> Answer | Lost:
         try:
-            got = await self._http.request(
-                request.method,
-                self._base + request.path,
-                params=list(request.query) or None,
-                json=request.json,
-                files=list(request.files) or None,
-                headers={**self._headers, **request.headers},
-                auth=self._auth,
-            )
+            got = await self._http.request(**self._connection.arguments(request))
         except httpx.TransportError as exc:
-            return Lost(f"{type(exc).__name__}: {exc}")
-        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+            return lost(exc)
+        return answer_of(got)

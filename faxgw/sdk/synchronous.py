@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,17 +13,13 @@ import httpx
 from faxgw.api.v1.account import Account, Destination
 from faxgw.api.v1.calls import Attempts, CallLadder
 from faxgw.api.v1.events import Event
-from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, FaxPage, Job
+from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, Job
 from faxgw.api.v1.webhooks import WebhookMade, Webhooks
-from faxgw.sdk import steps
+from faxgw.sdk import steps, work
+from faxgw.sdk.connection import POLL_S, TIMEOUT_S, Connection, answer_of, lost
 from faxgw.sdk.errors import ApiError
-from faxgw.sdk.steps import BASE, Answer, Lost, Pause, Request, Steps, get, segment
+from faxgw.sdk.steps import Answer, Lost, Pause, Request, Steps
 from faxgw.sdk.stream import EventReader
-
-TIMEOUT_S = 60.0
-"""Seconds without a sign of the gateway, for one request."""
-POLL_S = 2.0
-"""Seconds between looks of `wait`."""
 
 T = TypeVar("T")
 
@@ -51,9 +46,7 @@ class Client:
     ) -> None:
         self._own = http is None
         self._http = http or httpx.Client(timeout=timeout)
-        self._base = server.rstrip("/") + BASE
-        self._auth = httpx.BasicAuth(*login) if login else None
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._connection = Connection(server, token, login)
 
     def __enter__(self) -> Self:
         return self
@@ -90,37 +83,35 @@ class Client:
             ApiError: If it is refused.
             NoAnswer: If none came; send it again with the same `key`.
         """
-        return self._run(steps.read(Accepted, steps.sending(to, documents, key, fields)))
+        return self._run(work.send(to, documents, key, fields))
 
     def resend(self, fax: str, *, key: str | None = None, **fields: object) -> Accepted:
         """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
-        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
-        request = Request("POST", f"/faxes/{segment(fax)}/resend", json=fields, headers=headers)
-        return self._run(steps.read(Accepted, request))
+        return self._run(work.resend(fax, key, fields))
 
     def cancel(self, fax: str) -> Fax:
         """Cancel a fax. Raises ApiError with code `final` when it is too late."""
-        return self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/cancel")))
+        return self._run(work.cancel(fax))
 
     def cancel_job(self, job: str) -> Cancelled:
         """Cancel what is not final of a job."""
-        return self._run(steps.read(Cancelled, Request("POST", f"/jobs/{segment(job)}/cancel")))
+        return self._run(work.cancel_job(job))
 
     # --------------------------------------------------------------------------------------------------- looking
 
     def fax(self, fax: str) -> Fax:
         """One fax."""
-        return self._run(steps.read(Fax, get(f"/faxes/{segment(fax)}")))
+        return self._run(work.fax(fax))
 
     def job(self, job: str) -> Job:
         """One job."""
-        return self._run(steps.read(Job, get(f"/jobs/{segment(job)}")))
+        return self._run(work.job(job))
 
     def faxes(self, **filters: object) -> Iterator[Fax]:
         """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
         following = filters.pop("cursor", None)
         while True:
-            page = self._run(steps.read(FaxPage, get("/faxes", **filters, cursor=following)))
+            page = self._run(work.faxes(filters, following))
             yield from page.faxes
             following = page.next
             if following is None:
@@ -142,50 +133,47 @@ class Client:
             if ends is not None and time.monotonic() + every > ends:
                 raise TimeoutError(f"{job} is not finished: {summed.states}")
             time.sleep(every)
-        found = list(self.faxes(job=job, limit=200))
-        return sorted(found, key=lambda fax: fax.position or 0)
+        return work.in_order(list(self.faxes(job=job, limit=200)))
 
     def page(self, fax: str, page: int, *, format: str = "png") -> bytes:
         """A page as `png`, `tiff` or `pdf`."""
-        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/pages/{page}", format=format)))).body
+        return self._run(work.page(fax, page, format))
 
     def file(self, fax: str, *, format: str = "pdf") -> bytes:
         """The whole fax as `pdf` or `tiff`."""
-        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/file", format=format)))).body
+        return self._run(work.file(fax, format))
 
     def document(self, fax: str, position: int) -> bytes:
         """A document as it was handed in."""
-        return (self._run(steps.ask(get(f"/faxes/{segment(fax)}/documents/{position}")))).body
+        return self._run(work.document(fax, position))
 
     def attempts(self, fax: str) -> Attempts:
         """The calls of a fax."""
-        return self._run(steps.read(Attempts, get(f"/faxes/{segment(fax)}/attempts")))
+        return self._run(work.attempts(fax))
 
     def ladder(self, fax: str, attempt: str) -> CallLadder:
         """What the two machines said in a call."""
-        path = f"/faxes/{segment(fax)}/attempts/{segment(attempt)}/ladder"
-        return self._run(steps.read(CallLadder, get(path)))
+        return self._run(work.ladder(fax, attempt))
 
     def acknowledge(self, fax: str) -> Fax:
         """Say that a received fax was fetched."""
-        return self._run(steps.read(Fax, Request("POST", f"/faxes/{segment(fax)}/acknowledge")))
+        return self._run(work.acknowledge(fax))
 
     def account(self) -> Account:
         """Who these credentials are."""
-        return self._run(steps.read(Account, get("/account")))
+        return self._run(work.account())
 
     def destination(self, number: str) -> Destination:
         """What is known of a number to dial, in international form."""
-        return self._run(steps.read(Destination, get(f"/destinations/{segment(number)}")))
+        return self._run(work.destination(number))
 
     def webhooks(self) -> Webhooks:
         """All webhooks."""
-        return self._run(steps.read(Webhooks, get("/webhooks")))
+        return self._run(work.webhooks())
 
     def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
         """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
-        body = {"url": url, "events": list(events), "description": description}
-        got = self._send(Request("POST", "/webhooks", json=body))
+        got = self._send(work.create_webhook(url, events, description))
         return WebhookMade.model_validate_json(steps.counted(got).body)
 
     def events(self, *, after: str = "") -> Iterator[Event]:
@@ -199,13 +187,8 @@ class Client:
         """
         reader = EventReader(after)
         while True:
-            headers = {**self._headers, "Accept": "text/event-stream"}
-            if reader.last:
-                headers["Last-Event-ID"] = reader.last
             try:
-                with self._http.stream(
-                    "GET", self._base + "/events", headers=headers, auth=self._auth, timeout=TIMEOUT_S
-                ) as got:
+                with self._http.stream(**self._connection.following(reader)) as got:
                     if got.status_code >= 400:
                         body = got.read()
                         steps.counted(Answer(got.status_code, {}, body))
@@ -221,12 +204,12 @@ class Client:
 
     # --------------------------------------------------------------------------------------------------- carrying out
 
-    def _run(self, work: Steps[T]) -> T:
+    def _run(self, doing: Steps[T]) -> T:
         """Carry out a piece of work."""
         given: Answer | Lost | None = None
         while True:
             try:
-                step = work.send(given)
+                step = doing.send(given)
             except StopIteration as done:
                 found: T = done.value
                 return found
@@ -238,15 +221,7 @@ class Client:
 
     def _send(self, request: Request) -> Answer | Lost:
         try:
-            got = self._http.request(
-                request.method,
-                self._base + request.path,
-                params=list(request.query) or None,
-                json=request.json,
-                files=list(request.files) or None,
-                headers={**self._headers, **request.headers},
-                auth=self._auth,
-            )
+            got = self._http.request(**self._connection.arguments(request))
         except httpx.TransportError as exc:
-            return Lost(f"{type(exc).__name__}: {exc}")
-        return Answer(got.status_code, {name.lower(): value for name, value in got.headers.items()}, got.content)
+            return lost(exc)
+        return answer_of(got)
