@@ -90,12 +90,9 @@ class UserChange(Document):
     settings: Settings = Field(default_factory=dict)
 
 
-class NumberNew(Document):
-    """A number to be entered into the register."""
+class NumberChange(Document):
+    """What is to change of a number."""
 
-    e164: E164
-    last: E164 | None = None
-    """Last number of a range of equal length; null: one number."""
     profile: Name | None = None
     inbound: bool = True
     """Faxes are received at it."""
@@ -107,15 +104,12 @@ class NumberNew(Document):
     settings: Settings = Field(default_factory=dict)
 
 
-class NumberChange(Document):
-    """What is to change of a number."""
+class NumberNew(NumberChange):
+    """A number to be entered into the register."""
 
-    profile: Name | None = None
-    inbound: bool = True
-    clip: bool = False
-    clip_until: float | None = Field(default=None, ge=0)
-    origin: Literal["assigned", "ported"] = "assigned"
-    settings: Settings = Field(default_factory=dict)
+    e164: E164
+    last: E164 | None = None
+    """Last number of a range of equal length; null: one number."""
 
 
 class DomainNew(Document):

@@ -7,21 +7,17 @@ Documents that no row can name yet are removed unless they were handed over.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self  # Any: parsed JSON
+from typing import Any  # Any: parsed JSON
 
 from aiohttp import web
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import read_body, too_large
-from faxgw.fax.ports import StoredFile
+from faxgw.api.uploads import Uploads
 from faxgw.formats.json_body import BadJson, Blob, JsonBody, parse_json
 from faxgw.formats.retarus_rest import MAX_DOCUMENTS
-from faxgw.store.files import Files, Kind, SpoolFile
+from faxgw.store.files import Files
 
 SMALL = 262_144
 """Octets of a body that is read and parsed at once, some 2 ms of work."""
@@ -30,12 +26,9 @@ _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _TYPES = frozenset({"application/octet-stream", "text/plain", "text/json"})
 """Types beside …/json and …+json that clients send JSON as; aiohttp says the first where none was given."""
 
-Upload = StoredFile | None
-"""A durable document; None for one that is to be fetched."""
 
-
-class JobBody:
-    """One request's body; an asynchronous context, which removes what was not handed over.
+class JobBody(Uploads):
+    """One request's body.
 
     Args:
         files: The spool.
@@ -43,24 +36,10 @@ class JobBody:
     """
 
     def __init__(self, files: Files, limit: int) -> None:
-        self._files = files
-        self._limit = limit
+        super().__init__(files, limit)
         self._json: JsonBody | None = None
-        self._spools: list[SpoolFile] = []
-        self._kept: list[StoredFile] = []
-        self._stack = AsyncExitStack()
         self.sha256 = ""
         """Of the body as it came, hexadecimal, once it was read."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.aclose()
-        for stored in self._kept:
-            await self._files.remove(stored.key)
 
     def blob_of(self, value: object) -> Blob | None:
         """The long string that a value of the JSON stands for."""
@@ -83,50 +62,6 @@ class JobBody:
         except BadJson as exc:
             raise Refusal(400, exc.public, code="bad_json") from exc
 
-    async def keep(self, documents: Sequence[bytes | Blob | None]) -> list[Upload]:
-        """Make documents durable, in their order; None stays None.
-
-        Raises:
-            StoreError: If that is not possible.
-        """
-        found: list[Upload] = []
-        for document in documents:
-            if document is None:
-                found.append(None)
-                continue
-            if isinstance(document, Blob):
-                stored = await self._spools[document.number].commit()
-            else:
-                stored = await self._files.keep(document)
-            self._kept.append(stored)
-            found.append(stored)
-        return found
-
-    def take(self, stored: StoredFile) -> None:
-        """A durable document that came another way."""
-        self._kept.append(stored)
-
-    async def copies(self, files: Sequence[StoredFile]) -> list[StoredFile]:
-        """Make copies of stored documents.
-
-        Raises:
-            StoreError: If one cannot be read, is not what it was, or cannot be written.
-        """
-        found = []
-        for file in files:
-            descriptor = await self._files.open_read(file)
-            try:
-                copy = await self._files.adopt_fd(descriptor, Kind.OBJECT)
-            finally:
-                os.close(descriptor)
-            self._kept.append(copy)
-            found.append(copy)
-        return found
-
-    def hand_over(self) -> None:
-        """The durable documents belong to somebody else from here on."""
-        self._kept.clear()
-
     async def _read_large(self, request: web.Request) -> Any:
         digest, size = hashlib.sha256(), 0
         text = self._json = JsonBody(secrets.token_hex(8))
@@ -138,14 +73,9 @@ class JobBody:
             for number, octets in text.feed(chunk):
                 if number >= MAX_DOCUMENTS:
                     raise BadJson("too many long strings", public=f"A job has at most {MAX_DOCUMENTS} documents.")
-                while len(self._spools) <= number:
-                    self._spools.append(await self._open())
-                await self._spools[number].write(octets)
+                await self._spool(number, octets)
         self.sha256 = digest.hexdigest()
         return text.finish()
-
-    async def _open(self) -> SpoolFile:
-        return await self._stack.enter_async_context(await self._files.open_temp(Kind.OBJECT, self._limit))
 
 
 def _check_type(request: web.Request) -> None:

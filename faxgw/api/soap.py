@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 from aiohttp import web
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Admit, Api, Ground, too_large
 from faxgw.api.settings import ApiSettings
+from faxgw.api.uploads import Uploads
 from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import Refused
-from faxgw.fax.ports import StoredFile
 from faxgw.formats import soap, soap_answers
-from faxgw.formats.json_body import BadJson, Blob
+from faxgw.formats.json_body import BadJson
 from faxgw.formats.retarus_rest import MAX_DOCUMENTS, BadRequest
 from faxgw.formats.soap import Call, Operation
 from faxgw.formats.soap_wsdl import wsdl
 from faxgw.formats.xml_stream import XmlStream
 from faxgw.store import report_book
-from faxgw.store.files import Kind, SpoolFile
+from faxgw.store.files import Files
 
 PATHS = ("/soap/v3", "/Faxolution", "/Faxolution-v3.0")
 """Ours, and those that clients of the vendor are known to have been given."""
@@ -75,7 +74,7 @@ class SoapApi:
         if request.content_type not in _TYPES:
             text = "The body must be XML: Content-Type text/xml, or application/soap+xml for SOAP 1.2."
             raise Refusal(415, text, code="unsupported_type")
-        async with SoapBody(self._ground, int(self._settings.max_body)) as body:
+        async with SoapBody(self._ground.files, int(self._settings.max_body)) as body:
             try:
                 return await self._answer(request, admit, body)
             except Refusal as refusal:
@@ -116,31 +115,19 @@ class SoapApi:
             ) from exc
 
 
-class SoapBody:
-    """One request's body: who asks is decided on its first octets; documents go to the spool. An asynchronous context.
+class SoapBody(Uploads):
+    """One request's body: who asks is decided on its first octets; documents go to the spool.
 
     Args:
-        ground: Files, and how full the disk may be.
+        files: The spool.
         limit: Octets at most.
     """
 
-    def __init__(self, ground: Ground, limit: int) -> None:
-        self._ground = ground
-        self._limit = limit
-        self._spools: list[SpoolFile] = []
-        self._kept: list[StoredFile] = []
-        self._stack = AsyncExitStack()
+    def __init__(self, files: Files, limit: int) -> None:
+        super().__init__(files, limit)
         self.stream = XmlStream()
         self.sha256 = ""
         """Of the body as it came, hexadecimal, once it was read."""
-
-    async def __aenter__(self) -> SoapBody:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._stack.aclose()
-        for stored in self._kept:
-            await self._ground.files.remove(stored.key)
 
     async def read(self, request: web.Request, admit: Admit) -> tuple[Caller, Call]:
         """Who asks for what. Raises Refusal."""
@@ -162,6 +149,9 @@ class SoapBody:
                     if caller is None:
                         caller = await self._login(admit, size)
                     for number, octets in pieces:
+                        if number >= MAX_DOCUMENTS:
+                            text = f"A job has at most {MAX_DOCUMENTS} documents."
+                            raise Refusal(400, text, code="bad_request", param="document")
                         await self._spool(number, octets)
             self.stream.finish()
             call = soap.call_of(self.stream.root, is_whole=True)
@@ -175,25 +165,6 @@ class SoapBody:
         self.sha256 = digest.hexdigest()
         return caller, call
 
-    async def keep(self, documents: Sequence[bytes | Blob | None]) -> list[StoredFile | None]:
-        """Make documents durable, in their order; None stays None. Raises StoreError."""
-        found: list[StoredFile | None] = []
-        for document in documents:
-            if document is None:
-                found.append(None)
-                continue
-            if isinstance(document, Blob):
-                stored = await self._spools[document.number].commit()
-            else:
-                stored = await self._ground.files.keep(document)
-            self._kept.append(stored)
-            found.append(stored)
-        return found
-
-    def hand_over(self) -> None:
-        """The durable documents belong to somebody else from here on."""
-        self._kept.clear()
-
     async def _login(self, admit: Admit, size: int) -> Caller | None:
         call = soap.call_of(self.stream.root)
         if call is not None:
@@ -201,14 +172,6 @@ class SoapBody:
         if size > MAX_BEFORE_LOGIN:
             raise Refusal(401, "username and password must stand at the beginning of the request.", code="unauthorized")
         return None
-
-    async def _spool(self, number: int, octets: bytes) -> None:
-        if number >= MAX_DOCUMENTS:
-            raise Refusal(400, f"A job has at most {MAX_DOCUMENTS} documents.", code="bad_request", param="document")
-        while len(self._spools) <= number:
-            spool = await self._ground.files.open_temp(Kind.OBJECT, self._limit)
-            self._spools.append(await self._stack.enter_async_context(spool))
-        await self._spools[number].write(octets)
 
 
 def _read(call: Call) -> Sequence[str]:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
-from faxgw.api.retarus_body import Upload
 from faxgw.api.settings import ApiSettings
+from faxgw.api.uploads import Upload
 from faxgw.egress import Egress, Forbidden
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface

@@ -8,12 +8,11 @@ what was not, at once: in `rep…xml` where nothing of the file was ever accepte
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faxgw.fax.errors import FaxError, Refused
@@ -22,27 +21,20 @@ from faxgw.fax.submission import (
     JobDocument,
     JobKnown,
     JobReceipt,
-    JobRecipient,
     JobRefused,
-    JobReport,
-    JobSubmission,
-    JobSubmissions,
 )
 from faxgw.formats import xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax, XmlFile, XmlJob
 from faxgw.formats.xml_tree import EndsEarly
 from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
+from faxgw.intake.funnel import Funnel
 from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Taken
-from faxgw.intake.threads import Threads
-from faxgw.store import result_files, submission
-from faxgw.store.engine import Store
+from faxgw.store import submission
 from faxgw.store.errors import StoreError
-from faxgw.store.files import Files
 
 JOB_NAME = re.compile(r"job.*\.[xX][mM][lL]", re.DOTALL)
 """Names of job files: `job` in lower case, as the vendor's format has it."""
-DAY_S = 86_400.0
 
 log = logging.getLogger(__name__)
 
@@ -58,33 +50,8 @@ class _Refusal:
     first_job: str = ""
 
 
-class JobFiles:
-    """Handles job files.
-
-    Args:
-        store: Rows.
-        files: Documents.
-        submissions: The funnel.
-        clock: Unix seconds.
-        threads: For what blocks.
-        names_days: Days for which a job file's name counts.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        files: Files,
-        submissions: JobSubmissions,
-        clock: Callable[[], float],
-        threads: Threads,
-        names_days: int,
-    ) -> None:
-        self._store = store
-        self._files = files
-        self._submissions = submissions
-        self._clock = clock
-        self._threads = threads
-        self._names_s = names_days * DAY_S
+class JobFiles(Funnel):
+    """Handles job files."""
 
     # ---------------------------------------------------------------------------------------------------- choosing
 
@@ -145,13 +112,17 @@ class JobFiles:
         self, drop: Drop, taken: Taken, job: XmlJob, index: int, fax: XmlFax, sender: Sender, fingerprint: str
     ) -> _Refusal | None:
         """One fax becomes a job; None when it is one. Raises StoreError."""
-        ident = taken.job(index)
-        if await self._store.read(lambda conn: result_files.exists(conn, ident)):
+        if await self._is_job(taken, index):
             return None
         try:
             documents = await self._documents(taken, fax)
-            submission_ = self._submission(drop, taken, job, index, fax, sender, fingerprint, documents)
-            answer = await hand_in(self._submissions, submission_)
+            count = str(len(job.faxes))
+            facts = {"index": str(index), "count": count, "root": job.root, "reference": job.reference}
+            made = self._submission(
+                drop, taken, index, fax, sender, documents, key=name_key(sender, taken.cause, index),
+                fingerprint=fingerprint, subject=job.reference, facts=facts | {"ignored": " ".join(job.ignored)},
+            )  # fmt: skip
+            answer = await self._submit(made)
         except FileNotFoundError:
             missing = next(f.name for f in fax.files if f.content is None and f.name not in taken.parts)
             return _Refusal((fax,), "missing_file", f"The document {missing} is not there.", xml_job.MISSING_FILE)
@@ -191,50 +162,6 @@ class JobFiles:
             if document.file is not None:
                 await self._files.remove(document.file.key)
 
-    def _submission(
-        self,
-        drop: Drop,
-        taken: Taken,
-        job: XmlJob,
-        index: int,
-        fax: XmlFax,
-        sender: Sender,
-        fingerprint: str,
-        documents: Sequence[JobDocument],
-    ) -> JobSubmission:
-        reference = {
-            "customerDefinedId": fax.reference,
-            "billingCode": str(fax.settings.get("billing_code", "")),
-            "billingInfo": "",
-            result_files.FILE: taken.cause,
-            "drop": drop.name,
-            "take": taken.id,
-            "index": str(index),
-            "count": str(len(job.faxes)),
-            "root": job.root,
-            "reference": job.reference,
-            "ignored": " ".join(job.ignored),
-        }
-        return JobSubmission(
-            job=taken.job(index),
-            principal=sender.principal,
-            owner=sender.owner,
-            recipients=tuple(JobRecipient((r.number, *r.alternatives), r.properties) for r in fax.recipients),
-            documents=tuple(documents),
-            accepted_at=self._clock(),
-            key=name_key(sender, taken.cause, index),
-            fingerprint=fingerprint,
-            key_valid=self._names_s,
-            settings=fax.settings,
-            cover=fax.cover,
-            success_to=fax.success_to,
-            failure_to=fax.failure_to,
-            earliest=fax.earliest,
-            latest=fax.latest,
-            report=JobReport(sender.interface.value, reference),
-            subject=fax.reference or job.reference,
-        )
-
     # --------------------------------------------------------------------------------------------------- answering
 
     async def _answer(
@@ -259,16 +186,6 @@ class JobFiles:
             return False
         now, valid = self._clock(), self._names_s
         return await self._store.read(lambda conn: submission.known(conn, key, "", valid=valid, now=now)) is not None
-
-
-async def hand_in(submissions: JobSubmissions, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
-    """Hand a job in; begun, it is finished, whoever is cancelled meanwhile: a row may name its documents by then."""
-    task = asyncio.ensure_future(submissions.submit(job))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
 
 
 def name_key(sender: Sender, name: str, index: int) -> str:

@@ -10,31 +10,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.submission import (
     JobDocument,
     JobKnown,
     JobReceipt,
-    JobRecipient,
-    JobReport,
-    JobSubmission,
-    JobSubmissions,
 )
 from faxgw.formats import drop_name, xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax
 from faxgw.formats.xml_tree import EndsEarly
 from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
-from faxgw.intake.job_files import DAY_S, hand_in
+from faxgw.intake.funnel import Funnel
 from faxgw.intake.result_files import plain_refusal
 from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Taken
-from faxgw.intake.threads import Threads
-from faxgw.store import result_files
-from faxgw.store.engine import Store
 from faxgw.store.errors import StoreError
-from faxgw.store.files import Files
 
 REFUSED = "refused"
 """Folder for what was refused, beside the work folder."""
@@ -42,24 +34,8 @@ REFUSED = "refused"
 log = logging.getLogger(__name__)
 
 
-class PlainFiles:
-    """Handles documents without a job file. Arguments as for `job_files.JobFiles`."""
-
-    def __init__(
-        self,
-        store: Store,
-        files: Files,
-        submissions: JobSubmissions,
-        clock: Callable[[], float],
-        threads: Threads,
-        names_days: int,
-    ) -> None:
-        self._store = store
-        self._files = files
-        self._submissions = submissions
-        self._clock = clock
-        self._threads = threads
-        self._names_s = names_days * DAY_S
+class PlainFiles(Funnel):
+    """Handles documents without a job file."""
 
     def choose(self, drop: Drop, inbox: Shelf, entries: Sequence[Entry], now: float) -> tuple[list[Choice], bool]:
         """The oldest documents that have a sidecar or a number, and what has waited too long for either."""
@@ -87,8 +63,7 @@ class PlainFiles:
 
     async def finish(self, drop: Drop, taken: Taken) -> None:
         """Hand the document in, unless it is a job already; answer what is refused."""
-        job = taken.job(0)
-        if not await self._store.read(lambda conn: result_files.exists(conn, job)):
+        if not await self._is_job(taken, 0):
             try:
                 fax = await self._threads.run(lambda: _fax(taken))
                 refused = await self._hand_in(drop, taken, fax, await drop.sender())
@@ -114,36 +89,14 @@ class PlainFiles:
             os.close(fd)
         words = (sender.principal.customer, sender.owner, "plain", taken.cause, str(modified), kept.sha256)
         text = taken.cause.lower().endswith((".txt", ".text"))
-        reference = {
-            "customerDefinedId": fax.reference,
-            "billingCode": str(fax.settings.get("billing_code", "")),
-            "billingInfo": "",
-            result_files.FILE: taken.cause,
-            "drop": drop.name,
-            "take": taken.id,
-            "count": "1",
-        }
-        job = JobSubmission(
-            job=taken.job(0),
-            principal=sender.principal,
-            owner=sender.owner,
-            recipients=tuple(JobRecipient((r.number, *r.alternatives), r.properties) for r in fax.recipients),
-            documents=(JobDocument(taken.cause, "text" if text else None, None, kept),),
-            accepted_at=self._clock(),
-            key=hashlib.sha256("\0".join(words).encode()).hexdigest(),
-            fingerprint=kept.sha256,
-            key_valid=self._names_s,
-            settings=fax.settings,
-            cover=fax.cover,
-            success_to=fax.success_to,
-            failure_to=fax.failure_to,
-            earliest=fax.earliest,
-            latest=fax.latest,
-            report=JobReport(sender.interface.value, reference),
-            subject=fax.reference or taken.cause,
-        )
+        document = JobDocument(taken.cause, "text" if text else None, None, kept)
+        key = hashlib.sha256("\0".join(words).encode()).hexdigest()
+        job = self._submission(
+            drop, taken, 0, fax, sender, [document], key=key, fingerprint=kept.sha256, subject=taken.cause,
+            facts={"count": "1"},
+        )  # fmt: skip
         try:
-            answer = await hand_in(self._submissions, job)
+            answer = await self._submit(job)
         except FaxError as exc:
             if isinstance(exc, StoreError) and exc.temporary:
                 raise

@@ -215,12 +215,8 @@ class AccountRoutes:
 
     async def numbers(self, call: Call) -> Reply:
         """GET /numbers."""
-        query: NumbersQuery = call.query
-        rows = await self._ground.view(call.caller).read(
-            accounts.rows, NUMBER, after=query.after or "", limit=query.limit + 1
-        )
-        shown = [_number(row) for row in rows[: query.limit]]
-        return Reply(Numbers(numbers=shown, next=shown[-1].number if len(rows) > query.limit else None))
+        rows, following = await self._part(call, NUMBER)
+        return Reply(Numbers(numbers=[_number(row) for row in rows], next=following))
 
     async def number(self, call: Call) -> Reply:
         """GET /numbers/{e164}."""
@@ -228,12 +224,8 @@ class AccountRoutes:
 
     async def users(self, call: Call) -> Reply:
         """GET /users."""
-        query: UsersQuery = call.query
-        rows = await self._ground.view(call.caller).read(
-            accounts.rows, USER, after=query.after or "", limit=query.limit + 1
-        )
-        shown = [_user(row) for row in rows[: query.limit]]
-        return Reply(Users(users=shown, next=shown[-1].name if len(rows) > query.limit else None))
+        rows, following = await self._part(call, USER)
+        return Reply(Users(users=[_user(row) for row in rows], next=following))
 
     async def user(self, call: Call) -> Reply:
         """GET /users/{user}."""
@@ -271,6 +263,14 @@ class AccountRoutes:
         return await self._ground.store.read(
             lambda conn: directory.effective(conn, self._system, caller.customer, caller.user)
         )
+
+    async def _part(self, call: Call, kind: accounts.Kind) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+        """One part of a list, and `after` of the following one."""
+        query: NumbersQuery | UsersQuery = call.query
+        view = self._ground.view(call.caller)
+        rows = await view.read(accounts.rows, kind, after=query.after or "", limit=query.limit + 1)
+        part = rows[: query.limit]
+        return part, part[-1][kind.key] if len(rows) > query.limit else None
 
     async def _row(self, call: Call, kind: accounts.Kind, key: str) -> Mapping[str, Any]:
         try:

@@ -168,44 +168,45 @@ def _transport(outcome: Mapping[str, Any]) -> Any:
 
 
 def _attempt(row: Any) -> Attempt:
-    outcome = row.outcome or {}
-    cause = Cause(row.cause) if row.cause else None
+    """A call of ours."""
     return Attempt(
         id=row.id,
         number=row.number,
         started_at=shown(row.planned_at),
-        answered_at=shown_or_none(row.answered_at),
         ended_at=shown_or_none(row.done_at),
-        cause=cause,
-        detail=cause.facts.text if cause else "",
         first_page=row.first_page,
         last_page=row.last_page,
         pages_confirmed=max(0, row.confirmed - row.first_page + 1),
-        transport=_transport(outcome),
-        bit_rate=outcome.get("bit_rate", 0),
-        ecm=outcome.get("ecm", False),
-        encoding=str(outcome.get("encoding", "")),
-        station_id=str(outcome.get("remote_ident", "")),
+        station_id=str((row.outcome or {}).get("remote_ident", "")),
+        **_ended(row),
     )
 
 
 def _reception(fax: BookedFax, row: Any) -> Attempt:
-    outcome = row.outcome or {}
-    cause = Cause(row.cause) if row.cause else None
+    """The call by which a fax came."""
     return Attempt(
         id=fax.id,
         number=fax.number,
         started_at=shown(row.started_at),
-        answered_at=shown_or_none(row.answered_at),
         ended_at=shown_or_none(row.ended_at),
-        cause=cause,
-        detail=cause.facts.text if cause else "",
         first_page=1,
         last_page=fax.pages,
         pages_confirmed=fax.confirmed,
-        transport=_transport(outcome),
-        bit_rate=outcome.get("bit_rate", 0),
-        ecm=outcome.get("ecm", False),
-        encoding=str(outcome.get("encoding", "")),
         station_id=fax.ident,
+        **_ended(row),
     )
+
+
+def _ended(row: Any) -> dict[str, Any]:
+    """How a call went, whoever placed it."""
+    outcome = row.outcome or {}
+    cause = Cause(row.cause) if row.cause else None
+    return {
+        "answered_at": shown_or_none(row.answered_at),
+        "cause": cause,
+        "detail": cause.facts.text if cause else "",
+        "transport": _transport(outcome),
+        "bit_rate": outcome.get("bit_rate", 0),
+        "ecm": outcome.get("ecm", False),
+        "encoding": str(outcome.get("encoding", "")),
+    }

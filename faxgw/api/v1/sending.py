@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground, too_large
-from faxgw.api.retarus_body import JobBody, Upload
+from faxgw.api.retarus_body import JobBody
 from faxgw.api.settings import ApiSettings
+from faxgw.api.uploads import Upload
 from faxgw.api.v1 import told
 from faxgw.api.v1.fax_models import (
     MAX_TOLD,
