@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -29,6 +30,11 @@ int fax_rx(void *s, int16_t *amp, int len);
 int fax_rx_fillin(void *s, int len);
 int fax_tx(void *s, int16_t *amp, int max_len);
 int modem_connect_tones_rx(void *s, const int16_t *amp, int len);
+int t4_rx_start_page(void *s);
+int t4_rx_put_bit(void *s, int bit);
+int t4_rx_put_byte(void *s, uint8_t octet);
+int t4_rx_put_chunk(void *s, const uint8_t *octets, int length);
+void t30_hdlc_accept(void *s, const uint8_t *octets, int length, int good);
 
 enum {
     TICK_SAMPLES = 160,
@@ -47,10 +53,14 @@ enum {
     HELD = 4,
     V21_FRAME = 100,
     HEAD = 6,
-    FCD = 0x06, RCP = 0x86, /* as in t30_frames, low bit cleared */
+    FCD = 0x06, RCP = 0x86, DCS = 0x82, /* as in t30_frames, low bit cleared */
     SLOTS = 128, MAX_WAITING = 50, WINDOW = 100, RESET_AFTER = 8, MAX_PAYLOAD = 1600,
     RELAXED = 4, QUIET = 64, PAUSE_KEPT = 10,
-    SPEECH_FRAMES = 75
+    SPEECH_FRAMES = 75,
+    /* as in decoder.py */
+    PIECE = 32, ROOM = 512, RUNS_SLACK = 16, REFERENCE_SLACK = 64, MAX_RUN = 1 << 26,
+    MAX_WIDTH = 4864, SAFE_WIDTH = 1728, MAX_ROWS = 65536,
+    HARM_RUNS = 1, HARM_ROWS = 2, HARM_WIDTH = 3, HARM_MEMORY = 4
 };
 static const double STALE = 5.0, REORDER = 0.06;
 static const double LOUD = 150.0, LEVEL_SPREAD = 3.0, CROSSING_SPREAD = 3.0;
@@ -106,9 +116,25 @@ typedef struct {
     double levels, level_squares, crossings, crossing_squares;
 } audio_t;
 
+/* The beginning of the library's T.4 decoder; decoder.py looks whether it is so. */
+typedef struct {
+    int rx, line_encoding;
+    int64_t page_start_time;
+    void *header_info, *zone;
+    int line_image_size, bytes_per_row, image_size, image_buffer_size;
+    uint8_t *image_buffer;
+    int current_page, x_resolution, y_resolution, image_width, image_length;
+    int mark; /* the library uses it for sending only */
+    int row_is_2d, row_len;
+    uint32_t *cur_runs, *ref_runs;
+    uint8_t others[184];
+    int last_row_starts_at, consecutive_eols, a0, b1, run_length, black_white, its_black, a_cursor, b_cursor;
+} decoder_t;
+
 typedef struct media {
     media_shared_t shared;
     void *handle;
+    const decoder_t *decoder; /* of a call that receives */
     media_python_t python;
     int fd, reads, stage, check;
     /* a datagram that was read and waits for Python's look at the one before it */
@@ -416,10 +442,88 @@ void media_guard(media_t *m, uint8_t *packet, int size, double now)
     }
 }
 
+/* ---- the library's decoder: as decoder.py, which puts these in the place of the library's own ---- */
+
+/* Whether a decoder must not be given anything more; it is marked then. */
+static int harm_in(decoder_t *s)
+{
+    if (s->mark)
+        return 1;
+    if (s->a_cursor < 0 || s->a_cursor > s->image_width + RUNS_SLACK
+        || s->b_cursor < 0 || s->b_cursor > s->image_width + REFERENCE_SLACK
+        || s->run_length < -MAX_RUN || s->run_length > MAX_RUN)
+        s->mark = HARM_RUNS;
+    else if (s->image_length > MAX_ROWS)
+        s->mark = HARM_ROWS;
+    return s->mark != 0;
+}
+
+static int make_room(decoder_t *s)
+{
+    size_t places = (size_t)s->image_width + ROOM, size = places * sizeof *s->cur_runs;
+    if (malloc_usable_size(s->cur_runs) < size || malloc_usable_size(s->ref_runs) < size) {
+        uint32_t *current = calloc(places, sizeof *current), *reference = calloc(places, sizeof *reference);
+        if (!current || !reference) {
+            free(current);
+            free(reference);
+            return 0;
+        }
+        free(s->cur_runs);
+        free(s->ref_runs);
+        s->cur_runs = current;
+        s->ref_runs = reference;
+    } else {
+        memset(s->cur_runs, 0, size);
+        memset(s->ref_runs, 0, size);
+    }
+    s->ref_runs[0] = (uint32_t)s->image_width;
+    return 1;
+}
+
+int decoder_start(decoder_t *s)
+{
+    int result;
+    if (s->image_width <= 0 || s->image_width > MAX_WIDTH) {
+        s->image_width = SAFE_WIDTH;
+        s->mark = HARM_WIDTH;
+    }
+    result = t4_rx_start_page(s);
+    if ((result || !make_room(s)) && !s->mark)
+        s->mark = HARM_MEMORY;
+    return result;
+}
+
+int decoder_put_bit(decoder_t *s, int bit) { return harm_in(s) || t4_rx_put_bit(s, bit); }
+
+int decoder_put_byte(decoder_t *s, int octet) { return harm_in(s) || t4_rx_put_byte(s, (uint8_t)octet); }
+
+int decoder_put_chunk(decoder_t *s, const uint8_t *octets, int length)
+{
+    for (; length > 0; octets += PIECE, length -= PIECE)
+        if (harm_in(s) || t4_rx_put_chunk(s, octets, length < PIECE ? length : PIECE))
+            return 1;
+    return 0;
+}
+
+/* A frame with the bits as the library keeps them. */
+void decoder_accept(void *engine, const uint8_t *octets, int length, int good)
+{
+    if (good && length >= 3) {
+        int code = octets[2] & 0xFE;
+        if ((code == FCD && length < 4) || (code == DCS && length >= HEAD && (octets[5] & 3) == 3))
+            good = 0;
+    }
+    t30_hdlc_accept(engine, octets, length, good);
+}
+
+void media_decoder(media_t *m, const decoder_t *decoder) { m->decoder = decoder; }
+
 /* ---- T.38: wire to engine ---- */
 
 static void after(media_t *m)
 {
+    if (m->decoder && m->decoder->mark)
+        m->shared.attention = 1;
     if (m->check) {
         m->check = 0;
         m->python.after(m->handle);

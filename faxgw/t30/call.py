@@ -311,7 +311,9 @@ class MediaCall:
                 self._on_event(event, now)
         if not conclude or self._result is not None or self._coarser.waits:
             return
-        if engine.over_budget:
+        if harm := engine.harm:
+            self.stop("limit", harm.text, now)
+        elif engine.over_budget:
             self.stop("budget", "packet storm in the fax engine", now)
         elif engine.completion is not None and self._silence:
             self._conclude(engine.completion, self._silence, "silent", now)

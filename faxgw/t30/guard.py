@@ -5,8 +5,8 @@ Two frames kill the process of 0.0.6 (docs/transport.md, "Guard"): an FCD of thr
 keeps them out, and T.30 repeats what was hurt by mistake. The filter tracks the HDLC frame being assembled just as
 the library does; where the two could differ (an indicator or a pause in the middle of a frame) the frame is bad.
 
-Known limit: the same frames on G.711 go through the library's own demodulator and cannot be filtered; that is what
-the worker process is for.
+The same frames on G.711 come out of the library's own demodulator: `is_deadly` judges them where the library takes
+them over (`decoder.accept`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Final
 
 MAX_V21_FRAME: Final = 100
 """Octets of a V.21 frame at most; T.30's longest (NSF) stay below it by far."""
-_HEAD: Final = 6
+HEAD: Final = 6
 """Octets of a frame that are kept: up to the width bits of a DCS."""
 _STALE: Final = 5.0
 """Seconds after which an unfinished frame is given up (the library does so after 15)."""
 _FCD_LINE: Final = 0x60
 """FCD in line order, low bit of the field masked away (0x80)."""
 _DCS_LINE: Final = 0x41
+_FCD: Final = 0x06
+"""FCD in the library's order, low bit masked away (0xFE)."""
+_DCS: Final = 0x82
 
 
 class Guard:
@@ -93,8 +96,8 @@ class Guard:
         return packet if changed is None else bytes(changed)
 
     def _append(self, data: bytes) -> None:
-        if self._length < _HEAD:
-            self._head += data[: _HEAD - self._length]
+        if self._length < HEAD:
+            self._head += data[: HEAD - self._length]
         self._length += len(data)
 
     def _end_is_dangerous(self, data: bytes, v21: bool) -> bool:
@@ -113,6 +116,19 @@ def _dangerous(head: bytes, length: int, v21: bool) -> bool:
     code = head[2] & 0x7F
     if code == _FCD_LINE and length < 4:
         return True
-    if code == _DCS_LINE and length >= _HEAD and head[5] & 0xC0 == 0xC0:
+    if code == _DCS_LINE and length >= HEAD and head[5] & 0xC0 == 0xC0:
         return True
     return v21 and length > MAX_V21_FRAME
+
+
+def is_deadly(head: bytes, length: int) -> bool:
+    """Whether the library does not survive a frame.
+
+    Args:
+        head: Its first octets, up to HEAD, as the library keeps them (first bit lowest).
+        length: Octets of the whole frame.
+    """
+    if length < 3:
+        return False  # the library drops it
+    code = head[2] & 0xFE
+    return (code == _FCD and length < 4) or (code == _DCS and length >= HEAD and head[5] & 3 == 3)

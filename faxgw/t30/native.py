@@ -23,7 +23,7 @@ from typing import Any, Final  # cffi objects have no types
 
 from faxgw.foip import udptl
 from faxgw.foip.control import Address, Statistics, Tone
-from faxgw.t30 import binding
+from faxgw.t30 import binding, decoder
 from faxgw.t30.audio import LAST_TONES, AudioTerminal, is_g711, make_tones, tone_of
 from faxgw.t30.binding import LibraryFault, ffi
 from faxgw.t30.callback import callback
@@ -75,6 +75,12 @@ const uint8_t *media_out(media_t *m, int *length);
 int media_tx_handler(t38_core_state_t *s, void *user_data, const uint8_t *buf, int len, int count);
 void media_frame_handler(t30_state_t *s, void *user_data, int direction, const uint8_t *msg, int len);
 void media_guard(media_t *m, uint8_t *packet, int size, double now);
+void media_decoder(media_t *m, const decoder_t *decoder);
+int decoder_start(decoder_t *s);
+int decoder_put_bit(decoder_t *s, int bit);
+int decoder_put_byte(decoder_t *s, int octet);
+int decoder_put_chunk(decoder_t *s, const uint8_t *octets, int length);
+void decoder_accept(void *engine, const uint8_t *octets, int length, int good);
 int media_pump(media_t **calls, int count, double now);
 typedef struct {
     double due, now, tick, late, worst;
@@ -106,6 +112,20 @@ def library() -> Any:
         log.warning("media loop of another source: not used", extra={"event": "t30.stale"})
         return None
     return loaded
+
+
+@functools.cache
+def decoder_functions() -> dict[str, int]:
+    """The guard of the library's decoder in C, as `decoder.install` wants it. Only where `library` has one."""
+    functions = {
+        "t4_rx_start_page": "decoder_start",
+        "t4_rx_put_bit": "decoder_put_bit",
+        "t4_rx_put_byte": "decoder_put_byte",
+        "t4_rx_put_chunk": "decoder_put_chunk",
+        "t30_hdlc_accept": "decoder_accept",
+    }
+    found = library()
+    return {name: int(ffi.cast("uintptr_t", ffi.addressof(found, ours))) for name, ours in functions.items()}
 
 
 class NativeTerminal(Terminal):
@@ -206,6 +226,11 @@ class NativeTerminal(Terminal):
         self._native.media_continue(self.media)
 
     # As any terminal.
+
+    def _watch_decoder(self) -> None:
+        decoder.protect(decoder_functions())
+        super()._watch_decoder()
+        self._native.media_decoder(self.media, self._decoder)
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram."""

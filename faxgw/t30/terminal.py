@@ -24,9 +24,10 @@ from typing import Any, Final  # cffi objects have no types
 
 from faxgw.foip import t30_frames
 from faxgw.foip.control import Statistics, Tone
-from faxgw.t30 import binding
+from faxgw.t30 import binding, decoder
 from faxgw.t30.binding import LibraryFault, ffi
 from faxgw.t30.callback import callback
+from faxgw.t30.decoder import Harm
 
 TICK_SAMPLES: Final = 160
 """Samples of one tick: 20 ms at 8 kHz. At most one T.38 chunk leaves per tick; more samples slow the call down."""
@@ -243,6 +244,8 @@ class Terminal(abc.ABC):
         self._asked = self._answered = (0, 0.0)
         self._traced = 0
         self._t30: Any = None
+        self._decoder: Any = None
+        """The library's decoder, if we receive."""
         self._handle: Any = ffi.new_handle(self)
 
     @property
@@ -307,6 +310,7 @@ class Terminal(abc.ABC):
         """Free everything; nothing else may be called afterwards."""
         if self._t30 is not None:
             self._t30 = None
+            self._decoder = None
             self._free()
             self._handle = None
 
@@ -335,6 +339,17 @@ class Terminal(abc.ABC):
             if lib.t30_set_rx_encoding(t30, _RX_G4):
                 raise LibraryFault("G4 refused as coding of the received file")
             lib.t30_set_rx_file(t30, _path(profile.receive_path), -1)
+            self._watch_decoder()
+
+    def _watch_decoder(self) -> None:
+        """What comes in goes through the guard of the decoder, which marks it when it must."""
+        decoder.protect()
+        self._decoder = decoder.state_of(self._t30)
+
+    @property
+    def harm(self) -> Harm:
+        """What the page data that came in would have done; then nothing more is decoded, and the call is to end."""
+        return Harm.NONE if self._decoder is None else Harm(self._decoder.mark)
 
     def _load(self, document: PageRange) -> None:
         self._lib.t30_set_tx_file(self._t30, _path(document.path), document.first - 1, document.last - 1)
@@ -377,6 +392,9 @@ class Terminal(abc.ABC):
 
     def on_phase_d(self, code: int) -> None:
         """A page has ended; `code` is the command (receiving) or the answer (sending)."""
+        if self.harm:
+            self.frozen = True
+            return
         stats = self._stats()
         pages = stats.pages_tx if self._profile.documents else stats.pages_rx
         if pages <= self._pages:

@@ -1,4 +1,7 @@
-"""Program: a T.38 receiver meets a peer that sends the frame of its first argument; `bare` switches the guard off.
+"""Program: a T.38 receiver meets a peer that sends the frame of its first argument.
+
+The second argument is `guarded`; `inner`, without the filter of T.38 packets, as frames come over G.711; or `bare`,
+without the guard inside the library as well.
 
 Exit status 0: the receiver has lived through it. Run as a process, for without the guard it dies of SIGSEGV.
 """
@@ -11,6 +14,7 @@ from collections.abc import Iterable
 
 from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet, encode
 from faxgw.foip.udptl import Sender
+from faxgw.t30 import decoder
 from faxgw.t30.guard import Guard
 from faxgw.t30.t38 import T38Terminal
 from faxgw.t30.terminal import Profile
@@ -50,12 +54,14 @@ def attack(dcs: str, image: str) -> Iterable[tuple[float, Packet]]:
     yield 13.3, hdlc(DataType.V17_14400, image, FieldType.HDLC_FCS_OK)
 
 
-def main(kind: str, guarded: bool) -> None:
+def main(kind: str, guard: str) -> None:
+    if guard == "bare":
+        decoder.protect = lambda functions=None: None
     file = os.memfd_create("received")
     receiver = T38Terminal(
         Profile(calling_party=False, station_id="", receive_path=f"/proc/self/fd/{file}"), 400, "redundancy", 14400
     )
-    if not guarded:
+    if guard != "guarded":
         receiver._guard = Bare()
     sender = Sender(400)
     todo = list(attack(*FRAMES[kind]))
@@ -71,4 +77,4 @@ def main(kind: str, guarded: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] == "guarded")
+    main(sys.argv[1], sys.argv[2])

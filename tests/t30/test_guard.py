@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from faxgw.foip.ifp import Data, DataType, Field, FieldType, Indicator, Packet, decode, encode
 from faxgw.t30 import native
 from faxgw.t30.binding import ffi
-from faxgw.t30.guard import Guard
+from faxgw.t30.guard import HEAD, Guard, is_deadly
 
 
 class NativeGuard:
@@ -177,6 +177,16 @@ def test_garbage_passes_without_harm(octets: bytes) -> None:
     assert len(guard.filter(octets, 0.0)) == len(octets)
 
 
+@given(st.binary(min_size=3, max_size=8))
+def test_the_library_s_own_order_is_judged_as_that_of_the_line(line: bytes) -> None:
+    own = bytes(int(f"{octet:08b}"[::-1], 2) for octet in line)
+    assert is_deadly(own[:HEAD], len(own)) is not judged(line.hex())
+
+
+def test_a_frame_without_a_code_is_left_to_the_library() -> None:
+    assert not is_deadly(b"\xff\x03", 2)
+
+
 def run(kind: str, guarded: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(PROGRAM), kind, guarded], capture_output=True, text=True, timeout=60, check=False
@@ -190,6 +200,14 @@ def test_the_library_lives_behind_the_guard_and_dies_without(kind: str) -> None:
     assert guarded.returncode == 0, guarded.stderr
     assert int(guarded.stdout.split()[0]) > 0
     assert run(kind, "bare").returncode == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize("kind", ["fcd", "width"])
+def test_the_library_lives_without_the_filter_as_over_g711(kind: str) -> None:
+    """There the frames come out of the library's own modem: the guard inside it makes them bad."""
+    inner = run(kind, "inner")
+    assert inner.returncode == 0, inner.stderr
+    assert inner.stdout.split()[0] == "0"  # the filter of packets changed nothing
 
 
 def test_the_same_session_with_good_frames_goes_on() -> None:
