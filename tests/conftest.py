@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import settings
 
 from tests.scheduling import FileScheduling, rank
+
+LIMITS = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA)
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says something of the machine only
 settings.load_profile("untimed")
@@ -28,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     config.option.loadscopereorder = False
     return FileScheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def limits_stay() -> Iterator[None]:
+    """A limit that a test leaves behind ends the process much later, in another test."""
+    before = [resource.getrlimit(what) for what in LIMITS]
+    yield
+    assert [resource.getrlimit(what) for what in LIMITS] == before
 
 
 MakeCertificate = Callable[[], tuple[Path, Path]]

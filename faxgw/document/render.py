@@ -130,7 +130,11 @@ def _document(
 
 
 def allow_cpu(seconds: int) -> None:
-    """Give this process so many more seconds of CPU, within its hard limit; beyond them it dies by SIGXCPU."""
+    """Give this page process so many more seconds of CPU, within its hard limit; beyond them it dies by SIGXCPU.
+
+    A process without a hard limit is none of ours to end, and is left as it is.
+    """
     _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    wanted = math.ceil(time.process_time()) + seconds
-    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    if hard != resource.RLIM_INFINITY:
+        wanted = math.ceil(time.process_time()) + seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (min(wanted, hard), hard))
