@@ -218,17 +218,17 @@ class Daemon:
         files = Files(data, name, lease.incarnation)
         await files.start()
         self._stack.push_async_callback(files.close)
-        await self._lay_seed(store, self._customers)
+        await self._lay_seed(store, self._customers, self._system)
         self.health.add("store", lambda: PartState(not self.failed.is_set()))
         self.metrics.before_scrape(lambda: self._counting.refresh(store, self._line, *self._live(), now=time.time()))
         self._seat = Seat(store, files, name, lease.fence, time.time, self._system)
         return self._seat, lease
 
-    async def _lay_seed(self, store: Store, customers: Sequence[CustomerSection]) -> None:
+    async def _lay_seed(self, store: Store, customers: Sequence[CustomerSection], system: Mapping[str, Any]) -> None:
         seeds, clear = seed.to_seed(customers)
         known = await store.read(passwords)
         hashed = await asyncio.to_thread(seed.hash_passwords, known, clear)
-        await store.run(lambda conn: seed.lay(conn, seeds, hashed))
+        await store.run(lambda conn: seed.lay(conn, seeds, hashed, system))
 
     def _store_failed(self, error: StoreError) -> None:
         log.critical("database failed", extra={"event": "store.fatal", "why": str(error)})
@@ -417,10 +417,12 @@ class Daemon:
         if web_tls is not None:
             self.web.reload_tls(web_tls)
         self._line.reload_tls(settings.one("sip", SipSettings).tls)
-        await self._lay_seed(seat.store, settings.many("customer", CustomerSection))
+        values = settings.one("settings", AccountSection).values
+        new = {key: value for key, value in values.items() if self._system.get(key) != value}
+        await self._lay_seed(seat.store, settings.many("customer", CustomerSection), new)
         self._ways.update(ways)
         self._system.clear()
-        self._system.update(settings.one("settings", AccountSection).values)
+        self._system.update(values)
         grace = settings.one("node", NodeSettings).grace
         self._node = self._node.model_copy(update={"grace": grace})
         trunks = settings.many("trunk", TrunkSettings)

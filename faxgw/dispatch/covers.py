@@ -40,10 +40,7 @@ from faxgw.store.renditions import Rendition
 
 log = logging.getLogger(__name__)
 
-SHIPPED = ("plain", "letter", "form")
-"""Designs of ours, for everybody."""
-ALIASES = {"coverpage-default": "plain", "default": "plain"}
-"""Names that the vendor's users know → a design of ours, unless somebody has a template of that name."""
+SHIPPED = cover.SHIPPED
 MAX_READ = 64
 """Templates kept as they were read; the longest unused is read again."""
 USUAL_PAGES = 1
@@ -52,7 +49,6 @@ USUAL_PAGES = 1
 THUMBNAIL_PX = 360
 """Width of a cover's picture in the status mail."""
 
-_ENDINGS = (".ftl.html", ".html", ".htm", ".ftl")
 _ALWAYS = known({})
 
 
@@ -328,12 +324,8 @@ def lacking(chosen: Chosen, properties: Mapping[str, str]) -> frozenset[str]:
 @cache
 def shipped(name: str) -> bytes | None:
     """A design of ours; None if there is none of that name. The ending of a file's name may be there."""
-    for ending in _ENDINGS:
-        if name.lower().endswith(ending):
-            name = name[: -len(ending)]
-            break
-    design = ALIASES.get(name.lower(), name.lower())
-    if design not in SHIPPED:
+    design = cover.design(name)
+    if not design:
         return None
     return (resources.files("faxgw.document") / "covers" / f"{design}.html").read_bytes()
 

@@ -6,6 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 NONE = "none"
 """In place of a template's name: no cover page, whatever the levels above say."""
+SHIPPED = ("plain", "letter", "form")
+"""Designs of ours, for everybody."""
+ALIASES = {"coverpage-default": "plain", "default": "plain"}
+"""Names that the vendor's users know → a design of ours, unless somebody has a template of that name."""
+_ENDINGS = (".ftl.html", ".html", ".htm", ".ftl")
 MAX_NAMED = 3
 """Missing values named to the sender."""
 
@@ -26,6 +31,16 @@ def cover_name(setting: str) -> str:
     """The template's name of a value of the setting `cover`; empty: no cover page."""
     name = setting.strip()
     return "" if name.lower() == NONE else name
+
+
+def design(name: str) -> str:
+    """The shipped design that a template's name means; the ending of a file's name may be there. Empty: none."""
+    for ending in _ENDINGS:
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+            break
+    found = ALIASES.get(name.lower(), name.lower())
+    return found if found in SHIPPED else ""
 
 
 def given(pairs: Iterable[str]) -> dict[str, str]:

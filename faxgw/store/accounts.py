@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 
 from faxgw.fax.account import AccountState, Effective, check_settings
 from faxgw.fax.errors import Refused
-from faxgw.store import directory, register
+from faxgw.store import directory, named_templates, register
 from faxgw.store import schema as t
 from faxgw.store.directory import DIRECTORY, FILE
 from faxgw.store.journal import Event, note
@@ -91,6 +91,7 @@ def create_customer(conn: Connection, customer: str, *, name: str, settings: Map
     if conn.execute(select(t.customers.c.id).where(t.customers.c.id == customer)).first() is not None:
         raise Conflict(public=f"There is a customer {customer} already; ids are never used again.")
     stored = checked(settings)
+    named_templates.require(conn, customer, stored)
     state = AccountState.ACTIVE.value
     conn.execute(insert(t.customers).values(id=customer, name=name, settings=stored, state=state))
     _audit(conn, customer, "customer.created", customer, by, {"name": name, "settings": stored})
@@ -105,6 +106,7 @@ def change_customer(
     values: dict[str, Any] = {} if name is None else {"name": name}
     if settings is not None:
         values["settings"] = merged(row["settings"], settings)
+        named_templates.require(conn, customer, values["settings"], row["settings"])
     if values:
         _check_clip(conn, customer, values.get("settings", {}), by.now)
         conn.execute(update(t.customers).where(t.customers.c.id == customer).values(**values))
@@ -159,6 +161,7 @@ def create(conn: Connection, customer: str, kind: Kind, key: str, values: Mappin
     if kind is NUMBER and (last := values.get("last")):
         register.check_range(conn, key, last)
     stored = _checked_values(conn, customer, kind, values, by.now)
+    named_templates.require(conn, customer, stored.get("settings", {}))
     if "state" in kind.table.c:
         stored.setdefault("state", AccountState.ACTIVE.value)
     if kind.path:
@@ -176,6 +179,7 @@ def change(conn: Connection, customer: str, kind: Kind, key: str, values: Mappin
     given = dict(values)
     if "settings" in given:
         given["settings"] = merged(found["settings"], given["settings"])
+        named_templates.require(conn, customer, given["settings"], found["settings"])
     stored = _checked_values(conn, customer, kind, given, by.now)
     if stored:
         conn.execute(update(kind.table).where(_where(customer, kind, key)).values(**stored))

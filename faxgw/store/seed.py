@@ -15,11 +15,12 @@ from typing import Any, Self  # Any: settings of an account: each key has its ow
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import Field, field_validator, model_validator
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, select
 
 from faxgw.fax.account import check_settings
 from faxgw.settings import Secret, Section
-from faxgw.store import directory
+from faxgw.store import directory, named_templates
+from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed, NumberSeed, UserSeed
 from faxgw.store.register import MAX_RANGE
 
@@ -235,15 +236,51 @@ def hash_passwords(known: Mapping[str, str], clear: Mapping[str, str]) -> dict[s
     return hashed
 
 
-def lay(conn: Connection, seeds: Sequence[CustomerSeed], hashed: Mapping[str, str]) -> None:
+def lay(
+    conn: Connection,
+    seeds: Sequence[CustomerSeed],
+    hashed: Mapping[str, str],
+    system: Mapping[str, Any] | None = None,
+) -> None:
     """Lay the seed over the directory.
 
     Args:
         conn: The unit's connection.
         seeds: What the file names.
         hashed: User id → hash, where the file has the password itself.
+        system: Settings of the system level, where they are new.
+
+    Raises:
+        UnknownName: If a setting that is new names a template that there is not; with all of them.
     """
+    faults = [f"settings: {fault}" for fault in named_templates.faults(conn, "", system or {})]
+    for one in seeds:
+        faults += _unknown_names(conn, one)
+    if faults:
+        text = "; ".join(faults)
+        raise named_templates.UnknownName(text, public=f"The settings file names what is not there: {text}.")
     directory.seed(conn, [_with_hashes(c, hashed) for c in seeds])
+
+
+def _unknown_names(conn: Connection, seed: CustomerSeed) -> list[str]:
+    """Templates that a customer's settings name and that are not there, but for what the directory has already."""
+    levels: list[tuple[str, Table, str, Mapping[str, Any]]] = [
+        (f"customer {seed.id}", t.customers, seed.id, seed.settings)
+    ]
+    for name, settings in seed.profiles.items():
+        levels.append((f"profile {seed.id}/{name}", t.profiles, f"{seed.id}/{name}", settings))
+    for user in seed.users:
+        levels.append((f"user {seed.id}/{user.name}", t.users, f"{seed.id}/{user.name}", user.settings))
+    for number in seed.numbers:
+        levels.append((f"number {number.e164}", t.numbers, number.e164, number.settings))
+    found = []
+    for called, table, key, settings in levels:
+        if not named_templates.KINDS.keys() & settings.keys():
+            continue
+        (primary,) = table.primary_key
+        before = conn.execute(select(table.c.settings).where(primary == key)).scalar()
+        found += [f"{called}: {fault}" for fault in named_templates.faults(conn, seed.id, settings, before)]
+    return found
 
 
 def _with_hashes(customer: CustomerSeed, hashed: Mapping[str, str]) -> CustomerSeed:

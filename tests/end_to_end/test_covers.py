@@ -183,6 +183,18 @@ async def test_what_a_cover_needs_is_asked_for_at_once(gateway: Gateway) -> None
     assert (status, answer["code"], answer["param"]) == (400, "unknown_cover", "renderingOptions.coverpageTemplate")
 
 
+async def test_an_account_cannot_name_a_cover_that_is_not_there(gateway: Gateway) -> None:
+    """By the command, and so over the control socket and the accounts interface behind it."""
+    for name in ("nowhere", "hello.ftl.html"):  # the second one is another customer's
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "faxgw", "--config", str(gateway.config), "account", "create", "gamma",
+            "--set", f'cover="{name}"', stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _none = await process.communicate()
+        assert process.returncode and f"cover: there is no cover page “{name}”; there are" in said.decode(), said
+    assert "gamma" in await faxgw(gateway, "account", "create", "gamma", "--set", 'cover="form"')
+
+
 async def test_a_mail_has_the_cover_of_its_account_with_its_text(gateway: Gateway) -> None:
     number = "+33199000008"
     mail = mail_with(pdf(1, 3), f"{number}@{LAW}", subject="Offer")

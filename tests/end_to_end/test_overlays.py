@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,6 @@ NUMBERS = "+331990000"
 SETTINGS = """addresses = ["{alice}"]
 
 [customer.settings]
-overlay = "head"
 overlay_mode = "last_page"
 
 [[customer.user]]
@@ -94,6 +94,21 @@ async def faxgw(gateway: Gateway, *words: str) -> str:
     return out.decode()
 
 
+async def named(gateway: Gateway, event: str) -> None:
+    """Name the letterhead in the settings file, and have it read again: refused while there is none of the name."""
+    text = gateway.config.read_text().replace('overlay = "head"\n', "")
+    gateway.config.write_text(text.replace("overlay_mode", 'overlay = "head"\noverlay_mode'))
+    assert gateway.process is not None
+    wanted = {"refused": "settings not taken on", "reloaded": "settings taken on"}[event]
+    before = (gateway.folder / "log").read_text().count(wanted)
+    gateway.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(60):
+        while True:
+            if (gateway.folder / "log").read_text().count(wanted) > before:
+                return
+            await asyncio.sleep(0.1)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("overlays")
@@ -101,7 +116,9 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     (folder / "letter.docx").write_bytes(cover())
     changes = {'addresses = ["{alice}"]\n': SETTINGS}
     async with gateway_at(folder, "34000-34999", changes=changes) as made:
+        await named(made, "refused")
         assert "1 page" in await faxgw(made, "template", "add", "overlay", "head", str(folder / "head.pdf"))
+        await named(made, "reloaded")
         of = ("--customer", "acme")
         await faxgw(made, "template", "add", "cover", "letter", str(folder / "letter.docx"), *of)
         (folder / "matter.rtf").write_bytes(b"{\\rtf1 To $\\{ToName\\}: $\\{Matter\\}\\par}")
