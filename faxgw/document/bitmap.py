@@ -1,7 +1,8 @@
 """One page's pixels: packed rows, and their way into and out of ITU-T T.6 (MMR).
 
 A bitmap is a numpy array of shape rows × 216, octets, most significant bit leftmost, 1 = black: a row of 1728
-pixels. Coding is libtiff's, decoding Pillow's (which is libtiff's too, behind more checks).
+pixels. Coding is done in C where that was built (`native`), else by libtiff; decoding is Pillow's (which is libtiff's
+too, behind more checks).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from faxgw.document import libtiff, tiff
+from faxgw.document import libtiff, native, tiff
 from faxgw.document.tiff import WIDTH, Strip
 from faxgw.document.types import Resolution
 
@@ -96,7 +97,9 @@ def rescale(bits: Bits, drawn_for: Resolution, resolution: Resolution) -> Bits:
 
 def encode(bits: Bits) -> Strip:
     """Code a page as ITU-T T.6."""
-    return Strip(libtiff.encode_t6(np.ascontiguousarray(bits).data, WIDTH, len(bits)), len(bits))
+    if native.library() is None:
+        return Strip(libtiff.encode_t6(np.ascontiguousarray(bits).data, WIDTH, len(bits)), len(bits))
+    return Strip(native.encode_t6(bits, WIDTH), len(bits))
 
 
 def decode(strip: Strip, resolution: Resolution) -> Bits:

@@ -12,10 +12,12 @@ Pages that still come out too large get the next coarser screen.
 
 from __future__ import annotations
 
+from typing import Any  # of any width
+
 import numpy as np
 import numpy.typing as npt
 
-from faxgw.document import bitmap
+from faxgw.document import bitmap, native
 from faxgw.document.bitmap import ROW_OCTETS, Bits, Grey
 from faxgw.document.limits import MAX_PAGE_OCTETS
 from faxgw.document.types import Mode, Resolution
@@ -58,9 +60,10 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         return threshold(grey)
     if mode is Mode.PHOTO:
         mask, flat = np.ones(grey.shape, np.bool_), np.zeros(grey.shape, np.bool_)
-    elif (blocks := tone_blocks(grey)) is None:
-        return threshold(grey)
     else:
+        bits, tones = _look(grey)
+        if (blocks := _blocks_of(tones)) is None:
+            return threshold(grey) if bits is None else bits
         even = _flat_regions(grey, blocks)
         blocks &= ~_strokes(grey, even)
         even &= ~_kept(grey, even)
@@ -73,6 +76,13 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
     return screened
 
 
+def _look(grey: Grey) -> tuple[Bits | None, npt.NDArray[np.integer[Any]]]:
+    """Tones of each block, and the page by threshold where that comes with it."""
+    if native.library() is None:
+        return None, _tones(grey)
+    return native.look(grey, THRESHOLD, TONE_LOW, TONE_HIGH)
+
+
 def threshold(grey: Grey) -> Bits:
     """Black where it is darker than THRESHOLD, packed."""
     bits = np.empty((len(grey), ROW_OCTETS), np.uint8)
@@ -83,10 +93,12 @@ def threshold(grey: Grey) -> Bits:
 
 def tone_blocks(grey: Grey) -> Blocks | None:
     """Blocks of pictures, grown by one on each side; None: there are none."""
-    found = np.pad(_tones(grey) > TONE_PART * BLOCK * BLOCK, 1)
-    if not found.any():
-        return None
-    return _grown(found[1:-1, 1:-1])
+    return _blocks_of(_look(grey)[1])
+
+
+def _blocks_of(tones: npt.NDArray[np.integer[Any]]) -> Blocks | None:
+    found = tones > int(TONE_PART * BLOCK * BLOCK)
+    return _grown(found) if found.any() else None
 
 
 def _pixels(blocks: Blocks, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:

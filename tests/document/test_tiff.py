@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faxgw.document import bitmap, libtiff, tiff
+from faxgw.document import bitmap, libtiff, native, tiff
 from faxgw.document.types import Resolution
 
 Make = Any  # conftest's class; tests import nothing from one another
@@ -185,6 +185,7 @@ def test_a_page_is_coded_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
     library = libtiff._library
     monkeypatch.setattr(libtiff, "_library", Counted())
+    monkeypatch.setattr(native, "library", lambda: None)
     page = bitmap.white(2286)
     page[::40, 20:190] = 0xA5
     strip = bitmap.encode(page)
