@@ -36,6 +36,7 @@ from typing import Self, TypeVar
 from faxgw.fax.ports import StoredFile
 from faxgw.store.durable import NO_SPACE, sync_folder
 from faxgw.store.errors import FileFailed, ObjectDamaged, ObjectMissing, ObjectTooLarge, OutOfSpace, StoreError
+from faxgw.store.gathering import Gathering
 from faxgw.store.space import FreeSpace, Watermark
 
 T = TypeVar("T")
@@ -48,6 +49,10 @@ OBJECT_BYTES = 1024 * 2**20
 """Most octets of one object unless the caller allows less: 1 GiB, 10,000 G4 pages of 100 kB."""
 THREADS = 8
 """Threads that write and sync; the file system's journal commits what they sync together."""
+GATHERED_FILES = 32
+"""Files of one thread's round: what waits is written, then synced, then named, and each folder is synced once."""
+GATHERING_THREADS = 2
+"""Rounds at a time: one writes while the other waits for the disk."""
 AMPLE_BYTES = 4 * 2**30
 """Octets above the watermark that nobody fills within AMPLE_S."""
 AMPLE_S = 0.5
@@ -100,6 +105,7 @@ class Files:
         self._incarnation = incarnation
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-files")
         self._seen = (0.0, FreeSpace(0, 0, 0))
+        self._small = Gathering(self._keep_all, most=GATHERED_FILES, lanes=GATHERING_THREADS)
 
     async def start(self) -> None:
         """Make the folders, durably."""
@@ -107,10 +113,13 @@ class Files:
 
     async def close(self) -> None:
         """Finish what runs."""
+        await self._small.finish()
         await asyncio.to_thread(self._threads.shutdown)
 
     async def open_temp(self, kind: Kind, limit: int = OBJECT_BYTES) -> SpoolFile:
-        """Open a new file to write; use it as an asynchronous context, which discards it unless committed.
+        """Begin a new file; use it as an asynchronous context, which discards it unless committed.
+
+        Nothing of it is on the disk before BUFFER_BYTES have come: what is smaller is written by its commit.
 
         Args:
             kind: Where it will lie.
@@ -119,16 +128,7 @@ class Files:
         Raises:
             StoreError: If it cannot be made.
         """
-        random = secrets.token_hex(16)
-        name = f"{random}.{self._node}.{self._incarnation}"
-        writer = _Writer(self._place, name, f"{kind.value}/{random[:2]}", limit)
-        file = SpoolFile(self._threads, writer)
-        try:
-            await self._in_thread(writer.create)
-        except BaseException:
-            await file.discard()
-            raise
-        return file
+        return SpoolFile(self._threads, self._small, self._writer(kind, limit))
 
     async def keep(self, data: bytes, kind: Kind = Kind.OBJECT) -> StoredFile:
         """Make octets in memory a durable object, in one step of one thread: for what is small.
@@ -136,10 +136,7 @@ class Files:
         Raises:
             StoreError: If they cannot be kept.
         """
-        random = secrets.token_hex(16)
-        name = f"{random}.{self._node}.{self._incarnation}"
-        writer = _Writer(self._place, name, f"{kind.value}/{random[:2]}", len(data))
-        return await self._in_thread(functools.partial(writer.keep, data))
+        return await self._small.add((self._writer(kind, len(data)), data))
 
     async def adopt_fd(self, fd: int, kind: Kind = Kind.OBJECT, limit: int = OBJECT_BYTES) -> StoredFile:
         """Copy a descriptor's content, from its beginning, into a durable object.
@@ -216,6 +213,13 @@ class Files:
         if watermark.refuses(replace(space, free=space.free - octets)):
             raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
 
+    def _writer(self, kind: Kind, limit: int) -> _Writer:
+        random = secrets.token_hex(16)
+        return _Writer(self._place, f"{random}.{self._node}.{self._incarnation}", kind.value, limit)
+
+    async def _keep_all(self, small: Sequence[tuple[_Writer, bytes]]) -> Sequence[StoredFile | Exception]:
+        return await self._in_thread(functools.partial(_write_all, small))
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._threads.submit(work))
 
@@ -260,8 +264,11 @@ class SpoolFile:
     caller that must not be cancelled between commit and row shields both together (spine section 5, 250, step 4).
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, writer: _Writer) -> None:
+    def __init__(
+        self, threads: ThreadPoolExecutor, small: Gathering[tuple[_Writer, bytes], StoredFile], writer: _Writer
+    ) -> None:
         self._threads = threads
+        self._small = small
         self._writer = writer
         self._buffer = bytearray()
         self._state = _State.OPEN
@@ -300,7 +307,11 @@ class SpoolFile:
         self._require_open()
         rest = bytes(self._buffer)
         self._buffer.clear()
-        stored = await self._step(lambda: self._writer.finish(rest))
+        self._state = _State.LOST
+        if self._writer.begun:
+            stored = await asyncio.wrap_future(self._threads.submit(self._writer.finish, rest))
+        else:
+            stored = await self._small.add((self._writer, rest))
         self._state = _State.KEPT
         return stored
 
@@ -346,34 +357,53 @@ class _State(enum.Enum):
 class _Writer:
     """The blocking side of a SpoolFile. The lock lets `drop` wait for a step whose caller was cancelled."""
 
-    def __init__(self, root: str, name: str, folder: str, limit: int) -> None:
+    def __init__(self, root: str, name: str, kind: str, limit: int) -> None:
         self.limit = limit
         self.size = 0
+        self.begun = False
+        """Whether there is anything on the disk."""
+        self._root = root
+        self._kind = kind
         self._temporary = f"{root}/tmp/{name}"
-        self._folder = f"{root}/{folder}"
-        self._final = f"{root}/{folder}/{name}"
-        self._key = f"{folder}/{name}"
+        self._name_as(name)
         self._hash = hashlib.sha256()
         self._fd: int | None = None
+        self._dropped = False
         self._lock = threading.Lock()
 
-    def create(self) -> None:
-        """Make the temporary file."""
-        with self._lock, self._dropped_on_error():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(self._temporary, flags, 0o600)
+    def gather_in(self, shard: str) -> None:
+        """Before anything is written: lie in this folder of the 256, so that files of a round share its sync."""
+        self._name_as(shard + self.key.rpartition("/")[2][2:])
 
-    def keep(self, data: bytes) -> StoredFile:
-        """All of it at once."""
-        self.create()
-        self.append(data)
-        return self.commit()
+    def begin(self, data: bytes) -> None:
+        """Write all of a small file, without waiting for the disk."""
+        with self._lock, self._dropped_on_error():
+            self._append(data)
+            os.posix_fadvise(self._opened(), 0, 0, os.POSIX_FADV_DONTNEED)  # Linux begins to write
 
     def finish(self, data: bytes) -> StoredFile:
-        """The last of it, and the commit."""
-        if data:
-            self.append(data)
-        return self.commit()
+        """Write the last of it; sync, rename, sync the folder."""
+        with self._lock, self._dropped_on_error():
+            self._append(data)
+            self._sync()
+            self._rename()
+            sync_folder(self.folder)
+            return self._stored()
+
+    def sync(self) -> None:
+        """Sync what `begin` wrote."""
+        with self._lock, self._dropped_on_error():
+            self._sync()
+
+    def rename(self) -> None:
+        """Give what is synced its name."""
+        with self._lock, self._dropped_on_error():
+            self._rename()
+
+    def stored(self) -> StoredFile:
+        """It is durable: its folder was synced."""
+        with self._lock, self._dropped_on_error():
+            return self._stored()
 
     def append(self, data: bytes) -> None:
         """Write octets and take them into size and hash."""
@@ -390,21 +420,18 @@ class _Writer:
                 offset += len(data)
                 self._append(data)
 
-    def commit(self) -> StoredFile:
-        """Sync, rename, sync the folder."""
-        with self._lock, self._dropped_on_error():
-            os.fsync(self._opened())
-            self._close()
-            Path(self._temporary).rename(self._final)
-            sync_folder(self._folder)
-            return StoredFile(self._key, self._hash.hexdigest(), self.size)
-
     def drop(self) -> None:
         """Remove all of it. Never raises: what stays is swept at the next start."""
         with self._lock:
             self._drop()
 
+    def _name_as(self, name: str) -> None:
+        self.key = f"{self._kind}/{name[:2]}/{name}"
+        self.folder = f"{self._root}/{self._kind}/{name[:2]}"
+
     def _append(self, data: bytes) -> None:
+        if not self.begun:
+            self._create()
         if self.size + len(data) > self.limit:
             raise ObjectTooLarge(f"more than {self.limit} octets")
         rest = memoryview(data)
@@ -412,6 +439,27 @@ class _Writer:
             rest = rest[os.write(self._opened(), rest) :]
         self._hash.update(data)
         self.size += len(data)
+
+    def _create(self) -> None:
+        if self._dropped:
+            raise FileFailed("the file was given up")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(self._temporary, flags, 0o600)
+        self.begun = True
+
+    def _sync(self) -> None:
+        os.fsync(self._opened())
+        self._close()
+
+    def _rename(self) -> None:
+        if self._dropped:
+            raise FileFailed("the file was given up")
+        Path(self._temporary).rename(f"{self._root}/{self.key}")
+
+    def _stored(self) -> StoredFile:
+        if self._dropped:
+            raise FileFailed("the file was given up")
+        return StoredFile(self.key, self._hash.hexdigest(), self.size)
 
     def _opened(self) -> int:
         if self._fd is None:
@@ -424,9 +472,12 @@ class _Writer:
             os.close(fd)
 
     def _drop(self) -> None:
+        self._dropped = True
+        if not self.begun:
+            return
         with contextlib.suppress(OSError):
             self._close()
-        for path in (self._temporary, self._final):
+        for path in (self._temporary, f"{self._root}/{self.key}"):
             with contextlib.suppress(OSError):
                 Path(path).unlink(missing_ok=True)
 
@@ -440,6 +491,43 @@ class _Writer:
         except StoreError:
             self._drop()
             raise
+
+
+def _write_all(small: Sequence[tuple[_Writer, bytes]]) -> list[StoredFile | Exception]:
+    """Make small files durable, each or not; blocking.
+
+    First all are written, then all are synced, then all are renamed, then their folders are synced: the same steps in
+    the same order for each, and the journal of the file system commits each step of all at once.
+    """
+    shard = secrets.token_hex(1)
+    failed: dict[_Writer, Exception] = {}
+    stored: dict[_Writer, StoredFile] = {}
+
+    def each(step: Callable[[_Writer, bytes], object]) -> None:
+        for writer, data in small:
+            if writer not in failed:
+                try:
+                    step(writer, data)
+                except StoreError as error:
+                    failed[writer] = error
+
+    def begin(writer: _Writer, data: bytes) -> None:
+        writer.gather_in(shard)
+        writer.begin(data)
+
+    each(begin)
+    each(lambda writer, _data: writer.sync())
+    each(lambda writer, _data: writer.rename())
+    for folder in {writer.folder for writer, _data in small if writer not in failed}:
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            for writer, _data in small:
+                if writer.folder == folder and writer not in failed:
+                    writer.drop()
+                    failed[writer] = _translate(error)  # each caller's own
+    each(lambda writer, _data: stored.__setitem__(writer, writer.stored()))
+    return [failed.get(writer) or stored[writer] for writer, _data in small]
 
 
 def _translate(error: OSError) -> StoreError:

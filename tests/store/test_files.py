@@ -14,7 +14,7 @@ import pytest
 from faxgw.fax.ports import StoredFile
 from faxgw.store import files as files_module
 from faxgw.store.errors import FileFailed, ObjectDamaged, ObjectMissing, ObjectTooLarge, OutOfSpace, StoreError
-from faxgw.store.files import BUFFER_BYTES, Files, Kind, Swept
+from faxgw.store.files import BUFFER_BYTES, GATHERED_FILES, Files, Kind, Swept
 from faxgw.store.space import FreeSpace, Watermark
 
 
@@ -97,6 +97,87 @@ async def test_an_object_is_synced_then_renamed_then_its_folder_is_synced(
     monkeypatch.setattr(Path, "rename", record_rename)
     await written(files, b"mail")
     assert steps == ["sync file", "rename", "sync folder"]
+
+
+def fail_the(monkeypatch: pytest.MonkeyPatch, nth: int, *, folder: bool) -> list[str]:
+    """Record the steps of what is made durable; the nth sync (from 1; 0: none) of a file or folder fails."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def sync(fd: int) -> None:
+        steps.append("sync folder" if (of_folder := stat.S_ISDIR(os.fstat(fd).st_mode)) else "sync file")
+        if of_folder == folder and steps.count(steps[-1]) == nth:
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(fd)
+
+    def name(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "rename", name)
+    return steps
+
+
+async def test_small_files_of_one_moment_are_made_durable_together_each_by_the_same_steps(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = fail_the(monkeypatch, 0, folder=False)
+    stored = await asyncio.gather(*(written(files, b"mail %d" % n) for n in range(3)))
+    assert steps == ["sync file"] * 3 + ["rename"] * 3 + ["sync folder"]
+    assert [await content(files, file) for file in stored] == [b"mail 0", b"mail 1", b"mail 2"]
+    steps.clear()
+    await asyncio.gather(*(written(files, b"mail") for _ in range(GATHERED_FILES + 1)))
+    assert steps.count("sync folder") == 2
+
+
+async def test_of_files_made_durable_together_one_that_fails_is_dropped_alone(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_the(monkeypatch, 2, folder=False)
+    found = await asyncio.gather(*(written(files, b"mail %d" % n) for n in range(3)), return_exceptions=True)
+    first, lost, last = found
+    assert isinstance(lost, FileFailed)
+    assert isinstance(first, StoredFile) and isinstance(last, StoredFile)
+    assert objects(tmp_path) == sorted([first.key, last.key])
+
+
+async def test_of_files_made_durable_together_none_is_when_their_folder_is_not(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_the(monkeypatch, 1, folder=True)
+    found = await asyncio.gather(*(written(files, b"mail") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in found] == [FileFailed] * 3
+    assert len(set(map(id, found))) == 3
+    assert objects(tmp_path) == []
+
+
+async def test_a_caller_who_goes_takes_his_file_with_him_and_no_other(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow(fd: int) -> None:
+        entered.set()
+        assert go.wait(10)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    running = [asyncio.ensure_future(written(files, b"mail")) for _ in range(3)]
+    assert await asyncio.to_thread(entered.wait, 10)
+    waiting = [asyncio.ensure_future(written(files, b"mail")) for _ in range(2 * GATHERED_FILES)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gone = [running[1], waiting[0], waiting[-1]]
+    for task in gone:
+        task.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    found = await asyncio.gather(*running, *waiting, return_exceptions=True)
+    assert [type(one) for one in found].count(asyncio.CancelledError) == 3
+    assert objects(tmp_path) == sorted(one.key for one in found if isinstance(one, StoredFile))
+    assert len(objects(tmp_path)) == 2 * GATHERED_FILES
 
 
 async def test_a_file_that_is_not_committed_is_removed(files: Files, tmp_path: Path) -> None:
@@ -282,6 +363,8 @@ async def test_the_sweep_removes_only_what_earlier_lives_of_this_node_left_witho
     stay = {(await written(where, b"live")).key for where in (files, other)}
     unfinished = await earlier.open_temp(Kind.MAIL)
     live = await files.open_temp(Kind.MAIL)
+    for begun in (unfinished, live):
+        await begun.write(bytes(BUFFER_BYTES))
     foreign = tmp_path / "spool" / "00" / "notes.txt"
     foreign.write_text("not ours")
     asked: list[int] = []
@@ -322,8 +405,11 @@ async def test_a_read_only_moment_is_temporary(files: Files, monkeypatch: pytest
         patch.setattr(os, "open", fail)
         with pytest.raises(FileFailed) as caught:
             await files.open_read(stored)
-        with pytest.raises(FileFailed):
-            await files.open_temp(Kind.MAIL)
+        for size in (1, BUFFER_BYTES):
+            with pytest.raises(FileFailed):
+                async with await files.open_temp(Kind.MAIL) as file:
+                    await file.write(bytes(size))
+                    await file.commit()
     assert caught.value.temporary
     assert await content(files, stored) == b"mail"
 
