@@ -13,16 +13,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
-from typing import Any  # rows
+from math import ceil
 
-from sqlalchemy import Connection, Row, TextClause, bindparam, func, select, text
+from sqlalchemy import Connection, TextClause, bindparam, func, select, text
 
 from faxgw.store import schema as t
 
 SPARE = 2
-"""Faxes looked at for each that is wanted, where there are fewer jobs than faxes wanted; and jobs likewise."""
+"""Faxes looked at for each that is wanted, where there are fewer jobs than faxes wanted."""
 
 _LANES = """
 WITH RECURSIVE who (customer) AS (
@@ -45,16 +43,21 @@ AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number = f.e164 AND attemp
 _JOB = f"""
 FROM callable_jobs i
 WHERE i.customer = lanes.customer AND i.priority = lanes.priority AND i.due_at <= :now
-AND EXISTS (SELECT 1 FROM faxes f WHERE f.job = i.job AND {_MAY_BE_CALLED})
+AND (
+    SELECT f.position FROM faxes f WHERE f.job = i.job AND {_MAY_BE_CALLED} ORDER BY f."until", f.position LIMIT 1
+) IS NOT NULL
 ORDER BY i.due_at LIMIT :most
 """
-"""Of a customer's jobs, the first that have a fax to call now."""
+"""Of a customer's jobs, the first that have a fax to call now. Asked as for a value: PostgreSQL makes a join of EXISTS,
+and without statistics one that reads all faxes for each job."""
 _FAX = f"""
 FROM faxes f WHERE f.job = j.job AND {_MAY_BE_CALLED} ORDER BY f."until", f.position LIMIT :deep
 """
 """Of a job's faxes, the first to call now."""
 _WANTED_JOB = "j.job, j.customer, j.priority, j.due_at, j.trunk"
-_WANTED_FAX = 'x.id, x.job, x.e164, x."until", x.position'
+_JOBS_IN_ORDER = "ORDER BY j.priority DESC, j.due_at"
+_FAXES_IN_ORDER = 'ORDER BY x."until", x.position'
+_WANTED_FAX = "x.job, x.id, x.e164"
 
 _WAITING = text(f"""
 {_LANES}
@@ -69,18 +72,24 @@ def _sqlite() -> tuple[TextClause, TextClause]:
     """SQLite knows no LATERAL; a list that is worked out for each row of the table before does the same."""
     jobs = f"SELECT {_WANTED_JOB} FROM lanes CROSS JOIN callable_jobs j WHERE j.job IN (SELECT i.job {_JOB})"
     faxes = f"SELECT {_WANTED_FAX} FROM callable_jobs j CROSS JOIN faxes x"
-    return text(_LANES + jobs), _of_jobs(f"{faxes} WHERE j.job IN :jobs AND x.id IN (SELECT f.id {_FAX})")
+    faxes += f" WHERE j.job IN :jobs AND x.id IN (SELECT f.id {_FAX})"
+    return text(f"{_LANES} {jobs} {_JOBS_IN_ORDER}"), _of_jobs(f"{faxes} {_FAXES_IN_ORDER}")
 
 
 def _postgresql() -> tuple[TextClause, TextClause]:
     jobs = f"SELECT {_WANTED_JOB} FROM lanes CROSS JOIN LATERAL (SELECT i.* {_JOB}) AS j"
     faxes = f"SELECT {_WANTED_FAX} FROM callable_jobs j CROSS JOIN LATERAL (SELECT f.* {_FAX}) AS x"
-    return text(_LANES + jobs), _of_jobs(f"{faxes} WHERE j.job IN :jobs")
+    return text(f"{_LANES} {jobs} {_JOBS_IN_ORDER}"), _of_jobs(f"{faxes} WHERE j.job IN :jobs {_FAXES_IN_ORDER}")
 
 
 def _of_jobs(statement: str) -> TextClause:
     return text(statement).bindparams(bindparam("jobs", expanding=True))
 
+
+_Job = tuple[str, str, int, float, str]
+"""Job, customer, priority, time from which, trunk; a customer's in the order in which they are due."""
+_Fax = tuple[str, str, str]
+"""Job, fax, number; a job's in the order in which they are called."""
 
 _STATEMENTS = {"sqlite": _sqlite(), "postgresql": _postgresql()}
 """By engine: the jobs to look at, and their faxes."""
@@ -117,12 +126,14 @@ def candidates(conn: Connection, *, now: float, limit: int, per_customer: int) -
     waiting = conn.execute(_WAITING, {"now": now}).scalar_one()
     if not waiting:
         return []
-    most = max(1, min(per_customer, SPARE * limit // waiting))
-    chosen = _in_turn(conn.execute(jobs_of, {"now": now, "most": most}).all(), limit, per_customer)
+    most = min(per_customer, ceil(limit / waiting))
+    jobs = [tuple(row) for row in conn.execute(jobs_of, {"now": now, "most": most})]
+    chosen = _in_turn(jobs, limit, per_customer)
     if not chosen:
         return []
-    deep = max(1, min(per_customer, SPARE * limit // len(chosen)))
-    found = conn.execute(faxes_of, {"now": now, "deep": deep, "jobs": [row.job for row in chosen]}).all()
+    deep = 1 if len(chosen) >= limit else min(per_customer, SPARE * limit // len(chosen))
+    given = {"now": now, "deep": deep, "jobs": [job[0] for job in chosen]}
+    found = [tuple(row) for row in conn.execute(faxes_of, given)]
     return _in_order(chosen, found, limit, per_customer)
 
 
@@ -138,32 +149,38 @@ def next_candidate(conn: Connection, *, now: float) -> float | None:
     return min((at for at in times if at is not None), default=None)
 
 
-def _in_turn(jobs: Sequence[Row[Any]], limit: int, per_customer: int) -> list[Row[Any]]:
+def _in_turn(jobs: Sequence[_Job], limit: int, per_customer: int) -> list[_Job]:
     """Jobs in the order in which they are looked at: express first, then one of each customer in turn."""
     places: dict[str, int] = defaultdict(int)
-    placed: list[tuple[int, int, float, int, Row[Any]]] = []
-    for row in sorted(jobs, key=lambda row: (-row.priority, row.due_at)):
-        places[row.customer] += 1
-        if places[row.customer] <= per_customer:
-            placed.append((-row.priority, places[row.customer], row.due_at, len(placed), row))
-    return [row for *_place, row in sorted(placed)[:limit]]
+    placed: list[tuple[int, int, float, int]] = []
+    for index, (_job, customer, priority, due_at, _trunk) in enumerate(jobs):
+        place = places[customer] = places[customer] + 1
+        if place <= per_customer:
+            placed.append((-priority, place, due_at, index))
+    placed.sort()
+    return [jobs[index] for *_place, index in placed[:limit]]
 
 
-def _in_order(
-    chosen: Sequence[Row[Any]], found: Sequence[Row[Any]], limit: int, per_customer: int
-) -> Sequence[Candidate]:
+def _in_order(chosen: Sequence[_Job], found: Sequence[_Fax], limit: int, per_customer: int) -> list[Candidate]:
     """The first of each customer, the second of each, …; within a customer the first of each job, the second, …."""
-    faxes = {job: list(rows) for job, rows in groupby(sorted(found, key=attrgetter("job")), key=attrgetter("job"))}
+    place_of = {job[0]: place for place, job in enumerate(chosen)}
+    turns: dict[str, int] = defaultdict(int)
+    looked: list[tuple[int, int, int, int]] = []
+    for index, (job, _fax, _number) in enumerate(found):
+        turns[job] += 1
+        place = place_of[job]
+        looked.append((-chosen[place][2], turns[job], place, index))
+    looked.sort()
     ranks: dict[str, int] = defaultdict(int)
-    turns = (
-        (-job.priority, turn, place, job, fax)
-        for place, job in enumerate(chosen)
-        for turn, fax in enumerate(sorted(faxes.get(job.job, ()), key=attrgetter("until", "position")))
-    )
-    order: list[tuple[int, int, int, int, Candidate]] = []
-    for minus_priority, _turn, place, job, fax in sorted(turns, key=lambda each: each[:3]):
-        ranks[job.customer] += 1
-        if ranks[job.customer] <= per_customer:
-            one = Candidate(fax.id, job.job, job.customer, fax.e164, job.priority, job.trunk)
-            order.append((minus_priority, ranks[job.customer], place, len(order), one))
-    return [one for *_rank, one in sorted(order)[:limit]]
+    ranked: list[tuple[int, int, int]] = []
+    for order, (minus_priority, _turn, place, _index) in enumerate(looked):
+        customer = chosen[place][1]
+        rank = ranks[customer] = ranks[customer] + 1
+        if rank <= per_customer:
+            ranked.append((minus_priority, rank, order))
+    ranked.sort()
+    return [_candidate(chosen[looked[order][2]], found[looked[order][3]]) for *_rank, order in ranked[:limit]]
+
+
+def _candidate(job: _Job, fax: _Fax) -> Candidate:
+    return Candidate(fax[1], job[0], job[1], fax[2], job[2], job[4])
