@@ -18,13 +18,15 @@ import os
 import socket
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faxgw import pipe
 from faxgw.document import protocol, sandbox, tiff
 from faxgw.document.faults import PagesDamaged as PagesDamaged
 from faxgw.document.faults import PagesUnavailable as PagesUnavailable
+from faxgw.document.places import Places
+from faxgw.document.places import charged_to as charged_to
 from faxgw.document.received_client import ReceivedRequests, T
 from faxgw.document.types import (
     OUTSIDE,
@@ -59,8 +61,6 @@ STOP_SECONDS = 2.0
 """Seconds a server may take to end after its pipe was closed."""
 MAX_PAUSE = 30.0
 """Seconds at most between two attempts to start a server that does not start."""
-MAX_WAITING = 1_000
-"""Requests that may wait for a place; beyond it they are told to come again."""
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +82,10 @@ class PageClient(ReceivedRequests):
     ) -> None:
         self._converted = converted
         self.settings = settings or PageSettings()
-        self._documents = asyncio.Semaphore(self.settings.children)
-        self._outside = asyncio.Semaphore(self.settings.offices + 1)
-        self._compositions = asyncio.Semaphore(self.settings.children)
-        self._readings = asyncio.Semaphore(self.settings.readers)
-        self._waiting = 0
+        self._documents = Places(self.settings.children)
+        self._outside = Places(self.settings.offices + 1)
+        self._compositions = Places(self.settings.children)
+        self._readings = Places(self.settings.readers)
         self._starting = asyncio.Lock()
         self._server: _Server | None = None
         self._plan: sandbox.Plan | None = None
@@ -130,7 +129,7 @@ class PageClient(ReceivedRequests):
             PagesUnavailable: Try again later.
         """
         fields: protocol.Message = {"type": "walk", "options": protocol.plain(options or WalkOptions())}
-        async with self._place(self._documents):
+        async with self._documents.one():
             return await self._request(fields, (mail_fd,), self.settings.limits.walk_seconds, Walked, None)
 
     async def render(
@@ -172,7 +171,7 @@ class PageClient(ReceivedRequests):
             PagesUnavailable: Try again later.
         """
         fields: protocol.Message = {"type": "signed", "options": protocol.plain(options)}
-        async with self._place(self._documents):
+        async with self._documents.one():
             return await self._request(fields, (mail_fd,), self.settings.limits.walk_seconds, Signed, None)
 
     async def merge(self, document: Document) -> Merged | Refused:
@@ -191,9 +190,9 @@ class PageClient(ReceivedRequests):
         }
         limit = self.settings.limits.job_seconds
         with contextlib.suppress(_NeedsOutside):
-            async with self._place(self._documents):
+            async with self._documents.one():
                 return await self._request(fields | {"outside": False}, descriptors, limit, Merged, None)
-        async with self._place(self._outside):
+        async with self._outside.one():
             return await self._request(fields | {"outside": True}, descriptors, limit, Merged, None)
 
     async def cut(self, merged_fd: int, slices: Sequence[Slice]) -> Sliced:
@@ -208,7 +207,7 @@ class PageClient(ReceivedRequests):
             PagesUnavailable: Try again later.
         """
         fields: protocol.Message = {"type": "cut", "options": protocol.plain(Cut(tuple(slices)))}
-        async with self._place(self._documents):
+        async with self._documents.one():
             cut = await self._request(fields, (merged_fd,), self.settings.limits.job_seconds, Sliced, None)
         if isinstance(cut, Refused):
             raise PagesDamaged(cut.public)
@@ -228,9 +227,9 @@ class PageClient(ReceivedRequests):
         limit = self.settings.limits.job_seconds
         if not outside:
             with contextlib.suppress(_NeedsOutside):
-                async with self._place(self._documents):
+                async with self._documents.one():
                     return await self._request(fields | {"outside": False}, descriptors, limit, Rendered, progress)
-        async with self._place(self._outside):
+        async with self._outside.one():
             return await self._request(fields | {"outside": True}, descriptors, limit, Rendered, progress)
 
     async def compose(self, body_fd: int, options: ComposeOptions) -> Composed:
@@ -246,7 +245,7 @@ class PageClient(ReceivedRequests):
         """
         descriptors = [body_fd]
         fields: protocol.Message = {"type": "compose", "options": protocol.plain(options, _placer(descriptors))}
-        async with self._place(self._compositions):
+        async with self._compositions.one():
             limit = self.settings.limits.compose_seconds
             composed = await self._request(fields, descriptors, limit, Composed, None)
         if isinstance(composed, Refused):
@@ -256,20 +255,6 @@ class PageClient(ReceivedRequests):
             composed.close()
             raise PagesUnavailable("the page process made pictures that differ from their facts")
         return composed
-
-    @contextlib.asynccontextmanager
-    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
-        if self._waiting >= MAX_WAITING:
-            raise PagesUnavailable("too many requests are waiting")
-        self._waiting += 1
-        try:
-            await places.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            places.release()
 
     async def _request(
         self,

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from faxgw.document import pdf_out, protocol
 from faxgw.document.faults import PagesDamaged, PagesUnavailable
+from faxgw.document.places import Places
 from faxgw.document.types import (
     Composed,
     Merged,
@@ -41,12 +42,8 @@ class ReceivedRequests(abc.ABC):
     """What is asked about received faxes."""
 
     settings: PageSettings
-    _compositions: asyncio.Semaphore
-    _readings: asyncio.Semaphore
-
-    @abc.abstractmethod
-    def _place(self, places: asyncio.Semaphore) -> contextlib.AbstractAsyncContextManager[None]:
-        """A place, waited for."""
+    _compositions: Places
+    _readings: Places
 
     @abc.abstractmethod
     async def _request(
@@ -88,7 +85,7 @@ class ReceivedRequests(abc.ABC):
             PagesUnavailable: Try again later.
         """
         limits = self.settings.limits
-        async with self._place(self._compositions):
+        async with self._compositions.one():
             whole, parts = await asyncio.to_thread(_joined, pages, limits.output)
             opened = [whole]
             try:
@@ -120,7 +117,7 @@ class ReceivedRequests(abc.ABC):
             PagesUnavailable: Try again later.
         """
         limits = self.settings.limits
-        async with self._place(self._compositions):
+        async with self._compositions.one():
             whole, parts = await asyncio.to_thread(_joined, pages, limits.output)
             try:
                 options = TiffOptions(parts, recode, separate, tuple(turns))
@@ -146,7 +143,7 @@ class ReceivedRequests(abc.ABC):
             PagesDamaged: If there is no such format.
             PagesUnavailable: Try again later.
         """
-        async with self._place(self._compositions):
+        async with self._compositions.one():
             source = await asyncio.to_thread(_as_file, readings)
             try:
                 fields: protocol.Message = {"type": "write", "options": protocol.plain(options)}
@@ -171,7 +168,7 @@ class ReceivedRequests(abc.ABC):
             PagesUnavailable: Try again later.
         """
         fields: protocol.Message = {"type": "read", "options": protocol.plain(options)}
-        async with self._place(self._readings):
+        async with self._readings.one():
             found = await self._request(fields, (page_fd,), self.settings.limits.read_seconds, PageReading, None)
         if isinstance(found, PageReading):
             if found.page != options.page:

@@ -18,10 +18,9 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from faxgw.document import bitmap, tiff
-from faxgw.document.client import PageClient, PagesDamaged, PagesUnavailable
+from faxgw.document.client import PageClient, PagesDamaged, PagesUnavailable, charged_to
 from faxgw.document.limits import Limits
 from faxgw.document.types import (
-    Composed,
     ComposeOptions,
     Document,
     Kind,
@@ -290,29 +289,57 @@ async def test_descriptors_do_not_pile_up(client: PageClient, make: Make) -> Non
     assert opened() == before
 
 
-async def test_requests_beyond_the_places_wait(client: PageClient, make: Make) -> None:
-    """Two at a time: a third begins when one has ended, and a composition has a place of its own."""
+async def test_requests_beyond_the_places_wait(client: PageClient, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at a time: a third is asked for when one has ended, and a composition has a place of its own."""
     body = await rendered(client, RenderOptions(), Document(make.fd(make.pdf(A4)), "a.pdf"))
-    order: list[str] = []
+    asked, in_work, beside = client._request, {"render": 0, "compose": 0}, list[tuple[int, int]]()
 
-    async def one(name: str, pages: int) -> None:
-        document = Document(make.fd(make.pdf(*[A4] * pages)), name)
-        (await rendered(client, RenderOptions(), document)).close()
-        order.append(name)
+    async def counted(fields: Any, *more: Any) -> Any:
+        in_work[fields["type"]] += 1
+        beside.append((in_work["render"], in_work["compose"]))
+        try:
+            return await asked(fields, *more)
+        finally:
+            in_work[fields["type"]] -= 1
 
-    async def composition() -> Composed:
-        composed = await client.compose(body.fd, ComposeOptions(CONTEXT))
-        order.append("composition")
-        return composed
+    monkeypatch.setattr(client, "_request", counted)
+
+    async def one(name: str) -> None:
+        (await rendered(client, RenderOptions(), Document(make.fd(make.pdf(*[A4] * 3)), name))).close()
 
     async with asyncio.TaskGroup() as group:
         for name in ("a", "b", "c", "d"):
-            group.create_task(one(name, 30))
-        composing = group.create_task(composition())
-    assert order[0] == "composition"
-    assert set(order[1:3]) == {"a", "b"}
+            group.create_task(one(name))
+        composing = group.create_task(client.compose(body.fd, ComposeOptions(CONTEXT)))
+    assert client.settings.children == 2
+    assert beside[:3] == [(1, 0), (2, 0), (2, 1)]
+    assert len(beside) == 5 and max(renders for renders, _compositions in beside) == 2
     composing.result().close()
     body.close()
+
+
+async def test_a_customers_letter_does_not_wait_for_all_the_documents_of_another(
+    client: PageClient, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The letter comes last, and is asked for as soon as one of the documents in work has ended."""
+    asked, order = client._request, list[int]()
+
+    async def noted(fields: Any, descriptors: Any, *more: Any) -> Any:
+        order.append(os.fstat(descriptors[0]).st_ino)
+        return await asked(fields, descriptors, *more)
+
+    monkeypatch.setattr(client, "_request", noted)
+    letter = make.fd(make.pdf(A4))
+
+    async def one(customer: str, fd: int) -> None:
+        with charged_to(customer):
+            (await rendered(client, RenderOptions(), Document(fd, "a.pdf"))).close()
+
+    async with asyncio.TaskGroup() as group:
+        for _n in range(6):
+            group.create_task(one("large", make.fd(make.pdf(*[A4] * 4))))
+        group.create_task(one("small", letter))
+    assert order.index(os.fstat(letter).st_ino) == 2
 
 
 async def test_limits_are_settings(make: Make) -> None:
