@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 from PIL import Image, ImageFilter
 
 from faxgw.fax import likeness
@@ -14,19 +12,14 @@ _STEPS = bytes((255 - value) * (likeness.STEPS + 1) // 256 for value in range(25
 """Grey of a cell, 255 white, to its step."""
 
 
-def of_tiff(data: bytes, width_mm: float, height_mm: float) -> tuple[float, bytes]:
+def of_page(grey: Image.Image, width_mm: float, height_mm: float) -> tuple[float, bytes]:
     """Share of black, and the print, of a page.
 
     Args:
-        data: A TIFF file of one page whose size was checked.
+        grey: Its pixels, 255 white.
         width_mm: Its width.
         height_mm: Its height.
-
-    Raises:
-        OSError: If it cannot be decoded.
     """
-    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-        grey = image.convert("L")
     across = max(1, round(width_mm / likeness.CELL_MM))
     down = max(1, min(likeness.MAX_HEIGHT, round(height_mm / likeness.CELL_MM)))
     ink = 1.0 - sum(value * count for value, count in enumerate(grey.histogram())) / (255.0 * grey.width * grey.height)

@@ -26,6 +26,10 @@ from faxgw.fax.reading import PageReading
 
 MAX_PRINTS = 20
 """Pages of a fax that are compared with others."""
+SHADES = 16
+"""Greys of page 1's picture; a level each, for choosing them by the page takes longer than all the rest."""
+_SHADE_OF = bytes((value * (SHADES - 1) + 127) // 255 for value in range(256))
+_SHADES = bytes(shade * 255 // (SHADES - 1) for shade in range(SHADES) for _channel in "RGB")
 _TOLERANCE = 0.02
 """Points by which PDFium's page size may differ: it computes in 32-bit floats."""
 
@@ -58,21 +62,28 @@ def make(
             words, turned = ((), 0) if reading is None else (reading.words, reading.turned)
             writer.add(picture, words, turned, turn=options.upright)
             size = writer.size(picture)
-            looks = _looks(data, *size) if options.thumbnail_px and number <= MAX_PRINTS else (-1.0, b"")
+            grey = _grey(data) if options.thumbnail_px and number <= MAX_PRINTS else None
+            looks = (-1.0, b"") if grey is None else _looks(grey, *size)
             facts.append(PdfPage(picture.width, picture.rows, *size, len(picture.data), passed, *looks))
-            if number == 1 and options.thumbnail_px:
-                thumbnail = _thumbnail(data, picture, min(options.thumbnail_px, MAX_THUMBNAIL))
+            if number == 1 and grey is not None:
+                thumbnail = _thumbnail(grey, picture, min(options.thumbnail_px, MAX_THUMBNAIL))
         writer.finish()
     _read_back(out, facts)
     return PdfMade(out, tuple(facts), memory_file(thumbnail))
 
 
-def _looks(data: bytes, width_pt: float, height_pt: float) -> tuple[float, bytes]:
-    """Ink and print of a page; none when it cannot be decoded, which hurts nobody but the search for copies."""
+def _grey(data: bytes) -> Image.Image | None:
+    """The page to look at, decoded once; None when it cannot be: the fax goes without its picture."""
     try:
-        return likeness.of_tiff(data, width_pt * 25.4 / 72, height_pt * 25.4 / 72)
+        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+            return image.convert("L")
     except (OSError, ValueError):
-        return -1.0, b""
+        return None
+
+
+def _looks(grey: Image.Image, width_pt: float, height_pt: float) -> tuple[float, bytes]:
+    """Ink and print of a page, by which copies are found."""
+    return likeness.of_page(grey, width_pt * 25.4 / 72, height_pt * 25.4 / 72)
 
 
 def _picture(data: bytes, part: TiffPart, number: int, limits: Limits) -> tuple[Picture, bool]:
@@ -89,18 +100,18 @@ def _picture(data: bytes, part: TiffPart, number: int, limits: Limits) -> tuple[
         raise refusal.damaged("the received fax", number) from exc
 
 
-def _thumbnail(data: bytes, picture: Picture, width_px: int) -> bytes:
-    """A grey PNG of the page with square pixels, at most three times as high as wide."""
-    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-        grey = image.convert("L")
+def _thumbnail(grey: Image.Image, picture: Picture, width_px: int) -> bytes:
+    """A PNG of the page in SHADES greys with square pixels, at most three times as high as wide."""
     across, down = picture.points
     height = max(1, round(width_px * down / across))
     if height > 3 * width_px:
         grey = grey.crop((0, 0, grey.width, max(1, grey.height * 3 * width_px // height)))
         height = 3 * width_px
     small = grey.resize((width_px, height), Image.Resampling.BOX)
+    shaded = Image.frombytes("P", small.size, small.tobytes().translate(_SHADE_OF))
+    shaded.putpalette(_SHADES)
     out = io.BytesIO()
-    small.quantize(16, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    shaded.save(out, "PNG", bits=4)
     return out.getvalue()
 
 
