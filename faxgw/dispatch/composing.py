@@ -19,7 +19,7 @@ from faxgw.dispatch.letterheads import Letterheads
 from faxgw.dispatch.renditions import Renditions
 from faxgw.dispatch.seat import Seat
 from faxgw.document import types as pages
-from faxgw.document.client import PageClient
+from faxgw.document.client import PageClient, charged_to
 from faxgw.fax.account import Effective
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import HeaderContext
@@ -86,6 +86,12 @@ class Composer:
         self, prepared: Prepared, settings: Effective, resolution: Resolution, part: Part, *, patience: float = PATIENCE
     ) -> pages.Composed:
         """Pages of an attempt as they would go out now; the caller closes them. Arguments and errors as `attempt`."""
+        with charged_to(prepared.customer):
+            return await self._compose(prepared, settings, resolution, part, patience)
+
+    async def _compose(
+        self, prepared: Prepared, settings: Effective, resolution: Resolution, part: Part, patience: float
+    ) -> pages.Composed:
         async with (
             self._body(prepared, settings, resolution, patience) as body,
             self._letterheads.opened(prepared.job, settings, resolution) as overlay,

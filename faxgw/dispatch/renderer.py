@@ -18,11 +18,12 @@ from faxgw.dispatch.letterheads import Letterheads
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
-from faxgw.document.client import PageClient
+from faxgw.document.client import PageClient, charged_to
 from faxgw.fax.account import Effective, from_snapshot
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
+from faxgw.fax.refusal_texts import in_words
 from faxgw.formats.mail_letter import MAX_THUMBNAIL
 from faxgw.store import queue, rendering
 from faxgw.store.errors import ObjectDamaged, StoreError
@@ -91,6 +92,10 @@ class Renderer:
 
     async def render(self, job: rendering.LeasedJob) -> None:
         """Make a job's body, and the covers of its first recipients."""
+        with charged_to(job.about.customer):
+            await self._render(job)
+
+    async def _render(self, job: rendering.LeasedJob) -> None:
         settings = from_snapshot(job.settings)
         try:
             begun = time.monotonic()
@@ -105,7 +110,7 @@ class Renderer:
             if isinstance(body, pages.Refused):
                 empty = body.reason is pages.Reason.EMPTY
                 cause = Cause.NOTHING_TO_SEND if empty else Cause.RENDERING_FAILED
-                await self._failed(job, body.public, temporary=False, cause=cause)
+                await self._failed(job, body.told(settings["language"]), temporary=False, cause=cause)
                 return
             try:
                 if (too_many := _too_many(len(body.pages), settings)) is not None:
@@ -243,6 +248,10 @@ class Renderer:
 
     async def slice(self, job: rendering.LeasedJob) -> None:
         """Make a slice of a large job ready."""
+        with charged_to(job.about.customer):
+            await self._slice(job)
+
+    async def _slice(self, job: rendering.LeasedJob) -> None:
         seat, settings = self._seat, from_snapshot(job.settings)
         try:
             chosen = await self._covers.choose(job.about.customer, settings)
@@ -270,7 +279,10 @@ class Renderer:
 
 def _too_many(count: int, settings: Effective) -> str | None:
     limit = settings["max_pages"]
-    return f"The fax has {count} pages; at most {limit} are allowed." if count > limit else None
+    if count <= limit:
+        return None
+    values = (("count", str(count)), ("limit", str(limit)))
+    return in_words("The fax has {count} pages; at most {limit} are allowed.", values, settings["language"])
 
 
 def _ours(error: FaxError) -> bool:

@@ -437,12 +437,8 @@ def last_cause(conn: Connection, fax: str) -> Cause | None:
 def oldest_callable(conn: Connection, *, now: float) -> Mapping[str, float | None]:
     """By priority, when the oldest fax that could be called now was accepted, Unix seconds."""
     found: dict[str, float | None] = {"normal": None, "express": None}
-    rows = conn.execute(
-        select(t.faxes.c.priority, func.min(t.jobs.c.accepted_at))
-        .join(t.jobs, t.jobs.c.id == t.faxes.c.job)
-        .where(t.faxes.c.state.in_([FaxState.READY, FaxState.WAITING]), t.faxes.c.until <= now)
-        .group_by(t.faxes.c.priority)
-    )
+    j = t.callable_jobs.c
+    rows = conn.execute(select(j.priority, func.min(j.accepted_at)).where(j.due_at <= now).group_by(j.priority))
     for row in rows:
         found["express" if row.priority else "normal"] = row[1]
     return found

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # a settings snapshot and column values are plain JSON
 
-from sqlalchemy import Connection, Row, exists, func, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, exists, func, or_, select, text, update
 
 from faxgw.fax.cover import cover_name
 from faxgw.fax.job import FaxState
@@ -98,22 +98,11 @@ class LeasedJob:
 def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[LeasedJob]:
     """Lease jobs without pages whose documents are all here, express first; their first faxes are rendering from here.
 
+    Customers take turns, those in work counted: a thousand documents of one do not keep another's letter waiting.
+
     A fax whose lease was lost goes back to accepted first. A job that was lost MAX_TRIES times has failed.
     """
-    wanted = (
-        select(t.jobs.c.id)
-        .join(t.faxes, t.faxes.c.job == t.jobs.c.id)
-        .where(
-            t.jobs.c.body_key.is_(None),
-            t.jobs.c.not_before <= now,
-            _free(now),
-            t.faxes.c.state.in_(_UNREADY),
-            ~exists().where(t.job_references.c.job == t.jobs.c.id, t.job_references.c.pending),
-        )
-        .group_by(t.jobs.c.id)
-        .order_by(func.max(t.faxes.c.priority).desc(), func.min(t.jobs.c.accepted_at))
-        .limit(limit)
-    )
+    wanted = _in_turn(now).limit(limit)
     leased = []
     for job in conn.execute(wanted).scalars().all():
         row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).one()
@@ -127,6 +116,37 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[L
         move_all(conn, job, faxes, FaxState.RENDERING, now=now)
         leased.append(_leased(conn, row, faxes, _documents(conn, job)))
     return leased
+
+
+def _in_turn(now: float) -> Select[Any]:
+    """Jobs to be leased: express first, then the first of each customer, the second, …, oldest first."""
+    j = t.jobs.c
+    unmade = (
+        select(j.id, j.customer, j.accepted_at, func.max(t.faxes.c.priority).label("priority"))
+        .join(t.faxes, t.faxes.c.job == j.id)
+        .where(
+            j.body_key.is_(None),
+            j.not_before <= now,
+            _free(now),
+            t.faxes.c.state.in_(_UNREADY),
+            ~exists().where(t.job_references.c.job == j.id, t.job_references.c.pending),
+        )
+        .group_by(j.id, j.customer, j.accepted_at)
+        .subquery()
+    )
+    busy = (
+        select(j.customer, func.count().label("jobs"))
+        .where(j.body_key.is_(None), j.lease_fence.is_not(None), j.lease_until >= now)
+        .group_by(j.customer)
+        .subquery()
+    )
+    u = unmade.c
+    place = func.row_number().over(partition_by=(u.priority, u.customer), order_by=(u.accepted_at, u.id))
+    return (
+        select(u.id)
+        .outerjoin(busy, busy.c.customer == u.customer)
+        .order_by(u.priority.desc(), place + func.coalesce(busy.c.jobs, 0), u.accepted_at, u.id)
+    )
 
 
 def rendered(

@@ -234,3 +234,31 @@ async def test_many_faxes_are_moved_as_one_is(house: House) -> None:
     }
     events = await house.rows(select(t.events).where(t.events.c.what == "fax.failed"))
     assert sorted(event.data["from"] for event in events) == ["accepted", "rendering"]
+
+
+async def test_customers_take_turns_at_the_page_processes(house: House) -> None:
+    """A thousand documents of one customer, accepted before: another's letter is the second to be made."""
+    for n in range(6):
+        await house.job(f"+3319900{n:04}", ready=False)
+        house.clock.now += 1
+    letter, _faxes = await house.job("+33188000001", customer="beta", ready=False)
+    house.clock.now += 1
+    express, _faxes = await house.job("+33188000002", ready=False, priority=1)
+    leased = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=3)
+    assert leased[0].id == express
+    assert letter in {job.id for job in leased[1:]}
+
+
+async def test_who_has_jobs_in_work_waits_for_who_has_none(house: House) -> None:
+    """Places come free one by one: what is in work counts, or each look would begin with the same customer."""
+    mine = []
+    for n in range(4):
+        mine.append((await house.job(f"+3319900{n:04}", ready=False))[0])
+        house.clock.now += 1
+    taken = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=2)
+    assert [job.id for job in taken] == mine[:2]
+    letter, _faxes = await house.job("+33188000001", customer="beta", ready=False)
+    (one,) = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
+    assert one.id == letter
+    (next_one,) = await house.do(rendering.lease, fence=house.fence, now=house.now, limit=1)
+    assert next_one.id == mine[2]
