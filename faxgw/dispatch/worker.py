@@ -23,7 +23,7 @@ from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
-from faxgw.document.client import PageClient, PagesUnavailable
+from faxgw.document.client import PageClient, PagesUnavailable, charged_to
 from faxgw.fax import ids
 from faxgw.fax.account import Effective
 from faxgw.fax.cover import cover_name
@@ -84,7 +84,8 @@ class PageWorker:
 
     async def _walk(self, message: messages.LeasedMessage) -> None:
         try:
-            await self._walk_leased(message)
+            with charged_to(message.customer):
+                await self._walk_leased(message)
         except FaxError as exc:
             log.warning("walk failed", extra={"event": "message.walk_failed", "job": message.id, "why": str(exc)})
             await self._put_back(message, str(exc), uncounted=1 if _ours(exc) else 0)
