@@ -158,7 +158,7 @@ class Merging:
     ) -> None:
         merged = await self._client.merge(document)
         if isinstance(merged, pages.Refused):
-            raise LettersRefused(merged.public)
+            raise LettersRefused(merged.told(settings["language"]))
         try:
             letters = await read_letters(document.name, merged.pages, settings, now=message.received_at)
             most = settings["max_merged"]

@@ -54,7 +54,7 @@ def pages(
     """
     found = kind_of(data, kind)
     if not data:
-        raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
+        raise refusal.blank(name)
     if isinstance(found, sniff.Unknown):
         raise refusal.unsupported(name, found.what)
     if found in OUTSIDE and found not in programs.kinds:
@@ -87,7 +87,8 @@ def _html(data: bytes, charset: str | None, name: str, target: Target) -> Iterat
     page = related.unpack(data, charset)
     octets = len(page.markup)
     if octets > MAX_TEXT:
-        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}")
+        what = "a text may have {limit} KiB, this one has {count}"
+        raise refusal.too_large(name, what, limit=MAX_TEXT // 1024, count=octets // 1024)
     markup = charsets.decode(page.markup, page.charset or html.charset_of(page.markup))
     markup = scripts.printable_markup(markup, name)
     try:

@@ -93,8 +93,9 @@ def check_pixels(image: Image.Image, name: str, target: Target, page: int | None
     """
     pixels = image.width * image.height
     if pixels > target.limits.pixels:
-        what = f"it has {image.width:,} × {image.height:,} pixels; at most {target.limits.pixels:,} in all are allowed"
-        raise refusal.too_large(name, what, page)
+        what = "it has {width} × {height} pixels; at most {limit} in all are allowed"
+        size = {"width": image.width, "height": image.height}
+        raise refusal.too_large(name, what, page, limit=target.limits.pixels, **size)
 
 
 def dots_per_inch(image: Image.Image) -> tuple[float, float]:

@@ -88,7 +88,8 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     """
     size = os.fstat(mail_fd).st_size
     if size > MAX_MAIL:
-        raise refusal.mail(Reason.TOO_LARGE, f"The mail is larger than {MAX_MAIL // 1024 // 1024} MiB.")
+        limit = MAX_MAIL // 1024 // 1024
+        raise refusal.mail(Reason.TOO_LARGE, "The mail is larger than {limit} MiB.", limit=limit)
     root = mime.parse(read_all(mail_fd))
     found = _Found()
     _visit(root, found, in_attachment=False)
@@ -105,11 +106,10 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     if not options.body_only:
         documents += _attachments(found, options, programs)
     if not documents and not cover_text:
-        raise refusal.empty(_nothing(found, options))
+        raise _nothing(found, options)
     if len(documents) > MAX_DOCUMENTS:
-        raise refusal.mail(
-            Reason.TOO_MANY_PARTS, f"The mail has {len(documents)} documents; at most {MAX_DOCUMENTS} can be faxed."
-        )
+        said = "The mail has {count} documents; at most {limit} can be faxed."
+        raise refusal.mail(Reason.TOO_MANY_PARTS, said, count=len(documents), limit=MAX_DOCUMENTS)
     return Walked(
         tuple(made.document() for made in documents),
         subject,
@@ -246,7 +246,7 @@ def _lists(found: _Found, options: WalkOptions) -> tuple[str, ...]:
     found.attachments = [part for part in found.attachments if part.name.lower() != options.list_name]
     data = [part.decoded() for part in lists]
     if sum(map(len, data)) > MAX_LIST:
-        raise refusal.too_large(lists[0].name, f"distribution lists may have {MAX_LIST // 1024:,} KiB")
+        raise refusal.too_large(lists[0].name, "distribution lists may have {limit} KiB", limit=MAX_LIST // 1024)
     return tuple(charsets.decode(octets, part.charset) for octets, part in zip(data, lists, strict=True))
 
 
@@ -279,8 +279,8 @@ def _body(found: _Found, options: WalkOptions) -> list[_Made]:
     pieces = [piece for piece in found.body if piece.form is _Form.PICTURE or _said(piece.part)]
     octets = sum(len(piece.part.raw) for piece in pieces if piece.form is not _Form.PICTURE)
     if octets > MAX_TEXT:
-        what = f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {octets // 1024:,}"
-        raise refusal.too_large(BODY_NAME, what)
+        what = "a text may have {limit} KiB, this one has {count}"
+        raise refusal.too_large(BODY_NAME, what, limit=MAX_TEXT // 1024, count=octets // 1024)
     if all(piece.form is _Form.PLAIN for piece in pieces):
         octets_of = "\n\n".join(_characters(piece.part) for piece in pieces).encode("utf-8", "replace")
         return [_Made(octets_of, BODY_NAME, Kind.TEXT, "utf-8", Origin.BODY)] if pieces else []
@@ -389,7 +389,7 @@ def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> lis
         if not data.strip() and part.media_type.startswith("text/"):
             found.ignored.append(Ignored(name, "empty"))
         elif not data:
-            raise refusal.empty(f"The document {refusal.quoted(name)} is empty: there is nothing to fax.")
+            raise refusal.blank(name)
         elif isinstance(kind, sniff.Unknown):
             raise refusal.unsupported(name, kind.what)
         elif kind in OUTSIDE and kind not in programs.kinds:
@@ -415,17 +415,18 @@ def _unwanted(part: Part, kind: Kind, data: bytes, found: _Found, options: WalkO
     return None
 
 
-def _nothing(found: _Found, options: WalkOptions) -> str:
+def _nothing(found: _Found, options: WalkOptions) -> refusal.DocumentRefused:
     if options.attachments_only:
         said = "The mail has no attachment that could be faxed, and its text is not faxed by your settings."
     elif options.body_only:
         said = "The mail has no text, and its attachments are not faxed by your settings."
     else:
         said = "The mail is empty: there is nothing to fax."
-    if found.ignored:
-        listed = ", ".join(f"“{each.name}” ({each.why})" for each in found.ignored[:_MAX_LISTED])
-        said += f" Left out: {listed}{', …' if len(found.ignored) > _MAX_LISTED else ''}."
-    return said
+    if not found.ignored:
+        return refusal.empty(said)
+    listed = ", ".join(f"“{each.name}” ({each.why})" for each in found.ignored[:_MAX_LISTED])
+    listed += ", …" if len(found.ignored) > _MAX_LISTED else ""
+    return refusal.empty("{clause} Left out: {left_out}.", clause=said, left_out=listed)
 
 
 def _one_line(subject: str) -> str:

@@ -20,7 +20,7 @@ from faxgw.document import convert, office, pdf, refusal, sniff
 from faxgw.document.limits import Limits
 from faxgw.document.office import Programs
 from faxgw.document.render import allow_cpu, memory_file, read_all
-from faxgw.document.types import Cut, Document, Kind, Merged, MergedPage, Reason, Refused, Sliced
+from faxgw.document.types import Cut, Document, Kind, Merged, MergedPage, Sliced
 
 MAX_RUN = 1_000
 """Characters of one command's text at most."""
@@ -118,8 +118,7 @@ def _as_pdf(document: Document, limits: Limits, programs: Programs) -> bytes:
     if kind in programs.kinds and programs.to_pdf is not None:
         office.check(data, kind, document.name)
         return programs.to_pdf(data, kind, document.name, limits.pages + 1)
-    said = f"{refusal.quoted(document.name)} is no merged document: those are PDF or Office documents."
-    raise refusal.DocumentRefused(Refused(Reason.UNSUPPORTED, said, document.name))
+    raise refusal.merged(document.name, "“{name}” is no merged document: those are PDF or Office documents.")
 
 
 def _take_out(opened: pypdfium2.PdfDocument, index: int, name: str) -> Iterator[str]:
@@ -138,7 +137,7 @@ def _take_out(opened: pypdfium2.PdfDocument, index: int, name: str) -> Iterator[
             if _LONE.search(_RUN.sub(" ", characters)):
                 raise _refused(name, index + 1, "a command begins with @@ and does not end with @@")
             if len(runs) > MAX_RUNS:
-                raise _refused(name, index + 1, f"it has more than {MAX_RUNS} commands")
+                raise _refused(name, index + 1, "it has more than {limit} commands", limit=MAX_RUNS)
             boxes = [box for run in runs for box in _lines(text, run.start(), run.end())]
         finally:
             text.close()
@@ -149,9 +148,8 @@ def _take_out(opened: pypdfium2.PdfDocument, index: int, name: str) -> Iterator[
         page.close()
 
 
-def _refused(name: str, page: int, what: str) -> refusal.DocumentRefused:
-    said = f"{refusal.quoted(name)}, page {page}: {what}."
-    return refusal.DocumentRefused(Refused(Reason.UNSUPPORTED, said, name, page))
+def _refused(name: str, page: int, what: str, **values: int) -> refusal.DocumentRefused:
+    return refusal.merged(name, "“{name}”, page {page}: {clause}.", page, what, **values)
 
 
 def _codes(text: pypdfium2.PdfTextPage) -> Iterator[int]:

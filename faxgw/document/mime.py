@@ -77,7 +77,8 @@ class _Count:
         if self.parts > MAX_PARTS:
             raise refusal.mail(
                 Reason.TOO_MANY_PARTS,
-                f"The mail consists of more than {MAX_PARTS:,} parts and cannot be faxed.",
+                "The mail consists of more than {limit} parts and cannot be faxed.",
+                limit=MAX_PARTS,
             )
 
 
@@ -141,7 +142,8 @@ def _parse(region: _Region, default: str) -> Part:
     if region.depth > MAX_NESTING:
         raise refusal.mail(
             Reason.TOO_MANY_PARTS,
-            f"The parts of the mail are nested more than {MAX_NESTING} deep and cannot be faxed.",
+            "The parts of the mail are nested more than {limit} deep and cannot be faxed.",
+            limit=MAX_NESTING,
         )
     headers, body = _header(region)
     media_type, parameters = _content_type(headers.get("content-type", ""), default)
@@ -223,7 +225,8 @@ def _header(region: _Region) -> tuple[dict[str, str], int]:
     limit = min(end, start + MAX_HEADER + 4)
     ends = [(at, at + len(mark)) for mark in (b"\n\r\n", b"\n\n") if (at := data.find(mark, start, limit)) >= 0]
     if not ends and limit < end:
-        raise refusal.mail(Reason.TOO_LARGE, f"A header of the mail is larger than {MAX_HEADER // 1024} KiB.")
+        limit = MAX_HEADER // 1024
+        raise refusal.mail(Reason.TOO_LARGE, "A header of the mail is larger than {limit} KiB.", limit=limit)
     at, body = min(ends, default=(end, end))
     return _fields(data[start:at]), body
 

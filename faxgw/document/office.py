@@ -69,7 +69,7 @@ def pages(data: bytes, kind: Kind, name: str, target: Target, programs: Programs
     if pdf.count(made, name) > limit:
         raise refusal.too_many_pages(name, limit, limit, counted=False)
     if kind is Kind.POSTSCRIPT and (said := postscript.pages(data)) and pdf.count(made, name) < said:
-        raise refusal.damaged(name, how=f"it has fewer pages than the {said:,} that it says")
+        raise refusal.damaged(name, how="it has fewer pages than the {count} that it says", count=said)
     ink = False
     for number, bits in pdf.pages(made, name, target):
         ink = ink or bool(bits.any())
@@ -101,7 +101,7 @@ def _check_package(data: bytes, name: str) -> None:
                 raise refusal.encrypted(name) from exc
             case package.Fault.BOMB:
                 limit = package.MAX_UNPACKED // 1024 // 1024
-                raise refusal.too_large(name, f"its parts unpack to more than {limit} MiB") from exc
+                raise refusal.too_large(name, "its parts unpack to more than {limit} MiB", limit=limit) from exc
             case package.Fault.ENTITIES:
                 raise refusal.unsafe(name, "it defines XML entities, which no Office program does") from exc
             case _:

@@ -1,5 +1,7 @@
 """What a sender is told when a document cannot be faxed. Each text names the document and says what to do.
 
+Sentences and clauses are templates; what they say in other languages stands in `fax.refusal_texts`.
+
 Converters raise `DocumentRefused`; it leaves the page process as the value `types.Refused`.
 """
 
@@ -9,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from faxgw.document.types import Reason, Refused
+from faxgw.fax.refusal_texts import english
 
 
 class DocumentRefused(Exception):
@@ -19,34 +22,32 @@ class DocumentRefused(Exception):
         self.refused = refused
 
 
-def quoted(name: str) -> str:
-    """A document's name within a sentence."""
-    return f"“{name}”"
-
-
 def encrypted(name: str) -> DocumentRefused:
     """It asks for a password."""
-    public = f"{_subject(name)} is protected by a password and cannot be opened. Please send it without protection."
-    return _refuse(Reason.ENCRYPTED, public, name)
+    said = "{subject} is protected by a password and cannot be opened. Please send it without protection."
+    return _refuse(Reason.ENCRYPTED, said, name)
 
 
-def damaged(name: str, page: int | None = None, how: str = "") -> DocumentRefused:
+def damaged(name: str, page: int | None = None, how: str = "", **values: int) -> DocumentRefused:
     """It cannot be read.
 
     Args:
         name: Of the document.
         page: Its page.
-        how: What is wrong with it, as a clause of its own.
+        how: What is wrong with it, as a clause of its own (`fax.refusal_texts`).
+        values: Numbers in the clause.
     """
-    what = f"is damaged: {how}" if how else "is damaged and cannot be read"
-    public = f"{_subject(name, page)} {what}. Please check the file and send it again."
-    return _refuse(Reason.DAMAGED, public, name, page)
+    if not how:
+        said = "{subject} is damaged and cannot be read. Please check the file and send it again."
+        return _refuse(Reason.DAMAGED, said, name, page)
+    said = "{subject} is damaged: {clause}. Please check the file and send it again."
+    return _refuse(Reason.DAMAGED, said, name, page, clause=how, **values)
 
 
 def unreadable(name: str, page: int | None = None) -> DocumentRefused:
     """Its decoder broke on it."""
-    public = f"{_subject(name, page)} could not be read: it is damaged, or too complicated."
-    return _refuse(Reason.DAMAGED, f"{public} Please print it to a new PDF and send that.", name, page)
+    said = "{subject} could not be read: it is damaged, or too complicated. Please print it to a new PDF and send that."
+    return _refuse(Reason.DAMAGED, said, name, page)
 
 
 def unsupported(name: str, what: str) -> DocumentRefused:
@@ -56,8 +57,8 @@ def unsupported(name: str, what: str) -> DocumentRefused:
         name: Of the document.
         what: Its kind with an article: "a ZIP archive".
     """
-    public = f"{_subject(name)} is {what} and cannot be faxed. Please send it as PDF."
-    return _refuse(Reason.UNSUPPORTED, public, name)
+    said = "{subject} is {clause} and cannot be faxed. Please send it as PDF."
+    return _refuse(Reason.UNSUPPORTED, said, name, clause=what)
 
 
 def no_font(name: str, letters: Sequence[str], count: int) -> DocumentRefused:
@@ -70,8 +71,8 @@ def no_font(name: str, letters: Sequence[str], count: int) -> DocumentRefused:
     """
     named = ", ".join(f"“{each}” ({unicodedata.name(each, f'U+{ord(each):04X}').lower()})" for each in letters)
     more = ", …" if count > len(letters) else ""
-    public = f"{_subject(name)} has letters that no font of this fax gateway can print: {named}{more}."
-    return _refuse(Reason.UNSUPPORTED, f"{public} Please send it as PDF.", name)
+    said = "{subject} has letters that no font of this fax gateway can print: {letters}. Please send it as PDF."
+    return _refuse(Reason.UNSUPPORTED, said, name, letters=f"{named}{more}")
 
 
 def too_many_pages(name: str, pages: int, limit: int, counted: bool = True) -> DocumentRefused:
@@ -83,26 +84,30 @@ def too_many_pages(name: str, pages: int, limit: int, counted: bool = True) -> D
         limit: Pages allowed.
         counted: False when counting stopped at `pages`.
     """
-    number = f"{pages:,}" if counted else f"more than {pages:,}"
-    public = f"With the document {quoted(name)} the fax would have {number} pages; at most {limit:,} are allowed."
-    return _refuse(Reason.TOO_MANY_PAGES, public, name)
+    said = "With the document “{name}” the fax would have {pages} pages; at most {limit} are allowed."
+    uncounted = {} if counted else {"uncounted": "yes"}
+    return _refuse(Reason.TOO_MANY_PAGES, said, name, pages=pages, limit=limit, **uncounted)
 
 
-def too_large(name: str, what: str, page: int | None = None) -> DocumentRefused:
+def too_large(name: str, what: str, page: int | None = None, **values: int) -> DocumentRefused:
     """It exceeds a limit.
 
     Args:
         name: Of the document.
-        what: Continues "… cannot be faxed: ".
+        what: Continues "… cannot be faxed: " (`fax.refusal_texts`).
         page: Its page.
+        values: Numbers in it.
     """
-    return _refuse(Reason.TOO_LARGE, f"{_subject(name, page)} cannot be faxed: {what}.", name, page)
+    return _refuse(Reason.TOO_LARGE, "{subject} cannot be faxed: {clause}.", name, page, clause=what, **values)
 
 
 def too_slow(name: str, page: int | None = None) -> DocumentRefused:
     """It needs more time than a document may."""
-    public = f"{_subject(name, page)} is too complicated: it could not be converted in the time allowed."
-    return _refuse(Reason.TOO_SLOW, f"{public} Please simplify it, or send it as a scan.", name, page)
+    said = (
+        "{subject} is too complicated: it could not be converted in the time allowed. Please simplify it, or send it "
+        "as a scan."
+    )
+    return _refuse(Reason.TOO_SLOW, said, name, page)
 
 
 def too_much_memory(name: str, page: int | None = None) -> DocumentRefused:
@@ -117,30 +122,30 @@ def unsafe(name: str, why: str) -> DocumentRefused:
         name: Of the document.
         why: Continues "… is not opened: ".
     """
-    return _refuse(Reason.UNSAFE, f"{_subject(name)} is not opened: {why}. Please send it as PDF.", name)
+    return _refuse(Reason.UNSAFE, "{subject} is not opened: {clause}. Please send it as PDF.", name, clause=why)
 
 
 def blank(name: str) -> DocumentRefused:
-    """It opens, and there is nothing on its pages."""
-    return _refuse(Reason.EMPTY, f"{_subject(name)} is empty: there is nothing to fax.", name)
+    """It opens, and there is nothing on its pages; or there is nothing in it."""
+    return _refuse(Reason.EMPTY, "{subject} is empty: there is nothing to fax.", name)
 
 
-def empty(public: str) -> DocumentRefused:
+def empty(said: str, **values: str) -> DocumentRefused:
     """There is nothing to fax."""
-    return _refuse(Reason.EMPTY, public, "")
+    return _refuse(Reason.EMPTY, said, "", **values)
 
 
-def mail(reason: Reason, public: str) -> DocumentRefused:
+def mail(reason: Reason, said: str, **values: int) -> DocumentRefused:
     """The mail itself is at fault."""
-    return _refuse(reason, public, "")
+    return _refuse(reason, said, "", **values)
 
 
-def _refuse(reason: Reason, public: str, name: str, page: int | None = None) -> DocumentRefused:
-    return DocumentRefused(Refused(reason, public, name or None, page))
+def merged(name: str, said: str, page: int | None = None, clause: str = "", **values: int) -> DocumentRefused:
+    """It is no merged document that can be taken apart."""
+    return _refuse(Reason.UNSUPPORTED, said, name, page, **({"clause": clause} if clause else {}), **values)
 
 
-def _subject(name: str, page: int | None = None) -> str:
-    """How a sentence about a document begins. Without a name it is the mail as a whole."""
-    if not name:
-        return "The mail"
-    return f"Page {page} of the document {quoted(name)}" if page else f"The document {quoted(name)}"
+def _refuse(reason: Reason, said: str, name: str, page: int | None = None, /, **values: str | int) -> DocumentRefused:
+    given = {"name": name, "page": page or "", **values}
+    told = tuple((key, str(value)) for key, value in given.items() if value != "")
+    return DocumentRefused(Refused(reason, english(said, told), name or None, page, said, told))

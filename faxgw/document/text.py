@@ -88,7 +88,8 @@ def pages(data: bytes, charset: str | None, name: str, target: Target) -> Iterat
         DocumentRefused: If it is too long or has too many pages.
     """
     if len(data) > MAX_TEXT:
-        raise refusal.too_large(name, f"a text may have {MAX_TEXT // 1024:,} KiB, this one has {len(data) // 1024:,}")
+        what = "a text may have {limit} KiB, this one has {count}"
+        raise refusal.too_large(name, what, limit=MAX_TEXT // 1024, count=len(data) // 1024)
     yield from set_text(charsets.decode(data, charset), name, target)
 
 

@@ -200,8 +200,8 @@ def _check(tags: dict[int, list[int]], size: int, number: int, name: str, target
     if not width or not height:
         raise refusal.damaged(name, number)
     if width * height > target.limits.pixels:
-        what = f"it has {width:,} × {height:,} pixels; at most {target.limits.pixels:,} in all are allowed"
-        raise refusal.too_large(name, what, number)
+        what = "it has {width} × {height} pixels; at most {limit} in all are allowed"
+        raise refusal.too_large(name, what, number, width=width, height=height, limit=target.limits.pixels)
     if tags.get(259, [1])[0] not in CODINGS:
         raise refusal.unsupported(name, "a TIFF file with a rare kind of compression")
     starts, lengths = (tags.get(273) or tags.get(324) or []), (tags.get(279) or tags.get(325) or [])
@@ -222,7 +222,7 @@ def _check_rows(bad: list[int], rows: int, number: int, name: str) -> None:
             longest = max(longest, run if row != rows - 1 else 0)  # a page that ends early lacks white rows
             run = 0
     if len(bad) > max(1, MAX_BAD * rows) or longest > MAX_BAD_RUN:
-        raise refusal.damaged(name, number, f"{len(bad):,} of its {rows:,} rows cannot be read")
+        raise refusal.damaged(name, number, "{bad} of its {rows} rows cannot be read", bad=len(bad), rows=rows)
 
 
 def _tags(data: bytes, offset: int, layout: _Layout, number: int, name: str) -> dict[int, list[int]]:

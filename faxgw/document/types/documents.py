@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from faxgw.fax import refusal_texts
+
 
 class Kind(StrEnum):
     """What a document is, by its content."""
@@ -111,3 +113,11 @@ class Refused:
     """Name of the document at fault."""
     page: int | None = None
     """Its page, from 1."""
+    said: str = ""
+    """What `public` says, as a template of `fax.refusal_texts`; empty: it stands in English alone."""
+    values: tuple[tuple[str, str], ...] = ()
+    """What stands in the template's braces."""
+
+    def told(self, language: str) -> str:
+        """What the sender is told, in a language."""
+        return refusal_texts.in_words(self.said, self.values, language) or self.public
