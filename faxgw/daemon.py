@@ -325,6 +325,7 @@ class Daemon:
             proxies=web.proxies,
             plain_logins=web.plain_logins,
             maintenance=self._maintenance,
+            public_url=web.public_url,
         )
 
     async def _start_parts(

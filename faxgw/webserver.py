@@ -61,7 +61,11 @@ class WebSettings(Section):
     slow_client: Annotated[Duration, Field(gt=0)] = Duration(30)
     """How long a client may keep us waiting: TLS handshake, small body, taking an answer."""
     proxies: Annotated[tuple[Network, ...], Field(max_length=100)] = ()
-    """Networks of reverse proxies: their X-Forwarded-For is believed, and they may hand on logins without TLS."""
+    """Networks of reverse proxies: their X-Forwarded-For and X-Forwarded-Proto are believed, and they may hand on
+    logins without TLS."""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,253})?$")] = ""
+    """How clients reach this server, `https://fax.example.org`: what addresses in answers begin with. Empty: as the
+    request says; behind `proxies`, with the scheme of their X-Forwarded-Proto."""
     plain_logins: bool = False
     """Take names, passwords and tokens without TLS from other machines too; only for networks you trust."""
 

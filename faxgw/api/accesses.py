@@ -10,7 +10,7 @@ import pwd
 import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from aiohttp import web
@@ -22,6 +22,8 @@ from faxgw.store import audit, lookup
 from faxgw.store.engine import Store
 
 DOCUMENT, PAGES, PREVIEW, RECORDING = "document.read", "pages.read", "preview.read", "recording.read"
+TEXT = "text.read"
+"""What was read on a received fax, or taken out of it."""
 _HANDED_OUT = (
     (re.compile(r"/document/([^/]+)"), DOCUMENT),
     (re.compile(r"/tiff/([^/]+)"), PAGES),
@@ -32,14 +34,31 @@ _HANDED_OUT = (
 
 
 async def record(
-    store: Store, what: str, entity: str, *, who: str, way: str, now: float, customer: str = "", page: int = 0
+    store: Store,
+    what: str,
+    entity: str,
+    *,
+    who: str,
+    way: str,
+    now: float,
+    customer: str = "",
+    data: Mapping[str, object] | None = None,
 ) -> None:
     """Write an access down; it has happened for the audit when this returns.
+
+    Args:
+        store: Where the audit is.
+        what: DOCUMENT and so on.
+        entity: The fax.
+        who: Login, token, or user of this machine.
+        way: By which interface.
+        now: Unix seconds.
+        customer: Whose fax it is.
+        data: Which page or file of it.
 
     Raises:
         StoreError: If it cannot be written: then nothing may be handed out.
     """
-    data = {"page": page} if page else {}
     await store.run(
         partial(audit.write, what=what, entity=entity, who=who, way=way, now=now, customer=customer, data=data)
     )

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from faxgw.api.accesses import peer
 from faxgw.api.answers import Refusal
 from faxgw.api.http import MAX_BODY, Api, Ground, Handler
 from faxgw.fax import ids
@@ -80,6 +81,16 @@ def who_of(request: web.Request, caller: Caller) -> str:
     """Who does it, for the audit: login or token; on the operator's socket whom the command line names."""
     named = caller.name if caller.login or caller.token else request.query.get("who", "operator")
     return named[:MAX_WHO]
+
+
+def reader_of(request: web.Request, caller: Caller) -> str:
+    """Who reads, for the audit: login or token; on the operator's socket the user whose process it is."""
+    return who_of(request, caller) if caller.login or caller.token else peer(request) or who_of(request, caller)
+
+
+def way_of(caller: Caller) -> str:
+    """By which interface."""
+    return "admin" if caller.login or caller.token else "cli"
 
 
 def require_operator(caller: Caller) -> None:

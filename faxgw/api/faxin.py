@@ -19,8 +19,9 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
+from faxgw.api import accesses
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, read_body
+from faxgw.api.http import Api, Ground, public_origin, read_body
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.store import pulls
 from faxgw.store.errors import ObjectDamaged, StoreError
@@ -81,7 +82,7 @@ class FaxinApi:
             )
         if limit:
             found = await store.run(lambda conn: pulls.fetch(conn, customer, topic, limit=limit, hide=hide, now=now))
-        base = f"{request.url.origin()}{BASE}"
+        base = f"{public_origin(request, self._ground)}{BASE}"
         again = f"{base}/topics/{quote(topic)}"
         handed = ",".join(one.id for one in found)
         meta = {
@@ -100,11 +101,19 @@ class FaxinApi:
         found = await self._ground.store.read(lambda conn: pulls.document(conn, caller.customer, name, now=now))
         if found is None or not _may(caller, found[0]):
             raise Refusal.missing("There is no such document, or it was removed after seven days.")
-        document = found[1]
+        _topic, document, reception = found
         try:
             descriptor = await self._ground.files.open_read(document.file)
         except ObjectDamaged as exc:
             raise Refusal(500, "The document is damaged.", code="damaged") from exc
+        try:
+            await accesses.record(
+                self._ground.store, accesses.DOCUMENT, reception, who=caller.name, way="pull", now=now,
+                customer=caller.customer, data={"file": document.name},
+            )  # fmt: skip
+        except BaseException:
+            os.close(descriptor)
+            raise
         # The vendor's client reads no answers of type text/plain or application/json as documents.
         kind = document.content_type.partition(";")[0]
         kind = "application/octet-stream" if kind in ("text/plain", "application/json") else kind

@@ -81,6 +81,8 @@ class Ground:
     """Reverse proxies whose X-Forwarded-For is believed, and who may hand on credentials without TLS."""
     plain_logins: bool = False
     """Take credentials without TLS from anywhere."""
+    public_url: str = ""
+    """How clients reach the server: `https://fax.example.org`; empty: as their requests say."""
     maintenance: Maintenance = field(default_factory=Maintenance)
     buckets: Buckets = field(default_factory=lambda: Buckets(REQUESTS_PER_SECOND, BURST))
     """Requests of each caller, over all interfaces."""
@@ -360,6 +362,21 @@ def client_address(request: web.Request, proxies: Sequence[Network]) -> str:
         if not _is_within(hop, proxies):
             return hop
     return address
+
+
+def public_origin(request: web.Request, ground: Ground) -> str:
+    """What an address in an answer begins with: scheme, host and port as the client knows them.
+
+    The scheme of X-Forwarded-Proto counts only from a proxy of ours, the rightmost where there are several: it is
+    what the nearest proxy was asked by.
+    """
+    if ground.public_url:
+        return ground.public_url
+    scheme = request.scheme
+    if _is_within(request.remote or "", ground.proxies):
+        said = ",".join(request.headers.getall("X-Forwarded-Proto", [])).rpartition(",")[2].strip().lower()
+        scheme = said if said in ("http", "https") else scheme
+    return f"{scheme}://{request.host}"
 
 
 def _is_near(address: str, proxies: Sequence[Network]) -> bool:

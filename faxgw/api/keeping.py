@@ -15,8 +15,7 @@ from typing import Any, Protocol  # Any: JSON, the dispatch's values
 
 from aiohttp import web
 
-from faxgw.api.accesses import peer
-from faxgw.api.administration import Office, Row, require_operator, told, who_of, whole
+from faxgw.api.administration import Office, Row, reader_of, require_operator, told, way_of, whole
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground, read_body, read_json
 from faxgw.fax.access import Caller, Scope
@@ -225,16 +224,6 @@ class KeepingRoutes(Office):
 
 
 # ------------------------------------------------------------------------------------------------------------- who
-
-
-def reader_of(request: web.Request, caller: Caller) -> str:
-    """Who reads, for the audit: login or token; on the operator's socket the user whose process it is."""
-    return who_of(request, caller) if caller.login or caller.token else peer(request) or who_of(request, caller)
-
-
-def way_of(caller: Caller) -> str:
-    """By which interface."""
-    return "admin" if caller.login or caller.token else "cli"
 
 
 def _customer(request: web.Request, caller: Caller) -> str:

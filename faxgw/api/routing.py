@@ -17,7 +17,8 @@ from typing import Any, Protocol  # Any: JSON
 
 from aiohttp import web
 
-from faxgw.api.administration import Office, Row, owner_of, require_operator, told
+from faxgw.api import accesses
+from faxgw.api.administration import Office, Row, owner_of, reader_of, require_operator, told, way_of
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground, read_json
 from faxgw.fax.access import Caller, Scope
@@ -203,12 +204,23 @@ class RoutingRoutes(Office):
         if asked is None or not (caller.may(Scope.OPERATOR) or asked.customer == caller.customer):
             raise Refusal.missing(NotFound.default_public)
         question = asked
+        if "reception" in body:
+            await self._record_reading(request, caller, str(body["reception"]), question.customer)
         decision = await asyncio.to_thread(decide, question.rules, question.facts, patient=True)
         final = decision
         if decision.waits:
             final = await asyncio.to_thread(decide, question.rules, question.facts, patient=False)
         answer = await store.read(lambda conn: choosing.answer(conn, question, final))
         return web.json_response(_happening(question, decision, final, answer))
+
+    async def _record_reading(self, request: web.Request, caller: Caller, ident: str, customer: str) -> None:
+        """The answer holds what rules take out of the fax's text: that is a reading of it."""
+        store = self._ground.store
+        entity = await store.read(lambda conn: _known(conn, ident))
+        who, now = reader_of(request, caller), self._ground.clock()
+        await accesses.record(
+            store, accesses.TEXT, entity, who=who, way=way_of(caller), now=now, customer=customer, data={"for": "try"}
+        )
 
     async def deliver(self, request: web.Request, caller: Caller) -> web.Response:
         """Deliver a stored fax to a target or a mail address once more, because somebody says so; 202."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Admit, Api, Ground, too_large
+from faxgw.api.http import Admit, Api, Ground, public_origin, too_large
 from faxgw.api.settings import ApiSettings
 from faxgw.api.uploads import Uploads
 from faxgw.api.vendor_jobs import VendorJobs
@@ -67,7 +67,7 @@ class SoapApi:
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
         """`?wsdl`, or any other GET: what there is here."""
-        location = str(request.url.with_query(None).with_fragment(None))
+        location = public_origin(request, self._ground) + request.path
         return web.Response(text=wsdl(location), content_type="text/xml", charset="utf-8")
 
     async def _serve(self, request: web.Request, admit: Admit) -> web.StreamResponse:

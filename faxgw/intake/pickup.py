@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from faxgw.fax.access import Caller, Denial, Interface, Logins, Scope
-from faxgw.intake.area import Areas, ShelfPlace, owner_folder
+from faxgw.fax.errors import FaxError
+from faxgw.intake.area import Areas, ReadFile, ShelfPlace, owner_folder
 from faxgw.intake.shelf import Shelf, is_name
-from faxgw.intake.tree import Place
+from faxgw.intake.tree import Fault, Opening, Place, TreeError
 
 KEEP_DAYS = 14
 """Days for which a fax waits (the vendor's rule)."""
@@ -25,6 +26,9 @@ TAKEN = frozenset({"in", "in.partial", "out", "directory", "directory.partial", 
 MAX_AREAS = 20
 """Areas of one login."""
 DAY_S = 86_400.0
+
+Told = Callable[[str, str, str], Awaitable[None]]
+"""Told of customer, login and file."""
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +41,15 @@ class Pickup:
         areas: Does what blocks.
         logins: Whether there is such a login.
         removed: Told of customer, login and file when a client removes one.
+        opened: Told of the same before a client reads one; raises FaxError, and then nothing is read.
     """
 
-    def __init__(
-        self, base: Path, areas: Areas, logins: Logins, removed: Callable[[str, str, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, base: Path, areas: Areas, logins: Logins, removed: Told, opened: Told) -> None:
         self._base = base
         self._areas = areas
         self._logins = logins
         self._removed = removed
+        self._told_opened = opened
         self._shelves: dict[Path, Shelf] = {}
 
     async def folder(self, customer: str, login: str, name: str) -> Path | None:
@@ -66,7 +70,8 @@ class Pickup:
             return []
         owner = owner_folder(self._base, caller.customer, caller.login)
         names = await self._areas.run(lambda: _folders(owner))
-        return [_Area(name, self._areas, partial(self._opened, owner / name), self._removed, caller) for name in names]
+        told = self._removed, self._told_opened
+        return [_Area(name, self._areas, partial(self._opened, owner / name), *told, caller) for name in names]
 
     async def prune(self, now: float) -> int:
         """Remove what is too old; how many files."""
@@ -108,12 +113,24 @@ class _Area(ShelfPlace):
         name: str,
         areas: Areas,
         shelf: Callable[[], Shelf],
-        removed: Callable[[str, str, str], Awaitable[None]],
+        removed: Told,
+        opened: Told,
         caller: Caller,
     ) -> None:
         super().__init__(name, areas, shelf)
         self._told = removed
+        self._told_opened = opened
         self._caller = caller
+
+    async def open(self, name: str, how: Opening) -> ReadFile:
+        """See the base: who reads is written down before the first octet leaves."""
+        file = await super().open(name, how)
+        try:
+            await self._told_opened(self._caller.customer, self._caller.login, name)
+        except FaxError as exc:
+            await file.close(complete=False)
+            raise TreeError(Fault.FAILED, str(exc)) from exc
+        return file
 
     async def remove(self, name: str) -> None:
         """See the base: the client has it."""

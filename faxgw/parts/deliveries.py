@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import Connection
 
+from faxgw.api import accesses
 from faxgw.api.faxin import FaxinApi, expire_for_ever
 from faxgw.api.settings import ApiSettings
 from faxgw.delivery.folder import FolderWay, PickupWay
@@ -30,7 +32,7 @@ from faxgw.intake.pickup import Pickup
 from faxgw.intake.threads import Threads
 from faxgw.parts.house import House, Part
 from faxgw.settings import Section
-from faxgw.store import targets
+from faxgw.store import laid, targets
 from faxgw.store.journal import note
 from faxgw.store.received_facts import facts_of
 from faxgw.webserver import PartState
@@ -114,7 +116,15 @@ def _pickup(house: House) -> Pickup:
         except FaxError as exc:
             log.error("pick-up not noted", extra={"event": "pickup.note", "why": str(exc)})
 
-    pickup = Pickup(house.data / PICKUP, areas, ground.access, removed)
+    async def opened(customer: str, login: str, name: str) -> None:
+        now = ground.clock()
+        reception = await house.seat.store.read(partial(laid.reception_of, customer=customer, login=login, name=name))
+        await accesses.record(
+            house.seat.store, accesses.DOCUMENT, reception, who=f"login:{login}", way="pickup", now=now,
+            customer=customer, data={"file": name},
+        )  # fmt: skip
+
+    pickup = Pickup(house.data / PICKUP, areas, ground.access, removed, opened)
     house.closing.callback(pickup.close)
     if house.files is not None:
         house.files.more.append(pickup.places)

@@ -123,15 +123,15 @@ def acknowledge(conn: Connection, customer: str, topic: str, pulls: Sequence[str
     return done
 
 
-def document(conn: Connection, customer: str, url_name: str, *, now: float) -> tuple[str, EnclosedFile] | None:
-    """A document that a customer may fetch, and its topic; acknowledged or not. None: none, or not any more."""
+def document(conn: Connection, customer: str, url_name: str, *, now: float) -> tuple[str, EnclosedFile, str] | None:
+    """Topic, document and fax of what a customer may fetch; acknowledged or not. None: none, or not any more."""
     d, p = t.pull_documents, t.pulls
-    query = select(d, p.c.topic).join(p, p.c.id == d.c.pull)
+    query = select(d, p.c.topic, p.c.reception).join(p, p.c.id == d.c.pull)
     mine = (d.c.url_name == url_name, p.c.customer == customer, p.c.created_at > now - KEPT_FOR)
     row = conn.execute(query.where(*mine)).first()
     if row is None:
         return None
-    return row.topic, EnclosedFile(row.name, row.content_type, StoredFile(row.key, row.sha256, row.size))
+    return row.topic, EnclosedFile(row.name, row.content_type, StoredFile(row.key, row.sha256, row.size)), row.reception
 
 
 def expire(conn: Connection, *, now: float) -> list[str]:

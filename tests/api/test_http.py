@@ -12,10 +12,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from faxgw.api import http
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Api, Ground, client_address, read_body, read_json, spool_body
+from faxgw.api.http import Api, Ground, client_address, public_origin, read_body, read_json, spool_body
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.limits import Buckets
@@ -285,6 +286,34 @@ async def test_the_clients_address_is_the_one_that_our_own_proxies_saw(peer: str
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     request = make_mocked_request("GET", "/", headers, transport=Transport(peer))
     assert client_address(request, PROXIES) == address
+
+
+@pytest.mark.parametrize(
+    "peer, said, scheme",
+    [
+        ("192.0.2.1", ["https"], "http"),
+        ("10.0.0.1", ["https"], "https"),
+        ("10.0.0.1", [], "http"),
+        ("10.0.0.1", ["http, HTTPS "], "https"),
+        ("10.0.0.1", ["https", "http"], "http"),
+        ("10.0.0.1", ["javascript"], "http"),
+    ],
+    ids=["no proxy of ours", "a proxy", "it says nothing", "the nearest proxy counts", "in two fields", "no scheme"],
+)
+async def test_addresses_in_answers_have_the_scheme_that_our_own_proxy_was_asked_by(
+    house: House, peer: str, said: list[str], scheme: str
+) -> None:
+    headers = CIMultiDict([("Host", "fax.example.org"), *(("X-Forwarded-Proto", one) for one in said)])
+    request = make_mocked_request("GET", "/", headers, transport=Transport(peer))
+    async with desk(house, tables, proxies=PROXIES) as made:
+        assert public_origin(request, made.ground) == f"{scheme}://fax.example.org"
+
+
+async def test_the_configured_address_counts_before_all_that_a_request_says(house: House) -> None:
+    headers = {"Host": "10.0.0.9:8080", "X-Forwarded-Proto": "http"}
+    request = make_mocked_request("GET", "/", headers, transport=Transport("10.0.0.1"))
+    async with desk(house, tables, proxies=PROXIES, public_url="https://fax.example.org") as made:
+        assert public_origin(request, made.ground) == "https://fax.example.org"
 
 
 @pytest.mark.parametrize(

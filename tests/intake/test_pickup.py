@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from faxgw.fax.access import Caller, Denial, Interface, Scope
+from faxgw.fax.errors import FaxError
 from faxgw.intake.area import Areas
 from faxgw.intake.pickup import DAY_S, KEEP_DAYS, Pickup
 from faxgw.intake.threads import Threads
-from faxgw.intake.tree import Opening, Tree, TreeError, read_path
+from faxgw.intake.tree import Fault, Opening, Tree, TreeError, read_path
 
 NOW = 1_795_000_000.0
 
@@ -26,12 +27,19 @@ def caller(login: str, *scopes: Scope) -> Caller:
 class World:
     pickup: Pickup
     removed: list[tuple[str, str, str]] = field(default_factory=list)
+    read: list[tuple[str, str, str]] = field(default_factory=list)
+    fault: FaxError | None = None
 
     async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
         return caller(name) if (name, customer) in (("erp", "acme"), ("crm", "acme")) else Denial.UNKNOWN
 
     async def note(self, customer: str, login: str, name: str) -> None:
         self.removed.append((customer, login, name))
+
+    async def record(self, customer: str, login: str, name: str) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.read.append((customer, login, name))
 
 
 @pytest.fixture
@@ -43,8 +51,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
     areas = Areas(tmp_path / "pickup", room, threads)
     made = World.__new__(World)
-    made.removed = []
-    made.pickup = Pickup(tmp_path / "pickup", areas, made, made.note)  # type: ignore[arg-type]  # what is asked of it
+    made.removed, made.read, made.fault = [], [], None
+    made.pickup = Pickup(tmp_path / "pickup", areas, made, made.note, made.record)  # type: ignore[arg-type]  # what is asked of it
     yield made
     made.pickup.close()
     await threads.close()
@@ -59,6 +67,7 @@ async def test_a_login_sees_reads_and_removes_its_faxes_and_nobody_elses(world: 
     assert list(tree.places) == ["faxes"]
     assert [entry.name for entry in await tree.places["faxes"].entries()] == ["fax.pdf"]
     opened = await tree.open(read_path("/faxes/fax.pdf"), Opening())
+    assert world.read == [("acme", "erp", "fax.pdf")]
     assert await opened.read(0, 100) == b"%PDF"
     await opened.close(complete=True)
     with pytest.raises(TreeError):
@@ -67,6 +76,23 @@ async def test_a_login_sees_reads_and_removes_its_faxes_and_nobody_elses(world: 
     await tree.remove(read_path("/faxes/fax.pdf"))
     assert world.removed == [("acme", "erp", "fax.pdf")]
     assert os.listdir(path) == [".fax2.pdf.part"]
+
+
+async def test_what_cannot_be_recorded_is_not_read(world: World) -> None:
+    """docs/audit.md: the record is there before the first octet leaves."""
+    path = await world.pickup.folder("acme", "erp", "")
+    assert path is not None
+    (path / "fax.pdf").write_bytes(b"%PDF")
+    tree = Tree(await world.pickup.places(caller("erp")))
+    world.fault = FaxError("database or disk is full")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(TreeError) as failed:
+        await tree.open(read_path("/faxes/fax.pdf"), Opening())
+    assert failed.value.fault is Fault.FAILED
+    assert len(os.listdir("/proc/self/fd")) == before, "the file was closed"
+    with pytest.raises(TreeError) as missing:
+        await tree.open(read_path("/faxes/none.pdf"), Opening())
+    assert missing.value.fault is Fault.MISSING and world.read == []
 
 
 async def test_who_may_not_read_the_inbox_sees_none(world: World) -> None:

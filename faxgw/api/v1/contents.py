@@ -216,6 +216,7 @@ class Contents:
         descriptor = await self._ground.files.open_read(StoredFile(row.key, row.sha256, row.size))
         with ExitStack() as stack:
             stack.callback(os.close, descriptor)
+            await self._record(call, accesses.DOCUMENT, await find(self._ground, call), position=wanted)
             return await _sent(call, descriptor, "application/octet-stream", row.name, attached=True)
 
     async def _documents(self, call: Call) -> tuple[Sequence[Any], int]:
@@ -258,7 +259,7 @@ class Contents:
         query: PageQuery = call.query
         if page > fax.pages:
             raise Refusal.missing()
-        await self._record(call, accesses.PAGES, fax, page)
+        await self._record(call, accesses.PAGES, fax, page=page)
         if query.format == "png" and not fax.received:
             found = await self._preview(fax, page)
             return web.Response(
@@ -308,7 +309,7 @@ class Contents:
             )
         )
 
-    async def _record(self, call: Call, what: str, fax: BookedFax, page: int = 0) -> None:
+    async def _record(self, call: Call, what: str, fax: BookedFax, **data: object) -> None:
         """Write down who reads what, before it leaves."""
         who, ground = call.caller, self._ground
         await accesses.record(
@@ -319,7 +320,7 @@ class Contents:
             way="api",
             now=ground.clock(),
             customer=who.customer,
-            page=page,
+            data=data,
         )
 
     async def _preview(self, fax: BookedFax, page: int | None) -> Preview:
