@@ -22,6 +22,7 @@ from faxgw.document import (
     compose,
     mail,
     merge,
+    pdf,
     protocol,
     read,
     received,
@@ -113,6 +114,29 @@ def run(
             os._exit(status)
 
 
+def rehearse() -> None:
+    """Do the request for a letter in the template itself: PDFium keeps its faces, the linker what it has found, the
+    interpreter its caches, and a child forked later writes to fewer pages of memory that it shares.
+    """
+    document = render.memory_file(pdf.sample())
+    assert document is not None  # memory_file of octets
+    cpu = resource.getrlimit(resource.RLIMIT_CPU)
+    ours, theirs = map(pipe.BlockingPipe, pipe.pair())
+    options = protocol.plain(RenderOptions())
+    asked = protocol.plain((Document(document, "rehearsal", kind=Kind.PDF),), lambda _descriptor: 0)
+    try:
+        _work({"type": "render", "documents": asked, "options": options}, (document,), theirs, frozenset(), Limits())
+        theirs.close()
+        while (frame := ours.receive()) is not None:
+            for descriptor in frame.descriptors:
+                os.close(descriptor)
+    finally:
+        ours.close()
+        theirs.close()
+        os.close(document)
+        resource.setrlimit(resource.RLIMIT_CPU, cpu)
+
+
 def _work(
     message: protocol.Message,
     descriptors: tuple[int, ...],
@@ -165,6 +189,8 @@ def _work(
         return len(results) - 1
 
     answers.send(protocol.pack({"type": "result", "value": protocol.plain(result, place)}), results)
+    for descriptor in results:
+        os.close(descriptor)
 
 
 def _to_pdf(answers: pipe.BlockingPipe, data: bytes, kind: Kind, name: str, pages: int) -> bytes:

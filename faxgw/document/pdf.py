@@ -31,16 +31,7 @@ _fonts = SystemFonts()
 _fonts.install()
 
 
-def warm_up() -> None:
-    """Draw and code one line in each standard face: PDFium keeps the faces, and the linker what it has found, so that
-    children forked later need not.
-    """
-    for _number, bits in pages(_sample(), "warm-up", Target()):
-        bitmap.black_ratio(bits)
-        bitmap.encode(bits)
-
-
-def _sample() -> bytes:
+def sample() -> bytes:
     """A page with the standard faces Helvetica and Times, upright and bold (PDF 1.7 section 9.6.2.2)."""
     faces = ("Helvetica", "Helvetica-Bold", "Times-Roman", "Times-Bold")
     fonts = "".join(f"/F{n} << /Type /Font /Subtype /Type1 /BaseFont /{face} >> " for n, face in enumerate(faces))
@@ -53,7 +44,7 @@ def _sample() -> bytes:
         f"3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << {fonts}>> >> "
         "/Contents 4 0 R >> endobj\n"
         f"4 0 obj << /Length {len(content)} >> stream\n{content}\nendstream endobj\n"
-        "trailer << /Root 1 0 R >>\n"
+        "trailer << /Root 1 0 R >>\nstartxref\n0\n%%EOF\n"
     ).encode("ascii")
 
 

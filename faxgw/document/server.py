@@ -30,7 +30,6 @@ from faxgw.document import (
     memory,
     ocr,
     office_pool,
-    pdf,
     pdf_text,
     printer,
     protocol,
@@ -383,7 +382,7 @@ def preload() -> None:
     memory.keep()
     fonts.check()
     Image.init()
-    pdf.warm_up()
+    child.rehearse()
     layout.warm_up()
     ocr.preload()
     barcode.preload()

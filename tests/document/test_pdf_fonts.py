@@ -71,7 +71,7 @@ def test_without_the_files_nothing_is_offered(tmp_path: Path) -> None:
 
 def test_pdfium_draws_with_them() -> None:
     """The sample page has four faces and brings none: its lines are those of Liberation, letter for letter."""
-    (_page, bits), *_ = pdf.pages(pdf._sample(), "sample.pdf", Target())
+    (_page, bits), *_ = pdf.pages(pdf.sample(), "sample.pdf", Target())
     seen = bitmap.unpack(bits)
     rows = np.flatnonzero(seen.any(axis=1))
     lines = np.split(rows, np.flatnonzero(np.diff(rows) > 3) + 1)
