@@ -32,24 +32,27 @@ class Gathering(Generic[W, R]):
         self._most = most
         self._lanes = lanes
         self._waiting: deque[tuple[W, asyncio.Future[R]]] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = 0
+        """Lanes that will look at what waits once more: a task that is over may still be in `_tasks`."""
         self._starting = False
 
     async def add(self, work: W) -> R:
         """Do a piece of work; a caller who is cancelled changes nothing for it. Raises its error."""
         mine: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, mine))
-        if not self._starting and len(self._running) < self._lanes:
+        if not self._starting and self._running < self._lanes:
             self._starting = True
+            self._running += 1
             task = asyncio.create_task(self._lane(), name="gathering")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await mine
 
     async def finish(self) -> None:
         """Return when nothing waits or runs."""
-        while self._running:
-            await asyncio.wait(self._running)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _lane(self) -> None:
         batch: list[tuple[W, asyncio.Future[R]]] = []
@@ -59,6 +62,7 @@ class Gathering(Generic[W, R]):
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 await self._settle(batch)
         finally:
+            self._running -= 1
             for _work, asker in batch:
                 asker.cancel()  # only where the lane itself was ended: all others have their answer
 

@@ -48,6 +48,16 @@ async def test_what_is_alone_is_done_at_once_and_what_waits_together() -> None:
     assert await worker.gathering.add(6) == 12
 
 
+async def test_who_comes_when_a_batch_has_just_ended_is_not_forgotten() -> None:
+    worker = Worker()
+    worker.go.set()
+    for number in range(20):
+        async with asyncio.timeout(5):
+            assert await worker.gathering.add(number) == number * 2
+            for _ in range(number % 4):  # at every turn of the loop after it
+                await asyncio.sleep(0)
+
+
 async def test_lanes_run_side_by_side() -> None:
     worker = Worker(lanes=2)
     tasks = await asked(worker, [1]) + await asked(worker, [2]) + await asked(worker, [3])
@@ -88,7 +98,7 @@ async def test_who_goes_changes_nothing_for_the_others() -> None:
 async def test_nobody_waits_for_a_lane_that_was_ended() -> None:
     worker = Worker()
     tasks = await asked(worker, [1])
-    (lane,) = worker.gathering._running
+    (lane,) = worker.gathering._tasks
     lane.cancel()
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
