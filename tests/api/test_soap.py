@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from faxgw.api import soap as soap_api
 from faxgw.api.settings import ApiSettings
 from faxgw.api.soap import SoapApi
 from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.dispatch.jobs import JobGate
 from faxgw.egress import Egress
+from faxgw.formats import soap as soap_form
 from faxgw.formats.soap import NAMESPACE, SOAP_1_1, SOAP_1_2
 from faxgw.formats.xml_stream import Node, XmlStream
 from faxgw.store import schema as t
@@ -335,3 +338,26 @@ async def test_a_fault_of_soap_1_2_has_its_own_form(house: House) -> None:
         code = found.first("Code")
         assert code is not None
         assert text(code, "Value") == "s:Sender"
+
+
+async def test_a_job_with_many_recipients_is_read_beside_the_event_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/architecture.md: nothing keeps the loop busy; what is small is not worth a thread."""
+    where: list[bool] = []
+    read = soap_form.read_job
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        where.append(threading.current_thread() is threading.main_thread())
+        return read(*arguments, **named)
+
+    monkeypatch.setattr(soap_form, "read_job", noted)
+    many = "".join(
+        f"<faxRecipient><number>+33199{n:06}</number></faxRecipient>" for n in range(soap_api.READ_AT_ONCE + 1)
+    )
+    async with soap(house) as api:
+        assert (await api.post(send(many + LETTER)))[0] == 200
+        assert (await api.post(send(TO + LETTER)))[0] == 200
+    assert where == [False, True]
+    ((count,),) = await house.rows(select(func.count()).select_from(t.faxes))
+    assert count == soap_api.READ_AT_ONCE + 2
