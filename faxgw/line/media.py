@@ -91,6 +91,8 @@ class MediaLeg:
         self._sockets: MediaSockets | None = None
         self._rtp_port = self._udptl_port = _DISCARD_PORT
         self._origin = Origin(int.from_bytes(os.urandom(4), "big"), 0, endpoint.media_address)
+        self._agreed: Callable[[int], control.SwitchT38 | control.Media] | None = None
+        """What the far end has changed before the worker was given the call."""
 
     # The place and the sockets
 
@@ -146,8 +148,10 @@ class MediaLeg:
         except OSError as exc:
             raise NoMediaPorts(f"sockets not handed over: {exc}") from exc
         self.begun = self.running = True
-        self.t38 = start.t38 is not None
+        self.t38 = start.t38 is not None or self.t38
         self._close_sockets()
+        if self._agreed is not None:
+            self._send(self._agreed)
 
     def acknowledge(self, gate: Gate, fax: str, page: int) -> bool:
         """A promise is durable: open its gate. False when the worker will not do so any more."""
@@ -290,7 +294,7 @@ class MediaLeg:
     def switch(self, media: control.T38Media) -> None:
         """T.38 is agreed, or has moved."""
         self.t38 = True
-        self._send(lambda number: control.SwitchT38(number, media))
+        self._change(lambda number: control.SwitchT38(number, media))
 
     def switch_refused(self) -> None:
         """The worker has stayed in audio: phase B was quicker."""
@@ -306,8 +310,15 @@ class MediaLeg:
             return False
         line = sdp.audio
         if remote is not None and not self.t38 and line is not None and not sdp.is_held(line):
-            self._send(lambda number: control.Media(number, remote, payload_type))
+            self._change(lambda number: control.Media(number, remote, payload_type))
         return True
+
+    def _change(self, make: Callable[[int], control.SwitchT38 | control.Media]) -> None:
+        """Tell the worker, which may get the call only when the answer is committed: the last change counts then."""
+        if self.begun:
+            self._send(make)
+        else:
+            self._agreed = make
 
 
 def modems(max_bit_rate: int) -> int:

@@ -50,6 +50,8 @@ class Inside:
         self.may_admit = asyncio.Event()
         self.may_admit.set()
         self.answer_lost = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.log: list[str] = []
         self.ringing: list[Ringing] = []
         self.pages: list[tuple[ReceivedPage, bytes]] = []
@@ -64,6 +66,7 @@ class Inside:
 
     async def answered(self, reception: str) -> bool:
         self.log.append("answered")
+        await self.may_answer.wait()
         return not self.answer_lost
 
     async def page(self, reception: str, page: ReceivedPage, descriptor: int) -> bool:
@@ -380,6 +383,19 @@ async def test_the_callers_own_proposal_is_taken(inside: Inside, caller: Caller)
     outcome, _acknowledged, _farewell = await inside.end()
     assert (outcome.cause, outcome.transport) == (Cause.OK, "t38")
     assert caller.saw(ReofferAnswered)
+
+
+async def test_a_proposal_that_comes_before_the_answer_is_committed_counts(inside: Inside, caller: Caller) -> None:
+    """The worker gets the call only then; it must know of T.38, and we must not propose it a second time."""
+    inside.station_id = plays.ON_T38
+    inside.may_answer.clear()
+    caller.on_answer = lambda call: caller.propose(T38)
+    caller.invite()
+    await until(lambda: caller.saw(ReofferAnswered))
+    inside.may_answer.set()
+    outcome, _acknowledged, _farewell = await inside.end()
+    assert (outcome.cause, outcome.transport, outcome.far.t38) == (Cause.OK, "t38", "theirs")
+    assert not [step for step in outcome.steps if step[1] == ">" and step[2].startswith("re-INVITE")]
 
 
 async def test_a_call_that_begins_with_t38_stays_there(inside: Inside, caller: Caller) -> None:

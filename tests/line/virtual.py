@@ -550,8 +550,8 @@ class Machine:
         old = self._sockets
         self._sockets = bind_media("127.0.0.1", PORTS)
         if self.place is not None and self.place.call is not None:
-            self.place.call._udptl.close()
-            self.place.call._udptl = Tap(self._sockets.udptl.dup(), self.place._loses)
+            self.place.call._medium._udptl.close()
+            self.place.call._medium._udptl = Tap(self._sockets.udptl.dup(), self.place._loses)
         old.close()
 
     # The engine
