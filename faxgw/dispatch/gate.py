@@ -6,8 +6,11 @@ that the sender reads; the promise is one transaction (docs/spine.md section 5).
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -43,10 +46,15 @@ from faxgw.fax.ports import (
 )
 from faxgw.formats.job_commands import MARK, CommandFault, in_force, read_commands
 from faxgw.store import directory, messages, papers, quota
-from faxgw.store.errors import CommitUncertain, OutOfSpace
+from faxgw.store.errors import CommitUncertain, OutOfSpace, StoreError
+from faxgw.store.gathering import Gathering
 from faxgw.store.passwords import Passwords
 from faxgw.store.space import Watermark
 
+GATHERED_MAILS = 32
+"""Mails of one unit at most: some 5 ms."""
+GATHERED_RECIPIENTS = 10
+"""Recipients of a mail above which it has a unit of its own."""
 INACTIVE = Rejection(550, "5.7.1", "This account may not send faxes at present.")
 
 log = logging.getLogger(__name__)
@@ -93,6 +101,7 @@ class Gate:
         self._passwords = passwords
         self._senders = Known(seat.store, self._look_sender, keep=lambda found: not isinstance(found, Rejection))
         self._domains = Known(seat.store, directory.domain_customer, keep=lambda found: found[0])
+        self._commits = Gathering(self._commit_all, most=GATHERED_MAILS, lanes=1)
         self._accounts = Known(seat.store, self._look_account, keep=lambda account: account.active)
 
     def believe(self, evidence: Evidence) -> None:
@@ -208,8 +217,29 @@ class Gate:
             refusal = await self._seat.store.read(lambda conn: self._over(conn, mail, more))
             if refusal is not None:
                 return refusal
-        first = await self._seat.store.run(lambda conn: messages.accept(conn, mail))
+        first = await self._commit(mail)
         return Receipt(first, duplicate_of=first) if first else Receipt(mail.message)
+
+    async def _commit(self, mail: MailSubmission) -> str:
+        """The transaction; mails that come while one runs share the next."""
+        if len(mail.recipients) > GATHERED_RECIPIENTS:
+            return await self._seat.store.run(lambda conn: messages.accept(conn, mail))
+        return await self._commits.add(mail)
+
+    async def _commit_all(self, mails: Sequence[MailSubmission]) -> Sequence[str | Exception]:
+        """Commit mails in one unit, or, where one of them stands against it, each in its own."""
+        store = self._seat.store
+        try:
+            return await store.run(lambda conn: messages.accept_all(conn, mails))
+        except StoreError:
+            raise  # it is not about one of them
+        except Exception:
+            if len(mails) == 1:
+                raise
+            log.warning("mails are committed one by one", extra={"event": "mail.one_by_one"}, exc_info=True)
+        units = [partial(messages.accept, mail=mail) for mail in mails]
+        found = await asyncio.gather(*map(store.run, units), return_exceptions=True)
+        return [_of_its_own(one) for one in found]
 
     async def _listed(self, mail: MailSubmission, settings: Effective) -> int | Rejection:
         """How many recipients its distribution list adds; a fault in it is the answer to the final dot."""
@@ -319,6 +349,12 @@ def _with_commands(mail: MailSubmission, settings: Effective) -> Effective | Rej
         return in_force(settings, read_commands(mail.subject, settings, now=mail.received_at))
     except CommandFault as fault:
         return Rejection(550, "5.7.1" if fault.forbidden else "5.6.0", f"Nothing was sent. Subject: {fault.text}")
+
+
+def _of_its_own(found: str | BaseException) -> str | Exception:
+    if isinstance(found, BaseException) and not isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _active(conn: Connection, principal: Principal) -> Rejection | None:

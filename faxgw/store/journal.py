@@ -67,6 +67,27 @@ def _audit(conn: Connection, entity: str, what: str, who: str, now: float, data:
     audit.write(conn, what, entity, who=who, way="journal", now=now, customer=customer, data=facts)
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A mail that was accepted."""
+
+    message: str
+    at: float
+    """Unix seconds."""
+    who: str
+    data: Mapping[str, object]
+
+
+def note_received(conn: Connection, mails: Sequence[Received]) -> None:
+    """Add the entries of mails that were accepted together; they are none of the audit's (`UNAUDITED`)."""
+    rows = [
+        {"at": m.at, "entity": m.message, "job": None, "what": "message.received", "who": m.who[:130], "data": m.data}
+        for m in mails
+    ]
+    if rows:
+        conn.execute(_INSERT, rows)
+
+
 def note_all(
     conn: Connection,
     entities: Sequence[str],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
@@ -12,7 +12,7 @@ from faxgw.fax.job import FaxState, MessageState
 from faxgw.fax.ports import MailRecipient, MailSubmission, StoredFile
 from faxgw.store import outbox
 from faxgw.store import schema as t
-from faxgw.store.journal import note
+from faxgw.store.journal import Received, note, note_received
 from faxgw.store.node import voided
 from faxgw.store.unit import notify
 
@@ -29,7 +29,7 @@ PAUSE = 30.0
 
 
 _PEOPLE = t.message_recipients.c
-_EXISTS = select(t.messages.c.id).where(t.messages.c.id == bindparam("wanted"))
+_EXISTING = select(t.messages.c.id).where(t.messages.c.id.in_(bindparam("wanted", expanding=True)))
 _INSERT = insert(t.messages)
 _INSERT_RECIPIENTS = insert(t.message_recipients)
 _DELETE_KEYS = delete(t.dedupe).where(t.dedupe.c.key.in_(bindparam("wanted", expanding=True)))
@@ -61,38 +61,107 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
     or refused; a recipient that stands twice in one mail is linked to itself. Run again after an uncertain commit, it
     finds its own id and is done.
     """
-    if conn.execute(_EXISTS, {"wanted": mail.message}).first() is not None:
-        return ""
-    owner, now = owner_of(mail), mail.received_at
-    keys = [_key_of(mail, owner, r) for r in mail.recipients]
-    firsts = _still_good(conn, keys, now)
-    known = [firsts.get(key) or (mail.message if key in keys[:place] else "") for place, key in enumerate(keys)]
-    if known and all(known):
-        note(conn, known[0], "message.duplicate", now=now, who=owner, data={"size": mail.file.size})
-        return known[0]
-    conn.execute(
-        _INSERT,
-        {
-            "id": mail.message,
-            "state": MessageState.RECEIVED.value,
-            "received_at": now,
-            "customer": mail.principal.customer,
-            "user": mail.principal.user,
-            "how": mail.principal.how,
-            "login": mail.principal.login,
-            "sender": mail.sender,
-            "message_id": mail.message_id[:998],
-            "subject": mail.subject[:998],
-            "envid": mail.envid,
-            "ret": mail.ret,
-            "file_key": mail.file.key,
-            "file_sha256": mail.file.sha256,
-            "file_size": mail.file.size,
-        },
+    return accept_all(conn, [mail])[0]
+
+
+def accept_all(conn: Connection, mails: Sequence[MailSubmission]) -> Sequence[str]:
+    """Commit mails, each as `accept` does, in the order given; one that cannot be committed takes all with it."""
+    answers = [""] * len(mails)
+    there = set(conn.execute(_EXISTING, {"wanted": [mail.message for mail in mails]}).scalars())
+    todo = [_Arriving(place, mail) for place, mail in enumerate(mails) if mail.message not in there]
+    while todo:
+        round_, todo = _without_twins(todo)
+        firsts = _still_good(conn, [key for one in round_ for key in one.keys], round_[0].mail.received_at)
+        new = []
+        for one in round_:
+            one.link(firsts)
+            if one.known and all(one.known):
+                answers[one.place] = one.known[0]
+                data = {"size": one.mail.file.size}
+                note(conn, one.known[0], "message.duplicate", now=one.mail.received_at, who=one.owner, data=data)
+            else:
+                new.append(one)
+        _write(conn, new)
+    return answers
+
+
+class _Arriving:
+    """A mail on its way into the tables."""
+
+    def __init__(self, place: int, mail: MailSubmission) -> None:
+        self.place = place
+        self.mail = mail
+        self.owner = owner_of(mail)
+        self.keys = [_key_of(mail, self.owner, r) for r in mail.recipients]
+        self.known: Sequence[str] = ()
+        """For each recipient the message that he is linked to, or empty."""
+
+    def link(self, firsts: Mapping[str, str]) -> None:
+        """Link the recipients that are known."""
+        keys, own = self.keys, self.mail.message
+        self.known = [firsts.get(key) or (own if key in keys[:place] else "") for place, key in enumerate(keys)]
+
+
+def _without_twins(mails: Sequence[_Arriving]) -> tuple[list[_Arriving], list[_Arriving]]:
+    """Mails of which no two share a recipient's key, and those that come after them, for they may be the same again."""
+    seen: set[str] = set()
+    now: list[_Arriving] = []
+    later: list[_Arriving] = []
+    for one in mails:
+        (later if seen.intersection(one.keys) else now).append(one)
+        seen.update(one.keys)
+    return now, later
+
+
+def _write(conn: Connection, mails: Sequence[_Arriving]) -> None:
+    if not mails:
+        return
+    conn.execute(_INSERT, [_message_row(one.mail) for one in mails])
+    people = [row for one in mails for row in _people_rows(one)]
+    keys = [row for one in mails for row in _key_rows(one)]
+    if people:
+        conn.execute(_INSERT_RECIPIENTS, people)
+        conn.execute(_DELETE_KEYS, {"wanted": [row["key"] for row in keys]})
+        conn.execute(_INSERT_KEYS, keys)
+    note_received(
+        conn,
+        [
+            Received(
+                one.mail.message,
+                one.mail.received_at,
+                one.owner,
+                {"size": one.mail.file.size, "recipients": len(one.keys), "linked": sum(map(bool, one.known))},
+            )
+            for one in mails
+        ],
     )
-    people = [
-        {
-            "message": mail.message,
+    notify(conn, TOPIC)
+
+
+def _message_row(mail: MailSubmission) -> dict[str, object]:
+    return {
+        "id": mail.message,
+        "state": MessageState.RECEIVED.value,
+        "received_at": mail.received_at,
+        "customer": mail.principal.customer,
+        "user": mail.principal.user,
+        "how": mail.principal.how,
+        "login": mail.principal.login,
+        "sender": mail.sender,
+        "message_id": mail.message_id[:998],
+        "subject": mail.subject[:998],
+        "envid": mail.envid,
+        "ret": mail.ret,
+        "file_key": mail.file.key,
+        "file_sha256": mail.file.sha256,
+        "file_size": mail.file.size,
+    }
+
+
+def _people_rows(one: _Arriving) -> Iterator[dict[str, object]]:
+    for position, (r, first) in enumerate(zip(one.mail.recipients, one.known, strict=True), 1):
+        yield {
+            "message": one.mail.message,
             "position": position,
             "address": r.address,
             "number_typed": r.number_typed,
@@ -102,27 +171,14 @@ def accept(conn: Connection, mail: MailSubmission) -> str:
             "orcpt": r.orcpt,
             "duplicate_of": first or None,
         }
-        for position, (r, first) in enumerate(zip(mail.recipients, known, strict=True), 1)
-    ]
-    new = [
-        {"key": key, "message": mail.message, "position": position, "created_at": now}
-        for position, (key, first) in enumerate(zip(keys, known, strict=True), 1)
-        if not first
-    ]
-    if people:
-        conn.execute(_INSERT_RECIPIENTS, people)
-        conn.execute(_DELETE_KEYS, {"wanted": [row["key"] for row in new]})
-        conn.execute(_INSERT_KEYS, new)
-    note(
-        conn,
-        mail.message,
-        "message.received",
-        now=now,
-        who=owner,
-        data={"size": mail.file.size, "recipients": len(mail.recipients), "linked": sum(map(bool, known))},
-    )
-    notify(conn, TOPIC)
-    return ""
+
+
+def _key_rows(one: _Arriving) -> Iterator[dict[str, object]]:
+    """Keys of the recipients that are new."""
+    at = one.mail.received_at
+    for position, (key, first) in enumerate(zip(one.keys, one.known, strict=True), 1):
+        if not first:
+            yield {"key": key, "message": one.mail.message, "position": position, "created_at": at}
 
 
 def _key_of(mail: MailSubmission, owner: str, recipient: MailRecipient) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from faxgw.dispatch.gate import Gate
+from faxgw.dispatch.gate import GATHERED_RECIPIENTS, Gate
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import AccountState
@@ -177,6 +178,34 @@ async def test_a_duplicate_names_the_first_and_its_file_goes(house: House, gate:
     await gate.submit_mail(first)
     assert await gate.submit_mail(again) == Receipt(first.message, duplicate_of=first.message)
     assert (lies(house, first.file.key), lies(house, again.file.key)) == (True, False)
+
+
+async def test_mails_of_one_moment_are_committed_together(
+    house: House, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mails = [await house.mail("+33188000001", message_id=f"<{n}@example.org>") for n in range(5)]
+    many = await house.mail(
+        *(f"+3318800{n:04}" for n in range(GATHERED_RECIPIENTS + 1)), message_id="<many@example.org>"
+    )
+    run, units = house.store.run, []
+
+    async def counted(unit: Callable[..., Any]) -> Any:
+        units.append(unit)
+        return await run(unit)
+
+    monkeypatch.setattr(house.store, "run", counted)
+    answers = await asyncio.gather(*map(gate.submit_mail, [*mails, many]))
+    assert answers == [Receipt(mail.message) for mail in [*mails, many]]
+    assert len(units) == 2  # the five, and the one with many recipients
+
+
+async def test_a_mail_that_cannot_be_committed_keeps_no_other_from_it(house: House, gate: Gate) -> None:
+    good = [await house.mail("+33188000001", message_id=f"<{n}@example.org>") for n in range(3)]
+    bad = replace(good[1], subject="a lone half: \ud800")
+    found = await asyncio.gather(*map(gate.submit_mail, [good[0], bad, good[2]]), return_exceptions=True)
+    assert found[0] == Receipt(good[0].message) and found[2] == Receipt(good[2].message)
+    assert isinstance(found[1], UnicodeEncodeError)
+    assert len(await house.rows(select(t.messages))) == 2
 
 
 async def test_too_many_recipients_and_none_are_refused(house: House, gate: Gate) -> None:

@@ -75,6 +75,31 @@ async def test_known_recipients_are_linked_and_unknown_ones_are_new(house: House
     assert len(await house.walk(mixed.message)) == 1
 
 
+async def test_mails_committed_together_are_each_what_they_would_be_alone(house: House) -> None:
+    before = await house.mail(THIRD)
+    await house.accept(before)
+    first, again, mixed, other, known = [
+        await house.mail(*numbers, message_id=message_id)
+        for numbers, message_id in (
+            ((FAR, OTHER), "<1@example.org>"),
+            ((FAR, OTHER), "<1@example.org>"),
+            ((OTHER, "+33199000004"), "<1@example.org>"),
+            ((FAR,), "<2@example.org>"),
+            ((THIRD,), "<1@example.org>"),
+        )
+    ]
+    together = [first, again, mixed, other, known]
+    answers = ["", first.message, "", "", before.message]
+    assert await house.do(messages.accept_all, together) == answers
+    assert await people(house, first.message) == [(FAR, None), (OTHER, None)]
+    assert await people(house, mixed.message) == [(OTHER, first.message), ("+33199000004", None)]
+    assert await people(house, other.message) == [(FAR, None)]
+    assert await house.events(first.message) == ["message.received", "message.duplicate"]
+    assert len(await house.rows(select(t.messages))) == 4
+    assert await house.do(messages.accept_all, together) == answers  # after an uncertain commit
+    assert len(await house.rows(select(t.messages))) == 4
+
+
 async def test_a_recipient_that_stands_twice_in_one_mail_gets_one_fax(house: House) -> None:
     mail = await house.mail(FAR, FAR)
     assert await house.accept(mail) == ""
