@@ -1,9 +1,8 @@
-"""Calls to us: who is admitted, pages kept before their MCF, and the way of a received fax into the outbox.
+"""Calls to us: who is admitted, and pages kept before their MCF.
 
 Implements `fax.ports.InboundCalls` (docs/spine.md section 4 and 5, "MCF for a received page"): the page's file is
 durable, then its row, then it is acknowledged, all within the budget; whatever fails, the sender keeps the
-responsibility. The station `route` makes the document of a fax whose pages are whole and writes its deliveries; it
-does not wait for the call's goodbye.
+responsibility. What becomes of a fax whose pages are whole is the business of `dispatch.routing`.
 """
 
 from __future__ import annotations
@@ -12,31 +11,25 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any  # tasks of any result
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
-
+from faxgw.dispatch.routing import Routing
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.dispatch.trace import trace_rows
-from faxgw.document.client import PageClient, PagesDamaged
+from faxgw.document.client import PageClient
 from faxgw.fax.account import SETTINGS
-from faxgw.fax.errors import FaxError, Refused
+from faxgw.fax.errors import FaxError
 from faxgw.fax.number import dialled_forms
 from faxgw.fax.outcome import Outcome
-from faxgw.fax.ports import Admission, CallIdentity, CallProgress, EnclosedFile, Line, Ringing, StoredFile
+from faxgw.fax.ports import Admission, CallIdentity, CallProgress, Line, Ringing, StoredFile
 from faxgw.fax.reception import ReceivedPage
-from faxgw.fax.routing_rule import Decision, decide
-from faxgw.store import choosing, junk, receptions, routing
-from faxgw.store.choosing import Question
-from faxgw.store.errors import CommitUncertain, ObjectDamaged, StoreError
+from faxgw.store import receptions
+from faxgw.store.errors import CommitUncertain, StoreError
 from faxgw.store.files import Kind
-from faxgw.store.junk import Print
 from faxgw.store.receptions import Kept, Refusal
 from faxgw.store.routing import Unrouted
 from faxgw.store.space import Watermark
@@ -49,12 +42,6 @@ ADMIT_WITHIN = 4.0
 """Seconds for the decision over an INVITE; a carrier goes elsewhere soon after."""
 MAX_PAGE = 64 * 1024 * 1024
 """Octets of one page's file; the call worker cuts none that is larger."""
-MAX_PRINT = 40_000
-"""Octets of how a page looks; what a page process says is not believed beyond it."""
-PLACES = 4
-"""Receptions whose document is made at the same time."""
-THUMBNAIL = 280
-"""Pixels of page 1's picture: twice its width in the mail."""
 END_SECONDS = 10.0
 """Seconds spent on ending one call of an earlier incarnation."""
 _UNAVAILABLE = 503
@@ -97,7 +84,6 @@ class Inbound:
         describe: Callable[[bytes], str] = bytes.hex,
     ) -> None:
         self._seat = seat
-        self._client = client
         self._watermark = watermark
         self._finished = finished
         self._describe = describe
@@ -105,15 +91,8 @@ class Inbound:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.live: dict[str, Arriving] = {}
         """Calls in progress by reception."""
-        self.routing: Station[Unrouted] = Station(
-            "route",
-            places=PLACES,
-            wake=seat.store.listen(receptions.ROUTE_TOPIC),
-            take=self._take,
-            work=self._route,
-            next_due=lambda: seat.store.read(routing.next_due),
-            clock=seat.clock,
-        )
+        self.routing: Station[Unrouted] = Routing(seat, client).station
+        """Takes the faxes whose pages are whole."""
 
     # ---------------------------------------------------------------------------------------------------- the call
 
@@ -265,150 +244,6 @@ class Inbound:
                 "detail": outcome.detail,
             },
         )
-
-    # ------------------------------------------------------------------------------------------------- the document
-
-    async def _take(self, limit: int) -> Sequence[Unrouted]:
-        seat = self._seat
-
-        def unit(conn: Connection) -> Sequence[Unrouted]:
-            now = seat.clock()
-            routing.release(conn, now=now)
-            return routing.lease(conn, fence=seat.fence, now=now, limit=limit)
-
-        return await seat.store.run(unit)
-
-    async def _route(self, item: Unrouted) -> None:
-        """Ask the rules, make the document, write the deliveries; after MAX_TRIES the pages go as they are."""
-        score = await self._judge(item.id, ())
-        if (asked := await self._ask(item)) is None:
-            return
-        made: tuple[StoredFile | None, bytes, Sequence[Print]]
-        try:
-            made = await self._document(item)
-        except FaxError as exc:
-            lasting = isinstance(exc, PagesDamaged | ObjectDamaged) or item.tries >= routing.MAX_TRIES
-            log.error("no document", extra={"event": "reception.document", "reception": item.id, "why": str(exc)})
-            if not lasting:
-                seat, why = self._seat, str(exc)
-                await seat.persist(
-                    lambda conn: routing.put_back(conn, item.id, fence=seat.fence, now=seat.clock(), why=why)
-                )
-                return
-            made = (None, b"", ())
-        document, thumbnail, prints = made
-        if await self._judge(item.id, prints) != score and (asked := await self._ask(item)) is None:
-            if document is not None:
-                await self._drop(document)
-            return
-        question, decision = asked
-        await self._write(item, document, thumbnail, question, decision)
-
-    async def _judge(self, reception: str, prints: Sequence[Print]) -> int:
-        """Its junk score, by what is known of it now; 0 when that could not be found out: it holds nothing back."""
-        seat = self._seat
-        try:
-            looks = None
-            if prints:
-                looks = await seat.store.read(lambda conn: junk.look(conn, reception, prints, now=seat.clock()))
-            judged = await seat.store.run(
-                lambda conn: junk.judge(conn, reception, now=seat.clock(), prints=prints, looks=looks)
-            )
-        except FaxError as exc:
-            log.error("fax not judged", extra={"event": "reception.junk", "reception": reception, "why": str(exc)})
-            return 0
-        return judged.score
-
-    async def _ask(self, item: Unrouted) -> tuple[Question, Decision] | None:
-        """What the rules say; None when they wait for more to be read. No rule keeps a fax from its owner."""
-        seat = self._seat
-        try:
-            asked = await seat.store.read(lambda conn: choosing.question(conn, item.id))
-        except Refused as exc:  # a rule that this release cannot read
-            log.error("rules not asked", extra={"event": "reception.rules", "reception": item.id, "why": str(exc)})
-            asked = await seat.store.read(lambda conn: choosing.question(conn, item.id, with_rules=False))
-        patient = seat.clock() < asked.wait_until
-        decision = await asyncio.to_thread(decide, asked.rules, asked.facts, patient=patient)
-        if not decision.waits:
-            return asked, decision
-        waiting = [decision.steps[-1].rule.name]
-        await seat.persist(
-            lambda conn: routing.await_reading(
-                conn,
-                item.id,
-                read_pages=asked.read_pages,
-                until=asked.wait_until,
-                rules=waiting,
-                fence=seat.fence,
-                now=seat.clock(),
-            )
-        )
-        log.info("rules wait", extra={"event": "reception.awaits_reading", "reception": item.id, "rules": waiting})
-        return None
-
-    async def _document(self, item: Unrouted) -> tuple[StoredFile, bytes, Sequence[Print]]:
-        """The PDF, durable, page 1's picture, and how the pages look."""
-        seat, opened = self._seat, list[int]()
-        try:
-            for page in item.pages:
-                opened.append(await seat.files.open_read(page))
-            title = f"Fax {item.ident or item.caller or ''} > {item.number}"
-            created = datetime.fromtimestamp(item.started_at, ZoneInfo(item.time_zone))
-            made = await self._client.pdf(opened, title, created, thumbnail_px=THUMBNAIL)
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-        try:
-            picture = b"" if made.thumbnail_fd is None else await asyncio.to_thread(_content, made.thumbnail_fd)
-            prints = [
-                Print(number, page.ink, page.print)
-                for number, page in enumerate(made.pages, 1)
-                if page.ink >= 0.0 and len(page.print) <= MAX_PRINT
-            ]
-            return await seat.files.adopt_fd(made.fd, Kind.OBJECT), picture, prints
-        finally:
-            made.close()
-
-    async def _write(
-        self, item: Unrouted, document: StoredFile | None, thumbnail: bytes, asked: Question, decision: Decision
-    ) -> None:
-        seat, stem = self._seat, _file_name(item)
-        if document is not None:
-            enclosed = [EnclosedFile(f"{stem}.pdf", "application/pdf", document)]
-        else:
-            enclosed = [EnclosedFile(f"{stem}-{k}.tiff", "image/tiff", page) for k, page in enumerate(item.pages, 1)]
-        problem = "" if document is not None else "tiff"
-
-        def unit(conn: Connection) -> bool:
-            found = choosing.answer(conn, asked, decision)
-            return routing.route(
-                conn,
-                item.id,
-                document=document,
-                enclosed=enclosed,
-                thumbnail=thumbnail,
-                problem=problem,
-                fence=seat.fence,
-                now=seat.clock(),
-                onward=found.onward,
-                told=choosing.told(asked, decision, found),
-            )
-
-        routed = await seat.persist(unit)
-        if not routed and document is not None:
-            await self._drop(document)
-        log.info("fax routed", extra={"event": "reception.routed", "reception": item.id, "routed": routed})
-
-
-def _file_name(item: Unrouted) -> str:
-    """`fax-20261121-211000-from-498955500`: when, and from whom, as far as it is a number."""
-    when = datetime.fromtimestamp(item.started_at, ZoneInfo(item.time_zone))
-    digits = "".join(c for c in (item.caller or item.ident) if c.isascii() and c.isdigit())[:20]
-    return f"fax-{when:%Y%m%d-%H%M%S}" + (f"-from-{digits}" if digits else "")
-
-
-def _content(descriptor: int) -> bytes:
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
 async def recover(seat: Seat, line: Line) -> int:

@@ -65,6 +65,8 @@ class Unrouted:
     time_zone: str
     pages: tuple[StoredFile, ...]
     """Of every page that was kept, in order."""
+    waited: bool = False
+    """Its rules have waited for reading."""
 
 
 def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[Unrouted]:
@@ -89,7 +91,17 @@ def lease(conn: Connection, *, fence: int, now: float, limit: int) -> Sequence[U
 def _unrouted(conn: Connection, row: Row[Any]) -> Unrouted:
     files = tuple(StoredFile(page.key, page.sha256, page.size) for page in _pages(conn, row.id))
     zone = from_snapshot(row.settings)["time_zone"]
-    return Unrouted(row.id, row.tries + 1, row.started_at, row.number, row.caller, row.ident, zone, files)
+    return Unrouted(
+        row.id,
+        row.tries + 1,
+        row.started_at,
+        row.number,
+        row.caller,
+        row.ident,
+        zone,
+        files,
+        row.awaits_until is not None,
+    )
 
 
 def _pages(conn: Connection, reception: str) -> Sequence[Row[Any]]:

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
@@ -372,10 +372,3 @@ async def test_a_lost_fence_keeps_the_page_and_acknowledges_nothing(house: House
         assert not await w.inbound.answered(reception)
         (page,) = await house.rows(select(t.reception_pages))
         assert not page.confirmed
-
-
-async def test_a_file_name_says_when_and_from_whom() -> None:
-    item = routing.Unrouted("rcv_1", 1, datetime(2026, 11, 21, 20, 10, tzinfo=UTC).timestamp(), NUMBER, "", "Büro",
-                            "Europe/Paris", ())  # fmt: skip
-    assert module._file_name(item) == "fax-20261121-211000"
-    assert module._file_name(dataclasses.replace(item, ident="+49 89/55")) == "fax-20261121-211000-from-498955"
