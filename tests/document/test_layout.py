@@ -154,7 +154,7 @@ HOSTILE = {
 
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # an Overrun in a callback: it comes again
+)  # from a callback: comes again
 @pytest.mark.parametrize("markup", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_markup_is_set_or_printed_as_text(markup: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-14: the time given decides, and its text is on the page."""
@@ -172,7 +172,7 @@ def test_light_text_and_lines_are_black_and_backgrounds_are_left_out() -> None:
 
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # an Overrun in a callback: it comes again
+)  # from a callback: comes again
 @pytest.mark.parametrize(
     "markup",
     [
