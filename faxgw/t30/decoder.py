@@ -66,6 +66,8 @@ typedef struct {
     uint32_t *cur_runs, *ref_runs;
     uint8_t others[184];
     int last_row_starts_at, consecutive_eols, a0, b1, run_length, black_white, its_black, a_cursor, b_cursor;
+    uint32_t rx_bitstream;
+    int rx_bits, rx_skip_bits, curr_bad_row_run, longest_bad_row_run, bad_rows;
 } decoder_t;
 typedef int (*decoder_start_t)(decoder_t *s);
 typedef int (*decoder_put_t)(decoder_t *s, int data);

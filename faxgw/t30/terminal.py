@@ -432,8 +432,8 @@ class Terminal(abc.ABC):
     def on_frame(self, received: bool, frame: bytes) -> None:
         """A T.30 frame was received, or queued to be sent."""
         code = t30_frames.fcf(frame)
-        if code in (t30_frames.FCD, t30_frames.RCP):
-            return
+        if code in (t30_frames.FCD, t30_frames.RCP) or (not received and self.harm):
+            return  # image data; what the library would answer to those that harm never leaves
         if self._traced < MAX_TRACE:
             self._traced += 1
             self.frames.append((self._now, "<" if received else ">", frame))

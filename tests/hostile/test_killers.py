@@ -63,7 +63,7 @@ async def test_a_page_that_would_kill_the_library_ends_its_call_and_nobody_elses
     without pixels out of the row it writes: `tests/t30/test_decoder.py` shows both. The worker lives: a fax of another
     call in it arrives, and so does the next one.
     """
-    workers = CallWorkers(1)
+    workers = CallWorkers(4)
     await workers.start()
     try:
         beside = asyncio.create_task(datagrams.fax(workers, pages=1))

@@ -1,0 +1,87 @@
+"""Program: our own engine calls our own engine and sends a page made to harm: `GUARD MEDIUM MODE`.
+
+GUARD is `C`, `Python` or `bare`, MEDIUM `t38` or `g711`, MODE `ecm` or `plain`. Printed: the receiver's reason and
+text, and how many pages it has handed over. Run as a process: the bare library dies, and the sender is made over.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any, Final
+
+from faxgw.t30 import binding, decoder, hooks
+from faxgw.t30.binding import ffi
+from faxgw.t30.callback import callback
+from tests.t30.conftest import Line, page_image, receive_start, send_start, tiff
+from tests.t30.crafted import PAGES
+
+END: Final = -7
+"""The library's sign for the end of the data."""
+OCTETS: Final = PAGES["horizontal in MR"][1]
+_sent: list[int] = [0]
+
+ffi.cdef(
+    """
+typedef int (*sender_bit_t)(void *s);
+typedef int (*sender_chunk_t)(void *s, uint8_t *octets, int size);
+"""
+)
+
+
+@callback("sender_bit_t", error=END)
+def _bit(_state: Any) -> int:
+    at = _sent[0]
+    if at >= 8 * len(OCTETS):
+        return END
+    _sent[0] = at + 1
+    return OCTETS[at // 8] >> at % 8 & 1
+
+
+@callback("sender_bit_t", error=2)
+def _check(_state: Any) -> int:
+    return 2 if _sent[0] >= 8 * len(OCTETS) else 0
+
+
+@callback("sender_bit_t", error=0)
+def _byte(_state: Any) -> int:
+    at = _sent[0] // 8
+    if at >= len(OCTETS):
+        return 0x100
+    _sent[0] += 8
+    return OCTETS[at]
+
+
+@callback("sender_chunk_t", error=0)
+def _chunk(_state: Any, octets: Any, size: int) -> int:
+    at = _sent[0] // 8
+    piece = OCTETS[at : at + size]
+    ffi.memmove(octets, piece, len(piece))
+    _sent[0] += 8 * len(piece)
+    return len(piece)
+
+
+def main(guard: str, medium: str, mode: str) -> None:
+    """One call."""
+    functions = {"t4_tx_get_bit": _bit, "t4_tx_get_byte": _byte, "t4_tx_get_chunk": _chunk, "t4_tx_check_bit": _check}
+    hooks.replace(binding.SONAME, {name: int(ffi.cast("uintptr_t", function)) for name, function in functions.items()})
+    if guard == "bare":
+        decoder.protect = lambda functions=None: None
+    elif guard == "Python":
+        decoder.install()
+        decoder.protect = lambda functions=None: None
+    ecm = mode == "ecm"
+    line = Line(
+        [tiff([page_image(1)])],
+        t38=medium == "t38",
+        sender=replace(send_start(), ecm=ecm, compressions=6),  # MH and MR
+        receiver=replace(receive_start(), ecm=ecm),
+    )
+    line.run(120.0)
+    result = line.receiver.result
+    sys.stdout.write(f"{result.reason}|{result.text}|{len(line.receiver.pages)}\n")
+    line.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
