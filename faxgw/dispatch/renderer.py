@@ -164,7 +164,7 @@ class Renderer:
         except BaseException:
             await self._covers.forget(made.keys)
             raise
-        facts = [{"rows": p.rows, "octets": p.octets, "document": p.document, "page": p.page} for p in rendered.pages]
+        facts = [_facts(page) for page in rendered.pages]
         thumbnail = b"" if rendered.thumbnail_fd is None else await asyncio.to_thread(_picture, rendered.thumbnail_fd)
         if made.thumbnail and len(job.recipients) == 1:
             thumbnail = made.thumbnail
@@ -275,6 +275,12 @@ class Renderer:
             await self._covers.forget(made.keys)
             return
         log.info("slice ready", extra={"event": "job.slice_ready", "job": job.id, "faxes": len(job.recipients)})
+
+
+def _facts(page: pages.PageFacts) -> dict[str, int]:
+    """What is kept of a page."""
+    found = {"rows": page.rows, "octets": page.octets, "document": page.document, "page": page.page}
+    return found | ({"repaired": page.repaired} if page.repaired else {})
 
 
 def _too_many(count: int, settings: Effective) -> str | None:

@@ -52,6 +52,8 @@ class Target:
     begin: Callable[[int, int], None] = lambda page, pages: None
     """Called with a page's number and the document's pages before the page is made; raises DocumentRefused when the
     fax gets too long."""
+    repaired: Callable[[int, int], None] = lambda page, rows: None
+    """Called with the number of a page that has damaged rows, few enough to be let pass, and how many."""
 
     @property
     def rows(self) -> int:

@@ -51,7 +51,8 @@ def render(
     """
     body = _Body()
     for index, document in enumerate(documents):
-        for number, bits in _document(index, document, options, limits, len(body.facts), progress, programs):
+        repaired: dict[int, int] = {}
+        for number, bits in _document(index, document, options, limits, len(body.facts), progress, programs, repaired):
             black = bitmap.black_ratio(bits)
             if options.suppress_blank and black < BLANK:
                 continue
@@ -60,7 +61,8 @@ def render(
                 width = min(options.thumbnail_px, MAX_THUMBNAIL)
                 body.thumbnail = bitmap.thumbnail(bits, options.resolution, width)
             body.strips.append(strip)
-            body.facts.append(PageFacts(tiff.WIDTH, strip.rows, len(strip.data), black, index, number))
+            mended = repaired.pop(number, 0)
+            body.facts.append(PageFacts(tiff.WIDTH, strip.rows, len(strip.data), black, index, number, mended))
     if not body.strips:
         raise refusal.empty("All pages of the fax are blank: there is nothing to fax.")
     fd = os.memfd_create("body", os.MFD_CLOEXEC)
@@ -97,8 +99,12 @@ def _document(
     before: int,
     progress: Callable[[Progress], None],
     programs: Programs,
+    repaired: dict[int, int],
 ) -> Iterator[tuple[int, Bits]]:
-    """Pages of one document. Whatever a converter stumbles over is the document's fault, and told so."""
+    """Pages of one document. Whatever a converter stumbles over is the document's fault, and told so.
+
+    Damaged rows of its pages that are let pass are written down in `repaired`.
+    """
     page = 0
 
     def begin(number: int, pages: int) -> None:
@@ -109,7 +115,7 @@ def _document(
         allow_cpu(limits.page_cpu)
         progress(Progress(index, number, pages))
 
-    target = Target(options.resolution, options.paper, options.mode, limits, begin)
+    target = Target(options.resolution, options.paper, options.mode, limits, begin, repaired.__setitem__)
     allow_cpu(limits.page_cpu)
     made = 0
     try:

@@ -95,7 +95,10 @@ def pages(data: bytes, name: str, target: Target) -> Iterator[tuple[int, Bits]]:
                 target.begin(number, len(frames))
             if listener is not None and tags[index].get(259, [1])[0] in ccitt_in.CODINGS:
                 rows = tags[index][257][0]
-                _check_rows(listener.bad_rows(offsets[index], rows), rows, number, name)
+                bad = listener.bad_rows(offsets[index], rows)
+                _check_rows(bad, rows, number, name)
+                if bad:
+                    target.repaired(number, len(bad))
             image.seek(index)
             images.check_pixels(image, name, target, number)
             yield from ((number, bits) for bits in _page(image, number, len(frames), target))

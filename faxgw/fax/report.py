@@ -91,6 +91,18 @@ class FaxPages:
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """A page of a document that was faxed although some rows of it could not be read."""
+
+    document: str
+    """The document's name."""
+    page: int
+    """The document's page, from 1."""
+    rows: int
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobReport:
     """A whole job, ready to be told."""
 
@@ -115,6 +127,8 @@ class JobReport:
     """Of several faxes in a status mail: `position` as the sender gave them, `result` the worst first, `number`."""
     style: str = ""
     """Name of the customer's mail template; empty: the shipped designs."""
+    repaired: tuple[Repaired, ...] = ()
+    """Pages with damaged rows that were let pass, the first ones."""
 
 
 @dataclass(frozen=True, slots=True)

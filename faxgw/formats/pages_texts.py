@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from faxgw.fax.report import FaxPages, PagesTold
-from faxgw.formats.status_view import international, words_of
+from faxgw.fax.report import FaxPages, PagesTold, Repaired
+from faxgw.formats.outgoing_mail import one_line
+from faxgw.formats.status_view import MAX_NAME, international, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class PagesTexts:
     """Of several recipients: whose pages they are."""
     no_pdf: str
     not_searchable: str
+    repaired: tuple[str, str]
+    """One damaged row, several: `{rows}`, `{page}`, `{document}`."""
 
 
 TEXTS: Mapping[str, PagesTexts] = {
@@ -32,6 +35,10 @@ TEXTS: Mapping[str, PagesTexts] = {
         others="It is the one to {number}; the others differ in their header lines and cover pages.",
         no_pdf="It is a TIFF file, because no PDF could be made of it.",
         not_searchable="The PDF cannot be searched, because its text could not be read.",
+        repaired=(
+            "Warning: 1 damaged row was repaired on page {page} of “{document}”.",
+            "Warning: {rows} damaged rows were repaired on page {page} of “{document}”.",
+        ),
     ),
     "fr": PagesTexts(
         told={
@@ -44,6 +51,10 @@ TEXTS: Mapping[str, PagesTexts] = {
         others="C'est celui envoyé au {number} ; les autres ont une autre ligne d'en-tête et une autre page de garde.",
         no_pdf="C'est un fichier TIFF, car aucun PDF n'a pu en être fait.",
         not_searchable="Le texte du PDF ne peut pas être recherché, car il n'a pas pu être lu.",
+        repaired=(
+            "Attention : 1 ligne endommagée a été réparée à la page {page} de « {document} ».",
+            "Attention : {rows} lignes endommagées ont été réparées à la page {page} de « {document} ».",
+        ),
     ),
     "de": PagesTexts(
         told={
@@ -56,6 +67,10 @@ TEXTS: Mapping[str, PagesTexts] = {
         others="Es ist das an {number}; die anderen unterscheiden sich in Kopfzeile und Deckblatt.",
         no_pdf="Es ist eine TIFF-Datei, weil daraus kein PDF gemacht werden konnte.",
         not_searchable="Das PDF ist nicht durchsuchbar, weil sein Text nicht gelesen werden konnte.",
+        repaired=(
+            "Achtung: 1 beschädigte Zeile wurde auf Seite {page} von „{document}“ ausgebessert.",
+            "Achtung: {rows} beschädigte Zeilen wurden auf Seite {page} von „{document}“ ausgebessert.",
+        ),
     ),
 }
 
@@ -73,3 +88,14 @@ def pages_sentence(pages: FaxPages, language: str) -> str:
     if pages.wanted:
         said.append(texts.no_pdf if pages.format == "tiff" else texts.not_searchable)
     return " ".join(said)
+
+
+def repaired_sentences(pages: Sequence[Repaired], language: str) -> list[str]:
+    """A warning for each page that was faxed although some rows of it could not be read."""
+    texts, words = TEXTS.get(language, TEXTS["en"]), words_of(language)
+    return [
+        texts.repaired[one.rows != 1].format(
+            rows=words.whole(one.rows), page=words.whole(one.page), document=one_line(one.document, MAX_NAME) or "–"
+        )
+        for one in pages
+    ]

@@ -14,6 +14,7 @@ from faxgw.formats.enclosed import Attachment, mixed, verify_parts
 from faxgw.formats.mail_letter import PLAIN, Letter, mark_token, thumbnail
 from faxgw.formats.mail_template import MailTemplate, Occasion
 from faxgw.formats.outgoing_mail import Letterhead, alternative_body, build, frame, mailbox, one_line
+from faxgw.formats.pages_texts import repaired_sentences
 from faxgw.formats.recipient_table import recipient_table
 from faxgw.formats.status_texts import zone_named
 from faxgw.formats.status_view import (
@@ -104,7 +105,11 @@ def status_letter(report: JobReport, organisation: str, style: MailTemplate = PL
             ("X-Fax-Result", status.lead().value.replace("_", "-")),
         ),
         template="status",
-        context={**status.context(organisation, ""), "enclosed": enclosed},
+        context={
+            **status.context(organisation, ""),
+            "enclosed": enclosed,
+            "warnings": repaired_sentences(report.repaired, report.language),
+        },
         occasion=Occasion.LIST if len(report.faxes) > 1 else Occasion.STATUS,
         style=style,
     )

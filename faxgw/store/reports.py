@@ -22,7 +22,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.report import AttemptLine, FaxPages, FaxReport, JobReport, PagesTold
 from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
-from faxgw.store import outbox, pushes, result_files
+from faxgw.store import outbox, pushes, result_files, sources
 from faxgw.store import schema as t
 from faxgw.store.envelope import envelope_of
 
@@ -188,6 +188,7 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
         resent_of=row.resend_of or "",
         order=settings["report_order"],
         style=settings["mail_template"],
+        repaired=sources.repaired(conn, row.id),
     )
 
 

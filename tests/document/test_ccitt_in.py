@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from faxgw.document import ccitt_in, tiff_in
+from faxgw.document import ccitt_in, office, render, tiff_in
 from faxgw.document.fit import Target
+from faxgw.document.limits import Limits
 from faxgw.document.refusal import DocumentRefused
-from faxgw.document.types import Reason
+from faxgw.document.types import Document, Reason, RenderOptions
 
 Make = Any  # conftest's class; tests import nothing from one another
 ROWS = 2286
@@ -117,3 +118,15 @@ def test_what_is_taken(bad: list[int], taken: bool) -> None:
 def test_what_libtiff_does_not_open_is_said() -> None:
     with pytest.raises(ValueError, match="does not open"):
         ccitt_in.Listener(b"II*\0" + bytes(4))
+
+
+def test_damage_that_is_let_pass_is_told_of_its_page(tmp_path: Path, make: Make) -> None:
+    """Up to 1 % of a page's rows are mended as a fax machine does it; the sender is told, and of no other page."""
+    data = damaged(coded(tmp_path, "g3:1d", pages=3), 1, 3)
+    documents = [Document(make.fd(data), "scan.tif"), Document(make.fd(b"a text"), "b.txt")]
+    found = render.render(documents, RenderOptions(), Limits(), lambda _progress: None, office.NONE)
+    told = [(page.document, page.page) for page in found.pages if page.repaired]
+    assert [(page.document, page.page) for page in found.pages] == [(0, 1), (0, 2), (0, 3), (1, 1)]
+    assert told == [(0, 2)]
+    assert 1 <= found.pages[1].repaired <= tiff_in.MAX_BAD_RUN
+    found.close()

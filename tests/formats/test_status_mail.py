@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from faxgw.fax.errors import Refused
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
-from faxgw.fax.report import FaxReport, JobReport, RefusedReport
+from faxgw.fax.report import FaxReport, JobReport, RefusedReport, Repaired
 from faxgw.formats.cause_texts import CAUSE_TEXTS
 from faxgw.formats.enclosed import Attachment
 from faxgw.formats.mail_letter import MAX_THUMBNAIL
+from faxgw.formats.report_payload import report_from_payload, report_to_payload
 from faxgw.formats.status_mail import MAX_RECIPIENTS_SHOWN, refused_mail, status_mail
 from faxgw.formats.status_texts import TEXTS, Texts, zone_named
 from faxgw.formats.status_view import (
@@ -572,3 +573,26 @@ def test_the_same_report_makes_the_same_mail(build: Callable[[object], EmailMess
 
 def test_the_sample_picture_is_a_png() -> None:
     assert PNG.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "many"),
+    [
+        ("en", "Warning: 1 damaged row was repaired on page 2 of “scan.tif”.",
+         "Warning: 12 damaged rows were repaired on page 3 of “b”."),
+        ("fr", "Attention : 1 ligne endommagée a été réparée à la page 2 de « scan.tif ».",
+         "Attention : 12 lignes endommagées ont été réparées à la page 3 de « b »."),
+        ("de", "Achtung: 1 beschädigte Zeile wurde auf Seite 2 von „scan.tif“ ausgebessert.",
+         "Achtung: 12 beschädigte Zeilen wurden auf Seite 3 von „b“ ausgebessert."),
+    ],
+)  # fmt: skip
+def test_damaged_rows_that_were_let_pass_are_told_to_their_sender(language: str, one: str, many: str) -> None:
+    repaired = (Repaired("scan.tif", 2, 1), Repaired("b", 3, 12))
+    for faxes in ([samples.DELIVERED], [samples.DELIVERED, dataclasses.replace(samples.DELIVERED, position=2)]):
+        report = dataclasses.replace(job(faxes), language=language, repaired=repaired)
+        assert report_from_payload(report_to_payload(report)) == report
+        message = mail(report)
+        lines, markup = text(message).splitlines(), html(message)
+        assert one in lines and many in lines
+        assert one in markup and many in markup
+    assert "repaired" not in text(mail(job([samples.DELIVERED])))

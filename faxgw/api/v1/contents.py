@@ -29,7 +29,7 @@ from faxgw.fax.errors import Refused
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.preview import Preview, Previews
-from faxgw.store import fax_book
+from faxgw.store import fax_book, sources
 from faxgw.store.fax_book import BookedFax
 
 PICTURE_PX = 600
@@ -54,6 +54,14 @@ class PageTools(Protocol):
         ...
 
 
+class RepairedPage(Answer):
+    """A page of a document that was faxed although some rows of it could not be read."""
+
+    page: int
+    rows: int
+    """Damaged rows that were repaired; more than one in a hundred, and the document is refused."""
+
+
 class DocumentLine(Answer):
     """A document as it was handed in."""
 
@@ -64,6 +72,8 @@ class DocumentLine(Answer):
     sha256: str
     kind: str | None
     """What it is, where that is known."""
+    repaired: list[RepairedPage]
+    """Pages with damaged rows, once the pages are made."""
 
 
 class Documents(Answer):
@@ -200,9 +210,18 @@ class Contents:
     async def documents(self, call: Call) -> Reply:
         """GET /faxes/{fax}/documents."""
         rows, pending = await self._documents(call)
+        job = rows[0].job if rows else ""
+        damaged = await self._ground.store.read(lambda conn: sources.damaged_pages(conn, job))
         lines = [
-            DocumentLine(position=row.position, name=row.name, size=row.size, sha256=row.sha256, kind=row.kind)
-            for row in rows
+            DocumentLine(
+                position=row.position,
+                name=row.name,
+                size=row.size,
+                sha256=row.sha256,
+                kind=row.kind,
+                repaired=[RepairedPage(page=page, rows=bad) for at, page, bad in damaged if at == index],
+            )
+            for index, row in enumerate(rows)
         ]
         return Reply(Documents(documents=lines, pending=pending))
 

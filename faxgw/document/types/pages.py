@@ -43,6 +43,9 @@ class PageFacts:
     """Index of its document in the request, from 0."""
     page: int = 1
     """Page of that document, from 1. A long page that was split has the same number several times."""
+    repaired: int = 0
+    """Rows of the document's page that cannot be read and were made up from what can; of a page that was split with
+    its first part."""
 
 
 @dataclass(frozen=True, slots=True)

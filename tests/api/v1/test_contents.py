@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+from sqlalchemy import update
 
+from faxgw.store import schema as t
 from tests.api.v1.world import Native, fax, received
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,3 +54,15 @@ async def test_a_fax_without_pages_has_none_to_show(api: Native) -> None:
     await api.get(f"/faxes/{ident}/pages/1", 404)
     got = await api.call("GET", f"/faxes/{ident}/preview")
     assert (got.status, got.body["code"], got.headers["Retry-After"]) == (409, "not_ready", "10")
+
+
+async def test_a_document_with_damaged_rows_says_so(api: Native) -> None:
+    given = {"documents": [{"data": "SGVsbG8=", "name": "a.txt"}, {"data": "SGVsbG8="}]}
+    made = await api.send(fax() | given)
+    ident = made["faxes"][0]["id"]
+    assert [one["repaired"] for one in (await api.get(f"/faxes/{ident}/documents"))["documents"]] == [[], []]
+    facts = [{"rows": 1, "octets": 1, "document": 0, "page": 1}]
+    facts += [{"rows": 1, "octets": 1, "document": 1, "page": 3, "repaired": 4}]
+    await api.house.change(update(t.jobs).values(page_facts=facts))
+    listed = (await api.get(f"/faxes/{ident}/documents"))["documents"]
+    assert [one["repaired"] for one in listed] == [[], [{"page": 3, "rows": 4}]]
