@@ -111,7 +111,7 @@ class PageWorker:
             return
         walked = await self._walk_mail(message, settings)
         if isinstance(walked, pages.Refused):
-            await self._refuse(message, settings, walked.public, our_fault=False)
+            await self._refuse(message, settings, walked.told(settings["language"]), our_fault=False)
             return
         if any(person.typed == MERGE for person in message.recipients):
             await self._merge(message, settings, asked, walked)

@@ -10,13 +10,15 @@ import pytest
 from sqlalchemy import select, update
 
 from faxgw.dispatch.worker import PageWorker
+from faxgw.document import refusal
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import MailRecipient, MailSubmission
+from faxgw.fax.report import Repaired
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
-from faxgw.store import messages, rendering, templates
+from faxgw.store import messages, rendering, reports, sources, templates
 from faxgw.store import schema as t
 from faxgw.store.errors import OutOfSpace
 from tests.dispatch.doubles import Pages, document, rendered
@@ -146,17 +148,30 @@ async def test_a_list_whose_fault_shows_late_refuses_the_mail(
     assert list(house.folder.glob("objects/*/*")) == []
 
 
-@pytest.mark.parametrize("refusal", [EMPTY, ENCRYPTED])
-async def test_a_mail_that_cannot_be_faxed_is_refused_to_its_owner(house: House, refusal: pages.Refused) -> None:
+@pytest.mark.parametrize("refused", [EMPTY, ENCRYPTED])
+async def test_a_mail_that_cannot_be_faxed_is_refused_to_its_owner(house: House, refused: pages.Refused) -> None:
     mail = await house.mail(FAR)
     await house.accept(mail)
-    await Worker(house, Pages([refusal])).walk()
+    await Worker(house, Pages([refused])).walk()
     item = await only(house, select(t.outbox))
     report = refused_from_payload(item.payload)
     assert (item.kind, item.target, report.reason, report.our_fault) == (
-        "refused_mail", ALICE, refusal.public, False,
+        "refused_mail", ALICE, refused.public, False,
     )  # fmt: skip
     assert await house.rows(select(t.jobs)) == []
+
+
+@pytest.mark.parametrize(("language", "begins"), [("fr", "Le document « a.pdf » est"), ("de", "Das Dokument „a.pdf“")])
+async def test_a_refused_document_is_told_in_the_accounts_language(house: House, language: str, begins: str) -> None:
+    refused = refusal.encrypted("a.pdf").refused
+    await house.change(update(t.customers).values(settings={"language": language}))
+    await house.accept(await house.mail(FAR))
+    await Worker(house, Pages([refused])).walk()
+    report = refused_from_payload((await only(house, select(t.outbox))).payload)
+    assert report.language == language and report.reason.startswith(begins)
+    _job, (fax,) = await house.job(OTHER, ready=False, language=language)
+    await Worker(house, Pages(renders=[refused])).render()
+    assert (await house.fax(fax)).reason == report.reason
 
 
 async def test_a_mail_that_kills_the_page_process_is_refused_as_our_fault_after_three_tries(house: House) -> None:
@@ -236,17 +251,17 @@ async def test_a_number_closed_since_the_promise_does_not_stop_the_walk(house: H
 # ------------------------------------------------------------------------------------------------------ rendering
 
 
-@pytest.mark.parametrize("refusal, status", [(ENCRYPTED, "rendering_failed"), (EMPTY, "nothing_to_send")])
+@pytest.mark.parametrize("refused, status", [(ENCRYPTED, "rendering_failed"), (EMPTY, "nothing_to_send")])
 async def test_a_document_that_cannot_be_faxed_fails_its_faxes_with_the_reason(
-    house: House, refusal: pages.Refused, status: str
+    house: House, refused: pages.Refused, status: str
 ) -> None:
     job, faxes = await house.job(FAR, OTHER, ready=False)
-    await Worker(house, Pages(renders=[refusal])).render()
+    await Worker(house, Pages(renders=[refused])).render()
     for fax in faxes:
         row = await house.fax(fax)
-        assert (row.state, row.cause, row.reason) == ("failed", status, refusal.public)
+        assert (row.state, row.cause, row.reason) == ("failed", status, refused.public)
     (item,) = await house.outbox(job)
-    assert report_from_payload(item.payload).faxes[0].reason == refusal.public
+    assert report_from_payload(item.payload).faxes[0].reason == refused.public
 
 
 async def test_a_fax_with_too_many_pages_is_refused_with_the_limit(house: House) -> None:
@@ -380,3 +395,13 @@ async def test_a_cover_that_makes_the_fax_too_long_fails_it(house: House) -> Non
     documents = await house.rows(select(t.job_documents.c.key))
     body = (await only(house, select(t.jobs))).body_key
     assert kept == {key.rpartition("/")[2] for key in (documents[0].key, body)}
+
+
+async def test_damaged_rows_that_were_let_pass_are_told_in_the_report(house: House) -> None:
+    job, _faxes = await house.job(FAR, ready=False)
+    made = rendered(3)
+    made = replace(made, pages=(made.pages[0], replace(made.pages[1], repaired=4), replace(made.pages[2], document=7)))
+    await Worker(house, Pages(renders=[made])).render()
+    (name,) = await house.rows(select(t.job_documents.c.name).where(t.job_documents.c.job == job))
+    assert (await house.ask(reports.job_report, job)).repaired == (Repaired(name.name, 2, 4),)
+    assert await house.ask(sources.damaged_pages, job) == [(0, 2, 4)]
