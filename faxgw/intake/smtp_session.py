@@ -3,15 +3,16 @@
 RFC 5321 section 4.1.1, 1870 (SIZE), 2920 (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531
 (SMTPUTF8); RFC 3461's parameters are read and kept. Who may send what is decided behind `Submissions`.
 """
-# ruff: noqa: N802 - the engine finds its commands and hooks by these names
+# ruff: noqa: N802, N815 - the engine finds its commands and hooks by these names
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any  # aiosmtpd hands its untyped `arg` about
 
@@ -32,17 +33,30 @@ NULL_SENDER = Rejection(550, "5.7.1", "Bounces and receipts (null sender) are no
 log = logging.getLogger(__name__)
 
 
+async def _ehlo(
+    server: SmtpSession, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+) -> list[str]:
+    session.host_name = hostname
+    return [*responses[:-1], *server.extensions()]
+
+
+_ehlo.__signature__ = inspect.signature(_ehlo)  # type: ignore[attr-defined]  # the engine asks for it with each connection
+
+
 class _Hooks:
     """Where aiosmtpd's commands ask."""
 
-    async def handle_EHLO(
-        self, server: SmtpSession, session: Session, envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        session.host_name = hostname
-        return [*responses[:-1], *server.extensions()]
+    handle_EHLO = staticmethod(_ehlo)
+
+    def __dir__(self) -> Sequence[str]:
+        """The names that the engine looks for, for each connection."""
+        return ("handle_AUTH", "handle_EHLO")
 
     async def handle_AUTH(self, server: SmtpSession, session: Session, envelope: Envelope, args: list[str]) -> str:
         return await server.authenticate(args)
+
+
+_HOOKS = _Hooks()
 
 
 class SmtpSession(SmtpLink):
@@ -56,7 +70,7 @@ class SmtpSession(SmtpLink):
         context: ssl.SSLContext | None,
         ended: Callable[[SmtpLink], None],
     ) -> None:
-        super().__init__(_Hooks(), desk, listener, peer, context, ended)
+        super().__init__(_HOOKS, desk, listener, peer, context, ended)
         self._login = ""
 
     def extensions(self) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Collection
-from typing import TypeVar
+from typing import Any, TypeVar  # Any: what a task returns
 
 T = TypeVar("T")
 
@@ -67,6 +67,16 @@ class Inlet:
         """Nothing more will come."""
         self._ended = True
         self._wake()
+
+    def line_at_hand(self, limit: int) -> bytes | None:
+        """The next line without its end, when it is there and no longer than `limit`."""
+        end = self._buffer.find(b"\n", 0, limit)
+        if end < 0:
+            return None
+        line = bytes(self._buffer[: end + 1])
+        del self._buffer[: end + 1]
+        self._resume()
+        return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
     async def line(self, limit: int) -> bytes:
         """The next line without its end, CRLF or LF.
@@ -220,10 +230,18 @@ class Allowance:
 
 
 class Patience:
-    """Waits for a peer by a deadline that can be shortened while it runs (stress, stop); of nested waits the inner."""
+    """Waits for a peer by a deadline that can be shortened while it runs (stress, stop); of nested waits the inner.
+
+    One task waits at a time. A session waits some fifteen times for a mail: its timer is set once and looks, when it is
+    due, whether the wait of that moment is.
+    """
 
     def __init__(self) -> None:
-        self._running: asyncio.Timeout | None = None
+        self._until: float | None = None
+        """When the wait that runs ends, loop time."""
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
 
     async def wait(self, what: Awaitable[T], seconds: float) -> T:
         """Wait for what the peer does.
@@ -231,18 +249,50 @@ class Patience:
         Raises:
             TimeoutError: When the time is over.
         """
-        outer = self._running
+        task, outer = asyncio.current_task(), self._until
+        assert task is not None
+        cancelled = task.cancelling()
+        self._task = task
+        self._wait_until(asyncio.get_running_loop().time() + seconds)
         try:
-            async with asyncio.timeout(seconds) as self._running:
-                return await what
+            return await what
+        except asyncio.CancelledError:
+            if self._expired and task.cancelling() - 1 <= cancelled:  # nobody else wants it to end
+                raise TimeoutError from None
+            raise
         finally:
-            self._running = outer
+            if self._expired:
+                self._expired = False
+                task.uncancel()
+            self._until = None
+            if outer is not None:
+                self._wait_until(outer)
 
     def shorten(self, seconds: float) -> None:
         """Let a wait that runs end so many seconds from now, if it would run longer."""
-        running = self._running
-        if running is None or running.expired():
+        if self._until is not None and not self._expired:
+            self._wait_until(min(self._until, asyncio.get_running_loop().time() + seconds))
+
+    def end(self) -> None:
+        """Nobody will wait any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait_until(self, until: float) -> None:
+        self._until = until
+        if self._timer is not None and self._timer.when() > until:
+            self.end()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(until, self._look)
+
+    def _look(self) -> None:
+        """The timer is due: perhaps for a wait that is over, while the next one has time yet."""
+        self._timer = None
+        if self._until is None or self._task is None or self._expired:
             return
-        when = asyncio.get_running_loop().time() + seconds
-        if (until := running.when()) is None or until > when:
-            running.reschedule(when)
+        if asyncio.get_running_loop().time() < self._until:
+            self._wait_until(self._until)
+        else:
+            self._expired = True
+            self._task.cancel()

@@ -117,6 +117,8 @@ def parse_recipient(argument: str, *, smtputf8: bool) -> RecipientArgument:
 
 def one_line(text: str) -> str:
     """A text fit for a reply: one line of printable ASCII, bounded."""
+    if text.isascii() and text.isprintable():  # nearly all: the rest would change nothing
+        return " ".join(text.split())[:REPLY_CHARACTERS]
     folded = unicodedata.normalize("NFKD", text.translate(_FOLDED))
     plain = "".join(c for c in folded if not unicodedata.combining(c))
     return " ".join("".join(c if " " <= c <= "~" else " " if c.isspace() else "?" for c in plain).split())[

@@ -172,3 +172,62 @@ async def test_a_wait_can_be_shortened_but_not_lengthened() -> None:
     with pytest.raises(TimeoutError):
         await patience.wait(loop.create_future(), 60)
     assert 0.03 < loop.time() - started < 1
+
+
+async def test_a_wait_that_is_over_ends_no_later_one() -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await patience.wait(loop.create_future(), 0.02)
+        assert await patience.wait(asyncio.sleep(0.03, "done"), 60) == "done"
+    assert await patience.wait(asyncio.sleep(0, "at once"), 0) == "at once"
+    await asyncio.sleep(0.01)
+    task = asyncio.current_task()
+    assert task is not None and not task.cancelling()
+
+
+async def test_of_nested_waits_each_has_its_time() -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+
+    async def inner(seconds: float) -> str:
+        with pytest.raises(TimeoutError):
+            await patience.wait(loop.create_future(), seconds)
+        return await asyncio.sleep(0.1, "inner is over")
+
+    started = loop.time()
+    with pytest.raises(TimeoutError):
+        await patience.wait(inner(0.01), 0.05)
+    assert loop.time() - started > 0.04
+    assert await patience.wait(inner(0.01), 60) == "inner is over"
+
+
+async def test_who_is_cancelled_while_he_waits_is_cancelled() -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+
+    async def wait(seconds: float) -> None:
+        await patience.wait(loop.create_future(), seconds)
+
+    for seconds in (60.0, 0.0):  # alone, and in the moment in which the time is over as well
+        task = asyncio.create_task(wait(seconds))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_patience_that_is_ended_leaves_no_timer() -> None:
+    patience = Patience()
+    await patience.wait(asyncio.sleep(0), 60)
+    assert patience._timer is not None
+    timer = patience._timer
+    patience.end()
+    assert timer.cancelled()
+
+
+async def test_a_line_is_at_hand_when_it_is_whole_and_short_enough() -> None:
+    inlet = Inlet()
+    inlet.feed(b"NOOP\r\nQUIT\nHEL")
+    assert inlet.line_at_hand(3) is None
+    assert [inlet.line_at_hand(10) for _ in range(3)] == [b"NOOP", b"QUIT", None]
+    inlet.feed(b"P\r\n")
+    assert await inlet.line(10) == b"HELP"
