@@ -48,13 +48,85 @@ def test_darker_tones_are_never_lighter() -> None:
     assert inks[0] == 1 and inks[-1] == 0
 
 
-def test_a_light_panel_behind_text_is_cleared() -> None:
+def test_a_light_stripe_behind_text_is_cleared() -> None:
     grey = page()
-    grey[100:300, 100:900] = 224  # 12 % ink
+    grey[160:230, 100:900] = 224  # 12 % ink, 9 mm high
     grey[200:204, 200:800] = 0
     seen = black(grey)
     assert seen[200:204, 200:800].all()
     assert seen.sum() == 4 * 600
+
+
+def test_a_large_light_panel_keeps_a_rim_that_fades_out() -> None:
+    """Its edge is seen: nearly all the ink at it, none from RIM blocks within on, nothing outside."""
+    grey = page()
+    grey[104:504, 104:1304] = 224
+    seen = black(grey)
+    assert not seen[:104].any() and not seen[504:].any() and not seen[:, :104].any() and not seen[:, 1304:].any()
+    within = 8 * halftone.RIM
+    assert not seen[104 + within : 504 - within, 104 + within : 1304 - within].any()
+    rings = [seen[104 + at : 112 + at, 160:1240].mean() for at in range(0, within, 8)]
+    assert rings == sorted(rings, reverse=True)
+    assert rings[0] == pytest.approx(0.12, abs=0.03) and rings[-1] < 0.03
+
+
+@pytest.mark.parametrize("resolution", [Resolution.FINE, Resolution.SUPERFINE])
+def test_the_rim_keeps_off_text_and_out_of_the_space_between_words(resolution: Resolution) -> None:
+    """A word space of 8 points is 6 pixels: a dot in it would be read as a point or a comma."""
+    times = resolution.multiple // 2
+    grey = page(rows=800 * times)
+    grey[104 * times : 504 * times, 104:1304] = 224
+    for left in range(150, 1200, 40):
+        grey[125 * times : 140 * times, left : left + 30] = 0
+    seen = black(grey, resolution=resolution)
+    down, beside = halftone.KEEP_OFF
+    line = seen[(125 - down) * times : (140 + down) * times, 150 - beside : 1180 + beside].copy()
+    for left in range(150, 1200, 40):
+        at = left - 150 + beside
+        assert line[down * times : (down + 15) * times, at : at + 30].all()
+        line[down * times : (down + 15) * times, at : at + 30] = 0
+    assert not line.any()
+    assert seen[104 * times : (125 - down) * times, 150:1180].mean() > 0.05
+
+
+def test_pages_for_standard_have_no_rim() -> None:
+    grey = page()
+    grey[104:504, 104:1304] = 224
+    assert not black(grey, resolution=Resolution.STANDARD).any()
+
+
+def test_a_heading_upon_a_panel_makes_no_edge_within_it() -> None:
+    grey = page()
+    grey[104:704, 104:1304] = 224
+    grey[380:404, 500:900] = 0  # a block of strokes three blocks high
+    seen = black(grey)
+    assert seen[380:404, 500:900].all()
+    assert not seen[300:380, 300:1100].any() and not seen[404:500, 300:1100].any()
+
+
+def test_a_page_too_large_has_no_rim() -> None:
+    grey = page(rows=2286)
+    grey[1800:2200, 104:1304] = 224
+    noise = np.random.default_rng(3).integers(40, 215, (1600 // 8, 1728 // 8), np.uint8)
+    grey[:1600] = noise.repeat(8, 0).repeat(8, 1)
+    bits = halftone.to_bits(grey, Resolution.FINE, Mode.AUTO)
+    assert not bitmap.unpack(bits)[1800:2200].any()
+    grey[:1600] = 255
+    assert bitmap.unpack(halftone.to_bits(grey, Resolution.FINE, Mode.AUTO))[1800:2200].any()
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 4, 10, 13])
+def test_widened_reaches_that_far(reach: int) -> None:
+    mask = np.zeros((60, 70), bool)
+    mask[30, 35] = mask[2, 0] = True
+    for axis in (0, 1):
+        expected = np.zeros_like(mask)
+        for row, column in ((30, 35), (2, 0)):
+            if axis == 0:
+                expected[max(0, row - reach) : row + reach + 1, column] = True
+            else:
+                expected[row, max(0, column - reach) : column + reach + 1] = True
+        assert (halftone._widened(mask, reach, axis) == expected).all()
 
 
 def test_dots_of_a_darker_panel_keep_away_from_its_text() -> None:
