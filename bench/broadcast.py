@@ -1,17 +1,17 @@
-"""`python -m bench.broadcast`: one job with 5,000 recipients, each with a cover of his own, and single faxes beside it.
+"""`python -m bench.broadcast`: one job with 5,000 recipients, each with a cover of his own, to its last fax.
 
-The gateway runs in one process: REST interface, funnel, store, renderer, dispatcher, reports. Page processes and line
-are scripted (a cover or a document is one page at once, a call lasts a while on one of a few channels), so that what is
-measured is the daemon. A client in a process of its own sends the job; when some of its calls are done, three single
-faxes come: a normal one of another customer, a normal one and an express one of the same customer. Counted is how many
-calls began between the moment a single fax was ready and its own call.
+It comes four times: by REST, by SOAP, as a job file over SFTP, and by mail with a distribution list. The gateway runs
+in one process: interfaces, funnel, store, renderer, dispatcher, reports. Page processes and line are scripted (a cover
+or a document is one page at once, a call lasts a while on one of a few channels), so that what is measured is the
+daemon. When some of its calls are done, three single faxes come: a normal one of another customer, a normal one and an
+express one of the same customer. Counted is how many calls began between the moment a single fax was ready and its own
+call; at the end, in what the faxes of the job ended and how many reports went out for it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import os
 import sys
@@ -25,18 +25,19 @@ from aiohttp import ClientSession, ClientTimeout
 from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
+from bench.broadcast_ways import LIMIT, PASSWORD, by_mail, by_rest, by_sftp, by_soap, login, rest_job, sftp_server
 from bench.measure import finish, percentile, pss_of, say, workplace
 from faxgw.api.access import Access
 from faxgw.api.http import Ground
 from faxgw.api.retarus import RetarusApi
 from faxgw.api.settings import ApiSettings
+from faxgw.api.soap import SoapApi
 from faxgw.api.vendor_jobs import VendorJobs
-from faxgw.dispatch.covers import Covers
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.outbound import Outbound
-from faxgw.dispatch.renderer import Renderer
 from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.worker import PageWorker
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient
 from faxgw.egress import Egress
@@ -55,25 +56,28 @@ from faxgw.store.space import Watermark
 from faxgw.webserver import Health, WebServer, WebSettings
 
 RECIPIENTS = 5_000
+WAYS = ("rest", "soap", "sftp", "mail")
 CHANNELS = 4
 CALL_S = 0.02
 """Seconds of a scripted call."""
 BEFORE_SINGLES = 40
 """Calls of the broadcast after which the single faxes come."""
-PASSWORD = "a password that nobody guesses"
 TICK = 0.01
 """Seconds between two looks at how late the loop is."""
-LIMIT = 600.0
-"""Seconds one part may last."""
 
 
 class Pages:
     """A page client: whatever comes is one page at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipients: int) -> None:
         self.documents = 0
         """Documents that were no covers."""
         self.covers = 0
+        self._list = "\n".join(number_of(place) for place in range(recipients))
+
+    async def walk(self, mail_fd: int, options: pages.WalkOptions | None = None) -> pages.Walked:
+        document = pages.Document(_memory(b"%PDF-1.4"), "page.pdf", size=8)
+        return pages.Walked(() if options and options.lists_only else (document,), lists=(self._list,))
 
     async def render(
         self, documents: Sequence[pages.Document], options: pages.RenderOptions | None = None
@@ -86,6 +90,10 @@ class Pages:
 
     async def compose(self, body_fd: int, options: pages.ComposeOptions) -> pages.Composed:
         return pages.Composed(_memory(b"II*\0composed"), (), pages.Resolution.FINE)
+
+
+def number_of(place: int) -> str:
+    return f"+33199{place:06}"
 
 
 def _memory(content: bytes) -> int:
@@ -176,7 +184,7 @@ watch = Watch()
 
 
 async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
-    """Store, files and the REST interface."""
+    """Store, files and the interfaces over HTTP."""
     url = f"sqlite:///{folder}/faxgw.db"
     migrate.upgrade(url)
     store = open_store(url, lambda error: os._exit(1))
@@ -194,41 +202,10 @@ async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
     access = Access(store, Passwords(time.monotonic), time.time, time.monotonic, {})
     ground = Ground(store, files, access, Watermark(0), time.time, time.monotonic)
     server = WebServer(WebSettings(listen=Listener("127.0.0.1", 0)), Metrics(), Health())
-    settings = ApiSettings(retarus=True, max_recipients=5_000)
-    server.mount(RetarusApi(ground, VendorJobs(ground, JobGate(seat), settings, Egress()), settings).routes())
+    settings = ApiSettings(retarus=True, soap=True, max_recipients=5_000)
+    jobs = VendorJobs(ground, JobGate(seat), settings, Egress())
+    server.mount([*RetarusApi(ground, jobs, settings).routes(), *SoapApi(ground, jobs, settings).routes()])
     return store, seat, server, (await server.start()).port
-
-
-def request(numbers: Sequence[str], *, express: bool = False, cover: bool = False) -> dict[str, Any]:
-    """A job with a document of one page."""
-    asked: dict[str, Any] = {
-        "recipients": [
-            {"number": number, "properties": [{"key": "name", "value": f"Ann {place}"}]}
-            for place, number in enumerate(numbers)
-        ],
-        "documents": [{"name": "page.pdf", "data": base64.b64encode(b"%PDF-1.4\n" + os.urandom(20_000)).decode()}],
-    }
-    if express:
-        asked["transportOptions"] = {"isExpress": True}
-    if cover:
-        asked["renderingOptions"] = {"coverpageTemplate": "letter"}
-    return asked
-
-
-def login(customer: str) -> dict[str, str]:
-    """The field of a customer's login."""
-    return {"Authorization": "Basic " + base64.b64encode(f"{customer}-erp:{PASSWORD}".encode()).decode()}
-
-
-async def send(port: int, customer: str, asked: Mapping[str, Any]) -> tuple[str, float]:
-    """(job, seconds until its 200)."""
-    async with ClientSession(headers=login(customer), timeout=ClientTimeout(LIMIT)) as client:
-        begun = time.perf_counter()
-        async with client.post(f"http://127.0.0.1:{port}/rest/v1/{customer}/fax", json=asked) as answer:
-            found = await answer.json()
-            if answer.status != 200:
-                raise SystemExit(f"broadcast: {answer.status} {found}")
-            return str(found["jobId"]), time.perf_counter() - begun
 
 
 async def ask(port: int, job: str) -> tuple[float, int, list[str]]:
@@ -262,40 +239,47 @@ async def count(store: Store, job: str, *states: FaxState) -> int:
     return int(await store.read(lambda conn: conn.execute(query).scalar_one()))
 
 
-async def measure(recipients: int, folder: Path, *, to_the_end: bool = False) -> dict[str, Any]:
+async def measure(recipients: int, folder: Path, *, way: str = "rest", to_the_end: bool = False) -> dict[str, Any]:
     """The whole story of one job."""
     store, seat, server, port = await gateway(folder)
-    units, client, line = Units(store), Pages(), Line()
+    units, client, line = Units(store), Pages(recipients), Line()
     page_client = cast(PageClient, client)
-    renderer = Renderer(seat, page_client, Covers(seat, page_client), lambda kind, seconds: None)
+    worker = PageWorker(seat, page_client)
     dispatcher = Dispatcher(seat, Outbound(seat, page_client, line), line, setups_per_second=1_000)
     watching = asyncio.create_task(watch.run())
-    stations = (renderer.rendering, renderer.slicing, dispatcher.calling)
+    stations = (worker.walking, worker.renderer.rendering, worker.renderer.slicing, dispatcher.calling)
     found: dict[str, Any] = {}
 
     def note(part: str, **facts: Any) -> None:
         longest = round(units.longest.get(part, 0.0) * 1000, 1)
         found[part] = {**facts, "unit_max_ms": longest, **watch.found(part)}
-        say(f"{part}: {found[part]}")
+        say(f"{way}, {part}: {found[part]}")
 
-    watch.part = "accept"
-    job, took = await _outside("--send", str(port), "--recipients", str(recipients))
+    watch.late.clear()
+    watch.part, tasks = "accept", [asyncio.create_task(worker.walking.run())]
+    took = await _handed_in(way, port, folder, seat, page_client, recipients)
+    await until(lambda: _is_there(store, recipients))
+    job = await store.read(lambda conn: str(conn.execute(select(t.jobs.c.id)).scalar_one()))
     note("accept", seconds=round(took, 3))
-    watch.part = "report"
-    took, shown, waiting = await _outside("--ask", str(port), "--job", job)
-    note("report", seconds=round(took, 3), recipients=shown, status=waiting)
-    tasks = [asyncio.create_task(station.run()) for station in stations[:2]]
+    if way == "rest":
+        watch.part = "report"
+        took, shown, waiting = await _outside("--ask", str(port), "--job", job)
+        note("report", seconds=round(took, 3), recipients=shown, status=waiting)
+    tasks += [asyncio.create_task(station.run()) for station in stations[1:3]]
     watch.part, begun = "render", time.perf_counter()
     await until(lambda: _all_ready(store, job, recipients))
     note("render", seconds=round(time.perf_counter() - begun, 2), documents=client.documents, covers=client.covers)
     watch.part, begun = "dispatch", time.perf_counter()
-    tasks.append(asyncio.create_task(stations[2].run()))
+    tasks.append(asyncio.create_task(stations[3].run()))
     await until(lambda: _reached(line, min(BEFORE_SINGLES, recipients // 4)))
     singles = await _singles(store, port, line)
     if to_the_end:
-        await until(lambda: _done(store, job, recipients))
+        await until(lambda: _is_over(store, job))
     calls = len(line.numbers)
     note("dispatch", calls=calls, calls_per_second=round(calls / (time.perf_counter() - begun), 1), singles=singles)
+    if to_the_end:
+        watch.part = "end"
+        note("end", **await _outcome(store, job, line))
     for station in stations:
         await station.stop(5.0)
     await asyncio.gather(*tasks)
@@ -307,12 +291,39 @@ async def measure(recipients: int, folder: Path, *, to_the_end: bool = False) ->
     return found
 
 
+async def _handed_in(way: str, port: int, folder: Path, seat: Seat, client: PageClient, recipients: int) -> float:
+    """Hand the job in; seconds until its sender had the promise."""
+    size = ("--recipients", str(recipients))
+    if way == "mail":
+        return await by_mail(seat, client)
+    if way == "sftp":
+        async with sftp_server(folder, seat, JobGate(seat)) as sftp_port:
+            return float(await _outside("--send", str(sftp_port), "--way", way, *size))
+    return float(await _outside("--send", str(port), "--way", way, *size))
+
+
+async def _is_there(store: Store, recipients: int) -> bool:
+    query = select(func.count()).select_from(t.faxes)
+    return int(await store.read(lambda conn: conn.execute(query).scalar_one())) == recipients
+
+
+async def _is_over(store: Store, job: str) -> bool:
+    query = select(t.jobs.c.open).where(t.jobs.c.id == job)
+    return int(await store.read(lambda conn: conn.execute(query).scalar_one())) == 0
+
+
+async def _outcome(store: Store, job: str, line: Line) -> dict[str, Any]:
+    """In what the faxes of the job ended, what goes out about it, and how often each number was called."""
+    states = select(t.faxes.c.state, func.count()).where(t.faxes.c.job == job).group_by(t.faxes.c.state)
+    items = select(t.outbox.c.kind, func.count()).where(t.outbox.c.job == job).group_by(t.outbox.c.kind)
+    rows = await store.read(lambda conn: [tuple(row) for row in conn.execute(states)])
+    told = await store.read(lambda conn: [tuple(row) for row in conn.execute(items)])
+    twice = len(line.numbers) - len(set(line.numbers))
+    return {"faxes": dict(rows), "reports": dict(told), "numbers_called_twice": twice}
+
+
 async def _all_ready(store: Store, job: str, recipients: int) -> bool:
     return await count(store, job, FaxState.READY) == recipients
-
-
-async def _done(store: Store, job: str, recipients: int) -> bool:
-    return await count(store, job, FaxState.SENT) == recipients
 
 
 async def _reached(line: Line, calls: int) -> bool:
@@ -328,7 +339,7 @@ async def _singles(store: Store, port: int, line: Line) -> dict[str, dict[str, f
     }
     found = {}
     for name, (customer, number, express) in asked.items():
-        job, _took = await send(port, customer, request([number], express=express))
+        job, _took = await by_rest(port, customer, rest_job([number], express=express))
         await until(lambda job=job: _is_ready(store, job))  # type: ignore[misc]
         before, begun = len(line.numbers), time.perf_counter()
         while number not in line.numbers:  # noqa: ASYNC110 - the line is looked at
@@ -342,11 +353,23 @@ async def _is_ready(store: Store, job: str) -> bool:
     return await count(store, job, FaxState.ACCEPTED, FaxState.RENDERING) == 0
 
 
+async def _hand_in(way: str, port: int, recipients: int) -> float:
+    """What the client in a process of its own does."""
+    numbers = [number_of(place) for place in range(recipients)]
+    if way == "soap":
+        return await by_soap(port, numbers)
+    if way == "sftp":
+        return await by_sftp(port, numbers)
+    _job, took = await by_rest(port, "acme", rest_job(numbers, cover=True, mail=True))
+    return took
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.broadcast", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="1,000 recipients")
-    parser.add_argument("--all", action="store_true", help="until the last recipient has his fax")
+    parser.add_argument("--all", action="store_true", help="until the last recipient has his fax, by every way")
     parser.add_argument("--recipients", type=int, default=0, help="instead of 5,000")
+    parser.add_argument("--way", choices=WAYS, help="by this way only")
     parser.add_argument("--send", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--job", default="", help=argparse.SUPPRESS)
@@ -356,11 +379,13 @@ async def main() -> None:
         return
     recipients = options.recipients or (1_000 if options.quick else RECIPIENTS)
     if options.send:
-        numbers = [f"+33199{place:06}" for place in range(recipients)]
-        print(json.dumps(await send(options.send, "acme", request(numbers, cover=True))))
+        print(json.dumps(await _hand_in(options.way, options.send, recipients)))
         return
-    with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=workplace()) as name:
-        found = await measure(recipients, Path(name), to_the_end=options.all)
+    found: dict[str, Any] = {}
+    for way in [options.way] if options.way else WAYS:
+        with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=workplace()) as name:
+            to_the_end = options.all or way == "rest"
+            found[way] = await measure(recipients, Path(name), way=way, to_the_end=to_the_end)
     finish("broadcast", {"recipients": recipients, "channels": CHANNELS, "call_s": CALL_S, **found})
 
 
