@@ -40,6 +40,7 @@ from faxgw.formats import mail_template
 from faxgw.formats.directory_mail import directory_mail
 from faxgw.formats.dsn import dsn_mail
 from faxgw.formats.enclosed import Attachment
+from faxgw.formats.junk_mail import junk_mail
 from faxgw.formats.mail_letter import PLAIN
 from faxgw.formats.mail_template import MailTemplate
 from faxgw.formats.outgoing_mail import Mailbox, mailbox
@@ -163,7 +164,9 @@ class _Head(TypedDict):
 
 
 class MailDelivery:
-    """Delivery adapter for `status_mail`, `refused_mail`, `dsn`, `received_mail`, `directory_mail`, each to an address.
+    """Delivery adapter for `status_mail`, `refused_mail`, `dsn`, `received_mail`, `directory_mail`, `junk_mail`.
+
+    Each goes to an address.
 
     Args:
         relay: Where the mails go.
@@ -175,7 +178,7 @@ class MailDelivery:
         documents: Names and encrypts the documents of received faxes; None: those that are to be encrypted stay.
     """
 
-    kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail")
+    kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail", "junk_mail")
 
     def __init__(
         self,
@@ -199,6 +202,7 @@ class MailDelivery:
             "dsn": self._dsn,
             "received_mail": self._received_mail,
             "directory_mail": self._directory_mail,
+            "junk_mail": self._junk_mail,
         }
         self._large = asyncio.Lock()
         self._tokens = _tokens(relay)
@@ -262,6 +266,9 @@ class MailDelivery:
             date=parcel.created_at,
             organisation=self._relay.organisation,
         )
+
+    def _junk_mail(self, parcel: Parcel) -> bytes:
+        return junk_mail(parcel.payload, **self._head(parcel))
 
     def _dsn(self, parcel: Parcel) -> bytes:
         return dsn_mail(

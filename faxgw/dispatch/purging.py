@@ -132,6 +132,7 @@ class Purger:
                 facts = {"event": "fax.purged", "entity": step.entity, "files": len(step.keys), "rows": step.rows}
                 log.info("fax purged", extra=facts)
             await asyncio.sleep(pause)
+        await self._forget_verdicts()
         await self._forget_audit()
         if (done.rows or done.files or done.documents) and self.database is not None:
             done_all = await asyncio.to_thread(scrub, self.database)
@@ -158,6 +159,14 @@ class Purger:
             if not found:
                 return
             log.info("junk released", extra={"event": "reception.released", "faxes": len(found)})
+            await asyncio.sleep(PAUSE)
+
+    async def _forget_verdicts(self) -> None:
+        """Remove what was said of senders of junk once it is too old to count."""
+        last: str | None = ""
+        while last is not None:
+            unit = partial(junk.forget, system=self.seat.system, after=last, now=self.seat.clock())
+            last = await self.seat.store.run(unit) or None
             await asyncio.sleep(PAUSE)
 
     async def _forget_audit(self) -> None:

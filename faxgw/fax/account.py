@@ -335,6 +335,8 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("metadata_days", 180, _number(1, 36_500), "Days that is known who sent what to whom, and how it went"),
         Setting("junk_score", 0, _number(0, 100), "Received faxes of this junk score or more are set aside; 0: none"),
         Setting("junk_hours", 0, _number(0, 8760), "Hours after which faxes set aside go out; 0: only when told to"),
+        Setting("junk_mail_hour", 7, _number(-1, 23), "Hour of the day at which new junk is told by mail; -1: never"),
+        Setting("junk_memory_days", 180, _number(1, 3650), "Days that counts what was said of a sender, junk or not"),
         Setting("duplicate_days", 7, _number(0, 30), "Days within which a received fax is flagged as a copy; 0: never"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),
         Setting("area_code", "", _text(8), "Put before numbers too short for the national plan"),

@@ -14,6 +14,7 @@ from faxgw.parts import (
     directories,
     evidence,
     files,
+    junk_mail,
     keeping,
     native,
     papers,
@@ -40,5 +41,6 @@ PARTS: tuple[Part, ...] = (
     previews.PART,
     reading.PART,
     keeping.PART,
+    junk_mail.PART,
 )
 """Every part, in the order of their starts."""

@@ -19,13 +19,13 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 
 from faxgw.fax import junk as law
 from faxgw.fax import likeness
-from faxgw.fax.account import from_snapshot
+from faxgw.fax.account import Effective, Level, Origin, from_snapshot, resolve
 from faxgw.fax.errors import Refused
 from faxgw.fax.job import FaxState
 from faxgw.fax.junk import Facts, Judgement
 from faxgw.fax.number import dialled_forms
 from faxgw.fax.reception import ReceptionState
-from faxgw.store import outbox
+from faxgw.store import directory, outbox
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from faxgw.store.receptions import move, row_of
@@ -39,6 +39,8 @@ MAX_PRINTS = 20
 """Pages of a fax that have a print; a copy is told by them."""
 FOREVER = 100 * 365.25 * 86_400.0
 """Seconds for which a delivery waits that only its owner lets go."""
+FORGOTTEN_AT_ONCE = 20
+"""Numbers whose old verdicts are removed in one unit."""
 RELEASED_AT_ONCE = 50
 """Faxes released in one unit when their hours are over."""
 MAX_COUNTED = 5
@@ -99,7 +101,7 @@ def look(conn: Connection, reception: str, prints: Sequence[Print], *, now: floa
     days = from_snapshot(row.settings)["duplicate_days"]
     first, whole = prints[0], {one.page: likeness.unpacked(one.print) for one in prints}
     duplicate, like_junk, numbers = "", "", set[str]()
-    called_junk = _called_junk(conn, row.number)
+    called_junk = _called_junk(conn, row, now)
     for other in _candidates(conn, row, first, now - max(FLOOD_WITHIN, days * 86_400.0)):
         own = other.number == row.number
         if not own and (other.number in numbers or other.at < now - FLOOD_WITHIN):
@@ -131,10 +133,15 @@ def _candidates(conn: Connection, row: Row[Any], first: Print, since: float) -> 
     return [*own, *others] if first.ink > 0.0 else []
 
 
-def _called_junk(conn: Connection, number: str) -> set[str]:
+def _called_junk(conn: Connection, row: Row[Any], now: float) -> set[str]:
     c = t.junk_verdicts.c
-    query = select(c.value).where(c.number == number, c.kind == "image", c.verdict == Verdict.JUNK.value)
-    return set(conn.execute(query).scalars())
+    query = select(c.value).where(c.number == row.number, c.kind == "image", c.verdict == Verdict.JUNK.value)
+    return set(conn.execute(query.where(c.at >= _remembered_since(from_snapshot(row.settings), now))).scalars())
+
+
+def _remembered_since(settings: Effective, now: float) -> float:
+    """Unix seconds from which on what an owner said counts."""
+    return now - float(settings["junk_memory_days"]) * 86_400.0
 
 
 def _rest_is_same(conn: Connection, other: str, whole: Mapping[int, likeness.Cells], first: Print) -> bool:
@@ -164,7 +171,7 @@ def judge(
     known = conn.execute(select(t.junk.c.state).where(t.junk.c.reception == reception)).first()
     for one in prints[:MAX_PRINTS]:
         _keep_print(conn, row, one)
-    judgement = law.judge(_facts(conn, row, prints, looks or Looks()))
+    judgement = law.judge(_facts(conn, row, prints, looks or Looks(), now))
     values = {"score": judgement.score, "reasons": judgement.to_json(), "judged_at": now}
     if looks is not None:
         values["duplicate_of"] = looks.duplicate_of
@@ -183,7 +190,7 @@ def _keep_print(conn: Connection, row: Row[Any], one: Print) -> None:
     conn.execute(insert(t.page_prints).values(**where, ink=one.ink, print=one.print))
 
 
-def _facts(conn: Connection, row: Row[Any], prints: Sequence[Print], looks: Looks) -> Facts:
+def _facts(conn: Connection, row: Row[Any], prints: Sequence[Print], looks: Looks, now: float) -> Facts:
     settings = from_snapshot(row.settings)
     inks = tuple(one.ink for one in prints)
     return Facts(
@@ -196,7 +203,7 @@ def _facts(conn: Connection, row: Row[Any], prints: Sequence[Print], looks: Look
         good_before=_good_before(conn, row),
         sent_to=_sent_to(conn, row, settings["country"]),
         other_numbers=looks.other_numbers,
-        verdict=_verdict(conn, row),
+        verdict=_verdict(conn, row, _remembered_since(settings, now)),
         like_junk=looks.like_junk,
     )
 
@@ -232,11 +239,11 @@ def _sent_to(conn: Connection, row: Row[Any], country: str) -> int:
     return len(conn.execute(query.limit(MAX_COUNTED)).all()) if forms else 0
 
 
-def _verdict(conn: Connection, row: Row[Any]) -> str:
+def _verdict(conn: Connection, row: Row[Any], since: float) -> str:
     """What the owner said last of this sender; by the caller's number, else by the machine's name."""
     c = t.junk_verdicts.c
     for kind, value in _sender(row):
-        query = select(c.verdict).where(c.number == row.number, c.kind == kind, c.value == value)
+        query = select(c.verdict).where(c.number == row.number, c.kind == kind, c.value == value, c.at >= since)
         if (found := conn.execute(query).scalar()) is not None:
             return str(found)
     return ""
@@ -310,6 +317,28 @@ def _learn(conn: Connection, row: Row[Any], verdict: Verdict, who: str, now: flo
         conn.execute(delete(t.junk_verdicts).where(c.number == row.number, c.kind == kind, c.value == value))
         what = {"number": row.number, "kind": kind, "value": value, "verdict": verdict.value}
         conn.execute(insert(t.junk_verdicts).values(**what, at=now, by=who[:130]))
+
+
+def forget(conn: Connection, system: Mapping[str, object], *, after: str, now: float) -> str:
+    """Remove what was said of senders so long ago that it does not count any more.
+
+    Args:
+        conn: The unit's connection.
+        system: Settings of the system level.
+        after: Numbers behind this one are looked at, some at a time.
+        now: Unix seconds.
+
+    Returns:
+        The last number looked at; empty: there are no more.
+    """
+    c = t.junk_verdicts.c
+    numbers = select(c.number).where(c.number > after).distinct().order_by(c.number).limit(FORGOTTEN_AT_ONCE)
+    last = ""
+    for last in conn.execute(numbers).scalars().all():
+        entry = directory.number(conn, system, [last])
+        settings = resolve([(Origin(Level.SYSTEM), system)]) if entry is None else entry.settings
+        conn.execute(delete(t.junk_verdicts).where(c.number == last, c.at < _remembered_since(settings, now)))
+    return last
 
 
 def _release(conn: Connection, reception: str, *, who: str, now: float) -> State:

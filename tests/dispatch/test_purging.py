@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from faxgw.dispatch.purging import ClockInDoubt, Purger
 from faxgw.fax.outcome import Cause
@@ -102,3 +102,17 @@ async def test_records_of_the_audit_go_after_their_years(house: House) -> None:
     await Purger(house.seat(), lambda: True, audit_days=30).run(pause=0.0)
     (record,) = await house.ask(audit.listed)
     assert record.what == audit.SHORTENED and json.loads(record.data)["last"] == 1
+
+
+async def test_what_was_said_of_a_sender_of_junk_goes_after_its_days(house: House) -> None:
+    what = {"kind": "caller", "value": "+4989555", "verdict": "junk", "at": house.now, "by": "alice"}
+    numbers = [f"+3319900{number:04}" for number in range(45)]  # more than one unit takes
+    for number in numbers:
+        await house.change(insert(t.junk_verdicts).values(number=number, **what))
+    purger = Purger(house.seat(), lambda: True)
+    house.clock.now += 179 * DAY
+    await purger.run(pause=0.0)
+    assert len(await house.rows(select(t.junk_verdicts))) == len(numbers)
+    house.clock.now += 2 * DAY
+    await purger.run(pause=0.0)
+    assert await house.rows(select(t.junk_verdicts)) == []

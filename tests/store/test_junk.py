@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from faxgw.fax import likeness
 from faxgw.fax.errors import Refused
@@ -246,3 +246,32 @@ async def test_a_print_that_is_damaged_is_like_nothing(house: House) -> None:
     second = await came(house)
     await routed(house, second, drawn(5))
     assert (await row(house, second)).duplicate_of == ""
+
+
+async def test_what_was_said_of_a_sender_counts_for_its_days_and_is_then_forgotten(house: House) -> None:
+    """junk_memory_days: it stops counting at once, and its rows go with the next purge."""
+    await numbers(house, junk_memory_days=30)
+    first = await came(house)
+    await routed(house, first, drawn(1))
+    await house.do(junk.settle, reception=first, verdict=Verdict.JUNK, customer="acme", who="a", now=house.now)
+    house.clock.now += 29 * DAY
+    soon = await came(house)
+    assert Signal.DENIED in [why.signal for why in (await judged(house, soon, drawn(1))).reasons]
+    assert await house.do(junk.forget, {}, after="", now=house.now) == OURS
+    assert len(await house.rows(select(t.junk_verdicts))) == 2
+    house.clock.now += 2 * DAY
+    late = await came(house)
+    signals = [why.signal for why in (await judged(house, late, drawn(1))).reasons]
+    assert Signal.DENIED not in signals and Signal.KNOWN_JUNK not in signals
+    assert await house.do(junk.forget, {}, after="", now=house.now) == OURS
+    assert await house.rows(select(t.junk_verdicts)) == []
+    assert await house.do(junk.forget, {}, after=OURS, now=house.now) == ""
+
+
+async def test_what_was_said_at_a_number_that_is_gone_is_forgotten_after_the_gateways_days(house: House) -> None:
+    gone = {"number": "+33199000001", "kind": "caller", "value": SENDER, "verdict": "junk", "at": house.now, "by": ""}
+    await house.change(insert(t.junk_verdicts).values(**gone))
+    await house.do(junk.forget, {"junk_memory_days": 10}, after="", now=house.now + 9 * DAY)
+    assert len(await house.rows(select(t.junk_verdicts))) == 1
+    await house.do(junk.forget, {"junk_memory_days": 10}, after="", now=house.now + 11 * DAY)
+    assert await house.rows(select(t.junk_verdicts)) == []

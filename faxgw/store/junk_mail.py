@@ -1,0 +1,151 @@
+"""What the daily mail about junk has to tell, and that it was told: each fax once, each owner one mail a day at most.
+
+Owners are a number's mailboxes, else the fallback mailbox. What was set aside before the hour of the day that the
+number's settings name is told from that hour on; a gateway that was down tells it when it is up again. Mails and marks
+are written in one transaction, and a mail's id is made of customer, owner and day: neither a restart nor a second node
+tells twice. A fax all of whose owners cannot be told today waits for tomorrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any  # rows, JSON
+
+from sqlalchemy import Connection, select, update
+
+from faxgw.fax.account import from_snapshot
+from faxgw.formats.status_texts import zone_named
+from faxgw.store import outbox
+from faxgw.store import schema as t
+from faxgw.store.journal import note
+from faxgw.store.junk import State
+from faxgw.store.reports import item_id
+
+KIND = "junk_mail"
+"""Kind of the outbox items."""
+MAX_FAXES = 1_000
+"""Faxes looked at in one go; more than these set aside in a day are told the days after."""
+MAX_LISTED = 100
+"""Faxes named in one mail; how many more there are is said."""
+
+
+@dataclass(slots=True)
+class Mail:
+    """A mail to one owner."""
+
+    customer: str
+    address: str
+    day: str
+    """ISO 8601, in the owner's time zone."""
+    language: str
+    time_zone: str
+    faxes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By reception, the oldest first."""
+
+    @property
+    def item(self) -> str:
+        """The outbox id."""
+        return item_id("junk", self.customer, self.address.casefold(), self.day)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be told of one customer's faxes."""
+
+    mails: Sequence[Mail]
+    unwanted: Sequence[str]
+    """Receptions whose owners want no such mail."""
+
+
+def due(conn: Connection, *, now: float) -> Sequence[Due]:
+    """What is to be told now, customer by customer; reads only."""
+    c, j = t.receptions.c, t.junk.c
+    columns = (c.customer, c.number, c.caller, c.ident, c.started_at, c.pages, c.settings)
+    query = (
+        select(t.junk.c.reception, j.score, j.reasons, j.judged_at, j.release_at, *columns)
+        .join(t.receptions, c.id == j.reception)
+        .where(j.state == State.ASIDE.value, j.told_at.is_(None))
+        .order_by(j.judged_at, j.reception)
+        .limit(MAX_FAXES)
+    )
+    mails: dict[str, dict[str, Mail]] = {}
+    unwanted: dict[str, list[str]] = {}
+    for row in conn.execute(query):
+        settings = from_snapshot(row.settings)
+        owners = settings["deliver_to"] or tuple(filter(None, (settings["fallback_mailbox"],)))
+        if settings["junk_mail_hour"] < 0 or not owners:
+            unwanted.setdefault(row.customer, []).append(row.reception)
+            continue
+        at = _last(now, settings["time_zone"], settings["junk_mail_hour"])
+        if row.judged_at >= at.timestamp():
+            continue
+        for address in owners:
+            own = mails.setdefault(row.customer, {})
+            first = Mail(row.customer, address, f"{at:%Y-%m-%d}", settings["language"], settings["time_zone"])
+            own.setdefault(address.casefold(), first).faxes[row.reception] = _told(row)
+    return [
+        Due(tuple(mails.get(customer, {}).values()), tuple(unwanted.get(customer, ())))
+        for customer in {**mails, **unwanted}
+    ]
+
+
+def _last(now: float, time_zone: str, hour: int) -> datetime:
+    """The last time that it was so late there."""
+    local = datetime.fromtimestamp(now, zone_named(time_zone))
+    at = local.replace(hour=hour, minute=0, second=0, microsecond=0, fold=0)
+    return at if at.timestamp() <= now else at - timedelta(days=1)
+
+
+def _told(row: Any) -> Mapping[str, Any]:
+    return {
+        "reception": row.reception,
+        "number": row.number,
+        "caller": row.caller,
+        "ident": row.ident,
+        "at": row.started_at,
+        "pages": row.pages,
+        "score": row.score,
+        "reasons": row.reasons,
+        "release_at": row.release_at,
+    }
+
+
+def tell(conn: Connection, found: Due, *, now: float) -> int:
+    """Write the mails of one customer and mark what they tell; how many mails.
+
+    Args:
+        conn: The unit's connection.
+        found: What `due` found; what has been told or settled since is left out.
+        now: Unix seconds.
+    """
+    late = {reception for mail in found.mails if outbox.written(conn, mail.item) for reception in mail.faxes}
+    asked = {reception for mail in found.mails for reception in mail.faxes} - late
+    open_ = _untold(conn, [*asked, *found.unwanted])
+    written = 0
+    for mail in found.mails:
+        faxes = [fax for reception, fax in mail.faxes.items() if reception in open_]
+        if not faxes:
+            continue
+        payload = {
+            "language": mail.language,
+            "time_zone": mail.time_zone,
+            "day": mail.day,
+            "faxes": faxes[:MAX_LISTED],
+            "count": len(faxes),
+        }
+        outbox.put(conn, mail.item, KIND, mail.address, customer=mail.customer, payload=payload, now=now)
+        written += 1
+    if open_:
+        conn.execute(update(t.junk).where(t.junk.c.reception.in_(open_)).values(told_at=now))
+    for reception in sorted(open_ & asked):
+        note(conn, reception, "reception.junk_told", now=now)
+    return written
+
+
+def _untold(conn: Connection, receptions: Sequence[str]) -> set[str]:
+    """Those that still wait and of which nobody has been told."""
+    j = t.junk.c
+    query = select(j.reception).where(j.reception.in_(receptions), j.state == State.ASIDE.value, j.told_at.is_(None))
+    return set(conn.execute(query).scalars())
