@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Protocol, TypeVar  # Any: JSON
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Protocol  # Any: JSON
 
 from aiohttp import web
-from pydantic import ValidationError
 
+from faxgw.api import admin_answers as answers
 from faxgw.api import admin_models as models
-from faxgw.api.administration import Office, Row, customer_of, owner_of, require_operator, told, whole
+from faxgw.api import admin_queries as queries
+from faxgw.api.administration import Office, Row, customer_of, document_of, owner_of, require_operator, told, whole
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Ground, read_body, read_json
+from faxgw.api.http import Ground, read_body
+from faxgw.api.v1.types import Answer, Document
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Scope
 from faxgw.fax.account import SETTINGS, AccountState
@@ -35,14 +38,29 @@ MAX_DIRECTORY = 50_000_000
 PASSWORD_OCTETS = 18
 """Random octets of a password that is drawn."""
 
-M = TypeVar("M", bound=models.Document)
 
-_KINDS: Mapping[str, tuple[Kind, type[models.Document], type[models.Document] | None]] = {
-    "profiles": (PROFILE, models.ProfileNew, models.ProfileChange),
-    "users": (USER, models.UserNew, models.UserChange),
-    "numbers": (NUMBER, models.NumberNew, models.NumberChange),
-    "domains": (DOMAIN, models.DomainNew, None),
-    "logins": (LOGIN, models.LoginNew, models.LoginChange),
+@dataclass(frozen=True, slots=True)
+class _Things:
+    """A kind of things that a customer has, as it stands in paths."""
+
+    kind: Kind
+    param: str
+    """Name of the key in paths."""
+    new: type[Document]
+    change: type[Document] | None
+    """None: they are not changed."""
+    shown: type[Answer]
+    listed: type[Answer]
+
+
+_THINGS: Mapping[str, _Things] = {
+    "profiles": _Things(
+        PROFILE, "profile", models.ProfileNew, models.ProfileChange, answers.ProfileShown, answers.Profiles
+    ),
+    "users": _Things(USER, "user", models.UserNew, models.UserChange, answers.UserShown, answers.Users),
+    "numbers": _Things(NUMBER, "e164", models.NumberNew, models.NumberChange, answers.NumberShown, answers.Numbers),
+    "domains": _Things(DOMAIN, "domain", models.DomainNew, None, answers.DomainShown, answers.Domains),
+    "logins": _Things(LOGIN, "login", models.LoginNew, models.LoginChange, answers.LoginShown, answers.Logins),
 }
 _PROVEN = frozenset({"numbers", "domains"})
 """Kinds that only an operator makes and removes."""
@@ -81,6 +99,8 @@ class AdminRoutes(Office):
         directories: Imports of directories; None: there are none.
     """
 
+    tag = "Accounts"
+
     def __init__(
         self,
         ground: Ground,
@@ -95,38 +115,75 @@ class AdminRoutes(Office):
 
     def rows(self) -> Sequence[Row]:
         """Every route."""
-        kinds = "{kind:" + "|".join(_KINDS) + "}"
-        one = "/customers/{customer}"
-        return [
-            Row("GET", "/customers", self.list_customers),
-            Row("POST", "/customers", self.create_customer),
-            Row("GET", one, self.get_customer),
-            Row("PATCH", one, self.change_customer),
-            Row("POST", one + "/state", self.set_customer_state),
-            Row("GET", one + "/settings", self.get_settings),
-            Row("GET", one + "/audit", self.get_audit),
-            Row("GET", one + "/senders", self.list_senders),
-            Row("POST", one + "/senders", self.allow_sender),
-            Row("DELETE", one + "/senders", self.forbid_sender),
-            Row("GET", one + "/keys", self.list_keys),
-            Row("POST", one + "/keys", self.add_key),
-            Row("DELETE", one + "/keys", self.remove_key),
-            Row("GET", one + "/tokens", self.list_tokens),
-            Row("POST", one + "/tokens", self.create_token),
-            Row("POST", one + "/tokens/{token}/state", self.set_token_state),
-            Row("GET", "/directories", self.list_directories),
-            Row("POST", "/directories/{directory}/import", self.import_directory, MAX_DIRECTORY),
-            Row("POST", "/directories/{directory}/pull", self.pull_directory),
-            Row("GET", "/tokens", self.list_tokens),
-            Row("POST", "/tokens", self.create_token),
-            Row("POST", "/tokens/{token}/state", self.set_token_state),
-            Row("GET", f"{one}/{kinds}", self.list_things),
-            Row("POST", f"{one}/{kinds}", self.create_thing),
-            Row("GET", f"{one}/{kinds}/{{key}}", self.get_thing),
-            Row("PATCH", f"{one}/{kinds}/{{key}}", self.change_thing),
-            Row("DELETE", f"{one}/{kinds}/{{key}}", self.remove_thing),
-            Row("POST", f"{one}/{kinds}/{{key}}/state", self.set_thing_state),
-        ]
+        one, of_token = "/customers/{customer}", "/tokens/{token}/state"
+        state: Any = {"body": models.StateChange}
+        made: Any = {"status": 201}
+        gone: Any = {"status": 204}
+        boss: Any = {"operator": True}
+        shown: Any = {"answer": answers.CustomerShown}
+        token: Any = made | {"body": models.TokenNew, "answer": answers.TokenMade}
+        rows = [
+            Row("GET", "/customers", self.list_customers, query=queries.Part, answer=answers.Customers),
+            Row("POST", "/customers", self.create_customer, body=models.CustomerNew, **made, **boss, **shown),
+            Row("GET", one, self.get_customer, **shown),
+            Row("PATCH", one, self.change_customer, body=models.CustomerChange, **shown),
+            Row("POST", one + "/state", self.set_customer_state, **state, **boss, **shown),
+            Row("GET", one + "/settings", self.get_settings, query=queries.OfUser, answer=answers.SettingsInForce),
+            Row("GET", one + "/audit", self.get_audit, query=queries.Before, answer=answers.Changes),
+            Row("GET", one + "/senders", self.list_senders, answer=answers.Senders),
+            Row("POST", one + "/senders", self.allow_sender, body=models.SenderNew, answer=answers.SenderMade,
+                **made, **boss),
+            Row("DELETE", one + "/senders", self.forbid_sender, query=queries.OneSender, **gone, **boss),
+            Row("GET", one + "/keys", self.list_keys, query=queries.OfLogin, answer=answers.Keys),
+            Row("POST", one + "/keys", self.add_key, body=models.KeyNew, answer=answers.KeyMade, **made),
+            Row("DELETE", one + "/keys", self.remove_key, query=queries.OneKey, **gone),
+            Row("GET", one + "/tokens", self.list_tokens, answer=answers.Tokens),
+            Row("POST", one + "/tokens", self.create_token, **token),
+            Row("POST", one + of_token, self.set_token_state, **state, **gone),
+            Row("GET", "/directories", self.list_directories, answer=answers.DirectoryNames),
+            Row("POST", "/directories/{directory}/import", self.import_directory, MAX_DIRECTORY, octets="text/csv",
+                query=queries.DryRun, answer=answers.Imported),
+            Row("POST", "/directories/{directory}/pull", self.pull_directory, query=queries.DryRun,
+                answer=answers.Imported, may_be_empty=True),
+            Row("GET", "/tokens", self.list_tokens, answer=answers.Tokens, name="listOperatorTokens", **boss),
+            Row("POST", "/tokens", self.create_token, name="createOperatorToken", **token, **boss),
+            Row("POST", of_token, self.set_token_state, name="setOperatorTokenState", **state, **gone, **boss),
+        ]  # fmt: skip
+        return [*rows, *(row for name in _THINGS for row in self._rows_of(name))]
+
+    def _rows_of(self, name: str) -> Sequence[Row]:
+        """The routes of one kind of things that a customer has."""
+        things = _THINGS[name]
+        every = f"/customers/{{customer}}/{name}"
+        one = f"{every}/{{{things.param}}}"
+        singular = name[:-1].capitalize()
+        boss = name in _PROVEN
+        made = answers.LoginMade if name == "logins" else things.shown
+        rows = [
+            Row("GET", every, partial(self.list_things, name), query=queries.Part, answer=things.listed,
+                name=f"list{name.capitalize()}"),
+            Row("POST", every, partial(self.create_thing, name), body=things.new, answer=made, status=201,
+                operator=boss, name=f"create{singular}"),
+            Row("GET", one, partial(self.get_thing, name), answer=things.shown, name=f"get{singular}"),
+            Row("DELETE", one, partial(self.remove_thing, name), status=204, operator=boss, name=f"remove{singular}"),
+        ]  # fmt: skip
+        if things.change is not None:
+            changed = partial(self.change_thing, name)
+            rows.append(Row("PATCH", one, changed, body=things.change, answer=made, name=f"change{singular}"))
+        if name in _STATES:
+            state, named = partial(self.set_thing_state, name), f"set{singular}State"
+            rows.append(
+                Row(
+                    "POST",
+                    one + "/state",
+                    state,
+                    body=models.StateChange,
+                    answer=things.shown,
+                    operator=boss,
+                    name=named,
+                )
+            )
+        return rows
 
     # -------------------------------------------------------------------------------------------------- customers
 
@@ -142,7 +199,7 @@ class AdminRoutes(Office):
     async def create_customer(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201."""
         require_operator(caller)
-        new, by = await _document(request, models.CustomerNew), self._author(request, caller)
+        new, by = await document_of(request, models.CustomerNew), self._author(request, caller)
         await self._run(
             lambda conn: accounts.create_customer(conn, new.id, name=new.name or new.id, settings=new.settings, by=by)
         )
@@ -155,7 +212,7 @@ class AdminRoutes(Office):
     async def change_customer(self, request: web.Request, caller: Caller) -> web.Response:
         """Name and settings."""
         customer = customer_of(request, caller)
-        change, by = await _document(request, models.CustomerChange), self._author(request, caller)
+        change, by = await document_of(request, models.CustomerChange), self._author(request, caller)
         _check_entitlements(change.settings, caller)
         await self._run(
             lambda conn: accounts.change_customer(conn, customer, name=change.name, settings=change.settings, by=by)
@@ -186,60 +243,56 @@ class AdminRoutes(Office):
 
     # ----------------------------------------------------------------------------------------- what a customer has
 
-    async def list_things(self, request: web.Request, caller: Caller) -> web.Response:
+    async def list_things(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """The customer's things of a kind, from `after` on."""
-        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
+        customer, kind = customer_of(request, caller), _THINGS[name].kind
         after, limit = request.query.get("after", ""), _limit(request)
         rows = await self._read(lambda conn: accounts.rows(conn, customer, kind, after=after, limit=limit))
         return web.json_response({name: list(rows)})
 
-    async def get_thing(self, request: web.Request, caller: Caller) -> web.Response:
+    async def get_thing(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """One of them."""
-        customer, (_name, kind, _new, _change) = customer_of(request, caller), _kind(request)
-        return await self._thing(customer, kind, request.match_info["key"])
+        return await self._thing(customer_of(request, caller), _THINGS[name].kind, _key(name, request))
 
-    async def create_thing(self, request: web.Request, caller: Caller) -> web.Response:
+    async def create_thing(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201."""
-        customer, (name, kind, new, _change) = customer_of(request, caller), _kind(request)
+        customer, things = customer_of(request, caller), _THINGS[name]
         if name in _PROVEN:
             require_operator(caller)
-        document, by = await _document(request, new), self._author(request, caller)
+        document, by = await document_of(request, things.new), self._author(request, caller)
         values = document.given() if name == "domains" else document.model_dump(mode="json")
-        key = str(values.pop(kind.key))
+        key = str(values.pop(things.kind.key))
         shown = await self._check_values(name, values, caller)
-        await self._run(lambda conn: accounts.create(conn, customer, kind, key, values, by=by))
-        return await self._thing(customer, kind, key, 201, shown)
+        await self._run(lambda conn: accounts.create(conn, customer, things.kind, key, values, by=by))
+        return await self._thing(customer, things.kind, key, 201, shown)
 
-    async def change_thing(self, request: web.Request, caller: Caller) -> web.Response:
+    async def change_thing(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """Change what was sent of it."""
-        customer, (name, kind, _new, change) = customer_of(request, caller), _kind(request)
-        if change is None:
-            raise Refusal(405, "This is not changed.", code="not_changed", headers={"Allow": "GET, DELETE"})
-        values = (await _document(request, change)).given()
+        customer, things = customer_of(request, caller), _THINGS[name]
+        assert things.change is not None  # only these have the route
+        values = (await document_of(request, things.change)).given()
         if name == "numbers" and _PROVEN_COLUMNS & values.keys():
             require_operator(caller)
-        key, by = request.match_info["key"], self._author(request, caller)
+        key, by = _key(name, request), self._author(request, caller)
         shown = await self._check_values(name, values, caller, drawn=False)
-        await self._run(lambda conn: accounts.change(conn, customer, kind, key, values, by=by))
-        return await self._thing(customer, kind, key, 200, shown)
+        await self._run(lambda conn: accounts.change(conn, customer, things.kind, key, values, by=by))
+        return await self._thing(customer, things.kind, key, 200, shown)
 
-    async def remove_thing(self, request: web.Request, caller: Caller) -> web.Response:
+    async def remove_thing(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """Remove what has no history; 204."""
-        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
+        customer, kind = customer_of(request, caller), _THINGS[name].kind
         if name in _PROVEN:
             require_operator(caller)
-        key, by = request.match_info["key"], self._author(request, caller)
+        key, by = _key(name, request), self._author(request, caller)
         await self._run(lambda conn: accounts.remove(conn, customer, kind, key, by=by))
         return web.Response(status=204)
 
-    async def set_thing_state(self, request: web.Request, caller: Caller) -> web.Response:
+    async def set_thing_state(self, name: str, request: web.Request, caller: Caller) -> web.Response:
         """Suspend, resume, end."""
-        customer, (name, kind, _new, _change) = customer_of(request, caller), _kind(request)
-        if name not in _STATES:
-            raise Refusal.missing()
+        customer, kind = customer_of(request, caller), _THINGS[name].kind
         if name in _PROVEN:
             require_operator(caller)
-        key = request.match_info["key"]
+        key = _key(name, request)
         state, by = await self._state(request, caller)
         await self._run(lambda conn: accounts.set_state(conn, customer, kind, key, state, by=by))
         return await self._thing(customer, kind, key)
@@ -272,7 +325,7 @@ class AdminRoutes(Office):
         """Let somebody; 201."""
         customer = customer_of(request, caller)
         require_operator(caller)
-        new, by = await _document(request, models.SenderNew), self._author(request, caller)
+        new, by = await document_of(request, models.SenderNew), self._author(request, caller)
         await self._run(lambda conn: accounts.allow_sender(conn, customer, new.kind, new.value, new.user or "", by=by))
         return web.json_response(new.model_dump(mode="json"), status=201)
 
@@ -295,7 +348,7 @@ class AdminRoutes(Office):
     async def add_key(self, request: web.Request, caller: Caller) -> web.Response:
         """Give a login a public key; 201."""
         customer = customer_of(request, caller)
-        new, by = await _document(request, models.KeyNew), self._author(request, caller)
+        new, by = await document_of(request, models.KeyNew), self._author(request, caller)
         try:
             key = login_keys.read_key(new.key)
         except Refused as exc:
@@ -321,7 +374,7 @@ class AdminRoutes(Office):
     async def create_token(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one; 201. The secret is in this answer alone."""
         owner = owner_of(request, caller)
-        new, by = await _document(request, models.TokenNew), self._author(request, caller)
+        new, by = await document_of(request, models.TokenNew), self._author(request, caller)
         scopes = [scope.value for scope in new.scopes]
         if not owner and scopes != [Scope.OPERATOR]:
             raise Refusal(422, "A token without a customer is an operator's.", code="invalid", param="scopes")
@@ -389,7 +442,7 @@ class AdminRoutes(Office):
         return web.json_response({**row, **(shown or {})}, status=status)
 
     async def _state(self, request: web.Request, caller: Caller) -> tuple[AccountState, Author]:
-        change, by = await _document(request, models.StateChange), self._author(request, caller)
+        change, by = await document_of(request, models.StateChange), self._author(request, caller)
         return change.state, Author(by.who, by.now, change.reason)
 
     async def _read(self, unit: Callable[..., Any]) -> Any:
@@ -405,20 +458,6 @@ def _import_answer(result: Any) -> web.Response:
     return web.json_response(asdict(result))
 
 
-async def _document(request: web.Request, model: type[M]) -> M:
-    """The body as a document. Raises Refusal: 400, 413, 422 with every fault."""
-    try:
-        return model.model_validate(await read_json(request))
-    except ValidationError as exc:
-        faults = [
-            {"param": ".".join(str(part) for part in error["loc"]) or "body", "detail": error["msg"]}
-            for error in exc.errors(include_url=False, include_input=False, include_context=False)
-        ][:50]
-        first = faults[0]
-        text = f"{first['param']}: {first['detail']}."
-        raise Refusal(422, text, code="invalid", param=first["param"], faults=faults) from exc
-
-
 def _check_entitlements(settings: Mapping[str, Any] | None, caller: Caller) -> None:
     """What was booked is the operator's to set, at every level."""
     if settings is None or caller.may(Scope.OPERATOR):
@@ -428,9 +467,8 @@ def _check_entitlements(settings: Mapping[str, Any] | None, caller: Caller) -> N
             raise Refusal(403, f"Only an operator of the gateway sets {key}.", code="scope_missing", param=key)
 
 
-def _kind(request: web.Request) -> tuple[str, Kind, type[models.Document], type[models.Document] | None]:
-    name = request.match_info["kind"]
-    return (name, *_KINDS[name])
+def _key(name: str, request: web.Request) -> str:
+    return request.match_info[_THINGS[name].param]
 
 
 def _limit(request: web.Request) -> int:

@@ -6,10 +6,12 @@ import ipaddress
 import re
 from typing import Annotated, Any, Literal  # Any: a setting's value has the type its key names
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from faxgw.api.v1.types import Document
 from faxgw.fax.access import USER_SCOPES, Scope, check_networks
 from faxgw.fax.account import AccountState
+from faxgw.fax.target import Encryption, Format, TargetKind
 from faxgw.store.passwords import MAX_PASSWORD
 
 MIN_PASSWORD = 10
@@ -26,16 +28,6 @@ Settings = Annotated[dict[str, Any], Field(max_length=200)]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Networks = Annotated[tuple[str, ...], Field(max_length=50)]
 _DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-class Document(BaseModel):
-    """A document that knows all its members."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    def given(self) -> dict[str, Any]:
-        """The members that were sent."""
-        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class CustomerNew(Document):
@@ -209,3 +201,100 @@ class SenderNew(Document):
             case "network":
                 ipaddress.ip_network(self.value)
         return self
+
+
+class TargetChange(Document):
+    """What is to change of a target; secrets that are not named stay, empty ones go."""
+
+    kind: Annotated[TargetKind, Field(strict=False)] = TargetKind.MAIL
+    address: Annotated[str, Field(max_length=1_000)] = ""
+    params: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    formats: Annotated[list[Annotated[Format, Field(strict=False)]], Field(max_length=20)] = Field(
+        default_factory=lambda: [Format.PDF]
+    )
+    searchable: bool = False
+    upright: bool = False
+    file_name: Annotated[str, Field(max_length=200)] = ""
+    encryption: Annotated[Encryption, Field(strict=False)] = Encryption.NONE
+    recipient_key: Annotated[str, Field(max_length=100_000)] = ""
+    secrets: Annotated[dict[str, str], Field(max_length=20)] = Field(default_factory=dict)
+    active: bool = True
+
+
+class TargetNew(TargetChange):
+    """A target to be made; docs/inbound-routing.md says what each kind wants."""
+
+    name: Annotated[str, Field(max_length=64)]
+    kind: Annotated[TargetKind, Field(strict=False)]
+    address: Annotated[str, Field(max_length=1_000)]
+
+
+class RuleChange(Document):
+    """What is to change of a rule; its name and place stay."""
+
+    when: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
+    """Conditions; none: every fax."""
+    then: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
+    """Actions."""
+    stop: bool = True
+    """No rule after it is asked when it fits."""
+    position: Annotated[int, Field(ge=0)] = 100
+    """Lower is asked first."""
+    active: bool = True
+
+
+class RuleNew(RuleChange):
+    """A rule to be made."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    number: Annotated[str, Field(max_length=20)] = ""
+    """Only for this number."""
+    profile: Annotated[str, Field(max_length=64)] = ""
+    """Only for numbers of this profile."""
+
+
+class RoutingTry(Document):
+    """A fax: a stored one by its id, or what is assumed of one."""
+
+    reception: Annotated[str, Field(max_length=64)] | None = None
+    number: Annotated[str, Field(max_length=40)] = ""
+    caller: Annotated[str, Field(max_length=160)] = ""
+    csid: Annotated[str, Field(max_length=40)] = ""
+    sub_address: Annotated[str, Field(max_length=24)] = ""
+    at: Annotated[str, Field(max_length=40)] | None = None
+    """RFC 3339; null: now."""
+    pages: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    complete: bool = True
+    junk: Annotated[int, Field(ge=0, le=100)] = 0
+    texts: Annotated[list[str], Field(max_length=1_000)] = Field(default_factory=list)
+    """What would be read, a text a page."""
+    barcodes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=1_000)] = Field(
+        default_factory=list
+    )
+    """Pairs of kind and text."""
+
+
+class DeliverAgain(Document):
+    """Where a stored fax goes once more."""
+
+    target: Annotated[str, Field(min_length=1, max_length=320)]
+    """Name of a target of its customer, or a mail address."""
+
+
+class HoldNew(Document):
+    """What is kept, and why; at least one of customer, number and entity."""
+
+    customer: Annotated[str, Field(max_length=64)] = ""
+    number: Annotated[str, Field(max_length=40)] = ""
+    entity: Annotated[str, Field(max_length=64)] = ""
+    """A fax."""
+    since: float | str | None = None
+    """Unix seconds, or a date or time as in RFC 3339."""
+    until: float | str | None = None
+    reason: Annotated[str, Field(max_length=1_000)] = ""
+
+
+class HoldLift(Document):
+    """Why a hold is over."""
+
+    reason: Annotated[str, Field(max_length=1_000)] = ""

@@ -9,16 +9,24 @@ those that do not exist.
 from __future__ import annotations
 
 import abc
+import functools
+import inspect
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel
 
+from faxgw.api import openapi
 from faxgw.api.accesses import peer
 from faxgw.api.answers import Refusal
-from faxgw.api.http import MAX_BODY, Api, Ground, Handler
+from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_json
+from faxgw.api.v1.fax_models import MAX_RECIPIENTS
+from faxgw.api.v1.table import Operation, Outcome, Table
+from faxgw.api.v1.types import Document, Query, checked
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError, Stale
@@ -26,23 +34,47 @@ from faxgw.store.accounts import Author, Conflict, NotFound
 from faxgw.store.templates import UnknownTemplate
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 PREFIX = "/api/v1/admin"
 """Where administrators with credentials find it."""
 SOCKET_PREFIX = "/admin"
 """Where the operator's socket has it."""
 MAX_WHO = 130
 """Characters of a name in the audit."""
+_INTRODUCTION: Final = """\
+Accounts, rules and what is kept: for customers' administrators (scope `admin`), who see their own customer and \
+nothing else, and for operators (scope `operator`). Everything is JSON unless it is a file; times are Unix seconds; \
+errors are `application/problem+json` (RFC 9457) with a `code`. What is not yours looks exactly like what does not exist.\
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One route of an interface."""
+    """One route of an interface. Its words are its handler's: the first sentence is the summary."""
 
     method: str
     path: str
     """Under either prefix."""
     handler: Handler
     max_body: int = MAX_BODY
+    answer: type[BaseModel] | None = None
+    """Of a JSON answer."""
+    status: int = 200
+    """Of the answer; 204 has no body."""
+    media: str = ""
+    """Media type of an answer that is no JSON."""
+    query: type[Query] | None = None
+    """Parameters; those with credentials may give no others."""
+    body: type[Document] | None = None
+    """A JSON body, which the handler reads."""
+    octets: str = ""
+    """Media type of a body that is a file."""
+    operator: bool = False
+    """Only for operators."""
+    name: str = ""
+    """`operationId`; empty: the handler's name."""
+    may_be_empty: bool = False
+    """204 is an answer too."""
 
 
 class Office(abc.ABC):
@@ -51,6 +83,9 @@ class Office(abc.ABC):
     Args:
         ground: What it stands on.
     """
+
+    tag: ClassVar[str]
+    """Its group in the description."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -61,10 +96,11 @@ class Office(abc.ABC):
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """For the public server: with credentials, as error documents."""
-        api = Api(self._ground, Interface.API)
-        for row in self.rows():
-            api.add(row.method, PREFIX + row.path, row.handler, scope=Scope.ADMIN, max_body=row.max_body)
-        return api.routes()
+        return Table(self._ground, self.operations()).routes()
+
+    def operations(self) -> Sequence[Operation]:
+        """Every row as the native API's table has it, which checks and describes it."""
+        return [_operation(self.tag, row) for row in self.rows()]
 
     def control_routes(self, caller: Caller) -> Sequence[web.AbstractRouteDef]:
         """For the operator's socket, whose caller is known."""
@@ -75,6 +111,62 @@ class Office(abc.ABC):
 
     def _author(self, request: web.Request, caller: Caller) -> Author:
         return Author(who_of(request, caller), self._ground.clock())
+
+
+def description(ground: Ground, offices: Sequence[Office]) -> Sequence[web.AbstractRouteDef]:
+    """The route of the OpenAPI document of all interfaces, for those who may use them.
+
+    Args:
+        ground: What it stands on.
+        offices: The interfaces; looked at when the document is first asked for.
+    """
+    made: list[str] = []
+
+    async def describe(request: web.Request, caller: Caller) -> web.Response:
+        """The document."""
+        if not made:
+            rows = [operation for office in offices for operation in office.operations()]
+            described = openapi.describe(
+                rows, recipients=MAX_RECIPIENTS, summary="The administration of the fax gateway", words=_INTRODUCTION
+            )
+            made.append(json.dumps(described, ensure_ascii=False))
+        return web.Response(text=made[0], content_type="application/json")
+
+    api = Api(ground, Interface.API)
+    api.add("GET", f"{PREFIX}/openapi.json", describe, scope=Scope.ADMIN)
+    return api.routes()
+
+
+def _operation(tag: str, row: Row) -> Operation:
+    named = row.handler.func if isinstance(row.handler, functools.partial) else row.handler
+    first, _, rest = inspect.cleandoc(named.__doc__ or "").partition("\n\n")
+    summary, _, more = " ".join(first.split()).partition(". ")
+    outcome = Outcome(row.status, summary.rstrip("."), row.answer, media=(row.media,) if row.media else ())
+    empty = (Outcome(204, "There is nothing to tell."),) if row.may_be_empty else ()
+    changes = ("conflict", "bad_json", "too_large", "too_slow") if row.method != "GET" else ()
+    head, *tail = named.__name__.split("_")
+    return Operation(
+        name=row.name or head + "".join(word.capitalize() for word in tail),
+        method=row.method,
+        path=SOCKET_PREFIX + row.path,
+        tag=tag,
+        summary=summary.rstrip("."),
+        serve=lambda call: row.handler(call.request, call.caller),
+        scopes=(Scope.OPERATOR,) if row.operator else (Scope.ADMIN,),
+        outcomes=(outcome, *empty),
+        doc=" ".join(filter(None, [more, " ".join(rest.split())])),
+        query=row.query,
+        octets=row.octets,
+        content={"application/json": row.body} if row.body is not None else None,
+        problems=(*changes, "bad_template"),
+        max_body=row.max_body,
+        operators=True,
+    )
+
+
+async def document_of(request: web.Request, model: type[M], limit: int = MAX_BODY) -> M:
+    """The body as a document. Raises Refusal: 400, 413, 422 with every fault."""
+    return checked(model, await read_json(request, limit))
 
 
 def who_of(request: web.Request, caller: Caller) -> str:

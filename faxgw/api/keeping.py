@@ -15,9 +15,12 @@ from typing import Any, Protocol  # Any: JSON, the dispatch's values
 
 from aiohttp import web
 
-from faxgw.api.administration import Office, Row, reader_of, require_operator, told, way_of, whole
+from faxgw.api import admin_answers as answers
+from faxgw.api import admin_models as models
+from faxgw.api import admin_queries as queries
+from faxgw.api.administration import Office, Row, document_of, reader_of, require_operator, told, way_of, whole
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Ground, read_body, read_json
+from faxgw.api.http import Ground, read_body
 from faxgw.fax.access import Caller, Scope
 from faxgw.store import archive_book, audit, holds, junk, purge
 from faxgw.store.archive_book import Wanted
@@ -30,7 +33,6 @@ MAX_ANCHORS = 10_000
 """Anchors of one verification: a day's each for 27 years."""
 MAX_ANCHOR_FILE = 1_000_000
 """Octets of them."""
-_HELD = ("customer", "number", "entity", "reason")
 _ANCHOR = re.compile(r"(?:[0-9]+ )?([0-9]{1,18}):([0-9a-f]{64})")
 
 
@@ -59,6 +61,8 @@ class KeepingRoutes(Office):
         exports: Exports.
     """
 
+    tag = "Keeping"
+
     def __init__(self, ground: Ground, purges: Purges, exports: Exports) -> None:
         super().__init__(ground)
         self._purges = purges
@@ -66,20 +70,27 @@ class KeepingRoutes(Office):
 
     def rows(self) -> Sequence[Row]:
         """Every route."""
+        boss: Any = {"operator": True}
+        text: Any = {"octets": "text/plain"}
         return [
-            Row("GET", "/archive", self.search),
-            Row("GET", "/archive/export", self.export),
-            Row("GET", "/purge", self.due),
-            Row("POST", "/purge", self.purge),
-            Row("GET", "/holds", self.list_holds),
-            Row("POST", "/holds", self.hold),
-            Row("POST", "/holds/{hold}/lift", self.lift),
-            Row("GET", "/audit", self.list_audit),
-            Row("GET", "/audit/anchor", self.anchor),
-            Row("POST", "/audit/verify", self.verify, MAX_ANCHOR_FILE),
-            Row("GET", "/junk", self.list_junk),
-            Row("POST", "/junk/{reception}/{verdict:junk|good}", self.judge),
-        ]
+            Row("GET", "/archive", self.search, query=queries.SearchPart, answer=answers.ArchiveFound,
+                name="searchArchive"),
+            Row("GET", "/archive/export", self.export, query=queries.Search, media="application/zip",
+                name="exportArchive"),
+            Row("GET", "/purge", self.due, answer=answers.PurgePlan, name="showPurge", **boss),
+            Row("POST", "/purge", self.purge, answer=answers.PurgeDone, **boss),
+            Row("GET", "/holds", self.list_holds, query=queries.Everything, answer=answers.Holds, **boss),
+            Row("POST", "/holds", self.hold, body=models.HoldNew, answer=answers.HoldMade, status=201,
+                name="setHold", **boss),
+            Row("POST", "/holds/{hold}/lift", self.lift, body=models.HoldLift, answer=answers.HoldLifted,
+                name="liftHold", **boss),
+            Row("GET", "/audit", self.list_audit, query=queries.AuditPart, answer=answers.AuditRecords),
+            Row("GET", "/audit/anchor", self.anchor, answer=answers.AuditAnchor, name="getAuditAnchor", **boss),
+            Row("POST", "/audit/verify", self.verify, MAX_ANCHOR_FILE, answer=answers.AuditVerified,
+                name="verifyAudit", **text, **boss),
+            Row("GET", "/junk", self.list_junk, query=queries.JunkPart, answer=answers.JunkList),
+            Row("POST", "/junk/{reception}/{verdict}", self.judge, answer=answers.JunkJudged, name="judgeFax"),
+        ]  # fmt: skip
 
     # ----------------------------------------------------------------------------------------------------- archive
 
@@ -139,12 +150,9 @@ class KeepingRoutes(Office):
     async def hold(self, request: web.Request, caller: Caller) -> web.Response:
         """Set a hold: `customer`, `number`, `entity`, `since`, `until`, and a `reason`."""
         require_operator(caller)
-        given, now = await _body(request), self._ground.clock()
-        if unknown := sorted(set(given) - {*_HELD, "since", "until"}):
-            raise Refusal(422, f"There is no {unknown[0]} of a hold.", code="invalid", param=unknown[0])
-        customer, number, entity, reason = (str(given.get(name) or "") for name in _HELD)
-        since, until = (_time(name, given.get(name)) for name in ("since", "until"))
-        made = Hold(self._ident("hld"), customer, number, entity, since, until, reason)
+        new, now = await document_of(request, models.HoldNew, MAX_REQUEST), self._ground.clock()
+        since, until = _time("since", new.since), _time("until", new.until)
+        made = Hold(self._ident("hld"), new.customer, new.number, new.entity, since, until, new.reason)
         await told(
             self._ground.store.run(partial(holds.put, hold=made, who=reader_of(request, caller), now=now)), "invalid"
         )
@@ -153,7 +161,7 @@ class KeepingRoutes(Office):
     async def lift(self, request: web.Request, caller: Caller) -> web.Response:
         """Lift a hold: `reason`."""
         require_operator(caller)
-        why = str((await _body(request)).get("reason") or "")
+        why = (await document_of(request, models.HoldLift, MAX_REQUEST)).reason
         ident, who, now = request.match_info["hold"], reader_of(request, caller), self._ground.clock()
         await told(self._ground.store.run(partial(holds.lift, ident=ident, why=why, who=who, now=now)), "invalid")
         return web.json_response({"lifted": ident})
@@ -210,7 +218,10 @@ class KeepingRoutes(Office):
 
     async def judge(self, request: web.Request, caller: Caller) -> web.Response:
         """Say of a received fax that it is junk, or that it is none: then it is delivered, if it was set aside."""
-        reception, verdict = request.match_info["reception"], junk.Verdict(request.match_info["verdict"])
+        reception, said = request.match_info["reception"], request.match_info["verdict"]
+        if said not in set(junk.Verdict):
+            raise Refusal.missing()
+        verdict = junk.Verdict(said)
         settled = partial(
             junk.settle,
             reception=reception,
@@ -278,10 +289,3 @@ def _anchors(text: str) -> Sequence[Anchor]:
     if len(lines) > MAX_ANCHORS or not all(found):
         raise Refusal(422, "An anchor is NUMBER:HASH, one a line.", code="invalid", param="anchors")
     return [Anchor(int(one[1]), one[2]) for one in found if one is not None]
-
-
-async def _body(request: web.Request) -> Mapping[str, Any]:
-    found = await read_json(request, MAX_REQUEST)
-    if not isinstance(found, dict):
-        raise Refusal(422, "The body must be an object.", code="invalid")
-    return found

@@ -45,6 +45,11 @@ TAGS: Mapping[str, str] = {
     "Templates": "Cover pages and overlays.",
     "Destinations": "Numbers to dial.",
     "Account": "The caller's own account. It is changed under /api/v1/admin.",
+    "Accounts": "Customers, profiles, users, numbers, domains, logins, tokens, keys, senders and their directories.",
+    "Routing": "Targets and rules of received faxes, and what would happen to one.",
+    "Own templates": "Covers, overlays and mails of a customer or of everybody.",
+    "Papers": "Papers of numbers.",
+    "Keeping": "Archive, purge, holds, audit and junk.",
 }
 """Groups of operations, in the order in which they are shown."""
 
@@ -74,12 +79,20 @@ class Problem(Answer):
     """Everything that is wrong with it."""
 
 
-def describe(operations: Iterable[Operation], *, recipients: int) -> dict[str, Any]:
+def describe(
+    operations: Iterable[Operation],
+    *,
+    recipients: int,
+    summary: str = "The native API of the fax gateway",
+    words: str = _INTRODUCTION,
+) -> dict[str, Any]:
     """The whole document.
 
     Args:
         operations: The table.
         recipients: Of one fax at most, on this gateway.
+        summary: What is described, in a line.
+        words: The introduction.
     """
     rows = list(operations)
     names, schemas = _schemas(rows)
@@ -94,8 +107,8 @@ def describe(operations: Iterable[Operation], *, recipients: int) -> dict[str, A
         "info": {
             "title": "faxgw",
             "version": __version__,
-            "summary": "The native API of the fax gateway",
-            "description": _INTRODUCTION,
+            "summary": summary,
+            "description": words,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "This gateway"}],

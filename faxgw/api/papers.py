@@ -9,6 +9,8 @@ from typing import Any  # JSON
 from aiohttp import web
 from sqlalchemy import Connection
 
+from faxgw.api import admin_answers as answers
+from faxgw.api import admin_queries as queries
 from faxgw.api.administration import Office, Row, customer_of, require_operator, told, whole
 from faxgw.api.answers import Refusal
 from faxgw.api.http import read_body
@@ -22,16 +24,21 @@ _MAX_SOON_DAYS = 3_650
 class PaperRoutes(Office):
     """The papers interface."""
 
+    tag = "Papers"
+
     def rows(self) -> Sequence[Row]:
         """Every route."""
-        of = "/customers/{customer}/numbers/{number}/papers"
+        of = "/customers/{customer}/numbers/{e164}/papers"
+        made: Any = {"operator": True, "answer": answers.PaperShown, "query": queries.PaperNew, "status": 201}
+        file = "application/octet-stream"
         return [
-            Row("GET", "/papers", self.list_ending),
-            Row("GET", of, self.list_papers),
-            Row("POST", of, self.add_paper, MAX_PAPER),
-            Row("GET", of + "/{paper}", self.get_paper),
-            Row("DELETE", of + "/{paper}", self.remove_paper),
-        ]
+            Row("GET", "/papers", self.list_ending, query=queries.EndingPapers, answer=answers.Papers, operator=True,
+                name="listEndingPapers"),
+            Row("GET", of, self.list_papers, answer=answers.Papers),
+            Row("POST", of, self.add_paper, MAX_PAPER, octets=file, **made),
+            Row("GET", of + "/{paper}", self.get_paper, media=file),
+            Row("DELETE", of + "/{paper}", self.remove_paper, status=204, operator=True),
+        ]  # fmt: skip
 
     async def list_ending(self, request: web.Request, caller: Caller) -> web.Response:
         """Papers of all customers that end within `days` (30), or have ended; for operators."""
@@ -89,7 +96,7 @@ class PaperRoutes(Office):
 
 def _number_of(request: web.Request, caller: Caller) -> tuple[str, str]:
     """Customer and number of the path."""
-    return customer_of(request, caller), request.match_info["number"]
+    return customer_of(request, caller), request.match_info["e164"]
 
 
 def _shown(paper: Paper) -> dict[str, Any]:

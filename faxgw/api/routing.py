@@ -8,7 +8,6 @@ come out.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,23 +17,24 @@ from typing import Any, Protocol  # Any: JSON
 from aiohttp import web
 
 from faxgw.api import accesses
-from faxgw.api.administration import Office, Row, owner_of, reader_of, require_operator, told, way_of
+from faxgw.api import admin_answers as answers
+from faxgw.api import admin_models as models
+from faxgw.api.administration import Office, Row, document_of, owner_of, reader_of, require_operator, told, way_of
 from faxgw.api.answers import Refusal
-from faxgw.api.http import Ground, read_json
+from faxgw.api.http import Ground
 from faxgw.fax.access import Caller, Scope
 from faxgw.fax.account import Level
 from faxgw.fax.pattern import MAX_TEXT
 from faxgw.fax.reading import Symbology
 from faxgw.fax.routing_rule import MAX_VALUES, Decision, Facts, Rule, decide
 from faxgw.fax.rule_form import RuleDefect, from_json, to_json
-from faxgw.fax.target import Encryption, Format, Target, TargetKind, mailbox
+from faxgw.fax.target import Encryption, Target, TargetKind, mailbox
 from faxgw.store import choosing, lookup, receptions, routing, rules, targets
 from faxgw.store.accounts import NotFound
 from faxgw.store.choosing import Question
 
 GATEWAY_PATH = "/gateway"
 """Where the gateway's own targets and rules are, in place of a customer's path."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class TargetTests(Protocol):
@@ -59,6 +59,8 @@ class RoutingRoutes(Office):
         key_fault: Why documents cannot be encrypted for a recipient's key or certificate; empty when they can.
     """
 
+    tag = "Routing"
+
     def __init__(
         self,
         ground: Ground,
@@ -74,22 +76,28 @@ class RoutingRoutes(Office):
     def rows(self) -> Sequence[Row]:
         """Every route."""
         found: list[Row] = []
-        for base in ("/customers/{customer}", GATEWAY_PATH):
-            found += [
-                Row("GET", base + "/targets", self.list_targets),
-                Row("POST", base + "/targets", self.create_target),
-                Row("PATCH", base + "/targets/{target}", self.change_target),
-                Row("DELETE", base + "/targets/{target}", self.remove_target),
-                Row("POST", base + "/targets/{target}/test", self.test_target),
-                Row("GET", base + "/rules", self.list_rules),
-                Row("POST", base + "/rules", self.create_rule),
-                Row("PUT", base + "/rules/{rule}", self.change_rule),
-                Row("DELETE", base + "/rules/{rule}", self.remove_rule),
-            ]
+        for base, whose in (("/customers/{customer}", ""), (GATEWAY_PATH, "OfGateway")):
+            target, rule = base + "/targets/{target}", base + "/rules/{rule}"
+            made: Any = {"body": models.TargetNew, "answer": answers.TargetMade, "status": 201}
+            ruled: Any = {"body": models.RuleNew, "answer": answers.RuleMade, "status": 201}
+            rows = [
+                ("listTargets", Row("GET", base + "/targets", self.list_targets, answer=answers.Targets)),
+                ("createTarget", Row("POST", base + "/targets", self.create_target, **made)),
+                ("changeTarget", Row("PATCH", target, self.change_target, body=models.TargetChange,
+                                     answer=answers.TargetMade)),
+                ("removeTarget", Row("DELETE", target, self.remove_target, status=204)),
+                ("testTarget", Row("POST", target + "/test", self.test_target, answer=answers.TargetTried)),
+                ("listRules", Row("GET", base + "/rules", self.list_rules, answer=answers.Rules)),
+                ("createRule", Row("POST", base + "/rules", self.create_rule, **ruled)),
+                ("changeRule", Row("PUT", rule, self.change_rule, body=models.RuleChange, answer=answers.RuleMade)),
+                ("removeRule", Row("DELETE", rule, self.remove_rule, status=204)),
+            ]  # fmt: skip
+            found += [replace(row, name=name + whose, operator=bool(whose)) for name, row in rows]
+        again: Any = {"body": models.DeliverAgain, "answer": answers.DeliveryMade, "status": 202}
         return [
             *found,
-            Row("POST", "/routing/try", self.try_routing),
-            Row("POST", "/receptions/{reception}/deliver", self.deliver),
+            Row("POST", "/routing/try", self.try_routing, body=models.RoutingTry, answer=answers.Happening),
+            Row("POST", "/receptions/{reception}/deliver", self.deliver, name="deliverAgain", **again),
         ]
 
     # ------------------------------------------------------------------------------------------------------ targets
@@ -105,13 +113,10 @@ class RoutingRoutes(Office):
 
     async def create_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one: `name`, `kind`, `address` and what else `docs/inbound-routing.md` names."""
-        customer, body = owner_of(request, caller), await _body(request)
-        ident, by = self._ident("tgt"), self._author(request, caller)
-        blank = Target(ident, customer, str(body.get("name", "")), TargetKind.MAIL, "")
-        if "kind" not in body or "address" not in body:
-            raise Refusal(422, "name, kind and address are needed.", code="invalid", param="kind")
-        values, kept = _target_values({key: value for key, value in body.items() if key != "name"})
-        target = replace(blank, **values)
+        customer, new = owner_of(request, caller), await document_of(request, models.TargetNew)
+        by = self._author(request, caller)
+        values, kept = _target_values(new)
+        target = Target(self._ident("tgt"), customer, new.name, **values)
         _may_have(target, caller)
         await self._check_key(target.encryption, target.recipient_key)
         made = await told(self._ground.store.run(lambda conn: targets.create(conn, target, kept, by=by)))
@@ -119,9 +124,9 @@ class RoutingRoutes(Office):
 
     async def change_target(self, request: web.Request, caller: Caller) -> web.Response:
         """Change fields; secrets that are not named stay, empty ones go."""
-        customer, name, body = owner_of(request, caller), request.match_info["target"], await _body(request)
-        by = self._author(request, caller)
-        values, kept = _target_values(body)
+        customer, name = owner_of(request, caller), request.match_info["target"]
+        change, by = await document_of(request, models.TargetChange), self._author(request, caller)
+        values, kept = _target_values(change)
         if values.get("kind") is TargetKind.FOLDER:
             require_operator(caller)
         found = await self._ground.store.read(lambda conn: targets.find(conn, customer, name))
@@ -163,22 +168,27 @@ class RoutingRoutes(Office):
 
     async def create_rule(self, request: web.Request, caller: Caller) -> web.Response:
         """Make one: `name`, `when`, `then`, and `number` or `profile` where it is not the whole customer's."""
-        customer, body = owner_of(request, caller), await _body(request)
-        rule = _rule(self._ident("rul"), customer, body)
+        customer, new = owner_of(request, caller), await document_of(request, models.RuleNew)
+        level, scope = (Level.CUSTOMER if customer else Level.SYSTEM), ""
+        if new.number or new.profile:
+            level, scope = (Level.NUMBER, new.number) if new.number else (Level.PROFILE, new.profile)
+        said = new.model_dump(include={"when", "then", "stop"}, exclude_unset=True)
+        rule = _ruled(Rule(self._ident("rul"), new.name, customer, level, scope, new.position, active=new.active), said)
         by = self._author(request, caller)
         made = await told(self._ground.store.run(lambda conn: rules.create(conn, rule, by=by)))
         return web.json_response(_shown(made), status=201)
 
     async def change_rule(self, request: web.Request, caller: Caller) -> web.Response:
-        """Put another rule in its place; its name and place stay."""
-        customer, ident, body = owner_of(request, caller), request.match_info["rule"], await _body(request)
-        by = self._author(request, caller)
+        """Change what was sent of it; its name and place stay."""
+        customer, ident = owner_of(request, caller), request.match_info["rule"]
+        change, by = await document_of(request, models.RuleChange), self._author(request, caller)
         before = await told(self._ground.store.read(lambda conn: rules.get(conn, customer, ident)))
-        given = {key: value for key, value in body.items() if key not in ("name", "number", "profile")}
-        whole = _shown(before) | given
-        made = _rule(ident, customer, {key: whole[key] for key in (*_RULE_KEYS, "name") if key in whole})
-        placed = replace(made, level=before.level, scope=before.scope)
-        changed = await told(self._ground.store.run(lambda conn: rules.change(conn, placed, by=by)))
+        given = change.given()
+        placed = replace(
+            before, position=given.pop("position", before.position), active=given.pop("active", before.active)
+        )
+        made = _ruled(placed, to_json(before) | given)
+        changed = await told(self._ground.store.run(lambda conn: rules.change(conn, made, by=by)))
         return web.json_response(_shown(changed))
 
     async def remove_rule(self, request: web.Request, caller: Caller) -> web.Response:
@@ -191,21 +201,21 @@ class RoutingRoutes(Office):
 
     async def try_routing(self, request: web.Request, caller: Caller) -> web.Response:
         """What the rules that hold now would do with a fax: with a stored one (`reception`), or an assumed one."""
-        body, store = await _body(request), self._ground.store
-        if "reception" in body:
-            ident = str(body["reception"])
+        body, store = await document_of(request, models.RoutingTry), self._ground.store
+        if body.reception is not None:
+            ident = body.reception
             asked: Question | None = await told(store.read(lambda conn: choosing.question(conn, _known(conn, ident))))
         else:
             facts, caller_number = _facts(body, datetime.fromtimestamp(self._ground.clock(), UTC))
-            number = str(body.get("number", ""))
+            number = body.number
             asked = await told(
                 store.read(lambda conn: choosing.hypothetical(conn, self._system, number, facts, caller_number))
             )
         if asked is None or not (caller.may(Scope.OPERATOR) or asked.customer == caller.customer):
             raise Refusal.missing(NotFound.default_public)
         question = asked
-        if "reception" in body:
-            await self._record_reading(request, caller, str(body["reception"]), question.customer)
+        if body.reception is not None:
+            await self._record_reading(request, caller, body.reception, question.customer)
         decision = await asyncio.to_thread(decide, question.rules, question.facts, patient=True)
         final = decision
         if decision.waits:
@@ -224,8 +234,8 @@ class RoutingRoutes(Office):
 
     async def deliver(self, request: web.Request, caller: Caller) -> web.Response:
         """Deliver a stored fax to a target or a mail address once more, because somebody says so; 202."""
-        ident, body = request.match_info["reception"], await _body(request)
-        name, by, nonce = str(body.get("target", "")), self._author(request, caller), secrets.token_hex(8)
+        ident, body = request.match_info["reception"], await document_of(request, models.DeliverAgain)
+        name, by, nonce = body.target, self._author(request, caller), secrets.token_hex(8)
 
         def unit(conn: Any) -> tuple[str, str]:
             found = _known(conn, ident)
@@ -241,13 +251,6 @@ class RoutingRoutes(Office):
         return web.json_response({"reception": found, "item": item, "target": name}, status=202)
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
-    body = await read_json(request)
-    if not isinstance(body, Mapping):
-        raise Refusal(400, "The body must be a JSON object.", code="bad_json")
-    return body
-
-
 def _known(conn: Any, ident: str) -> str:
     found = lookup.reception_id(conn, ident)
     if found is None:
@@ -261,65 +264,21 @@ def _may_have(target: Target, caller: Caller) -> None:
         require_operator(caller)
 
 
-_TEXTS = ("address", "file_name", "recipient_key")
-_FLAGS = ("searchable", "upright", "active")
+def _target_values(given: models.TargetChange) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fields of a target that were sent, and its secrets; their sense is checked when they are stored."""
+    sent = {name: getattr(given, name) for name in given.model_fields_set - {"name", "secrets"}}
+    if "formats" in sent:
+        sent["formats"] = tuple(sent["formats"])
+    return sent, dict(given.secrets)
 
 
-def _target_values(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields of a target and its secrets, each of its type; their sense is checked when they are stored."""
-    values: dict[str, Any] = {}
-    kept: dict[str, str] = {}
-    for key, value in body.items():
-        try:
-            values[key] = _target_value(key, value)
-        except (ValueError, TypeError) as exc:
-            raise Refusal(422, f"{key[:40]}: {exc}", code="invalid", param=key[:40]) from exc
-    kept = values.pop("secrets", {})
-    return values, kept
-
-
-def _target_value(key: str, value: Any) -> Any:
-    if key in _TEXTS and isinstance(value, str):
-        return value
-    if key in _FLAGS and isinstance(value, bool):
-        return value
-    if key in ("params", "secrets") and isinstance(value, Mapping):
-        if not all(isinstance(one, str) for one in value.values()):
-            raise ValueError("must be a table of texts")
-        return dict(value)
-    if key == "kind":
-        return TargetKind(value)
-    if key == "encryption":
-        return Encryption(value)
-    if key == "formats" and isinstance(value, list):
-        return tuple(Format(one) for one in value)
-    raise ValueError("there is no such field, or its value is of another type")
-
-
-_RULE_KEYS = ("when", "then", "stop", "position", "active")
-
-
-def _rule(ident: str, customer: str, body: Mapping[str, Any]) -> Rule:
-    """A rule of a request."""
-    unknown = set(body) - {*_RULE_KEYS, "name", "number", "profile"}
-    name, position, active = body.get("name", ""), body.get("position", 100), body.get("active", True)
-    if unknown:
-        raise Refusal(422, f"There is no field {min(unknown)[:40]}.", code="invalid", param=min(unknown)[:40])
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        text = "name must have 1 to 64 small letters, digits and . _ -, a letter or digit first."
-        raise Refusal(422, text, code="invalid", param="name")
-    if isinstance(position, bool) or not isinstance(position, int) or not isinstance(active, bool):
-        raise Refusal(422, "position must be a number, active true or false.", code="invalid", param="position")
+def _ruled(rule: Rule, said: Mapping[str, Any]) -> Rule:
+    """A rule that says this. Raises Refusal."""
     try:
-        conditions, actions, stop = from_json({key: body[key] for key in ("when", "then", "stop") if key in body})
+        conditions, actions, stop = from_json(said)
     except RuleDefect as exc:
         raise Refusal(422, "; ".join(exc.faults)[:2000] + ".", code="bad_rule") from exc
-    level, scope = Level.CUSTOMER if customer else Level.SYSTEM, ""
-    if number := body.get("number"):
-        level, scope = Level.NUMBER, str(number)
-    elif profile := body.get("profile"):
-        level, scope = Level.PROFILE, str(profile)
-    return Rule(ident, name, customer, level, scope, position, conditions, actions, stop, active)
+    return replace(rule, conditions=conditions, actions=actions, stop=stop)
 
 
 def _shown(rule: Rule) -> dict[str, Any]:
@@ -329,32 +288,28 @@ def _shown(rule: Rule) -> dict[str, Any]:
     return {**place, "position": rule.position, **to_json(rule), "active": rule.active}
 
 
-def _facts(body: Mapping[str, Any], now: datetime) -> tuple[Facts, str]:
+def _facts(given: models.RoutingTry, now: datetime) -> tuple[Facts, str]:
     """What is assumed of a fax, and its caller as a trunk would give it."""
-    known = {"number", "caller", "csid", "sub_address", "at", "pages", "complete", "junk", "texts", "barcodes"}
-    unknown = sorted(set(body) - known)
-    if unknown:
-        raise Refusal(422, f"There is no field {unknown[0][:40]}.", code="invalid", param=unknown[0][:40])
+    texts = tuple(given.texts)
     try:
-        texts = tuple(str(text) for text in body.get("texts", []))
-        barcodes = tuple((Symbology(kind), str(text)) for kind, text in body.get("barcodes", []))
-        at = datetime.fromisoformat(body["at"]) if body.get("at") else now
-        facts = Facts(
-            number="",
-            csid=str(body.get("csid", ""))[:40],
-            sub_address=str(body.get("sub_address", ""))[:24],
-            at=at,
-            pages=int(body.get("pages", max(1, len(texts)))),
-            complete=bool(body.get("complete", True)),
-            junk=int(body.get("junk", 0)),
-            texts=texts,
-            barcodes=barcodes,
-        )
-    except (ValueError, TypeError) as exc:
+        at = datetime.fromisoformat(given.at) if given.at else now
+        barcodes = tuple((Symbology(kind), text) for kind, text in given.barcodes)
+    except ValueError as exc:
         raise Refusal(422, "at must be a time, barcodes pairs of kind and text.", code="invalid") from exc
     if sum(map(len, texts)) > MAX_TEXT or len(barcodes) > MAX_VALUES:
         raise Refusal(422, f"At most {MAX_TEXT} characters and {MAX_VALUES} barcodes can be tried.", code="invalid")
-    return facts, str(body.get("caller", ""))[:160]
+    facts = Facts(
+        number="",
+        csid=given.csid,
+        sub_address=given.sub_address,
+        at=at,
+        pages=max(1, len(texts)) if given.pages is None else given.pages,
+        complete=given.complete,
+        junk=given.junk,
+        texts=texts,
+        barcodes=barcodes,
+    )
+    return facts, given.caller
 
 
 def _happening(asked: Question, decision: Decision, final: Decision, answer: choosing.Answer) -> dict[str, Any]:

@@ -7,10 +7,14 @@ A customer's administrator (scope `admin`) keeps his customer's own; those for e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol  # Any: the dispatch's values
 
 from aiohttp import web
 
+from faxgw.api import admin_answers as answers
+from faxgw.api import admin_queries as queries
 from faxgw.api.administration import Office, Row, owner_of, told, who_of
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground, read_body
@@ -21,7 +25,6 @@ from faxgw.store.templates import MAX_CONTENT, Kind, Template
 
 MAX_GIVEN = 99
 """Values of one preview, or names of one upload."""
-_KINDS = "|".join(kind.value for kind in Kind)
 _PAPERS = ("A4", "Letter", "Legal")
 _LANGUAGES = ("en", "fr", "de")
 _RESOLUTIONS = ("standard", "fine", "superfine")
@@ -82,6 +85,8 @@ class TemplateRoutes(Office):
         desk: Does it.
     """
 
+    tag = "Own templates"
+
     def __init__(self, ground: Ground, desk: Desk) -> None:
         super().__init__(ground)
         self._desk = desk
@@ -89,18 +94,31 @@ class TemplateRoutes(Office):
     def rows(self) -> Sequence[Row]:
         """Every route."""
         found: list[Row] = []
-        for start in ("", "/customers/{customer}"):
-            one = f"{start}/templates/{{kind:{_KINDS}}}/{{name}}"
-            found += [
-                Row("GET", f"{start}/templates", self.list_templates),
-                Row("GET", one, self.get_template),
-                Row("PUT", one, self.put_template, MAX_CONTENT),
-                Row("DELETE", one, self.remove_template),
-                Row("GET", one + "/content", self.get_content),
-                Row("GET", one + "/preview", self.get_preview),
-                Row("GET", f"{start}/templates/mail/{{name}}/example", self.get_example),
+        for start, whose in (("", "OfAll"), ("/customers/{customer}", "")):
+            rows: list[tuple[str, Row]] = [
+                ("listTemplates", Row("GET", f"{start}/templates", self.list_templates, answer=answers.TemplateList))
             ]
+            for kind in Kind:
+                rows += [(f"{verb}{kind.value.capitalize()}", row) for verb, row in self._rows_of(start, kind)]
+            boss = not start
+            found += [replace(row, name=name + whose, operator=boss) for name, row in rows]
         return found
+
+    def _rows_of(self, start: str, kind: Kind) -> Sequence[tuple[str, Row]]:
+        """The routes of one kind, each with the verb of its name."""
+        one, file = f"{start}/templates/{kind.value}/{{name}}", "application/octet-stream"
+        kept: Any = {"octets": file, "query": queries.Given, "answer": answers.TemplateKept}
+        rows = [
+            ("get", Row("GET", one, partial(self.get_template, kind), answer=answers.TemplateShown)),
+            ("put", Row("PUT", one, partial(self.put_template, kind), MAX_CONTENT, **kept)),
+            ("remove", Row("DELETE", one, partial(self.remove_template, kind), status=204)),
+            ("download", Row("GET", one + "/content", partial(self.get_content, kind), media=file)),
+        ]
+        if kind is Kind.MAIL:
+            mail: Any = {"query": queries.Example, "media": "message/rfc822"}
+            return [*rows, ("exampleOf", Row("GET", one + "/example", self.get_example, **mail))]
+        picture: Any = {"query": queries.Preview, "media": "image/png"}
+        return [*rows, ("preview", Row("GET", one + "/preview", partial(self.get_preview, kind), **picture))]
 
     async def list_templates(self, request: web.Request, caller: Caller) -> web.Response:
         """What jobs may name: the customer's own, everybody's, and the designs that are shipped."""
@@ -108,15 +126,15 @@ class TemplateRoutes(Office):
         found = await told(self._desk.listed(customer), _CODE)
         return web.json_response({"templates": [_facts(one, customer) for one in found]})
 
-    async def get_template(self, request: web.Request, caller: Caller) -> web.Response:
+    async def get_template(self, kind: Kind, request: web.Request, caller: Caller) -> web.Response:
         """Facts of one, with the names that somebody has to give a value."""
         customer = await self._owner(request, caller)
-        shown = await told(self._desk.show(customer, *_which(request)), _CODE)
+        shown = await told(self._desk.show(customer, kind, request.match_info["name"]), _CODE)
         return web.json_response({**_facts(shown.template, customer), "needs": list(shown.needs)})
 
-    async def put_template(self, request: web.Request, caller: Caller) -> web.Response:
+    async def put_template(self, kind: Kind, request: web.Request, caller: Caller) -> web.Response:
         """Keep one; `given`, which may be repeated, names what recipients give values. 422: what is wrong with it."""
-        customer, (kind, name) = await self._owner(request, caller), _which(request)
+        customer, name = await self._owner(request, caller), request.match_info["name"]
         given = request.query.getall("given", [])
         if len(given) > MAX_GIVEN:
             raise Refusal(422, f"There may be {MAX_GIVEN} names.", code="invalid", param="given")
@@ -125,19 +143,19 @@ class TemplateRoutes(Office):
         shown = await told(self._desk.keep(customer, kind, name, content, who=who, given=given), _CODE)
         return web.json_response({**_facts(shown.template, customer), "needs": list(shown.needs), "pages": shown.pages})
 
-    async def remove_template(self, request: web.Request, caller: Caller) -> web.Response:
+    async def remove_template(self, kind: Kind, request: web.Request, caller: Caller) -> web.Response:
         """Remove one; 204."""
         customer = await self._owner(request, caller)
-        await told(self._desk.remove(customer, *_which(request), who=who_of(request, caller)), _CODE)
+        await told(self._desk.remove(customer, kind, request.match_info["name"], who=who_of(request, caller)), _CODE)
         return web.Response(status=204)
 
-    async def get_content(self, request: web.Request, caller: Caller) -> web.Response:
+    async def get_content(self, kind: Kind, request: web.Request, caller: Caller) -> web.Response:
         """The document itself."""
-        found = await told(self._desk.find(await self._owner(request, caller), *_which(request)), _CODE)
+        found = await told(self._desk.find(await self._owner(request, caller), kind, request.match_info["name"]), _CODE)
         headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
         return web.Response(body=found.content, content_type="application/octet-stream", headers=headers)
 
-    async def get_preview(self, request: web.Request, caller: Caller) -> web.Response:
+    async def get_preview(self, kind: Kind, request: web.Request, caller: Caller) -> web.Response:
         """One `page` as a fax would have it, as PNG; `X-Pages` says how many there are.
 
         The query may name `language`, `paper`, `resolution`, and values as `value=name=text`.
@@ -152,7 +170,8 @@ class TemplateRoutes(Office):
         png, pages = await told(
             self._desk.picture(
                 customer,
-                *_which(request),
+                kind,
+                request.match_info["name"],
                 int(page),
                 language=_choice(query, "language", _LANGUAGES, "en"),
                 paper=_choice(query, "paper", _PAPERS, "A4"),

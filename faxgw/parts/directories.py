@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faxgw.api.admin import AdminRoutes
-from faxgw.fax.access import OPERATOR
+from faxgw.api.administration import description
 from faxgw.intake import directory_settings
 from faxgw.intake.directory_import import DirectoryImports
 from faxgw.intake.directory_settings import DirectorySettings
@@ -15,9 +15,8 @@ async def _start(house: House) -> None:
     settings = house.settings.many("directory", DirectorySettings)
     imports = house.imports = DirectoryImports(house.ground.store, settings, house.ground.clock, house.system)
     house.task(imports.run(), "directories")
-    admin = AdminRoutes(house.ground, house.passwords, house.system, imports)
-    house.control.extend(admin.control_routes(OPERATOR))
-    house.mount(admin.routes())
+    house.administer(AdminRoutes(house.ground, house.passwords, house.system, imports))
+    house.mount(description(house.ground, house.offices))
 
 
 def _faults(settings: Settings) -> list[str]:

@@ -12,12 +12,14 @@ from typing import Any  # stations of any work, results of tasks that nobody rea
 
 from aiohttp.web import AbstractRouteDef
 
+from faxgw.api.administration import Office
 from faxgw.api.http import Ground
 from faxgw.dispatch.gate import Gate
 from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document.client import PageClient
+from faxgw.fax.access import OPERATOR
 from faxgw.fax.ports import Delivery
 from faxgw.fax.received_document import ReceivedDocuments
 from faxgw.intake.directory_import import DirectoryImports
@@ -80,6 +82,8 @@ class House:
     reloads: list[Callable[[Settings], Awaitable[None]]] = field(default_factory=list)
     control: list[AbstractRouteDef] = field(default_factory=list)
     """Routes of the control socket, where the operator needs no token."""
+    offices: list[Office] = field(default_factory=list)
+    """Interfaces of the administration; `administer` adds one."""
     data: Path = Path()
     """The data folder, for what a part keeps beside the database: in a folder of its own."""
     imports: DirectoryImports | None = None
@@ -88,6 +92,12 @@ class House:
     """Makes documents of received faxes, once the part `reading` has started."""
     files: FileAccounts | None = None
     """The accounts' folders; `files.more` takes makers of further places. None without SFTP and FTP."""
+
+    def administer(self, office: Office) -> None:
+        """Serve an interface of the administration: to those with credentials, and on the operator's socket."""
+        self.offices.append(office)
+        self.control.extend(office.control_routes(OPERATOR))
+        self.mount(office.routes())
 
     def task(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Run something as long as the gateway runs; that it died is an alarm."""

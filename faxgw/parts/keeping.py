@@ -7,7 +7,6 @@ from prometheus_client import Gauge
 from faxgw.api.keeping import KeepingRoutes
 from faxgw.dispatch.archive_export import ArchiveExport
 from faxgw.dispatch.purging import AuditSettings, Purger
-from faxgw.fax.access import OPERATOR
 from faxgw.metrics import Refresh
 from faxgw.parts.house import House, Part
 from faxgw.store import holds, junk, purge
@@ -24,9 +23,7 @@ async def _start(house: House) -> None:
         settings.anchors,
         settings.days,
     )
-    routes = KeepingRoutes(house.ground, purger, ArchiveExport(house.seat))
-    house.control.extend(routes.control_routes(OPERATOR))
-    house.mount(routes.routes())
+    house.administer(KeepingRoutes(house.ground, purger, ArchiveExport(house.seat)))
     house.metrics.before_scrape(_gauges(house, purger))
     house.task(purger.run_for_ever(), "purge")
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from faxgw.api.maintenance import MaintenanceRoutes
 from faxgw.api.papers import PaperRoutes
-from faxgw.fax.access import OPERATOR
 from faxgw.parts.house import House, Part
 
 
 async def _start(house: House) -> None:
-    routes = PaperRoutes(house.ground)
-    house.control.extend(routes.control_routes(OPERATOR))
-    house.mount(routes.routes())
+    house.administer(PaperRoutes(house.ground))
     switch = MaintenanceRoutes(house.ground.maintenance, house.data)
     await switch.recall()
     house.control.extend(switch.control_routes())

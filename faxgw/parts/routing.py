@@ -8,7 +8,6 @@ from faxgw.api.routing import RoutingRoutes
 from faxgw.delivery import seal
 from faxgw.dispatch.replying import Replying
 from faxgw.dispatch.target_test import TargetTester
-from faxgw.fax.access import OPERATOR
 from faxgw.fax.target import Encryption
 from faxgw.parts.house import House, Part
 from faxgw.settings import Many, Settings
@@ -40,9 +39,7 @@ async def _start(house: House) -> None:
 
     house.on_reload(take_on)
     house.station(Replying(house.seat, house.jobs).station)
-    routes = RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways), _key_fault)
-    house.control.extend(routes.control_routes(OPERATOR))
-    house.mount(routes.routes())
+    house.administer(RoutingRoutes(house.ground, house.system, TargetTester(house.seat, house.ways), _key_fault))
 
 
 def _faults(settings: Settings) -> list[str]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from faxgw.api.templates import TemplateRoutes
 from faxgw.dispatch.template_desk import TemplateDesk
-from faxgw.fax.access import OPERATOR
 from faxgw.parts.house import House, Part
 
 
 async def _start(house: House) -> None:
-    routes = TemplateRoutes(house.ground, TemplateDesk(house.seat, house.pages))
-    house.control.extend(routes.control_routes(OPERATOR))
-    house.mount(routes.routes())
+    house.administer(TemplateRoutes(house.ground, TemplateDesk(house.seat, house.pages)))
 
 
 PART = Part("templates", _start)

@@ -27,6 +27,7 @@ from faxgw.fax.number import dialled_forms
 from faxgw.fax.reception import ReceptionState
 from faxgw.store import directory, outbox
 from faxgw.store import schema as t
+from faxgw.store.accounts import NotFound
 from faxgw.store.journal import note
 from faxgw.store.receptions import move, row_of
 from faxgw.store.unit import notify
@@ -292,13 +293,13 @@ def settle(conn: Connection, *, reception: str, verdict: Verdict, customer: str,
     stays delivered; one that was kept as junk is delivered after all.
 
     Raises:
-        Refused: If there is no such fax, or none of this customer.
+        NotFound: If there is no such fax, or none of this customer.
     """
     query = select(t.receptions).where(t.receptions.c.id == reception)
     row = conn.execute(query).first()
     judged = conn.execute(select(t.junk).where(t.junk.c.reception == reception)).first()
     if row is None or (customer and row.customer != customer):
-        raise Refused(f"no reception {reception}", public="There is no such received fax.")
+        raise NotFound(f"no reception {reception}", public="There is no such received fax.")
     if judged is None or row.state in (ReceptionState.COMPLETE.value, ReceptionState.PARTIAL.value):
         raise Refused(f"{reception} is not judged", public="The received fax has not been judged yet.")
     _learn(conn, row, verdict, who, now)

@@ -107,11 +107,13 @@ async def test_what_may_pass_is_left_to_the_table_which_says_when_to_come_again(
 class Bell(Office):
     """One route, which is refused with what the test wants."""
 
+    tag = "Bells"
+
     def rows(self) -> Sequence[Row]:
-        return [Row("POST", "/bell/{times}", self.ring, 5)]
+        return [Row("POST", "/bell/{page}", self.ring, 5)]
 
     async def ring(self, request: web.Request, caller: Caller) -> web.Response:
-        if request.match_info["times"] == "0":
+        if request.match_info["page"] == "0":
             raise Refusal(422, "Ring at least once.")
         return web.json_response({"by": caller.name, "at": self._author(request, caller).now})
 
@@ -119,14 +121,14 @@ class Bell(Office):
 async def test_the_socket_serves_the_same_rows_and_tells_refusals_in_one_word() -> None:
     office = Bell(cast(Any, SimpleNamespace(clock=lambda: 7.0)))
     (route,) = office.control_routes(OPERATOR)
-    assert isinstance(route, web.RouteDef) and (route.method, route.path) == ("POST", "/admin/bell/{times}")
+    assert isinstance(route, web.RouteDef) and (route.method, route.path) == ("POST", "/admin/bell/{page}")
     serve: Any = route.handler
-    rung = await serve(asked("/admin/bell/1", times="1"))
+    rung = await serve(asked("/admin/bell/1", page="1"))
     assert json.loads(rung.text) == {"by": "operator", "at": 7.0}
-    refused = await serve(asked("/admin/bell/0", times="0"))
+    refused = await serve(asked("/admin/bell/0", page="0"))
     assert (refused.status, json.loads(refused.text)) == (422, {"error": "Ring at least once."})
 
 
 async def test_the_public_server_has_them_under_its_own_prefix() -> None:
     (route,) = Bell(cast(Any, SimpleNamespace())).routes()
-    assert isinstance(route, web.RouteDef) and route.path == PREFIX + "/bell/{times}"
+    assert isinstance(route, web.RouteDef) and route.path == PREFIX + "/bell/{page}"

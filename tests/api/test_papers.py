@@ -54,7 +54,7 @@ async def test_what_is_refused(house: House) -> None:
         good = {"kind": "consent", "name": "a.png"}
         for headers, path, query, body, status in (
             (own, OF, good, PNG, 403),
-            (foreign, OF, good, PNG, 404),
+            (foreign, OF, good, PNG, 403),
             (boss, OF, {"kind": "poem"}, PNG, 422),
             (boss, OF, {"kind": "consent", "until": "soon"}, PNG, 422),
             (boss, OF, {"kind": "consent", "until": "1"}, PNG, 422),

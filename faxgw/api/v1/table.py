@@ -36,6 +36,7 @@ class PathParam:
     example: str
 
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 PATH_PARAMS: Mapping[str, PathParam] = {
     "fax": PathParam(r"(FN[A-Z0-9]{20}|rcv_[0-9a-f]{32})", "Id of a fax, sent or received.", "FN0123456789ABCDEFGHIJ"),
     "job": PathParam(r"F[A-MO-Z0-9][A-Z0-9]{20}", "Id of a job.", "F0123456789ABCDEFGHIJK"),
@@ -43,10 +44,22 @@ PATH_PARAMS: Mapping[str, PathParam] = {
     "position": PathParam(r"[1-9][0-9]{0,3}", "Position of a document, from 1.", "1"),
     "attempt": PathParam(r"(att|rcv)_[0-9a-f]{32}", "Id of a call.", "att_0193f0c0a1b27cc3a5d4e6f708192a3b"),
     "e164": PathParam(r"\+[1-9][0-9]{3,14}", "Number in international form.", "+33123456789"),
-    "user": PathParam(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "Name of a user.", "anna"),
+    "user": PathParam(_NAME, "Name of a user.", "anna"),
     "kind": PathParam(r"(cover|overlay)", "What a template is for.", "cover"),
     "name": PathParam(r"[^\x00-\x1f\x7f/]{1,200}", "Name of a template.", "letter"),
     "message": PathParam(r"out_[0-9a-f]{32}", "The webhook-id of a message.", "out_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "customer": PathParam(_NAME, "Id of a customer.", "acme"),
+    "profile": PathParam(_NAME, "Name of a profile.", "office"),
+    "login": PathParam(r"[^\x00-\x20\x7f:/][^\x00-\x1f\x7f:/]{0,254}", "Name of a login.", "erp"),
+    "domain": PathParam(r"[A-Za-z0-9.-]{1,253}", "A fax domain.", "fax.example.org"),
+    "token": PathParam(r"tok_[0-9a-z]{1,40}", "Id of a token.", "tok_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "directory": PathParam(_NAME, "Name of a directory.", "people"),
+    "target": PathParam(r"[a-z0-9][a-z0-9._-]{0,63}", "Name of a target.", "archive"),
+    "rule": PathParam(r"rul_[0-9a-z]{1,40}", "Id of a rule.", "rul_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "reception": PathParam(r"rcv_[0-9a-f]{4,32}", "Id of a received fax.", "rcv_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "hold": PathParam(r"hld_[0-9a-z]{1,40}", "Id of a hold.", "hld_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "paper": PathParam(r"pap_[0-9a-z]{1,40}", "Id of a paper.", "pap_0193f0c0a1b27cc3a5d4e6f708192a3b"),
+    "verdict": PathParam(r"(junk|good)", "What it is.", "good"),
     "webhook": PathParam(r"whk_[0-9a-f]{32}", "Id of a webhook.", "whk_0193f0c0a1b27cc3a5d4e6f708192a3b"),
 }
 """Every name that stands in a path."""
@@ -121,6 +134,8 @@ class Operation:
     """Codes beside those that every operation has."""
     max_body: int = MAX_BODY
     stores: bool = False
+    operators: bool = False
+    """Operators are served too, who belong to no customer."""
 
     @property
     def params(self) -> Sequence[str]:
@@ -206,7 +221,7 @@ def _check_caller(operation: Operation, caller: Caller) -> None:
     if not any(caller.may(scope) for scope in operation.scopes):
         names = " or ".join(operation.scopes)
         raise problems.of_code("scope_missing", f"These credentials are not for {names}.")
-    if not caller.customer:
+    if not caller.customer and not operation.operators:
         raise problems.of_code("not_for_operators", "An operator's token belongs to no customer and has no faxes.")
 
 
