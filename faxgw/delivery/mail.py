@@ -32,6 +32,7 @@ from faxgw.delivery.dkim import Signer
 from faxgw.delivery.mail_documents import MailDocuments, refuse_sealed
 from faxgw.delivery.mail_oauth import oauth_login
 from faxgw.delivery.mail_route import Hop, MailRoutes
+from faxgw.delivery.received import Room
 from faxgw.delivery.tokens import Grant, TokenSource
 from faxgw.egress import Egress
 from faxgw.fax.errors import FaxError, Refused
@@ -70,7 +71,8 @@ EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 MAX_STYLES = 16
 """Mail templates kept as they were read."""
 LARGE = 2 * 1024 * 1024
-"""Octets of documents above which a mail is built and sent alone: it is in memory some four times while it is built."""
+"""Octets of documents above which a mail counts: it is in memory some four times while it is built and sent. All that
+count may have MAX_ENCLOSED together."""
 MAX_DETAIL = 300
 """Characters of a relay's words in a result."""
 _ABOUT_US = frozenset({500, 502, 503, 504, 530, 534, 535, 538, 555})
@@ -204,7 +206,7 @@ class MailDelivery:
             "directory_mail": self._directory_mail,
             "junk_mail": self._junk_mail,
         }
-        self._large = asyncio.Lock()
+        self._room = Room(MAX_ENCLOSED, LARGE)
         self._tokens = _tokens(relay)
 
     async def deliver(self, parcel: Parcel) -> DeliveryResult:
@@ -212,8 +214,7 @@ class MailDelivery:
         builder = self._builders.get(parcel.kind)
         if builder is None:
             return DeliveryResult(False, permanent=True, detail=f"no mail of kind {parcel.kind!r}")
-        large = sum(enclosure.size for enclosure in parcel.enclosures) > LARGE
-        async with self._large if large else contextlib.nullcontext():
+        async with self._room.of(sum(enclosure.size for enclosure in parcel.enclosures)):
             return await self._build_and_send(parcel, builder)
 
     async def _build_and_send(self, parcel: Parcel, builder: Callable[[Parcel], bytes]) -> DeliveryResult:

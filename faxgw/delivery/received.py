@@ -151,10 +151,12 @@ class Room:
 
     Args:
         octets: All there is; who asks for more gets it when nobody else has any.
+        small: What is not larger needs none; 0: LARGE.
     """
 
-    def __init__(self, octets: int) -> None:
+    def __init__(self, octets: int, small: int = 0) -> None:
         self._octets = octets
+        self._small = small
         self._taken = 0
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
@@ -162,7 +164,7 @@ class Room:
     @contextlib.asynccontextmanager
     async def of(self, size: int) -> AsyncIterator[None]:
         """Have room for so many octets; what is small needs none."""
-        if size <= LARGE:
+        if size <= (self._small or LARGE):
             yield
             return
         async with self._turn:

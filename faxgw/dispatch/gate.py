@@ -199,7 +199,8 @@ class Gate:
         if isinstance(settings, Rejection):
             return settings
         who = mail.principal.customer
-        missing = await self._covers.refusal(who, settings) or await letterheads.refusal(self._seat, who, settings)
+        told = Effective({**settings.values, "language": "en"}, settings.origins)  # replies are ASCII (RFC 5321)
+        missing = await self._covers.refusal(who, told) or await letterheads.refusal(self._seat, who, told)
         if missing:
             return Rejection(550, "5.6.0", f"Nothing was sent. {missing}")
         if mail.principal.how == DKIM:

@@ -11,6 +11,8 @@ from faxgw.store.errors import StoreError
 
 LOOK_EVERY_S = 1.0
 """Seconds between looks at the journal."""
+FAULT_PAUSE_S = 60.0
+"""Seconds after a fault of ours, which is in the log then."""
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ async def spread_for_ever(seat: Seat) -> None:
                 seen = -1 if await seat.store.read(webhook_feed.is_behind) else newest
         except StoreError as exc:
             log.error("webhooks not told", extra={"event": "webhooks.spread_failed", "why": str(exc)})
-        except Exception:  # owner of the task: one entry that cannot be told must not silence it for good
+        except Exception:  # owner of the task: it may be over once the entry's owner has mended it
             log.exception("webhooks not told", extra={"event": "webhooks.spread_failed"})
+            await asyncio.sleep(FAULT_PAUSE_S)
         await asyncio.sleep(LOOK_EVERY_S)

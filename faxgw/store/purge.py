@@ -12,6 +12,7 @@ on a fax, a job or a received fax are found by their references, so that nothing
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,11 +36,17 @@ ROWS = 500
 """Rows of one table that one unit deletes."""
 FAXES = 20
 """Faxes of a job whose rows one unit deletes; each has some 20 entries in the journal."""
+UNRECKONED = 36_500 * 86_400.0
+"""Seconds after which a fax is looked at whose days cannot be reckoned: never, but for whoever mends it."""
 LATER = 86_400.0
 """Seconds after which a fax is looked at again that is held or still to be delivered."""
 LOOSE = 30 * 86_400.0
 """Seconds after which what was delivered and belongs to no single fax (events to webhooks) is taken away."""
 _OPEN_ITEMS = ("due", "leased", "asleep")
+_FAULTS = (LookupError, TypeError, ValueError, AttributeError)
+"""What a row raises that is not as it should be; what the database says goes to whoever runs the unit."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -88,7 +95,11 @@ def reckon(conn: Connection) -> int:
             .limit(RECKONED_AT_ONCE)
         )
         for row in conn.execute(query).all():
-            _step, at = retention(from_snapshot(row.settings).values, row.finished_at).next(Purged.NOTHING)
+            try:
+                _step, at = retention(from_snapshot(row.settings).values, row.finished_at).next(Purged.NOTHING)
+            except _FAULTS:  # it comes up again when it is due by the longest there is, and is told then
+                log.exception("fax not reckoned", extra={"event": "purge.fault", "entity": row.id})
+                at = row.finished_at + UNRECKONED
             conn.execute(update(table).where(table.c.id == row.id).values(purge_at=at))
             done += 1
     return done
@@ -102,7 +113,13 @@ def step(conn: Connection, *, now: float) -> Step:
     for table in (t.jobs, t.receptions):
         query = select(table).where(table.c.purge_at <= now).order_by(table.c.purge_at).limit(1)
         if (row := conn.execute(query).first()) is not None:
-            return _step(conn, table, row, now)
+            try:
+                with conn.begin_nested():
+                    return _step(conn, table, row, now)
+            except _FAULTS as exc:  # this one is put off, so that all others go on
+                log.exception("fax not purged", extra={"event": "purge.fault", "entity": row.id})
+                conn.execute(update(table).where(table.c.id == row.id).values(purge_at=now + LATER))
+                return Step(row.id, row.customer, held=f"fault: {type(exc).__name__}")
     return _refused_mail(conn, now) or _loose(conn, now)
 
 

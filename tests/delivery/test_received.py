@@ -89,11 +89,15 @@ async def test_a_fax_too_large_for_mail_is_given_up_at_once(
     assert (result.delivered, result.permanent) == (False, True)
 
 
-async def test_a_large_fax_goes_alone(sink: MailboxSink, descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in memory several times while it is built."""
+async def test_large_faxes_together_have_bounded_room(
+    sink: MailboxSink, descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is in memory several times while it is built; one that waits for a slow server holds back no other."""
     monkeypatch.setattr(module, "LARGE", 1000)
     way = delivery(sink.port)
-    async with way._large:
+    async with way._room.of(module.MAX_ENCLOSED // 2):
+        assert (await way.deliver(parcel(descriptor))).delivered
+    async with way._room.of(module.MAX_ENCLOSED):
         task = asyncio.create_task(way.deliver(parcel(descriptor)))
         _done, waiting = await asyncio.wait({task}, timeout=0.2)
         assert waiting

@@ -287,6 +287,14 @@ async def test_a_cover_page_that_is_not_there_is_told_before_the_promise(house: 
     assert not lies(house, mail.file.key)
 
 
+async def test_a_reply_of_smtp_is_in_one_language_and_in_ascii(house: House, gate: Gate) -> None:
+    """RFC 5321 section 4.2: what an account's language adds to ASCII would come out as question marks."""
+    await house.change(update(t.customers).values(settings={"language": "fr"}))
+    for command in ("cover=Nobody's",):
+        mail = replace(await house.mail("+33199000001"), subject=f"Offre @@{command}@@")
+        refused(await gate.submit_mail(mail), 550, "5.6.0", "There is no cover page “Nobody's”.")
+
+
 async def test_right_commands_are_promised(house: House, gate: Gate) -> None:
     mail = replace(await house.mail("+33199000001"), subject="Offer @@express; ref=4711@@")
     assert await gate.submit_mail(mail) == Receipt(mail.message)

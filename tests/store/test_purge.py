@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import LargeBinary, cast, insert, select, update
 
+from faxgw.fax.account import from_snapshot
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import EnclosedFile
 from faxgw.fax.reception import PageEnd
@@ -326,3 +327,31 @@ async def test_what_a_program_did_not_fetch_goes_with_the_fax(house: House) -> N
     await run(house)
     assert await house.rows(select(t.pulls)) == await house.rows(select(t.pull_documents)) == []
     assert await left(house, MARK) == [] and not (house.folder / file.key).exists()
+
+
+async def test_a_fax_that_cannot_be_purged_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is put off by a day and said so; what is due after it goes."""
+    first, _faxes = await sent(house, keep_days=1, metadata_days=1)
+    house.clock.now += 60
+    second, _faxes = await sent(house, keep_days=1, metadata_days=1)
+    await pass_days(house, 5)
+    while await house.do(purge.reckon):
+        pass
+
+    def broken(snapshot: Any) -> Any:
+        if snapshot.get("broken"):
+            raise KeyError("colour")
+        return from_snapshot(snapshot)
+
+    monkeypatch.setattr(purge, "from_snapshot", broken)
+    await house.change(update(t.jobs).where(t.jobs.c.id == first).values(settings={"broken": True}))
+    steps = await run(house)
+    assert steps[0].entity == first and steps[0].held == "fault: KeyError"
+    assert [row.id for row in await house.rows(select(t.jobs.c.id))] == [first]
+    assert any(step.entity == second and step.gone for step in steps)
+    assert any(getattr(record, "event", "") == "purge.fault" for record in caplog.records)
+    await house.change(update(t.jobs).values(purge_at=None))
+    assert await house.do(purge.reckon) == 1, "one that cannot be reckoned is not looked at for ever"
+    assert await house.do(purge.reckon) == 0
