@@ -128,6 +128,15 @@ def decoder_functions() -> dict[str, int]:
     return {name: int(ffi.cast("uintptr_t", ffi.addressof(found, ours))) for name, ours in functions.items()}
 
 
+def protect() -> None:
+    """See to it that the guard of the decoder is in the library, in C where it was built.
+
+    Raises:
+        LibraryFault: If the library is not the one we know: no call can be received in this process.
+    """
+    decoder.protect(None if library() is None else decoder_functions())
+
+
 class NativeTerminal(Terminal):
     """What both native terminals have in common: the state in C, seen from Python."""
 
@@ -228,7 +237,6 @@ class NativeTerminal(Terminal):
     # As any terminal.
 
     def _watch_decoder(self) -> None:
-        decoder.protect(decoder_functions())
         super()._watch_decoder()
         self._native.media_decoder(self.media, self._decoder)
 
@@ -377,14 +385,26 @@ class NativeAudioTerminal(NativeTerminal):
 
 
 def t38_terminal(profile: Profile, max_datagram: int, error_correction: str, max_bit_rate: int) -> Terminal:
-    """The best T.38 terminal there is for these parameters."""
+    """The best T.38 terminal there is for these parameters.
+
+    Raises:
+        LibraryFault: If it would receive, and the library is not the one we know; or the library refuses.
+    """
+    if not profile.documents:
+        protect()
     if library() is not None and error_correction != "fec":
         return NativeT38Terminal(profile, max_datagram, error_correction, max_bit_rate)
     return T38Terminal(profile, max_datagram, error_correction, max_bit_rate)
 
 
 def audio_terminal(profile: Profile, payload_type: int) -> Terminal:
-    """The best G.711 terminal there is."""
+    """The best G.711 terminal there is.
+
+    Raises:
+        LibraryFault: As for `t38_terminal`.
+    """
+    if not profile.documents:
+        protect()
     if library() is not None:
         return NativeAudioTerminal(profile, payload_type)
     return AudioTerminal(profile, payload_type)

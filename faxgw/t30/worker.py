@@ -29,7 +29,7 @@ from faxgw.foip.control import Documents, Message, PhaseE, Ping, Pong, Start, St
 from faxgw.foip.errors import LocalProtocolError
 from faxgw.foip.recording import Medium
 from faxgw.pipe import Frame, Pipe, PipeClosed
-from faxgw.t30 import tiff
+from faxgw.t30 import native, tiff
 from faxgw.t30.binding import LibraryFault, library
 from faxgw.t30.call import MediaCall
 from faxgw.t30.native import Crowd, NativeTerminal, Run
@@ -341,6 +341,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon ends us, not the terminal
     library()
+    try:
+        native.protect()
+    except LibraryFault as exc:  # calls that send still work; each that receives says the same again
+        log.error("no call can be received: %s", exc, extra={"event": "t30.unguarded"})
     sock = socket.socket(fileno=options.fd)
     sock.set_inheritable(False)
     confine()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from faxgw.fax.outcome import Cause
-from faxgw.foip.control import T38Media
+from faxgw.foip.control import Document, T38Media
 from faxgw.foip.t30_frames import from_line, to_line
 from faxgw.line.arrival import Arrival
 from faxgw.simulator import coding
@@ -21,11 +21,12 @@ from faxgw.simulator.script import Act, Expected, Rule, Script
 from faxgw.simulator.sending import SendingMachine
 from faxgw.t30 import binding, decoder, native
 from faxgw.t30.binding import LibraryFault, ffi
+from faxgw.t30.call import MediaCall
 from faxgw.t30.decoder import Harm
 from tests.hostile.attacks import Stuffed
 from tests.simulator import stage
 from tests.t30 import decoder_fuzz
-from tests.t30.conftest import receive_start
+from tests.t30.conftest import Network, memory_file, page_image, receive_start, send_start, tiff
 from tests.t30.crafted import (
     BLACK_0,
     HORIZONTAL,
@@ -44,11 +45,15 @@ FATAL = [name for name in PAGES if name != "rows"]
 
 
 @pytest.fixture(params=GUARDS)
-def guard(request: pytest.FixtureRequest) -> Iterator[str]:
+def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Both, each also in the place of the library's own functions."""
-    decoder.install(native.decoder_functions() if request.param == "C" else None)
+    if request.param == "Python":
+        monkeypatch.setattr(native, "decoder_functions", decoder._in_python)
+    native.protect()
+    assert decoder._installed == native.decoder_functions()
     yield str(request.param)
-    decoder.install(native.decoder_functions())
+    monkeypatch.undo()
+    native.protect()
 
 
 def program(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -290,6 +295,24 @@ def test_a_decoder_that_cannot_be_tried_receives_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr(binding, "library", Nothing)
     with pytest.raises(LibraryFault, match="tried out"):
         decoder.verify.__wrapped__()
+
+
+@pytest.mark.parametrize("medium", ["t38", "g711"])
+def test_without_a_guard_calls_are_sent_and_none_is_received(monkeypatch: pytest.MonkeyPatch, medium: str) -> None:
+    def strange(_functions: Any = None) -> None:
+        raise LibraryFault("not the one we know")
+
+    monkeypatch.setattr(decoder, "protect", strange)
+    t38 = T38Media(stage.MACHINE) if medium == "t38" else None
+    sockets = Network()
+    with pytest.raises(LibraryFault, match="not the one we know"):
+        MediaCall(replace(receive_start(), t38=t38), sockets.socket(1), sockets.socket(2), (), 0.0)
+    file = memory_file(tiff([page_image(1)]))
+    start = replace(send_start(), t38=t38, documents=(Document("F", 1, 1, 1),))
+    call = MediaCall(start, sockets.socket(3), sockets.socket(4), (file,), 0.0)
+    call.tick(0.02)
+    call.close()
+    os.close(file)
 
 
 def test_functions_that_cannot_be_replaced_are_a_fault() -> None:

@@ -244,3 +244,20 @@ async def test_a_message_that_breaks_one_call_ends_that_call_only(worker: Harnes
     pongs = sum(isinstance(message, Pong) for message in worker.messages)
     await worker.wait_for(Pong, count=pongs + 2)
     assert worker.process.poll() is None
+
+
+def test_a_worker_with_a_strange_library_says_so_and_runs() -> None:
+    """Calls that send still work; those that receive are refused one by one (`test_decoder.py`)."""
+    ours, theirs = socket.socketpair()
+    program = (
+        f"from faxgw.t30 import decoder, worker\ndecoder._BEGUN = ()\nworker.main(['--fd', '{theirs.fileno()}'])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, pass_fds=(theirs.fileno(),), text=True
+    )
+    theirs.close()
+    ours.close()  # the daemon goes at once
+    _out, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "no call can be received" in told
+    assert "nothing is received" in told
