@@ -2,11 +2,13 @@
 
 `smtp-source` (Debian package postfix) sends 5,000 mails of 20 kB over 50 connections, first to our intake, then to a
 private Postfix, in turn. A mail counts when its 250 came: both have synced it by then. Ours is the gateway's intake
-in a process of its own (SMTP server, gate, store with its tables and keys, spool), without the page steps that follow;
-Postfix puts every mail on hold (`smtpd_client_restrictions = static:HOLD`), so nothing is delivered and nothing leaves
-loopback; its `in_flow_delay` is 0, as nothing takes mails off the queue. Beside the burst a client of ours sends a mail
-every 50 ms and measures the time from the final dot to the reply. Then as many jobs with a one-page PDF by REST
-(`bench.rest`), and a fifth as many by SFTP (`bench.sftp`).
+in a process of its own (SMTP server, gate, store with its tables and keys, spool, log), without the page steps that
+follow. Neither looks into a mail before its 250, so lines of text stand for a one-page PDF: `smtp-source` sends a file
+as the same mail each time, which the gateway would link to the first instead of keeping it. Postfix puts every mail on
+hold (`smtpd_client_restrictions = static:HOLD`), so nothing is delivered and nothing leaves loopback; its
+`in_flow_delay` is 0, as nothing takes mails off the queue. Beside the burst a client of ours sends a mail every 50 ms
+and measures the time from the final dot to the reply. Then as many jobs with a one-page PDF by REST (`bench.rest`), and
+a fifth as many by SFTP (`bench.sftp`).
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ async def serve(folder: Path) -> None:
     from faxgw.dispatch.seat import Seat
     from faxgw.intake.smtp import SmtpServer
     from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
+    from faxgw.logs import configure
     from faxgw.settings import Listener
     from faxgw.store import directory, migrate, node
     from faxgw.store.directory import CustomerSeed
@@ -98,6 +101,7 @@ async def serve(folder: Path) -> None:
     from faxgw.store.passwords import Passwords
     from faxgw.store.space import Watermark
 
+    configure(form="json")  # as the gateway logs: two lines a mail
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     url = f"sqlite:///{folder}/faxgw.db"
