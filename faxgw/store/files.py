@@ -136,7 +136,10 @@ class Files:
         Raises:
             StoreError: If they cannot be kept.
         """
-        return await self._small.add((self._writer(kind, len(data)), data))
+        writer = self._writer(kind, len(data))
+        if len(data) > BUFFER_BYTES:
+            return await self._in_thread(functools.partial(writer.finish, data))
+        return await self._small.add((writer, data))
 
     async def adopt_fd(self, fd: int, kind: Kind = Kind.OBJECT, limit: int = OBJECT_BYTES) -> StoredFile:
         """Copy a descriptor's content, from its beginning, into a durable object.

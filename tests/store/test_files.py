@@ -131,6 +131,14 @@ async def test_small_files_of_one_moment_are_made_durable_together_each_by_the_s
     assert steps.count("sync folder") == 2
 
 
+async def test_what_is_large_holds_up_no_round(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = fail_the(monkeypatch, 0, folder=False)
+    large = bytes(BUFFER_BYTES + 1)
+    kept = await asyncio.gather(files.keep(b"a"), files.keep(large), files.keep(b"b"), written(files, large))
+    assert [await content(files, one) for one in kept] == [b"a", large, b"b", large]
+    assert steps.count("sync folder") == 3
+
+
 async def test_of_files_made_durable_together_one_that_fails_is_dropped_alone(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
