@@ -64,7 +64,8 @@ def unpack(bits: Bits) -> npt.NDArray[np.uint8]:
 
 def black_ratio(bits: Bits) -> float:
     """Black pixels / all pixels."""
-    return float(np.bitwise_count(bits).sum(dtype=np.int64)) / (bits.size * 8) if bits.size else 0.0
+    words = np.ascontiguousarray(bits).view(np.uint64)  # eight octets at once: a row has a multiple of them
+    return float(np.bitwise_count(words).sum(dtype=np.int64)) / (bits.size * 8) if bits.size else 0.0
 
 
 def halve_rows(bits: Bits) -> Bits:
