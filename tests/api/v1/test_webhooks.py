@@ -89,3 +89,22 @@ async def test_a_message_is_sent_once_more_when_it_is_over(api: Native) -> None:
     assert state == "due"
     other = (await api.post("/webhooks", NEW, 201))["id"]
     assert (await api.call("POST", path.replace(ident, other))).status == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("https://erp.example.org:10443/fax", 201),
+        ("https://erp.example.org:65535", 201),
+        (f"https://a{'-b' * 31}.Example.org/?key=1", 201),
+        ("https://a.b.c.d.e.f.example.org/", 201),
+        ("https://erp.xn--p1ai/", 201),
+        ("https://erp.example.org:65536/", 422),
+        ("https://192.0.2.1/", 422),
+        ("https://user@erp.example.org/", 422),
+        ("https://-erp.example.org/", 422),
+        ("ftp://erp.example.org/", 422),
+    ],
+)
+async def test_every_address_that_a_program_can_have_is_taken(api: Native, url: str, status: int) -> None:
+    await api.post("/webhooks", NEW | {"url": url}, status)
