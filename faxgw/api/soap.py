@@ -158,6 +158,7 @@ class SoapBody(Uploads):
                             text = f"A job has at most {MAX_DOCUMENTS} documents."
                             raise Refusal(400, text, code="bad_request", param="document")
                         await self._spool(number, octets)
+                    await asyncio.sleep(0)  # a piece is some 700 recipients: others have their turn
             self.stream.finish()
             call = soap.call_of(self.stream.root, is_whole=True)
         except soap.MustUnderstand as exc:
