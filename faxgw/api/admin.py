@@ -413,6 +413,8 @@ class AdminRoutes(Office):
         """Import the CSV of the body; with `dry_run=1` only say what would happen. 422 when it is refused."""
         directories, name = self._directory(request, caller)
         octets = await read_body(request, MAX_DIRECTORY)
+        if not octets:
+            raise Refusal(422, "The body must be a CSV file.", code="invalid")
         dry = request.query.get("dry_run") == "1"
         return _import_answer(await directories.take(name, octets, self._author(request, caller).who, dry_run=dry))
 

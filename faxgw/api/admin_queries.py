@@ -81,7 +81,9 @@ class PaperNew(Query):
 class Given(Query):
     """What recipients will give values."""
 
-    given: list[str] = Field(default_factory=list, max_length=99, json_schema_extra={"many": True})
+    given: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,64}$")]] = Field(
+        default_factory=list, max_length=99, json_schema_extra={"many": True}
+    )
     """Names; the parameter may be repeated."""
 
 

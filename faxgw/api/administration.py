@@ -44,7 +44,8 @@ MAX_WHO = 130
 _INTRODUCTION: Final = """\
 Accounts, rules and what is kept: for customers' administrators (scope `admin`), who see their own customer and \
 nothing else, and for operators (scope `operator`). Everything is JSON unless it is a file; times are Unix seconds; \
-errors are `application/problem+json` (RFC 9457) with a `code`. What is not yours looks exactly like what does not exist.\
+errors are `application/problem+json` (RFC 9457) with a `code`. What is not yours looks exactly like what does not \
+exist.\
 """
 
 
@@ -75,6 +76,7 @@ class Row:
     """`operationId`; empty: the handler's name."""
     may_be_empty: bool = False
     """204 is an answer too."""
+    may_lack_body: bool = False
 
 
 class Office(abc.ABC):
@@ -157,8 +159,9 @@ def _operation(tag: str, row: Row) -> Operation:
         doc=" ".join(filter(None, [more, " ".join(rest.split())])),
         query=row.query,
         octets=row.octets,
+        optional_body=row.may_lack_body,
         content={"application/json": row.body} if row.body is not None else None,
-        problems=(*changes, "bad_template"),
+        problems=(*changes, "bad_template", "not_found"),
         max_body=row.max_body,
         operators=True,
     )

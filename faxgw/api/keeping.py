@@ -71,7 +71,7 @@ class KeepingRoutes(Office):
     def rows(self) -> Sequence[Row]:
         """Every route."""
         boss: Any = {"operator": True}
-        text: Any = {"octets": "text/plain"}
+        text: Any = {"octets": "text/plain", "may_lack_body": True}
         return [
             Row("GET", "/archive", self.search, query=queries.SearchPart, answer=answers.ArchiveFound,
                 name="searchArchive"),
@@ -102,7 +102,7 @@ class KeepingRoutes(Office):
         after = (_seconds("after", at), last)
         found = await self._ground.store.read(partial(archive_book.search, wanted=wanted, after=after, limit=limit))
         answer: dict[str, Any] = {"faxes": [_fax(one) for one in found], "next": None}
-        if len(found) == min(limit, archive_book.MAX_FOUND):
+        if found and len(found) == min(limit, archive_book.MAX_FOUND):
             at_, ident = archive_book.pages(found)
             answer["next"] = f"{at_!r}:{ident}"
         return web.json_response(answer)

@@ -188,7 +188,7 @@ def _operation(row: Operation, names: Mapping[tuple[type[BaseModel], str], Any])
     content = dict(row.content or ({"application/json": row.body} if row.body else {}))
     if row.octets:
         file = {"schema": {"type": "string", "format": "binary"}}
-        found["requestBody"] = {"required": True, "content": {row.octets: file}}
+        found["requestBody"] = {"required": not row.optional_body, "content": {row.octets: file}}
     elif content:
         found["requestBody"] = {
             "required": not row.optional_body,

@@ -96,7 +96,8 @@ async def offices(house: House) -> AsyncIterator[Offices]:
         return [*(office.routes() for office in made), description(ground, made)]
 
     async with desk(house, tables) as served:
-        served.ground.access._clients = Failures(10**9, 600)  # that many wrong tokens are the test
+        access = served.ground.access
+        access._clients = access._logins = access._pairs = Failures(10**9, 600)  # that many wrong tokens are the test
         yield Offices(served, made, await served.token(customer=None, scopes=["operator"]))
     passwords.close()
 
