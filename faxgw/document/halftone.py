@@ -77,7 +77,7 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         if (blocks := _blocks_of(tones)) is None:
             return threshold(grey) if bits is None else bits
         even = _flat_regions(grey, blocks)
-        depth = _depth(even)
+        depth = _depth(grey, even)
         blocks &= ~_strokes(grey, even)
         even &= ~_kept(grey, even)
         mask, flat = _pixels(blocks, grey.shape), _pixels(even, grey.shape)
@@ -157,14 +157,15 @@ def _kept(grey: Grey, even: Blocks) -> Blocks:
     return np.asarray(even & tinted & ~_grown(even & (darkest < THRESHOLD)))
 
 
-def _depth(even: Blocks) -> npt.NDArray[np.uint8]:
+def _depth(grey: Grey, even: Blocks) -> npt.NDArray[np.uint8]:
     """How much of its tint each block of a large panel keeps for the rim, in parts of RIM: most at the edge, nothing
-    within, and nothing of what is no large panel.
+    within, and nothing of what is no large panel. White between two stripes is no part of a panel.
     """
     kept = np.zeros(even.shape, np.uint8)
     if not even.any():
         return kept
-    left = ~_grown(~_grown(even, RIM_GAP), RIM_GAP)
+    without_white = 255 - _darkest(255 - grey) <= TONE_HIGH
+    left = even | (without_white & ~_grown(~_grown(even, RIM_GAP), RIM_GAP))
     for _ in range(RIM):
         kept += left
         left = ~_grown(~left)

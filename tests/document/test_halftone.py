@@ -89,6 +89,14 @@ def test_the_rim_keeps_off_text_and_out_of_the_space_between_words(resolution: R
     assert seen[104 * times : (125 - down) * times, 150:1180].mean() > 0.05
 
 
+def test_stripes_are_no_panel_together() -> None:
+    """Every other row of a table: white between them, 12.5 points high."""
+    grey = page()
+    for top in range(100, 700, 70):
+        grey[top : top + 35, 100:1500] = 224
+    assert not black(grey).any()
+
+
 def test_pages_for_standard_have_no_rim() -> None:
     grey = page()
     grey[104:504, 104:1304] = 224
