@@ -1,7 +1,7 @@
 """Program: a T.38 receiver meets a peer that sends the frame of its first argument.
 
-The second argument is `guarded`; `inner`, without the filter of T.38 packets, as frames come over G.711; or `bare`,
-without the guard inside the library as well.
+The second argument is `guarded`; `outer`, without the guard inside the library; `inner`, without the filter of T.38
+packets, as frames come over G.711; or `bare`, without either.
 
 Exit status 0: the receiver has lived through it. Run as a process, for without the guard it dies of SIGSEGV.
 """
@@ -55,13 +55,13 @@ def attack(dcs: str, image: str) -> Iterable[tuple[float, Packet]]:
 
 
 def main(kind: str, guard: str) -> None:
-    if guard == "bare":
+    if guard in ("outer", "bare"):
         decoder.protect = lambda functions=None: None
     file = os.memfd_create("received")
     receiver = T38Terminal(
         Profile(calling_party=False, station_id="", receive_path=f"/proc/self/fd/{file}"), 400, "redundancy", 14400
     )
-    if guard != "guarded":
+    if guard in ("inner", "bare"):
         receiver._guard = Bare()
     sender = Sender(400)
     todo = list(attack(*FRAMES[kind]))

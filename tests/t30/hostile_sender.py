@@ -1,7 +1,8 @@
 """Program: our own engine calls our own engine and sends a page made to harm: `GUARD MEDIUM MODE`.
 
-GUARD is `C`, `Python` or `bare`, MEDIUM `t38` or `g711`, MODE `ecm` or `plain`. Printed: the receiver's reason and
-text, and how many pages it has handed over. Run as a process: the bare library dies, and the sender is made over.
+GUARD is `C`, `Python` or `bare`, MEDIUM `t38` or `g711`, MODE `ecm` or `plain`; or, over G.711, the name of a frame
+that kills: `fcd` or `width` (docs/transport.md, "Guard"). Printed: the receiver's reason and text, and how many pages
+it has handed over. Run as a process: the bare library dies, and the sender is made over.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ ffi.cdef(
     """
 typedef int (*sender_bit_t)(void *s);
 typedef int (*sender_chunk_t)(void *s, uint8_t *octets, int size);
+typedef void (*sender_frame_t)(void *s, const uint8_t *octets, int size);
+void fax_modems_hdlc_tx_frame(void *s, const uint8_t *octets, int size);
 """
 )
 
@@ -61,16 +64,37 @@ def _chunk(_state: Any, octets: Any, size: int) -> int:
     return len(piece)
 
 
+def _short(octets: bytes) -> bytes:
+    """An FCD of three octets in the place of each."""
+    return octets[:3] if len(octets) > 3 and octets[2] & 0xFE == 0x06 else octets
+
+
+def _wide(octets: bytes) -> bytes:
+    """A DCS with both bits of the width."""
+    wide = len(octets) > 5 and octets[2] & 0xFE == 0x82
+    return octets[:5] + bytes((octets[5] | 3,)) + octets[6:] if wide else octets
+
+
+@callback("sender_frame_t")
+def _frame(state: Any, octets: Any, size: int) -> None:
+    change = _short if sys.argv[3] == "fcd" else _wide
+    frame = b"" if size <= 0 else change(bytes(ffi.buffer(octets, size)))
+    kept: Any = ffi.from_buffer("uint8_t[]", frame) if frame else ffi.NULL
+    binding.library().fax_modems_hdlc_tx_frame(state, kept, len(frame) if frame else size)
+
+
 def main(guard: str, medium: str, mode: str) -> None:
     """One call."""
     functions = {"t4_tx_get_bit": _bit, "t4_tx_get_byte": _byte, "t4_tx_get_chunk": _chunk, "t4_tx_check_bit": _check}
+    if mode in ("fcd", "width"):
+        functions = {"fax_modems_hdlc_tx_frame": _frame}
     hooks.replace(binding.SONAME, {name: int(ffi.cast("uintptr_t", function)) for name, function in functions.items()})
     if guard == "bare":
         decoder.protect = lambda functions=None: None
     elif guard == "Python":
         decoder.install()
         decoder.protect = lambda functions=None: None
-    ecm = mode == "ecm"
+    ecm = mode != "plain"
     line = Line(
         [tiff([page_image(1)])],
         t38=medium == "t38",

@@ -271,6 +271,20 @@ def test_two_engines_without_a_guard(medium: str) -> None:
     assert program("tests.t30.hostile_sender", "bare", medium, "ecm").returncode in (-signal.SIGABRT, -signal.SIGSEGV)
 
 
+@pytest.mark.parametrize("guarded", GUARDS)
+@pytest.mark.parametrize("frame", ["fcd", "width"])
+def test_frames_that_kill_are_stopped_over_g711(frame: str, guarded: str) -> None:
+    """They come out of the library's own modem, with a good FCS."""
+    result = program("tests.t30.hostile_sender", guarded, "g711", frame)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("|0\n")
+
+
+@pytest.mark.parametrize("frame", ["fcd", "width"])
+def test_frames_kill_the_bare_library_over_g711(frame: str) -> None:
+    assert program("tests.t30.hostile_sender", "bare", "g711", frame).returncode == -signal.SIGSEGV
+
+
 # The library that is not the one we know.
 
 

@@ -199,6 +199,7 @@ def test_the_library_lives_behind_the_guard_and_dies_without(kind: str) -> None:
     guarded = run(kind, "guarded")
     assert guarded.returncode == 0, guarded.stderr
     assert int(guarded.stdout.split()[0]) > 0
+    assert run(kind, "outer").stdout == guarded.stdout
     assert run(kind, "bare").returncode == -signal.SIGSEGV
 
 
