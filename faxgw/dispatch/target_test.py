@@ -13,8 +13,9 @@ from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import Delivery, Enclosure, Parcel
 from faxgw.fax.reception import ReceivedReport
-from faxgw.fax.target import Target
+from faxgw.fax.target import Target, TargetKind
 from faxgw.formats.report_payload import received_to_payload
+from faxgw.store import pulls
 
 WITHIN = 60.0
 """Seconds of a test."""
@@ -53,7 +54,13 @@ class TargetTester:
             return {"delivered": False, "detail": str(exc)[:400]}
         finally:
             os.close(descriptor)
+        if target.kind is TargetKind.PULL and await self._lies(parcel.item):
+            return {"delivered": True, "detail": f"The test lies in {target.address}, to be fetched."}
         return {"delivered": result.delivered, "detail": result.detail[:400]}
+
+    async def _lies(self, item: str) -> bool:
+        """Whether a test lies in its topic: its delivery is done only when a program has fetched it."""
+        return await self._seat.store.read(lambda conn: pulls.laid(conn, item) is not None)
 
     def _parcel(self, target: Target, descriptor: int, octets: bytes) -> Parcel:
         seat, now = self._seat, self._seat.clock()

@@ -22,6 +22,7 @@ MAX_SHOWN = 10
 """Names that are told instead of an unknown one."""
 KINDS: Mapping[str, tuple[str, str]] = {
     "cover": ("cover", "cover page"),
+    "fax_reply": ("cover", "cover page"),
     "overlay": ("overlay", "overlay"),
     "mail_template": ("mail", "mail template"),
 }

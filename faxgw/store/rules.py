@@ -18,7 +18,7 @@ from faxgw.fax.account import Level
 from faxgw.fax.errors import Refused
 from faxgw.fax.routing_rule import LEVELS, MAX_RULES, OWNER, Rule
 from faxgw.fax.rule_form import RuleDefect, from_json, to_json
-from faxgw.store import register, targets
+from faxgw.store import named_templates, register, targets
 from faxgw.store import schema as t
 from faxgw.store.accounts import ENTITY, Author, Conflict, NotFound, customer_row
 from faxgw.store.directory import FILE
@@ -37,6 +37,7 @@ def create(conn: Connection, rule: Rule, *, by: Author) -> Rule:
         Refused: If what it names is not there, or there are too many.
     """
     _check(conn, rule)
+    _check_reply(conn, rule)
     if _row(conn, rule) is not None:
         raise Conflict(public=f"There is a rule {rule.name} already.")
     count = select(func.count()).select_from(t.routing_rules).where(*_place(rule))
@@ -63,6 +64,7 @@ def change(conn: Connection, rule: Rule, *, by: Author) -> Rule:
     row = _own(conn, rule)
     made = replace(rule, id=row.id)
     _check(conn, made)
+    _check_reply(conn, made, row)
     conn.execute(update(t.routing_rules).where(t.routing_rules.c.id == row.id).values(**_columns(made)))
     _note(conn, made, "changed", by, {"before": row.body, "after": to_json(made)})
     return made
@@ -129,6 +131,7 @@ def seed(conn: Connection, rules: Sequence[Rule], *, now: float) -> None:
         _check(conn, rule)
         values = {**_columns(rule), "managed": FILE}
         found = _row(conn, rule)
+        _check_reply(conn, rule, found)
         if found is not None:
             conn.execute(update(t.routing_rules).where(c.id == found.id).values(**values))
             continue
@@ -157,6 +160,12 @@ def _check(conn: Connection, rule: Rule) -> None:
         if name == OWNER or "@" in name or targets.find(conn, rule.customer, name) is not None:
             continue
         raise Refused(public=f"There is no target {name}.")
+
+
+def _check_reply(conn: Connection, rule: Rule, before: Row[Any] | None = None) -> None:
+    """The cover page that it replies with, unless that is what it was."""
+    had = {"fax_reply": (before.body.get("then") or {}).get("reply", "")} if before is not None else None
+    named_templates.require(conn, rule.customer, {"fax_reply": rule.actions.reply}, had)
 
 
 def _check_scope(conn: Connection, rule: Rule) -> None:

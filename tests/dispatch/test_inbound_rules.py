@@ -22,7 +22,7 @@ from faxgw.fax.routing_rule import RULE_WAIT, Actions, Conditions, Extraction, R
 from faxgw.fax.submission import JobKnown, JobReceipt, JobRefused, JobSubmission
 from faxgw.fax.target import Format, Target, TargetKind, mailbox
 from faxgw.formats.report_payload import enclosed_in, received_from_payload
-from faxgw.store import readings, replies, routing, rules, targets
+from faxgw.store import readings, replies, routing, rules, targets, templates
 from faxgw.store import schema as t
 from faxgw.store.accounts import Author
 from tests.dispatch.doubles import until
@@ -53,6 +53,9 @@ class Made:
 
 async def add(house: House, name: str, when: Conditions, *deliver: str, **more: Any) -> None:
     actions = more.pop("actions", Actions(deliver=deliver))
+    if actions.reply not in ("", "none"):
+        what, page = (templates.Kind.COVER, actions.reply), b"<p>Thank you.</p>"
+        await house.do(templates.keep, "acme", *what, format="html", content=page, who="test", now=house.now)
     rule = Rule(f"rul_{name}", name, "acme", Level.NUMBER, NUMBER, conditions=when, actions=actions)
     await house.do(rules.create, replace(rule, **more), by=BY)
 

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from faxgw.dispatch.target_test import TargetTester, page
-from faxgw.fax.ports import DeliveryResult
+from faxgw.fax.ports import DeliveryResult, Parcel
 from faxgw.fax.target import Target, TargetKind, from_snapshot, mailbox
 from faxgw.formats.report_payload import received_from_payload
+from faxgw.store import pulls
 from faxgw.store import schema as t
 from tests.dispatch.test_inbound import Mailbox
 from tests.house import House
@@ -47,3 +48,19 @@ async def test_what_went_wrong_is_said_and_nothing_is_tried_again(house: House) 
     assert unknown["delivered"] is False
     assert "pull" in unknown["detail"]
     assert len(way.got) == 1
+
+
+async def test_a_test_of_a_topic_is_there_to_be_fetched(house: House) -> None:
+    """Such a delivery is done when a program has fetched it; a test has done its part when it lies there."""
+
+    class Facts:
+        async def deliver(self, parcel: Parcel) -> DeliveryResult:
+            await house.do(
+                pulls.lay, parcel.item, customer="acme", topic="inbox", reception="rcv_1", told={}, documents=(),
+                now=house.now,
+            )  # fmt: skip
+            return DeliveryResult(False, detail="waits in inbox to be fetched")
+
+    tester = TargetTester(house.seat(), {"received_pull": Facts()})
+    told = await tester.test(Target("t", "acme", "p", TargetKind.PULL, "inbox"))
+    assert told == {"delivered": True, "detail": "The test lies in inbox, to be fetched."}

@@ -18,7 +18,7 @@ from tests.house import NOON, House
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BY = Author("operator", NOON)
-NAMES = {"cover": "house", "overlay": "letterhead", "mail_template": "brand"}
+NAMES = {"cover": "house", "fax_reply": "house", "overlay": "letterhead", "mail_template": "brand"}
 
 
 async def put(house: House, customer: str, kind: str, name: str) -> None:
@@ -49,7 +49,8 @@ async def test_an_unknown_name_is_refused_and_those_that_there_are_are_told(hous
 @pytest.mark.parametrize(
     "settings",
     [
-        {"cover": ""}, {"cover": "none"}, {"cover": " None "}, {"overlay": ""}, {"overlay": "none"},
+        {"cover": ""}, {"cover": "none"}, {"cover": " None "}, {"fax_reply": "none"}, {"fax_reply": "plain"},
+        {"overlay": ""}, {"overlay": "none"},
         {"mail_template": ""}, {"mail_template": "default"}, {"language": "fr"}, {},
         *({"cover": name} for name in (*cover.SHIPPED, *cover.ALIASES, "Letter.ftl.html")),
     ],

@@ -11,7 +11,7 @@ from faxgw.fax.account import Level
 from faxgw.fax.errors import Refused
 from faxgw.fax.routing_rule import Actions, Conditions, Extraction, Rule, in_order
 from faxgw.fax.target import Target, TargetKind
-from faxgw.store import rules, targets
+from faxgw.store import rules, targets, templates
 from faxgw.store import schema as t
 from faxgw.store.accounts import Author, Conflict, NotFound
 from tests.house import House
@@ -114,3 +114,18 @@ async def test_the_settings_file_decides_its_rules_and_takes_them_away(house: Ho
     assert [(one.name, one.position) for one in after] == [("a", 5), ("own", 100)]
     assert after[0].id == kept[1].id
     await house.do(rules.remove, "acme", after[1].id, by=BY)
+
+
+async def test_a_reply_with_a_cover_page_that_is_not_there_is_refused(house: House) -> None:
+    wrong = rule("thanks", actions=Actions(reply="thanks"))
+    with pytest.raises(Refused, match="there is no cover page “thanks”; there are form, letter, plain"):
+        await house.do(rules.create, wrong, by=BY)
+    with pytest.raises(Refused, match="there is no cover page “thanks”"):
+        await house.do(rules.seed, [wrong], now=house.now)
+    for reply in ("none", "plain", ""):
+        await house.do(rules.create, rule(f"r{reply}", actions=Actions(reply=reply)), by=BY)
+    kept = templates.Kind.COVER
+    await house.do(templates.keep, "acme", kept, "thanks", format="html", content=b"x", who="test", now=house.now)
+    await house.do(rules.seed, [wrong], now=house.now)
+    await house.do(templates.remove, "acme", kept, "thanks", who="test", now=house.now)
+    await house.do(rules.seed, [wrong], now=house.now)  # a gateway starts though somebody removed it
