@@ -37,6 +37,7 @@ from faxgw.fax.ports import StoredFile
 from faxgw.store.durable import NO_SPACE, sync_folder
 from faxgw.store.errors import FileFailed, ObjectDamaged, ObjectMissing, ObjectTooLarge, OutOfSpace, StoreError
 from faxgw.store.gathering import Gathering
+from faxgw.store.shared_read import SharedRead
 from faxgw.store.space import FreeSpace, Watermark
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ class Files:
         self._incarnation = incarnation
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-files")
         self._seen = (0.0, FreeSpace(0, 0, 0))
+        self._space = SharedRead[None, FreeSpace](lambda _: self.free_space())
         self._small = Gathering(self._keep_all, most=GATHERED_FILES, lanes=GATHERING_THREADS)
 
     async def start(self) -> None:
@@ -211,7 +213,7 @@ class Files:
         ample = replace(seen, free=seen.free - AMPLE_BYTES - octets)
         if time.monotonic() < seen_at + AMPLE_S and not watermark.refuses(ample):
             return
-        space = await self.free_space()
+        space = await self._space.ask(None)
         self._seen = (time.monotonic(), space)
         if watermark.refuses(replace(space, free=space.free - octets)):
             raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
