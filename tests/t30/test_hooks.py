@@ -99,3 +99,23 @@ def test_a_library_without_symbols_is_a_fault() -> None:
 def test_addresses_that_are_offsets_are_made_absolute() -> None:
     assert hooks._absolute(0x10, 0x7000) == 0x7010
     assert hooks._absolute(0x7010, 0x7000) == 0x7010
+
+
+DENIED = """
+import ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) != 0:  # PR_SET_MDWE, Linux 6.3
+    sys.exit(77)
+from tests.t30 import crafted
+crafted.main(sys.argv[1], "horizontal in MMR")
+"""
+
+
+@pytest.mark.parametrize("guard", ["C", "Python"])
+def test_no_memory_need_be_writable_and_executable(guard: str) -> None:
+    """systemd's MemoryDenyWriteExecute: slots are data."""
+    result = subprocess.run(
+        [sys.executable, "-c", DENIED, guard], capture_output=True, text=True, timeout=60, check=False
+    )
+    if result.returncode == 77:
+        pytest.skip("this kernel cannot deny it")
+    assert result.stdout == "RUNS 0 0\n", result.stderr
