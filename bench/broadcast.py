@@ -297,7 +297,9 @@ async def _handed_in(way: str, port: int, folder: Path, seat: Seat, client: Page
     if way == "mail":
         return await by_mail(seat, client)
     if way == "sftp":
+        watch.part = "start"  # a server is started before its clients come
         async with sftp_server(folder, seat, JobGate(seat)) as sftp_port:
+            watch.part = "accept"
             return float(await _outside("--send", str(sftp_port), "--way", way, *size))
     return float(await _outside("--send", str(port), "--way", way, *size))
 
