@@ -99,6 +99,12 @@ class Routing:
         except StoreError as exc:  # too much waits for the database
             log.error("not routed yet", extra={"event": "reception.put_back", "reception": item.id, "why": str(exc)})
             await self._put_back(item, str(exc))
+        except Exception as exc:  # owner of the step: a fault of ours must leave no fax without an owner
+            log.exception("fax not routed", extra={"event": "reception.fault", "reception": item.id})
+            if item.tries < routing.MAX_TRIES:
+                await self._put_back(item, type(exc).__name__)
+            else:
+                await self._send_plainly(item)
 
     async def _in_turn(self, item: Unrouted) -> tuple[_Asked | None, _Made | None]:
         """First the rules, which have waited for reading and may do so again: no document is made in vain."""
@@ -233,6 +239,13 @@ class Routing:
         if not routed:
             await self._drop(made)
         log.info("fax routed", extra={"event": "reception.routed", "reception": item.id, "routed": routed})
+
+    async def _send_plainly(self, item: Unrouted) -> None:
+        """The simple way, and the pages as they came: what else there is to do has failed MAX_TRIES times."""
+        question = await self._seat.store.read(lambda conn: choosing.question(conn, item.id, with_rules=False))
+        asked = _Asked(question, Decision(()))
+        routed = await self._write(item, asked, _Made(), None, judging=False)
+        log.error("fax routed plainly", extra={"event": "reception.routed", "reception": item.id, "routed": routed})
 
     async def _looks(self, item: Unrouted, prints: Sequence[Print]) -> Looks | None:
         """What its pages look like; None when that is not known. Read apart: it may take a second."""

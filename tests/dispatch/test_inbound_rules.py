@@ -127,6 +127,37 @@ async def test_no_fax_is_without_an_owner_whatever_the_rules_say(house: House) -
         assert (await place.row(reception)).routing["missing"] == ["crm"]
 
 
+async def test_a_fault_of_ours_leaves_no_fax_without_an_owner(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails, each time: the third time the pages go to the number's owner as they came."""
+    tries = 0
+
+    def broken(*_arguments: Any, **_more: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr("faxgw.dispatch.routing.decide", broken)
+    async with world(house) as place:
+        reception = await place.receiving()
+        await place.page(reception, 1, PageEnd.EOP)
+        for count in range(1, routing.MAX_TRIES + 1):
+            await until(lambda count=count: tries == count)  # type: ignore[misc]
+            if count < routing.MAX_TRIES:
+                await until(lambda: place.house.ask(_is_free, reception))
+                assert await rows(house, reception) == []
+            house.clock.now += routing.PAUSE + 1
+            place.inbound.routing.wake()
+        await until(lambda: place.house.ask(_has_items, reception, 1))
+        (item,) = await rows(house, reception)
+        assert (item.target, received_from_payload(item.payload).problem) == (OWNER, "tiff")
+        assert tries == routing.MAX_TRIES
+
+
+def _is_free(conn: Any, reception: str) -> bool:
+    query = select(t.receptions.c.lease_fence).where(t.receptions.c.id == reception)
+    return conn.execute(query).scalar() is None
+
+
 async def test_a_rule_waits_for_the_page_that_decides_and_no_longer(house: House) -> None:
     async with world(house) as place:
         await add(house, "invoices", Conditions(text=("invoice",)), "bills@example.org")
