@@ -79,9 +79,10 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         even = _flat_regions(grey, blocks)
         depth = _depth(grey, even)
         blocks &= ~_strokes(grey, even)
-        even &= ~_kept(grey, even)
+        kept = _kept(grey, even)
+        even &= ~kept
         mask, flat = _pixels(blocks, grey.shape), _pixels(even, grey.shape)
-        rim = depth * even
+        rim = depth * (even & ~_grown(kept))
     screens = _SCREENS[resolution]
     for screen in screens:
         screened = _screened(grey, mask, flat, screen)
