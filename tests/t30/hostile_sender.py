@@ -1,8 +1,8 @@
 """Program: our own engine calls our own engine and sends a page made to harm: `GUARD MEDIUM MODE`.
 
-GUARD is `C`, `Python` or `bare`, MEDIUM `t38` or `g711`, MODE `ecm` or `plain`; or, over G.711, the name of a frame
-that kills: `fcd` or `width` (docs/transport.md, "Guard"). Printed: the receiver's reason and text, and how many pages
-it has handed over. Run as a process: the bare library dies, and the sender is made over.
+GUARD is `C` or `Python`, and so is the media loop, or `bare`; MEDIUM `t38` or `g711`; MODE `ecm` or `plain`, or, over
+G.711, the name of a frame that kills: `fcd` or `width` (docs/transport.md, "Guard"). Printed: the receiver's reason and
+text, and how many pages it has handed over. Run as a process: the bare library dies, and the sender is made over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Final
 
-from faxgw.t30 import binding, decoder, hooks
+from faxgw.t30 import binding, decoder, hooks, native
 from faxgw.t30.binding import ffi
 from faxgw.t30.callback import callback
 from tests.t30.conftest import Line, page_image, receive_start, send_start, tiff
@@ -92,8 +92,7 @@ def main(guard: str, medium: str, mode: str) -> None:
     if guard == "bare":
         decoder.protect = lambda functions=None: None
     elif guard == "Python":
-        decoder.install()
-        decoder.protect = lambda functions=None: None
+        native.library = lambda: None  # type: ignore[assignment]  # no cache is needed
     ecm = mode != "plain"
     line = Line(
         [tiff([page_image(1)])],

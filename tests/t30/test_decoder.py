@@ -225,6 +225,14 @@ def test_a_call_with_the_page_ends_told_and_unconfirmed(guard: str, page: str, c
     assert not {">MCF", ">RTP", ">RTN", ">PPR"} & set(played.ladder)
 
 
+@pytest.mark.parametrize(("page", "coding_name", "ecm"), [("runs in MH", "MH", False), ("passes in MMR", "MMR", True)])
+def test_a_call_of_the_media_loop_in_python_ends_as_well(
+    monkeypatch: pytest.MonkeyPatch, page: str, coding_name: str, ecm: bool
+) -> None:
+    monkeypatch.setattr(native, "library", lambda: None)
+    test_a_call_with_the_page_ends_told_and_unconfirmed("Python", page, coding_name, ecm)
+
+
 @pytest.mark.parametrize("ecm", [True, False])
 def test_pages_before_it_are_kept(ecm: bool) -> None:
     """The first page is right and confirmed; the second is made to harm."""
