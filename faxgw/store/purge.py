@@ -24,9 +24,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import MessageState
 from faxgw.fax.retention import Purged, retention
-from faxgw.store import audit, holds, sweep
+from faxgw.store import audit, event_feed, holds, sweep, webhook_feed
 from faxgw.store import schema as t
 from faxgw.store.holds import Subject
+from faxgw.store.reports import item_id
 
 RECKONED_AT_ONCE = 50
 """Faxes whose times are reckoned in one unit; reading the settings of one takes 0.2 ms."""
@@ -34,6 +35,8 @@ SLICE = 100
 """Rows with files, or faxes of a job, that one unit takes; a unit may last 100 ms (docs/spine.md section 7)."""
 ROWS = 500
 """Rows of one table that one unit deletes."""
+TOLD = 1_000
+"""Messages to webhooks that are looked for in one unit."""
 FAXES = 20
 """Faxes of a job whose rows one unit deletes; each has some 20 entries in the journal."""
 UNRECKONED = 36_500 * 86_400.0
@@ -281,7 +284,7 @@ class _Work:
             yield self._drop_faxes(faxes)
             yield len(faxes) < FAXES
         yield self._items(t.outbox.c.job == job)
-        yield self._drop(t.events, or_(t.events.c.job == job, t.events.c.entity == job))
+        yield self._events(or_(t.events.c.job == job, t.events.c.entity == job))
         yield self._drop(t.job_keys, t.job_keys.c.job == job, limit=FAXES * ROWS)
         for table, column in _children(t.jobs):
             if table is not t.faxes:
@@ -296,7 +299,7 @@ class _Work:
         attempts = set(self._conn.execute(select(parts.attempt).where(parts.fax.in_(faxes))).scalars())
         others = select(parts.attempt).where(parts.attempt.in_(attempts), parts.fax.not_in(faxes))
         alone = attempts - set(self._conn.execute(others).scalars())
-        if not self._drop(t.events, t.events.c.entity.in_([*faxes, *alone])):
+        if not self._events(t.events.c.entity.in_([*faxes, *alone])):
             return False
         for table, column in _children(t.faxes):
             if table is not t.attempt_faxes and not self._drop(table, column.in_(faxes)):
@@ -309,7 +312,7 @@ class _Work:
     def _rows_of_reception(self) -> Any:  # Any: as above
         reception = self._row.id
         yield self._items(t.outbox.c.reception == reception)
-        yield self._drop(t.events, or_(t.events.c.job == reception, t.events.c.entity == reception))
+        yield self._events(or_(t.events.c.job == reception, t.events.c.entity == reception))
         for table, column in _children(t.receptions):
             yield self._drop(table, column == reception)
         self._drop(t.receptions, t.receptions.c.id == reception)
@@ -321,6 +324,28 @@ class _Work:
         self._drop(t.events, t.events.c.entity.in_(items), limit=FAXES * ROWS)
         self._drop(t.outbox, t.outbox.c.id.in_(items))
         return len(items) < SLICE
+
+    def _events(self, where: ColumnElement[bool]) -> bool:
+        """Delete entries of the journal, and what webhooks were told of them; False: some are left.
+
+        What is still to be told stays until it is over, as everything that belongs to no single fax does.
+        """
+        hooks = list(
+            self._conn.execute(select(t.webhooks.c.id).where(t.webhooks.c.customer == self._row.customer)).scalars()
+        )
+        e, c, most = t.events.c, t.outbox.c, max(1, TOLD // max(1, len(hooks)))
+        query = select(e.serial).where(where, e.what.in_(list(event_feed.PUBLIC))).order_by(e.serial).limit(most)
+        serials = list(self._conn.execute(query).scalars()) if hooks else []
+        told = [item_id(webhook_feed.KIND, hook, str(serial)) for serial in serials for hook in hooks]
+        if told:
+            over = select(c.id).where(c.id.in_(told), c.state.in_(["done", "dead"]))
+            items = list(self._conn.execute(over).scalars())
+            for table, column in ((t.webhook_tries, t.webhook_tries.c.item), (t.events, e.entity), (t.outbox, c.id)):
+                self._drop(table, column.in_(items), limit=FAXES * ROWS)
+            self._drop(t.events, e.serial.in_(serials), limit=FAXES * ROWS)
+            if len(serials) == most:
+                return False
+        return self._drop(t.events, where)
 
     def _message(self, message: str) -> None:
         """Delete a message unless another job came of it."""

@@ -12,10 +12,11 @@ from faxgw.fax.account import from_snapshot
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import EnclosedFile
 from faxgw.fax.reception import PageEnd
-from faxgw.store import audit, holds, outbox, pulls, purge, receptions, sweep
+from faxgw.store import audit, event_feed, holds, outbox, pulls, purge, receptions, sweep, webhook_feed, webhooks
 from faxgw.store import schema as t
 from faxgw.store.files import Files
 from faxgw.store.holds import Hold
+from faxgw.store.webhooks import Webhook
 from tests.house import House
 from tests.store.test_receptions import deliver, end, items, keep, receiving, route
 
@@ -348,10 +349,39 @@ async def test_a_fax_that_cannot_be_purged_holds_up_no_other(
     monkeypatch.setattr(purge, "from_snapshot", broken)
     await house.change(update(t.jobs).where(t.jobs.c.id == first).values(settings={"broken": True}))
     steps = await run(house)
-    assert steps[0].entity == first and steps[0].held == "fault: KeyError"
+    assert [step.held for step in steps if step.entity == first] == ["fault: KeyError"]
     assert [row.id for row in await house.rows(select(t.jobs.c.id))] == [first]
     assert any(step.entity == second and step.gone for step in steps)
     assert any(getattr(record, "event", "") == "purge.fault" for record in caplog.records)
     await house.change(update(t.jobs).values(purge_at=None))
     assert await house.do(purge.reckon) == 1, "one that cannot be reckoned is not looked at for ever"
     assert await house.do(purge.reckon) == 0
+
+
+@pytest.mark.parametrize("most", [1_000, 4])
+async def test_what_webhooks_were_told_of_a_fax_goes_with_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Messages name numbers and reasons: a month of their own would outlast the agreed days. Others' stay."""
+    monkeypatch.setattr(purge, "TOLD", most)
+    house.clock.now += event_feed.SETTLE_S + 1
+    await house.do(webhook_feed.spread, now=house.now)
+    for name in ("wh_1", "wh_2"):
+        made = Webhook(name, "acme", "", "https://x.example/", "s", "", 0.0, ("*",), "", True, house.now, "x")
+        await house.do(webhooks.create, "acme", made, now=house.now)
+    house.clock.now += 1
+    first, (fax,) = await sent(house, keep_days=1, metadata_days=1)
+    reception = await received(house, keep_days=1, metadata_days=1)
+    second, _faxes = await sent(house, keep_days=90)
+    house.clock.now += event_feed.SETTLE_S + 1
+    while await house.do(webhook_feed.spread, now=house.now):
+        pass
+    told = await house.rows(select(t.outbox.c.payload).where(t.outbox.c.kind == "webhook"))
+    about = [(row.payload["event"]["job"], row.payload["event"]["fax"]) for row in told]
+    assert (first, fax) in about and (None, reception) in [(None, fax) for _job, fax in about]
+    await delivered(house)
+    await pass_days(house, 5)
+    await run(house)
+    left_ = await house.rows(select(t.outbox.c.payload).where(t.outbox.c.kind == "webhook"))
+    assert {row.payload["event"]["job"] for row in left_} == {second}
+    assert await left(house, fax) == [] and set(await left(house, reception)) == {"audit.entity"}
