@@ -153,12 +153,13 @@ def harm_in(state: Any) -> bool:
 
 def start(state: Any) -> int:
     """Begin a page: as the library does, with room in the run buffers."""
+    harm, state.mark = state.mark, Harm.MEMORY  # for the case that this fails half-way
     if not 0 < state.image_width <= MAX_WIDTH:
         state.image_width = SAFE_WIDTH
-        state.mark = Harm.WIDTH
+        harm = Harm.WIDTH
     result: int = binding.library().t4_rx_start_page(state)
-    if result or not _make_room(state):
-        state.mark = state.mark or Harm.MEMORY
+    has_room = not result and _make_room(state)
+    state.mark = harm or (Harm.NONE if has_room else Harm.MEMORY)
     return result
 
 

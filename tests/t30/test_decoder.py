@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -186,6 +187,26 @@ def test_a_page_that_cannot_be_begun_gets_no_data(guard: str) -> None:
     assert engine.put(b"\xff")
     assert len(before) == ffi.sizeof("decoder_t")
     # the file is not given back: the library does not know of it any more
+
+
+@pytest.mark.parametrize("what", ["calloc", "malloc_usable_size"])
+def test_a_page_without_room_gets_no_data(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """No memory, or a fault of ours half-way, which the library would not hear of."""
+
+    class Poor:
+        def __getattr__(self, name: str) -> Any:
+            if name == what == "malloc_usable_size":
+                raise MemoryError
+            return (lambda _count, _size: ffi.NULL) if name == what else getattr(memory, name)
+
+    memory = decoder._memory()
+    engine = Decoder("bare", MMR)  # with the library's own buffers
+    monkeypatch.setattr(decoder, "_memory", Poor)
+    with contextlib.suppress(MemoryError):
+        assert decoder.start(engine.state) == 0
+    assert engine.harm is Harm.MEMORY
+    assert decoder.put_bit(engine.state, 1) == 1
+    engine.close()
 
 
 # Whole calls.
