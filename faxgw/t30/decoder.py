@@ -45,7 +45,8 @@ REFERENCE_SLACK: Final = 64
 """Runs beyond the reference row that may be passed over: errors on the line in MR."""
 MAX_RUN: Final = 1 << 26
 """Pixels of a run that is being put together: make-up codes of a legal one end at the row's width, noise without an end
-of line brings some more. Far below the decoder's 32 bits, whatever one piece adds."""
+of line brings some more. One piece adds at most 67 pass codes over all that earlier rows left in ROOM (512 runs of a width):
+167 million; the decoder's 32 bits are never full."""
 MAX_WIDTH: Final = 4864
 """Pixels of a row: A3 at 16 per mm, the widest of ITU-T T.4 Table 2 that a machine may send unasked."""
 SAFE_WIDTH: Final = 1728
@@ -118,8 +119,6 @@ _TEXTS: Final[Mapping[Harm, str]] = {
     Harm.WIDTH: "a page of a width that no fax has",
     Harm.MEMORY: "a received page cannot be begun",
 }
-HOOKED: Final = ("t4_rx_start_page", "t4_rx_put_bit", "t4_rx_put_byte", "t4_rx_put_chunk", "t30_hdlc_accept")
-"""What is replaced, in the library's names."""
 _MMR: Final = 3
 _OUTPUT_MMR: Final = 3
 
@@ -131,7 +130,10 @@ def _memory() -> Any:
 
 
 def state_of(t30: Any) -> Any:
-    """The decoder of a T.30 engine that receives: the first thing in it."""
+    """The decoder of a T.30 engine that receives: the first thing in it.
+
+    `mark` is the number of a row, which the library counts when it sends; beginning to receive a document clears it.
+    """
     return ffi.cast("decoder_t *", t30)
 
 
@@ -231,7 +233,7 @@ def install(functions: Mapping[str, int] | None = None) -> None:
     """Put the guard into the library: those functions, or without any those of this module.
 
     Args:
-        functions: Address by the name of what is replaced, for all of HOOKED.
+        functions: Address by the name of what is replaced: as many as this module has.
 
     Raises:
         LibraryFault: If the library is not the one we know.
