@@ -45,8 +45,8 @@ REFERENCE_SLACK: Final = 64
 """Runs beyond the reference row that may be passed over: errors on the line in MR."""
 MAX_RUN: Final = 1 << 26
 """Pixels of a run that is being put together: make-up codes of a legal one end at the row's width, noise without an end
-of line brings some more. One piece adds at most 67 pass codes over all that earlier rows left in ROOM (512 runs of a width):
-167 million; the decoder's 32 bits are never full."""
+of line brings some more. One piece adds at most 67 pass codes over all that earlier rows left in ROOM (512 runs of a
+width), 167 million: the decoder's 32 bits are never full."""
 MAX_WIDTH: Final = 4864
 """Pixels of a row: A3 at 16 per mm, the widest of ITU-T T.4 Table 2 that a machine may send unasked."""
 SAFE_WIDTH: Final = 1728
