@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from faxgw.dispatch.consigning import consigned
+from faxgw.dispatch.job_reports import JobReports
 from faxgw.dispatch.mail_styles import MailStyles
 from faxgw.dispatch.report_pages import ReportPages
 from faxgw.dispatch.seat import Seat
@@ -28,11 +29,10 @@ from faxgw.formats.report_payload import (
     received_from_payload,
     with_original,
 )
-from faxgw.store import outbox, pushes, routing
+from faxgw.store import outbox, pushes, reports, routing
 from faxgw.store.envelope import original_of
 from faxgw.store.errors import ObjectDamaged
 from faxgw.store.outbox import InWork
-from faxgw.store.reports import thumbnail_of
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class OutboxWorker:
         documents: ReceivedDocuments | None = None,
     ) -> None:
         self._seat = seat
-        self._deliveries = deliveries
+        self._deliveries = {reports.KIND: JobReports(seat), **deliveries}
         self._dead = dead
         self._delivered = delivered
         self._styles = styles or MailStyles(seat)
@@ -226,7 +226,7 @@ class OutboxWorker:
         job = item.job
         if job is None or item.parcel.kind != "status_mail":
             return item.parcel
-        picture = await self._seat.store.read(lambda conn: thumbnail_of(conn, job))
+        picture = await self._seat.store.read(lambda conn: reports.thumbnail_of(conn, job))
         report = item.parcel.payload.get("job")
         if not picture or not isinstance(report, Mapping):
             return item.parcel
