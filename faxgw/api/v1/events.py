@@ -17,11 +17,13 @@ from typing import Annotated, Any  # Any: JSON
 from aiohttp import web
 from pydantic import Field
 
-from faxgw.api.http import Ground
+from faxgw.api.answers import Refusal
+from faxgw.api.http import Ground, client_address
 from faxgw.api.v1.faxes import READ, find, view_of
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import Answer, Moment, Query, Whole, shown
+from faxgw.fax.access import Caller, Interface
 from faxgw.store import event_feed
 from faxgw.store.errors import StoreError
 from faxgw.store.event_feed import FeedEvent
@@ -32,6 +34,8 @@ HEARTBEAT_S = 15.0
 """Seconds of silence after which a comment is sent, for proxies and for us to notice who has gone."""
 MAX_STREAM_S = 3_600.0
 """Seconds after which a stream ends; clients come again by themselves."""
+RECHECK_S = 30.0
+"""Seconds after which it is asked again whether the credentials of a stream hold: who was shut out hears no more."""
 MAX_STREAMS = 10
 """Streams of one account at the same time."""
 MAX_ALL_STREAMS = 500
@@ -156,6 +160,21 @@ class Events:
             if not self._streams:
                 self._wanted.clear()
 
+    async def _still(self, call: Call) -> bool:
+        """Whether the caller may still hear what he heard at the beginning; if not, he may come again and be told."""
+        access, caller = self._ground.access, call.caller
+        try:
+            if caller.login:
+                found = await access.again(caller.login, caller.customer, Interface.API)
+            else:
+                address = client_address(call.request, self._ground.proxies)
+                found = await access.caller(call.request, address, Interface.API, "")
+        except Refusal:
+            return False
+        except StoreError:
+            return True  # nobody can tell: it is asked again
+        return isinstance(found, Caller) and view_of(found) == view_of(caller)
+
     def _begin(self, call: Call) -> int | None:
         """The serial to go on from; None: from now."""
         given = call.request.headers.get("Last-Event-ID")
@@ -173,11 +192,16 @@ class Events:
         if last is None:
             last = await self._ground.store.read(partial(event_feed.settled, now=self._ground.clock()))
             greeting = f"retry: {RETRY_MS}\nid: {last}\nevent: ready\ndata: {{}}\n\n"
-        ends = asyncio.get_running_loop().time() + self._lifetime
+        now = asyncio.get_running_loop().time
+        ends, check_at = now() + self._lifetime, now() + RECHECK_S
         with contextlib.suppress(ConnectionError):  # the client has gone, which is how most streams end
             await response.prepare(call.request)
             await response.write(greeting.encode())
-            while (left := ends - asyncio.get_running_loop().time()) > 0:
+            while (left := ends - now()) > 0:
+                if now() >= check_at:
+                    if not await self._still(call):
+                        break
+                    check_at = now() + RECHECK_S
                 moved = self._moved
                 found, following = await store.read(event_feed.after, view, last, now=self._ground.clock(), limit=BATCH)
                 if found:

@@ -8,10 +8,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import update
 
 from faxgw.api.v1 import events
 from faxgw.sdk.stream import EventReader
 from faxgw.store import event_feed
+from faxgw.store import schema as t
 from faxgw.store.journal import note
 from tests.api.v1.world import Native, native, received
 from tests.house import House
@@ -127,3 +129,26 @@ async def test_windows_of_others_events_are_passed_over(api: Native, monkeypatch
 async def test_an_id_that_is_none_is_refused(api: Native) -> None:
     answer = await opened(api, **{"Last-Event-ID": "newest"})
     assert answer.status == 422
+
+
+@pytest.mark.parametrize("how", ["token revoked", "login ended", "account suspended", "interface taken away"])
+async def test_who_is_shut_out_hears_no_more(api: Native, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A stream lasts an hour; credentials that hold no longer end it, and the client is told when it comes again."""
+    monkeypatch.setattr(events, "RECHECK_S", 0.0)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
+    who = api.by(await (api.desk.login("erp") if how.startswith("login") else api.desk.token()))
+    changes = {
+        "token revoked": update(t.tokens).values(state="ended"),
+        "login ended": update(t.logins).where(t.logins.c.name == "erp").values(state="ended"),
+        "account suspended": update(t.customers).where(t.customers.c.id == "acme").values(state="suspended"),
+        "interface taken away": update(t.customers)
+        .where(t.customers.c.id == "acme")
+        .values(settings={"interfaces": ["smtp"]}),
+    }
+    async with asyncio.timeout(20), await opened(who) as answer:
+        beats = 0
+        while beats < 2:  # it goes on as long as they hold
+            beats += (await answer.content.readline()).startswith(b":")
+        await api.house.change(changes[how])
+        assert b"data" not in await answer.content.read()
+    assert (await opened(who)).status in (401, 403)
