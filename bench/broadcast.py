@@ -36,14 +36,17 @@ from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.dispatch.dispatcher import Dispatcher
 from faxgw.dispatch.jobs import JobGate
 from faxgw.dispatch.outbound import Outbound
+from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.dispatch.seat import Seat
+from faxgw.dispatch.station import Station
 from faxgw.dispatch.worker import PageWorker
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient
 from faxgw.egress import Egress
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause, Outcome
-from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan
+from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan, DeliveryResult, Parcel
+from faxgw.formats.report_payload import report_from_payload
 from faxgw.metrics import Metrics
 from faxgw.settings import Listener
 from faxgw.store import directory, migrate, node
@@ -132,6 +135,19 @@ class Line:
         """There are none."""
 
 
+class Sink:
+    """A way out that takes everything."""
+
+    def __init__(self) -> None:
+        self.mails: list[int] = []
+        """Faxes that each status mail tells of."""
+
+    async def deliver(self, parcel: Parcel) -> DeliveryResult:
+        if parcel.kind == "status_mail":
+            self.mails.append(len((await asyncio.to_thread(report_from_payload, parcel.payload)).faxes))
+        return DeliveryResult(True)
+
+
 class Watch:
     """How late the loop is, and how much memory the process takes, by the part that runs."""
 
@@ -192,7 +208,12 @@ async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
     lease = await store.run(lambda conn: node.register(conn, "bench", time.time()))
     digest = PasswordHasher().hash(PASSWORD)
     seeds = [
-        CustomerSeed(name, name, users=(UserSeed("erp", login=f"{name}-erp", password_hash=digest),))
+        CustomerSeed(
+            name,
+            name,
+            settings={"max_list": RECIPIENTS},
+            users=(UserSeed("erp", login=f"{name}-erp", password_hash=digest),),
+        )
         for name in ("acme", "beta")
     ]
     await store.run(lambda conn: directory.seed(conn, seeds))
@@ -247,7 +268,14 @@ async def measure(recipients: int, folder: Path, *, way: str = "rest", to_the_en
     worker = PageWorker(seat, page_client)
     dispatcher = Dispatcher(seat, Outbound(seat, page_client, line), line, setups_per_second=1_000)
     watching = asyncio.create_task(watch.run())
-    stations = (worker.walking, worker.renderer.rendering, worker.renderer.slicing, dispatcher.calling)
+    sink = Sink()
+    outbox = OutboxWorker(seat, {"status_mail": sink, "result_file": sink})
+    stations: tuple[Station[Any], ...] = (
+        worker.walking,
+        worker.renderer.rendering,
+        worker.renderer.slicing,
+        dispatcher.calling,
+    )
     found: dict[str, Any] = {}
 
     def note(part: str, **facts: Any) -> None:
@@ -279,6 +307,9 @@ async def measure(recipients: int, folder: Path, *, way: str = "rest", to_the_en
     note("dispatch", calls=calls, calls_per_second=round(calls / (time.perf_counter() - begun), 1), singles=singles)
     if to_the_end:
         watch.part = "end"
+        stations = (*stations, outbox.delivering)
+        tasks.append(asyncio.create_task(outbox.delivering.run()))
+        await until(lambda: _is_told(sink, recipients))
         note("end", **await _outcome(store, job, line))
     for station in stations:
         await station.stop(5.0)
@@ -312,6 +343,10 @@ async def _is_there(store: Store, recipients: int) -> bool:
 async def _is_over(store: Store, job: str) -> bool:
     query = select(t.jobs.c.open).where(t.jobs.c.id == job)
     return int(await store.read(lambda conn: conn.execute(query).scalar_one())) == 0
+
+
+async def _is_told(sink: Sink, recipients: int) -> bool:
+    return recipients in sink.mails
 
 
 async def _outcome(store: Store, job: str, line: Line) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, TextClause, bindparam, text, update
 
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
@@ -107,3 +107,29 @@ async def test_a_fax_whose_latest_time_has_passed_is_not_called(house: House) ->
     fax = await house.ready_fax()
     await house.change(update(t.faxes).where(t.faxes.c.id == fax).values(latest=house.now - 1))
     assert await who(house) == []
+
+
+def explained(conn: Connection, statement: TextClause, **given: object) -> list[str]:
+    """How SQLite will carry out a statement, a line for each step."""
+    asked = text("EXPLAIN QUERY PLAN " + statement.text)
+    asked = asked.bindparams(bindparam("jobs", expanding=True)) if "jobs" in given else asked
+    return [row.detail for row in conn.execute(asked, given)]
+
+
+def steps(conn: Connection) -> list[str]:
+    jobs, faxes = candidates._STATEMENTS["sqlite"]
+    lines = explained(conn, candidates._WAITING, now=1.0)
+    lines += explained(conn, jobs, now=1.0, most=3)
+    return lines + explained(conn, faxes, now=1.0, deep=2, jobs=["a", "b"])
+
+
+@pytest.mark.parametrize("house_engine", ["sqlite"], indirect=True, scope="session")
+async def test_no_table_is_read_from_its_beginning_to_its_end(house: House) -> None:
+    """What is due later, and a broadcast's thousandth recipient, is not looked at: each step begins within an index."""
+    await house.ready_fax()
+    lines = await house.ask(steps)
+    scanned = {line.split()[1] for line in lines if line.startswith("SCAN")}
+    assert scanned <= {"who", "grade", "CONSTANT"}, lines
+    searched = " ".join(line for line in lines if line.startswith("SEARCH"))
+    for index in ("ix_callable_jobs_customer_priority_due_at", "ix_faxes_callable", "uq_attempts_open_number"):
+        assert index in searched
