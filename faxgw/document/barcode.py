@@ -103,7 +103,9 @@ def _by_zxing(picture: Grey, scale: int, *, square: bool = False) -> list[Seen]:
     names = [name for name, kind in _ZXING.items() if not square or kind in _SQUARE]
     formats = [getattr(module.BarcodeFormat, name) for name in names]
     found = []
-    for result in module.read_barcodes(picture, formats=formats):
+    # The first look has seen the page smaller and inverted; the second is for small modules alone.
+    once = {"try_downscale": False, "try_invert": False} if square else {}
+    for result in module.read_barcodes(picture, formats=formats, **once):
         kind = _ZXING.get(result.format.name)
         if kind is None or not result.valid or not result.text:
             continue
