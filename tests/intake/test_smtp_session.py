@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from faxgw.fax.ports import MailSession
+from faxgw.fax.ports import MailRecipient, MailSession, Principal, Rejection
+from faxgw.intake.smtp_link import LINES_IN_A_ROW
 from faxgw.settings import Tls
 from tests.conftest import MakeCertificate
 from tests.intake.world import DOMAIN, Client, Connect, Start, World, listener, settings
@@ -585,3 +586,34 @@ async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(start: S
     taken = listener("b").model_copy(update={"listen": listener().listen.parse(f"127.0.0.1:{world.port}")})
     with pytest.raises(OSError, match="address already in use"):
         await start(settings(listeners=(listener("a"), taken)))
+
+
+async def test_commands_sent_ahead_leave_others_their_turn(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of commands (RFC 2920) lies in memory: nothing there makes the session wait."""
+    world = await start(settings(recipient_limit=1_000))
+    client = await connect(world.port)
+    await client.begin()
+    turns, seen = 0, list[int]()
+    recipient = world.gate.recipient
+
+    async def noted(facts: MailSession, principal: Principal, address: str) -> MailRecipient | Rejection:
+        seen.append(turns)
+        return await recipient(facts, principal, address)
+
+    monkeypatch.setattr(world.gate, "recipient", noted)
+
+    async def others() -> None:
+        nonlocal turns
+        while len(seen) < 10 * LINES_IN_A_ROW:
+            turns += 1
+            await asyncio.sleep(0)
+
+    group = b"".join(b"RCPT TO:<+3312345%04d@%s>\r\n" % (n, DOMAIN.encode()) for n in range(10 * LINES_IN_A_ROW))
+    world_turns = asyncio.create_task(others())
+    await client.send(group)
+    for _ in range(10 * LINES_IN_A_ROW):
+        assert (await client.reply()).startswith("250")
+    await world_turns
+    assert max(seen.count(turn) for turn in set(seen)) <= LINES_IN_A_ROW
