@@ -29,6 +29,8 @@ FAILED_S = 1.0
 """Seconds after which a wrong password is answered."""
 LOGIN_S = 60.0
 """Seconds from the connection to a login."""
+RECHECK_S = 60.0
+"""Seconds after which a command asks again whether the login holds."""
 MAX_ERRORS = 50
 """Commands of one connection that are refused for their form."""
 _CODES = {
@@ -100,6 +102,7 @@ class FtpSession:
         self._offset = 0
         self._renaming: Spot | None = None
         self._tries = 0
+        self._check_at = 0.0
         self._address = str(writer.get_extra_info("peername")[0])
         self._commands: dict[str, Callable[[str], Awaitable[Reply | None]]] = {
             name[4:].upper(): getattr(self, name) for name in dir(self) if name.startswith("_do_")
@@ -145,6 +148,8 @@ class FtpSession:
         if name not in ("RNTO", "RNFR"):
             self._renaming = None
         try:
+            if not await self._holds():
+                return Reply(421, "This login holds no longer.")
             return await command(argument)
         except Reply as reply:
             return reply
@@ -154,6 +159,15 @@ class FtpSession:
             return Reply(426, str(exc))
         except FaxError as exc:
             return Reply(451, exc.public)
+
+    async def _holds(self) -> bool:
+        """Whether the login may still do what it could do when it came; asked every RECHECK_S."""
+        caller, now = self._caller, asyncio.get_running_loop().time()
+        if caller is None or now < self._check_at:
+            return True
+        self._check_at = now + RECHECK_S
+        found = await self._logins.again(caller.login, caller.customer, Interface.FTP)
+        return isinstance(found, Caller) and found.scopes == caller.scopes
 
     async def _say(self, code: int, text: str) -> None:
         lines = text.split("\n")
@@ -231,7 +245,7 @@ class FtpSession:
         except OSError as exc:
             log.error("folders not there", extra={"event": "ftp.failed", "why": str(exc)})
             return Reply(421, FaxError.default_public)
-        self._caller = found
+        self._caller, self._check_at = found, asyncio.get_running_loop().time() + RECHECK_S
         log.info("logged in", extra={"event": "ftp.login", "peer": self._address, "login": name})
         return Reply(230, "Welcome.")
 

@@ -37,6 +37,8 @@ MAX_NAME = 320
 """Characters of a login."""
 REKEY_OCTETS = 2**30
 """Octets after which keys are exchanged anew (RFC 4253 section 9)."""
+RECHECK_S = 60.0
+"""Seconds after which it is asked again whether the logins of open connections hold."""
 KEEPALIVE_S = 60.0
 """Seconds between questions to a silent client; three without an answer end the connection."""
 WINDOW = 2**20
@@ -100,6 +102,8 @@ class SftpServer:
         self._acceptors: list[asyncssh.SSHAcceptor] = []
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._clients: Counter[str] = Counter()
+        self._visitors: dict[asyncssh.SSHServerConnection, Caller] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; where, as bound.
@@ -138,10 +142,14 @@ class SftpServer:
             )
             self._acceptors.append(acceptor)
             bound += [(str(place[0]), int(place[1])) for place in acceptor.get_addresses()]
+        self._watching = asyncio.create_task(self._watch_visitors(), name="sftp visitors")
         return bound
 
     async def stop(self, grace: float) -> None:
         """Take no connection any more; end those that are open after the grace."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
         for acceptor in self._acceptors:
             acceptor.close()
         for acceptor in self._acceptors:
@@ -164,9 +172,28 @@ class SftpServer:
         self._clients[client] += 1
         return True
 
+    def visit(self, connection: asyncssh.SSHServerConnection, caller: Caller) -> None:
+        """Somebody has logged in."""
+        self._visitors[connection] = caller
+
+    async def _watch_visitors(self) -> None:
+        """End connections whose logins hold no longer, or for less: who was shut out fetches nothing more."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            for connection, caller in list(self._visitors.items()):
+                try:
+                    found = await self.logins.again(caller.login, caller.customer, Interface.SFTP)
+                except FaxError as exc:  # nobody can tell: it is asked again
+                    log.warning("logins not asked", extra={"event": "sftp.recheck", "why": str(exc)})
+                    break
+                if not isinstance(found, Caller) or found.scopes != caller.scopes:
+                    log.info("login holds no longer", extra={"event": "sftp.shut_out", "login": caller.login})
+                    connection.disconnect(asyncssh.DISC_BY_APPLICATION, "This login holds no longer.")
+
     def leave(self, connection: asyncssh.SSHServerConnection, client: str) -> None:
         """A connection that stayed is over."""
         self._connections.discard(connection)
+        self._visitors.pop(connection, None)
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
@@ -241,6 +268,7 @@ class _Connection(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         if (caller := self._visitor()) is not None:
             log.info("logged in", extra={"event": "sftp.login", "peer": self._address, "login": caller.login})
+            self._server.visit(self._connection, caller)
         self._watch()
 
     def _visitor(self) -> Caller | None:

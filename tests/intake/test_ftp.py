@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
 
 from faxgw.intake import area, ftp_session
 from faxgw.intake.ftp import FtpServer
 from faxgw.intake.ftp_settings import FtpListener, FtpSettings
 from faxgw.settings import Listener, Tls
+from faxgw.store import schema as t
 from tests.house import House, house, house_store
 from tests.intake.files_world import PDF, FilesWorld, files_world, job_xml, run
 
@@ -329,3 +331,20 @@ async def test_settings_without_tls_need_consent() -> None:
         FtpSettings()
     with pytest.raises(ValueError, match="two ports"):
         FtpSettings(allow_plain=True, passive_ports="9-1")
+
+
+@pytest.mark.parametrize("state", ["ended", "suspended"])
+async def test_who_is_shut_out_is_told_with_the_next_command(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr(ftp_session, "RECHECK_S", 0.0)
+    async with files_world(house, tmp_path) as world:
+        await world.login("erp")
+        server, (port,) = await start(world, None, allow_plain=True)
+        client = await raw(port, "erp")
+        assert (await client.say("PWD")).startswith("257")
+        await house.change(update(t.logins).where(t.logins.c.name == "erp").values(state=state))
+        assert (await client.say("PWD")).startswith("421")
+        assert await client.reply() == ""
+        client.writer.close()
+        await server.stop(0.2)

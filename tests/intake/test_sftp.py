@@ -540,3 +540,20 @@ async def test_another_part_can_show_a_folder_of_its_own(world: FilesWorld, tmp_
         await client.remove("received/fax.pdf")
     assert shelf.entries() == []
     shelf.close()
+
+
+@pytest.mark.parametrize("state", ["ended", "suspended"])
+async def test_who_is_shut_out_loses_the_connection(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """An open session would fetch on for ever what it may not have any more."""
+    monkeypatch.setattr(sftp, "RECHECK_S", 0.05)
+    async with files_world(house, tmp_path, serve=True) as world:
+        await world.login("erp")
+        async with connect(world) as connection, connection.start_sftp_client() as client:
+            for _look in range(3):  # it stays as long as its login holds
+                assert "in" in await client.listdir("/")
+                await asyncio.sleep(0.1)
+            await house.change(update(t.logins).where(t.logins.c.name == "erp").values(state=state))
+            async with asyncio.timeout(10):
+                await connection.wait_closed()
