@@ -22,11 +22,12 @@ from aiohttp import HttpVersion11, web
 
 from faxgw.api.access import Access, refusal_of
 from faxgw.api.answers import REQUEST_ID, ROUTE, BodyTooSlow, Refusal
+from faxgw.document.client import PagesDamaged
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError
 from faxgw.fax.limits import Buckets
 from faxgw.store.engine import Store
-from faxgw.store.errors import ObjectTooLarge, OutOfSpace
+from faxgw.store.errors import ObjectDamaged, ObjectTooLarge, OutOfSpace
 from faxgw.store.files import Files, SpoolFile
 from faxgw.store.scoped import Scoped
 from faxgw.store.space import Watermark
@@ -401,6 +402,8 @@ def _is_within(address: str, networks: Sequence[Network]) -> bool:
 def _of_error(error: FaxError) -> Refusal:
     if isinstance(error, OutOfSpace):
         return _later(507, error.public, "no_room")
+    if isinstance(error, ObjectDamaged | PagesDamaged):  # ours, whatever was asked for
+        return Refusal(500, error.public, code="internal_error")
     return _later(503, error.public, "unavailable") if error.temporary else Refusal(422, error.public, code="refused")
 
 

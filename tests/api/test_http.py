@@ -17,9 +17,11 @@ from multidict import CIMultiDict
 from faxgw.api import http
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Api, Ground, client_address, public_origin, read_body, read_json, spool_body
+from faxgw.document.client import PagesDamaged
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.fax.limits import Buckets
+from faxgw.store.errors import ObjectDamaged
 from faxgw.store.files import Kind
 from faxgw.store.space import Watermark
 from tests.api.desk import Desk, desk
@@ -47,6 +49,8 @@ async def fail(request: web.Request, caller: Caller) -> web.Response:
     errors: dict[str, Exception] = {
         "refused": Refused("row 5 of table x", public="The number is no number."),
         "temporary": FaxError("disk /dev/sda1 full"),
+        "damaged object": ObjectDamaged("/var/lib/secret"),
+        "damaged pages": PagesDamaged("strip 7"),
         "defect": ValueError("password is hunter2"),
         "http": web.HTTPConflict(text="The fax is on its way."),
         "own": Refusal(422, "It is no number.", code="bad_number", param="to", hint="+33"),
@@ -130,6 +134,8 @@ async def test_every_answer_has_a_number_and_the_log_has_it_without_the_path(
     [
         ("refused", 422, {"detail": "The number is no number.", "code": "refused"}),
         ("temporary", 503, {"code": "unavailable"}),
+        ("damaged object", 500, {"detail": "The stored document is damaged.", "code": "internal_error"}),
+        ("damaged pages", 500, {"detail": "The stored pages of this fax are damaged.", "code": "internal_error"}),
         ("defect", 500, {"code": "internal_error"}),
         ("http", 409, {"detail": "The fax is on its way."}),
         ("own", 422, {"detail": "It is no number.", "code": "bad_number", "param": "to", "hint": "+33"}),
