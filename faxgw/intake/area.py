@@ -281,6 +281,7 @@ class Inbox(Place):
             return await _opened(self._areas, lambda: self.partial if found else self.whole, name)
         await _has_room(self._areas)
         async with self._area.lock:
+            await self._areas.run(lambda: self._check_open(name, how))  # who is refused takes it from nobody
             if (other := self._writers.pop(name, None)) is not None:
                 await other.lose()
             fd = await self._areas.run(lambda: self._open_write(name, how))
@@ -288,7 +289,7 @@ class Inbox(Place):
             self._writers[name] = writer
             return writer
 
-    def _open_write(self, name: str, how: Opening) -> int:
+    def _check_open(self, name: str, how: Opening) -> None:
         found = self._entry(name)
         if found is not None and how.exclusive:
             raise TreeError(Fault.EXISTS)
@@ -298,6 +299,8 @@ class Inbox(Place):
             raise TreeError(Fault.FULL)
         if found is None and len(self.whole.entries()) + len(self.partial.entries()) >= MAX_ENTRIES:
             raise TreeError(Fault.FULL)
+
+    def _open_write(self, name: str, how: Opening) -> int:
         try:
             if self.partial.entry(name) is None and self.whole.entry(name) is not None:
                 self.whole.move(name, self.partial)  # half from now on, whatever happens

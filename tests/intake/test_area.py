@@ -156,3 +156,21 @@ async def test_folders_of_others_and_strange_ones_are_not_taken_for_accounts(wor
     (other / "owner").write_text(json.dumps({"customer": "acme", "login": "sap"}))
     (base / "link").symlink_to(base / world.area.folder.name)
     assert [(each.customer, each.login) for each in await world.areas.all()] == [("acme", "erp")]
+
+
+async def test_who_is_refused_takes_a_file_from_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second session that may not open it leaves the first one's upload alone."""
+    file = await world.inbox.open("a", NEW)
+    await file.write(0, b"12")
+    with pytest.raises(TreeError) as refused:
+        await world.inbox.open("a", Opening(write=True, create=True, exclusive=True))
+    assert refused.value.fault is Fault.EXISTS
+    monkeypatch.setattr(module, "MAX_ACCOUNT", 1)
+    monkeypatch.setattr(module, "COUNTED_S", -1.0)
+    with pytest.raises(TreeError) as refused:
+        await world.inbox.open("a", NEW)
+    assert refused.value.fault is Fault.FULL
+    monkeypatch.setattr(module, "MAX_ACCOUNT", 1000)
+    await file.write(2, b"3")
+    await file.close(complete=True)
+    assert world.area.shelf("in").read("a", 10) == b"123"
