@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -382,6 +384,17 @@ def test_pages_drawn_by_seed() -> None:
     assert seen["codes RUNS"] > 20
     assert seen["real NONE"] > 100
     assert seen["hurt NONE"] > 200
+
+
+def test_pages_drawn_by_seed_in_c(tmp_path: Path) -> None:
+    """The C guard alone; a million by hand, and some thousand under valgrind (docs/transport.md, "Guard")."""
+    source, made = Path(__file__).with_name("decoder_fuzz.c"), tmp_path / "fuzz"
+    compiler = shutil.which("cc")
+    assert compiler is not None
+    subprocess.run([compiler, "-O2", "-w", "-o", made, source, f"-l:{binding.SONAME}", "-lm"], check=True)
+    result = subprocess.run([made, "2026", "20000"], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.startswith("20000 pages")
 
 
 def test_memory_is_given_back() -> None:
