@@ -28,8 +28,8 @@ class JobReports:
         """Write the reports of one job."""
         seat = self._seat
         try:
-            told = await seat.store.read(partial(reports.told, job=parcel.target))
-            await seat.store.run(partial(reports.tell, what=told, now=seat.clock()))
+            items = await seat.store.read(partial(reports.told, job=parcel.target))
+            await seat.store.run(partial(reports.tell, items=items, now=seat.clock()))
         except FaxError as exc:
             return DeliveryResult(False, permanent=not exc.temporary, detail=str(exc))
         return DeliveryResult(True, detail="written")

@@ -62,16 +62,7 @@ def finished(conn: Connection, job: str, now: float) -> None:
     pushes.announce(conn, job, item_id(job, "finished", pushes.KIND), customer, now)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """All that is to be told of a finished job."""
-
-    report: JobReport
-    telling: Telling
-    pages: tuple[Sequence[EnclosedFile], FaxPages]
-
-
-def told(conn: Connection, job: str) -> Told:
+def told(conn: Connection, job: str) -> Sequence[Item]:
     """What is to be told of a finished job, and to whom; reads only, and nothing that changes any more."""
     report, envelope, report_to = _asked(conn, job)
     settings = from_snapshot(conn.execute(select(t.jobs.c.settings).where(t.jobs.c.id == job)).scalar_one())
@@ -89,19 +80,30 @@ def told(conn: Connection, job: str) -> Told:
         failure=settings["report_failure"],
         reported=reported,
     )
-    return Told(report, telling, _pages_with(conn, report, settings))
+    return _items(report, telling, "finished", _pages_with(conn, report, settings))
 
 
-def tell(conn: Connection, what: Told, now: float) -> None:
+def tell(conn: Connection, items: Sequence[Item], now: float) -> None:
     """Write it; run again, it finds its items and is done."""
-    _put(conn, what.report, what.telling, "finished", now, what.pages)
+    for one in items:
+        outbox.put(
+            conn,
+            one.id,
+            one.kind,
+            one.target,
+            customer=one.customer,
+            payload=one.payload,
+            now=now,
+            job=one.job,
+            message=one.message,
+        )
 
 
 def doubt(conn: Connection, fax: str, attempt: str, now: float) -> None:
     """Tell the sender now that a fax is in doubt while it goes on by policy (`remaining`, `marked`)."""
     job = conn.execute(select(t.faxes.c.job).where(t.faxes.c.id == fax)).scalar_one()
     report, envelope, report_to = _asked(conn, job, in_doubt=fax)
-    _put(conn, report, tell_doubt(report, envelope, report_to, fax), f"doubt/{attempt}", now)
+    tell(conn, _items(report, tell_doubt(report, envelope, report_to, fax), f"doubt/{attempt}"), now)
 
 
 def unknown(conn: Connection, fax: str, now: float) -> None:
@@ -111,13 +113,13 @@ def unknown(conn: Connection, fax: str, now: float) -> None:
     ).one()
     if row.open:
         report, envelope, report_to = _asked(conn, row.id)
-        _put(conn, report, tell_unknown(report, envelope, report_to, fax), f"unknown/{fax}", now)
+        tell(conn, _items(report, tell_unknown(report, envelope, report_to, fax), f"unknown/{fax}"), now)
 
 
 def late(conn: Connection, job: str, faxes: Collection[str], now: float) -> None:
     """Tell the sender that faxes of a job are late, where a DSN was asked for that."""
     report, envelope, _report_to = _asked(conn, job)
-    _put(conn, report, tell_late(report, envelope, faxes), "late", now)
+    tell(conn, _items(report, tell_late(report, envelope, faxes), "late"), now)
 
 
 def _asked(conn: Connection, job: str, *, in_doubt: str = "") -> tuple[JobReport, Envelope | None, Sequence[str]]:
@@ -163,41 +165,38 @@ def _pages_with(conn: Connection, report: JobReport, settings: Effective) -> tup
     return (EnclosedFile(f"{fax.fax}.tif", "image/tiff", file),), told
 
 
-def _put(
-    conn: Connection,
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the outbox that tells of a job."""
+
+    id: str
+    kind: str
+    target: str
+    customer: str
+    job: str
+    payload: Mapping[str, object]
+    message: str | None = None
+
+
+def _items(
     report: JobReport,
     telling: Telling,
     occasion: str,
-    now: float,
     pages: tuple[Sequence[EnclosedFile], FaxPages] = ((), FaxPages()),
-) -> None:
-    """Write what the law of DSNs has decided."""
+) -> Sequence[Item]:
+    """What the law of DSNs has decided."""
     if telling.report is None:
-        return
+        return ()
+    found = []
     if telling.dsn is not None:
-        outbox.put(
-            conn,
-            item_id(report.job, occasion, "dsn", telling.dsn_to),
-            "dsn",
-            telling.dsn_to,
-            customer=report.customer,
-            payload=dsn_to_payload(telling.report, telling.dsn),
-            now=now,
-            job=report.job,
-            message=telling.dsn.message,
-        )
+        payload = dsn_to_payload(telling.report, telling.dsn)
+        ident = item_id(report.job, occasion, "dsn", telling.dsn_to)
+        found.append(Item(ident, "dsn", telling.dsn_to, report.customer, report.job, payload, telling.dsn.message))
     payload = report_to_payload(telling.report, *pages) if telling.status_to else {}
     for address in telling.status_to:
-        outbox.put(
-            conn,
-            item_id(report.job, occasion, address),
-            "status_mail",
-            address,
-            customer=report.customer,
-            payload=payload,
-            now=now,
-            job=report.job,
-        )
+        ident = item_id(report.job, occasion, address)
+        found.append(Item(ident, "status_mail", address, report.customer, report.job, payload))
+    return found
 
 
 def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:

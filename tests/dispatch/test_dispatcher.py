@@ -211,7 +211,7 @@ async def test_a_fax_that_waits_is_called_when_its_time_has_come(house: House) -
     async with dispatching(house, line) as dispatcher:
         house.clock.now = began
         ticking = asyncio.create_task(tick(house, began, start))
-        await until(lambda: len(line.calls) == 1, 3.0)
+        await until(lambda: len(line.calls) == 1, station.POLL / 2)  # woken, not found by the next look
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
         assert dispatcher.channels() == {"t1": 4}

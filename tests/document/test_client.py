@@ -212,7 +212,8 @@ async def test_a_damaged_body_is_not_composed(client: PageClient, make: Make) ->
 
 async def test_an_empty_mail_is_refused(client: PageClient, make: Make) -> None:
     refused = await client.walk(make.fd(make.mail("  \n ").as_bytes()), WalkOptions())
-    assert refused == Refused(Reason.EMPTY, "The mail is empty: there is nothing to fax.")
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.public) == (Reason.EMPTY, "The mail is empty: there is nothing to fax.")
 
 
 async def test_a_dead_server_is_replaced_and_its_requests_fail_as_ours(make: Make) -> None:
