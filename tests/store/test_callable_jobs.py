@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import runpy
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, text
 
 from faxgw.fax.job import FaxState, Wish
 from faxgw.fax.outcome import Cause
 from faxgw.store import callable_jobs, queue
 from faxgw.store import schema as t
+from faxgw.store.migrate import MIGRATIONS
 from tests.house import House
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -118,3 +120,27 @@ async def test_whatever_happens_to_faxes_the_rows_say_what_is_true(house: House)
     for fax in everything:
         await house.do(queue.wish, fax, Wish.CANCEL, who="op", now=house.now)
     assert await house.ask(told) == {}
+
+
+async def test_the_migration_writes_the_rows_that_are_true(house: House) -> None:
+    """Faxes that waited before there were such rows are called after it; its trunk is that of the job's settings."""
+    await house.ready_fax(FAR, priority=1, trunk="t2")
+    _job, faxes = await house.job("+33199000002", "+33199000003")
+    for place, fax in enumerate(faxes):
+        await house.do(queue.move, fax, FaxState.WAITING, now=house.now, until=house.now + 60 + place)
+    await house.wish(await house.ready_fax("+33199000004"), Wish.HOLD)
+    rows = select(t.callable_jobs).order_by(t.callable_jobs.c.job)
+    before = [tuple(row) for row in await house.rows(rows)]
+    assert len(before) == 2 and "t2" in {row[-1] for row in before}
+    await house.change(delete(t.callable_jobs))
+    await house.do(_fill)
+    assert [tuple(row) for row in await house.rows(rows)] == before
+
+
+def _fill(conn: Connection) -> None:
+    """What the revision does with the rows that are there."""
+    path = MIGRATIONS / "versions" / "r0021_callable_jobs.py"
+    revision = runpy.run_path(str(path))
+    sqlite = conn.dialect.name == "sqlite"
+    trunk = "json_extract(j.settings, '$.trunk.value')" if sqlite else "j.settings #>> '{trunk,value}'"
+    conn.execute(text(revision["FILL"].format(trunk=trunk)))
