@@ -11,11 +11,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from sqlalchemy import insert, select
 
 from faxgw.api.routing import RoutingRoutes
 from faxgw.fax.access import Scope
 from faxgw.fax.target import Target
 from faxgw.parts.routing import _key_fault
+from faxgw.store import schema as t
 from tests.api.desk import Desk, desk
 from tests.house import House
 
@@ -114,3 +116,30 @@ async def test_a_key_that_nothing_can_be_encrypted_for_is_refused_at_once(house:
         status, answer = await ask(made, own, "POST", OF, body)
         assert status == 201, answer
         assert (await ask(made, own, "PATCH", f"{OF}/office", {"recipient_key": "nonsense"}))[0] == 422
+
+
+async def test_what_is_taken_out_of_a_stored_faxs_text_is_a_reading_of_it(house: House) -> None:
+    """docs/audit.md: `text.read`; of a fax that nobody sent there is nothing to read."""
+    ident = f"rcv_{9:032x}"
+    await house.change(
+        insert(t.receptions).values(
+            id=ident, state="delivered", since=0.0, customer="acme", number="+33199000099", entry="+33199000099",
+            dialled="", caller="", display="", trunk="t", call_id="c", dialog={}, node="n1", fence=1, settings={},
+            started_at=0.0,
+        )
+    )  # fmt: skip
+    columns = [t.audit.c[name] for name in ("what", "entity", "way", "customer")]
+
+    async def readings() -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await house.rows(select(*columns).where(t.audit.c.what == "text.read"))]
+
+    async with world(house) as made:
+        own = await made.token(scopes=[Scope.ADMIN.value])
+        foreign = await made.token(customer="beta", scopes=[Scope.ADMIN.value])
+        path = "/api/v1/admin/routing/try"
+        assert (await ask(made, foreign, "POST", path, {"reception": ident}))[0] == 404
+        assert (await ask(made, own, "POST", path, {"reception": "rcv_" + "f" * 32}))[0] == 404
+        assert await readings() == []
+        status, said = await ask(made, own, "POST", path, {"reception": ident})
+        assert (status, said["customer"]) == (200, "acme"), said
+        assert await readings() == [("text.read", ident, "admin", "acme")]
