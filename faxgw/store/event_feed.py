@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final  # Any: rows
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
 from faxgw.store import schema as t
 from faxgw.store.fax_book import RECEIVED, View, numbers_seen
 
 SETTLE_S: Final = 2.0
-"""PostgreSQL: seconds until an entry is told. Serials are drawn before their commit, so a lower one may come later, by
-as long as a unit lasts."""
+"""PostgreSQL: seconds until an entry is told, at the least. Serials are drawn before their commit, so a lower one may
+come later, by as long as a unit lasts: an entry is told when every unit that was running at its time has ended."""
 WINDOW: Final = 5_000
 """Serials looked at in one query: most of them may be other customers'."""
 
@@ -91,9 +91,12 @@ def settled(conn: Connection, now: float) -> int:
     if conn.dialect.name == "sqlite":
         return newest(conn)
     e = t.events.c
-    young = select(func.min(e.serial)).where(e.at > now - SETTLE_S, e.serial > newest(conn) - WINDOW)
+    overtaking = text("age(events.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)")
+    young = select(func.min(e.serial)).where(or_(e.at > now - SETTLE_S, overtaking), e.serial > newest(conn) - WINDOW)
     first = conn.execute(young).scalar()
-    return newest(conn) if first is None else first - 1
+    if first is None:
+        return newest(conn)
+    return conn.execute(select(func.max(e.serial)).where(e.serial < first)).scalar() or 0  # not those yet missing
 
 
 def _visible(customer: str, view: View) -> Select[Any]:

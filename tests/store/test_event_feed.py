@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from sqlalchemy import Connection, create_engine, insert
 
 from faxgw.store import event_feed
+from faxgw.store import schema as t
+from faxgw.store.engine import open_store
+from faxgw.store.errors import StoreError
 from faxgw.store.fax_book import View
 from tests.house import House
 
@@ -20,6 +26,30 @@ async def test_on_postgresql_an_entry_is_told_when_no_lower_one_can_come(house: 
     later = await house.ask(event_feed.settled, now=house.now + event_feed.SETTLE_S + 0.1)
     assert later == newest
     assert at_once == (newest if house_engine == "sqlite" else start)
+
+
+async def test_nothing_overtakes_a_unit_that_lasts(postgres_url: str, fatal: list[StoreError]) -> None:
+    """However long ago it drew its serial: what it commits in the end is told as well."""
+
+    def entry(conn: Connection, entity: str) -> None:
+        conn.execute(insert(t.events).values(at=0.0, entity=entity, what="fax.ready", who="test", data={}))
+
+    store = open_store(postgres_url, fatal.append)
+    await store.start()
+    slow = create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    try:
+        with slow.connect() as unit:
+            start = await store.read(event_feed.newest)
+            entry(unit, "F1")
+            await store.run(partial(entry, entity="F2"))
+            settled = partial(event_feed.settled, now=1000.0)
+            assert (await store.read(event_feed.newest), await store.read(settled)) == (start + 2, start)
+            unit.commit()
+        assert await store.read(settled) == start + 2
+    finally:
+        slow.dispose()
+        await store.close()
+    assert fatal == []
 
 
 async def test_where_to_go_on_follows_what_is_passed_over(house: House) -> None:
