@@ -41,12 +41,7 @@ class Gathering(Generic[W, R]):
         """Do a piece of work; a caller who is cancelled changes nothing for it. Raises its error."""
         mine: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, mine))
-        if not self._starting and self._running < self._lanes:
-            self._starting = True
-            self._running += 1
-            task = asyncio.create_task(self._lane(), name="gathering")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._start()
         return await mine
 
     async def finish(self) -> None:
@@ -54,12 +49,21 @@ class Gathering(Generic[W, R]):
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _start(self) -> None:
+        if not self._starting and self._waiting and self._running < self._lanes:
+            self._starting = True
+            self._running += 1
+            task = asyncio.create_task(self._lane(), name="gathering")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _lane(self) -> None:
         batch: list[tuple[W, asyncio.Future[R]]] = []
         self._starting = False
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                self._start()  # for what did not fit
                 await self._settle(batch)
         finally:
             self._running -= 1

@@ -66,6 +66,14 @@ async def test_lanes_run_side_by_side() -> None:
     assert await asyncio.gather(*tasks) == [2, 4, 6]
 
 
+async def test_what_does_not_fit_a_batch_goes_to_the_next_lane_at_once() -> None:
+    worker = Worker(lanes=3)
+    tasks = await asked(worker, [1, 2, 3, 4, 5])
+    assert worker.batches == [[1, 2, 3], [4, 5]]
+    worker.go.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
+
+
 async def test_each_has_its_own_result() -> None:
     worker = Worker()
     worker.go.set()
