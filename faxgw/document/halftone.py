@@ -77,12 +77,15 @@ def to_bits(grey: Grey, resolution: Resolution, mode: Mode) -> Bits:
         if (blocks := _blocks_of(tones)) is None:
             return threshold(grey) if bits is None else bits
         even = _flat_regions(grey, blocks)
-        depth = _depth(grey, even)
-        blocks &= ~_strokes(grey, even)
-        kept = _kept(grey, even)
-        even &= ~kept
+        rim = np.zeros(even.shape, np.uint8)
+        if even.any():
+            darkest, brightest = _darkest(grey), 255 - _darkest(255 - grey)
+            depth = _depth(brightest, even)
+            blocks &= ~_strokes(darkest, brightest, even)
+            kept = _kept(darkest, even)
+            even &= ~kept
+            rim = depth * (even & ~_grown(kept))
         mask, flat = _pixels(blocks, grey.shape), _pixels(even, grey.shape)
-        rim = depth * (even & ~_grown(kept))
     screens = _SCREENS[resolution]
     for screen in screens:
         screened = _screened(grey, mask, flat, screen)
@@ -149,24 +152,18 @@ def _flat_regions(grey: Grey, blocks: Blocks) -> Blocks:
     return np.asarray((even >= FLAT_PART * size)[regions] & blocks)
 
 
-def _kept(grey: Grey, even: Blocks) -> Blocks:
+def _kept(darkest: Grey, even: Blocks) -> Blocks:
     """Of the blocks of flat tint those of a light one that stay dots: darker than the clip, and not beside text."""
-    if not even.any():
-        return even
-    darkest = _darkest(grey)
     tinted = (darkest >= THRESHOLD) & (darkest <= round(255 * (1 - FLAT_CLIP[0])))
     return np.asarray(even & tinted & ~_grown(even & (darkest < THRESHOLD)))
 
 
-def _depth(grey: Grey, even: Blocks) -> npt.NDArray[np.uint8]:
+def _depth(brightest: Grey, even: Blocks) -> npt.NDArray[np.uint8]:
     """How much of its tint each block of a large panel keeps for the rim, in parts of RIM: most at the edge, nothing
     within, and nothing of what is no large panel. White between two stripes is no part of a panel.
     """
     kept = np.zeros(even.shape, np.uint8)
-    if not even.any():
-        return kept
-    without_white = 255 - _darkest(255 - grey) <= TONE_HIGH
-    left = even | (without_white & ~_grown(~_grown(even, RIM_GAP), RIM_GAP))
+    left = even | ((brightest <= TONE_HIGH) & ~_grown(~_grown(even, RIM_GAP), RIM_GAP))
     for _ in range(RIM):
         kept += left
         left = ~_grown(~left)
@@ -216,15 +213,12 @@ def _widened(mask: npt.NDArray[np.bool_], reach: int, axis: int) -> npt.NDArray[
     return mask.swapaxes(0, axis)
 
 
-def _strokes(grey: Grey, even: Blocks) -> Blocks:
+def _strokes(darkest: Grey, brightest: Grey, even: Blocks) -> Blocks:
     """Of the blocks of flat tint those that are thresholded: coloured type and lines on a light ground are solid, and
     so is a dark ground around white ones.
 
     Where a whole block nearby is dark, or white, it is a panel's edge.
     """
-    if not even.any():
-        return even
-    darkest, brightest = _darkest(grey), 255 - _darkest(255 - grey)
     coloured = even & (darkest < THRESHOLD) & (brightest >= THRESHOLD) & ~_grown(even & (brightest < THRESHOLD))
     dark = even & (darkest <= round(255 * (1 - DARK_INK)))
     white = _grown(dark & (brightest > TONE_HIGH) & ~_grown(darkest > TONE_HIGH)) & dark
