@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from faxgw.store import schema as t
-from tests.api.v1.world import Native, fax, received
+from tests.api.v1.world import PAGE, Native, fax, received
+from tests.document.test_strips import ROWS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 BIG = b"%PDF" + bytes(range(256)) * 3_000
@@ -41,9 +42,9 @@ async def test_a_document_by_url_is_said_to_be_on_its_way(api: Native) -> None:
 async def test_pages_of_a_received_fax_are_listed_and_handed_out_as_they_came(api: Native) -> None:
     ident = await received(api.house, pages=2)
     pages = (await api.get(f"/faxes/{ident}/pages"))["pages"]
-    assert [(page["page"], page["confirmed"], page["rows"]) for page in pages] == [(1, True, 100), (2, True, 100)]
+    assert [(page["page"], page["confirmed"], page["rows"]) for page in pages] == [(1, True, ROWS), (2, True, ROWS)]
     got = await api.call("GET", f"/faxes/{ident}/pages/2?format=tiff")
-    assert (got.octets, got.headers["Content-Type"]) == (b"II*\0 page", "image/tiff")
+    assert (got.octets, got.headers["Content-Type"]) == (PAGE, "image/tiff")
     await api.get(f"/faxes/{ident}/pages/3", 404)
     assert (await api.get(f"/faxes/{ident}/documents", 409))["code"] == "not_outbound"
 

@@ -24,9 +24,13 @@ from faxgw.egress import Egress
 from faxgw.store import schema as t
 from faxgw.store.journal import note
 from tests.api.desk import Desk, desk
+from tests.document.test_strips import ROWS
+from tests.document.test_strips import page as page_tiff
 from tests.house import House
 
 PDF = b"%PDF-1.4 a page"
+PAGE = page_tiff()
+"""A received page as the call worker cuts it out."""
 FAR = "+33199000001"
 BASE = "/api/v1"
 
@@ -169,7 +173,7 @@ async def received(house: House, *, number: str = "+33199000099", caller: str = 
         )
     )
     for page in range(1, pages + 1):
-        file = await house.keep(b"II*\0 page")
+        file = await house.keep(PAGE)
         await house.change(
             insert(t.reception_pages).values(
                 reception=ident,
@@ -177,7 +181,7 @@ async def received(house: House, *, number: str = "+33199000099", caller: str = 
                 key=file.key,
                 sha256=file.sha256,
                 size=file.size,
-                rows=100,
+                rows=ROWS,
                 width=1728,
                 x_resolution=8031,
                 y_resolution=7700,
