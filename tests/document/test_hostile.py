@@ -182,7 +182,7 @@ async def test_a_bad_document_is_refused_by_name(
     began = time.monotonic()
     refused = await render(client, make, document, name)
     assert isinstance(refused, Refused), refused
-    assert (refused.reason, refused.document) == (reason, name if reason is not Reason.EMPTY else None)
+    assert (refused.reason, refused.document) == (reason, name)
     assert name in refused.public and hint in refused.public
     assert time.monotonic() - began < 10
 
