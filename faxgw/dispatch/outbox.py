@@ -74,7 +74,8 @@ class OutboxWorker:
         documents: ReceivedDocuments | None = None,
     ) -> None:
         self._seat = seat
-        self._deliveries = {reports.KIND: JobReports(seat), **deliveries}
+        self._own: Mapping[str, Delivery] = {reports.KIND: JobReports(seat)}
+        self._deliveries = deliveries  # not a copy: parts that start later add their ways
         self._dead = dead
         self._delivered = delivered
         self._styles = styles or MailStyles(seat)
@@ -111,7 +112,7 @@ class OutboxWorker:
 
     async def _try(self, item: _Item) -> None:
         seat, parcel = self._seat, item.parcel
-        adapter = self._deliveries.get(parcel.kind)
+        adapter = self._own.get(parcel.kind) or self._deliveries.get(parcel.kind)
         if adapter is None:
             result = DeliveryResult(False, detail=f"no way out for {parcel.kind}")
         else:
