@@ -152,9 +152,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # from a callback: comes again
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from a callback: comes again
 @pytest.mark.parametrize("markup", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_markup_is_set_or_printed_as_text(markup: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-14: the time given decides, and its text is on the page."""
@@ -170,9 +168,7 @@ def test_light_text_and_lines_are_black_and_backgrounds_are_left_out() -> None:
     assert np.array_equal(first, second)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # from a callback: comes again
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from a callback: comes again
 @pytest.mark.parametrize(
     "markup",
     [

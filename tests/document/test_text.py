@@ -74,9 +74,7 @@ def test_a_text_that_no_font_has_is_refused_by_its_letters() -> None:
         next(text.set_text("om: ༀ", "a.txt", FINE))
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # from a callback: comes again
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from a callback: comes again
 def test_a_text_too_long_for_its_writing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "MAX_SHAPED_CPU", 1)
     with pytest.raises(refusal.DocumentRefused) as refused:
