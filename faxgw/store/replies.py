@@ -101,11 +101,17 @@ def _why_not(conn: Connection, row: Any, callers: Sequence[str], settings: Effec
 
 
 def due(conn: Connection, *, now: float, limit: int) -> Sequence[Reply]:
-    """Replies that are to be handed in, oldest first; each is counted as tried."""
+    """Replies that are to be handed in, oldest first; each is counted as tried.
+
+    One that was tried MAX_TRIES times and has no answer, as the hand-in itself fails, is given up here.
+    """
     c = t.reception_replies.c
     query = select(t.reception_replies).where(c.state == DUE, c.not_before <= now).order_by(c.at).limit(limit)
     found = []
     for reply in conn.execute(query).all():
+        if reply.tries >= MAX_TRIES:
+            given_up(conn, reply.reception, f"it could not be handed in, {MAX_TRIES} times, by our fault", now=now)
+            continue
         values = {"tries": reply.tries + 1, "not_before": now + PAUSE}
         conn.execute(update(t.reception_replies).where(c.reception == reply.reception).values(**values))
         row = conn.execute(select(t.receptions).where(t.receptions.c.id == reply.reception)).mappings().one()

@@ -137,6 +137,20 @@ async def test_one_fax_has_one_reply_and_its_caller_is_left_in_peace_for_an_hour
     assert (found["state"], found["job"], found["why"]) == ("sent", "F1", "")
 
 
+async def test_a_reply_whose_hand_in_never_answers_is_given_up(house: House) -> None:
+    """An exception in it, or a gateway that is killed in it each time."""
+    reception = await receiving(house)
+    row = await house.ask(receptions.row_of, reception)
+    await house.do(replies.ask, row, ["+498955500"], "thanks", resolve([]), now=house.now)
+    for tried in range(replies.MAX_TRIES):
+        (reply,) = await house.do(replies.due, now=house.now + tried * replies.PAUSE, limit=10)
+        assert reply.tries == tried + 1
+    assert await house.do(replies.due, now=house.now + replies.MAX_TRIES * replies.PAUSE, limit=10) == []
+    found = await house.ask(replies.of, reception)
+    assert found is not None and found["state"] == "not" and "by our fault" in found["why"]
+    assert await house.ask(replies.next_due) is None
+
+
 async def test_rules_of_a_number_that_is_not_the_customers_any_more_are_not_asked(house: House) -> None:
     reception = await receiving(house)
     rule = Rule("rul_1", "x", "acme", conditions=Conditions(csid=("*",)), actions=Actions(tags=("x",)))
