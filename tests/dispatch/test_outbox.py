@@ -120,6 +120,17 @@ async def test_a_kind_without_a_way_out_waits(house: House) -> None:
     assert (await state(house))[2] == "no way out for pigeon"
 
 
+async def test_a_way_that_is_added_later_is_used(house: House) -> None:
+    """Parts of the gateway that start after the outbox bring theirs with them."""
+    ways: dict[str, Delivery] = {}
+    relay = Relay(GOOD)
+    async with working(house, ways):
+        ways["webhook"] = relay
+        await item(house, "webhook")
+        await reached(house, "done")
+    assert len(relay.parcels) == 1
+
+
 @pytest.mark.parametrize("temporary, wanted", [(True, "due"), (False, "dead")])
 async def test_an_adapter_that_raises_is_a_failed_try(house: House, temporary: bool, wanted: str) -> None:
     await item(house)
