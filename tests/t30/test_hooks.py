@@ -53,7 +53,7 @@ def test_a_sealed_slot_is_written_and_sealed_again() -> None:
         "read = lambda: ctypes.c_size_t.from_address(slot.at).value\n"
         "before = read()\n"
         f"hooks.replace('libspandsp.so.2', {{'{SEALED}': address(ours)}})\n"
-        "print(slot.sealed, read() == address(ours) != before)\n"
+        "print(slot.sealed, read() == address(ours) != before, flush=True)\n"
         "ctypes.c_size_t.from_address(slot.at).value = before\n"
     )
     assert result.stdout == "True True\n", result.stderr
