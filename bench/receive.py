@@ -252,12 +252,15 @@ async def call(number: str, port: int, document: Path, caller: str) -> int:
         "--call", f"sip:{number}@127.0.0.1:{port}",
         "--file", str(document),
         "--from", caller,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            return await process.wait()
+            said, _ = await process.communicate()
+            if process.returncode:
+                say(f"{caller}: {said.decode(errors='replace')[-300:]}")
+            return process.returncode or 0
     except TimeoutError:
         return -1
     finally:

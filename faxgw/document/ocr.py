@@ -155,9 +155,8 @@ def _give(engine: Any, picture: Grey, dpi: int) -> None:
 
 
 def _words(module: Any, engine: Any, languages: Sequence[str]) -> tuple[tuple[Found, ...], str, int]:
-    """Words in reading order, the text they make (lines by line feeds, paragraphs by empty lines), and how most lie."""
+    """Words in reading order, the text they make, and how most lie."""
     words: list[Found] = []
-    pieces: list[str] = []
     line, block = -1, -1
     iterator = engine.GetIterator()
     if iterator is None:
@@ -175,16 +174,21 @@ def _words(module: Any, engine: Any, languages: Sequence[str]) -> tuple[tuple[Fo
         line += new_line
         if not text or box is None:
             continue
-        if words:
-            pieces.append("\n\n" if words[-1].block != block else "\n" if words[-1].line != line else " ")
-        pieces.append(text)
         words.append(Found(text, box[0], box[1], box[2], box[3], round(at.Confidence(level.WORD)), line, block))
         lying[_turn(at.Orientation(), languages)] += 1
         if len(words) >= MAX_WORDS:
             break
-    if words:
-        pieces.append("\n")
-    return tuple(words), "".join(pieces), max(lying, key=lambda turn: lying[turn])
+    return tuple(words), text_of(words), max(lying, key=lambda turn: lying[turn])
+
+
+def text_of(words: Sequence[Found]) -> str:
+    """The text that words make: lines by line feeds, paragraphs by empty lines."""
+    pieces: list[str] = []
+    for before, word in zip((None, *words), words, strict=False):
+        if before is not None:
+            pieces.append("\n\n" if before.block != word.block else "\n" if before.line != word.line else " ")
+        pieces.append(word.text)
+    return "".join((*pieces, "\n")) if pieces else ""
 
 
 def _turn(lying: tuple[int, int, int, float], languages: Sequence[str]) -> int:

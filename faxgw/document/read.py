@@ -1,8 +1,9 @@
 """Reading one received page (page process only): text with the words' places, barcodes, how the page lies.
 
 The page is made fit to be read first: rows of standard resolution are stretched to square pixels, single specks are
-taken off, edges are smoothed. What is read is given in the pixels of the page as it came. A page that reads badly is
-looked at again the other way round.
+taken off, edges are smoothed. Barcodes are looked for beside the text, in a thread: a machine with a core to spare has
+the text sooner. Words that the engine sees in a barcode are left out. What is read is given in the pixels of the page
+as it came. A page that reads badly is looked at again the other way round.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -79,37 +80,33 @@ def read(fd: int, options: ReadOptions, limits: Limits) -> PageReading:
         return reading
     page = prepare(black, facts.x_resolution, facts.y_resolution)
     problems: list[str] = []
-    codes: tuple[Barcode, ...] = ()
-    if options.barcodes:
-        try:
-            found_codes = barcode.read(page.crisp)
-            codes = tuple(
-                Barcode(seen.kind, seen.text, _native(seen.left, seen.top, seen.right, seen.bottom, 0, page, facts))
-                for seen in found_codes
-            )
-            page = _without(page, found_codes)
-        except barcode.NoBarcodes as exc:
-            problems.append(f"barcodes: {exc}")
+    seen: tuple[barcode.Seen, ...] = ()
     text, words, lies = "", tuple[Word, ...](), 0
-    if options.languages:
-        try:
-            found, turned = _text(page, options.languages, float(black.mean()))
-        except ocr.NoText as exc:
-            problems.append(f"text: {exc}")
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(barcode.read, page.crisp) if options.barcodes else None
+        if options.languages:
+            try:
+                found, turned = _text(page, options.languages, float(black.mean()))
+            except ocr.NoText as exc:
+                problems.append(f"text: {exc}")
+                found, turned = None, 0
         else:
-            if not found.whole:
-                problems.append("text: too slow, not all of it was read")
-            text, lies = found.text, (turned + found.turn) % 360
-            words = tuple(
-                Word(
-                    w.text,
-                    _native(w.left, w.top, w.right, w.bottom, turned, page, facts),
-                    w.confidence,
-                    w.line,
-                    w.block,
-                )
-                for w in found.words
-            )
+            found, turned = None, 0
+        if looking is not None:
+            try:
+                seen = looking.result()
+            except barcode.NoBarcodes as exc:
+                problems.append(f"barcodes: {exc}")
+    codes = tuple(
+        Barcode(one.kind, one.text, _native(one.left, one.top, one.right, one.bottom, 0, page, facts)) for one in seen
+    )
+    if found is not None:
+        if not found.whole:
+            problems.append("text: too slow, not all of it was read")
+        placed = [(w, _native(w.left, w.top, w.right, w.bottom, turned, page, facts)) for w in found.words]
+        placed = [(w, box) for w, box in placed if not any(_lies_in(box, code.box) for code in codes)]
+        text, lies = ocr.text_of([w for w, _box in placed]), (turned + found.turn) % 360
+        words = tuple(Word(w.text, box, w.confidence, w.line, w.block) for w, box in placed)
     return bounded(
         PageReading(
             page=options.page,
@@ -144,12 +141,10 @@ def prepare(black: Black, x_resolution: float, y_resolution: float) -> Prepared:
     return Prepared(crisp, smooth, each / fewer, DPI_X)
 
 
-def _without(page: Prepared, codes: Sequence[barcode.Seen]) -> Prepared:
-    """The page without its barcodes, where the engine would see letters."""
-    smooth = page.smooth.copy()
-    for seen in codes:
-        smooth[max(0, seen.top) : max(0, seen.bottom), max(0, seen.left) : max(0, seen.right)] = 255
-    return replace(page, smooth=smooth)
+def _lies_in(word: Box, code: Box) -> bool:
+    """Whether a word is what the engine took a barcode for."""
+    across, down = (word.left + word.right) / 2, (word.top + word.bottom) / 2
+    return code.left <= across <= code.right and code.top <= down <= code.bottom
 
 
 def despeckled(black: Black) -> Black:
