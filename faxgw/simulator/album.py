@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final  # JSON read back has no types
@@ -126,7 +127,7 @@ class Album:
             path.unlink(missing_ok=True)
 
     def _write(self, name: str, octets: bytes) -> None:
-        temporary = self._folder / f".{name}.part"
+        temporary = self._folder / f".{name}.{os.getpid()}.part"  # several simulators may share a folder
         temporary.write_bytes(octets)
         temporary.rename(self._folder / name)
 

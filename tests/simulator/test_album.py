@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from PIL import Image
 from faxgw.simulator import album as module
 from faxgw.simulator.album import Album, CallRecord
 from tests.t30.conftest import STANDARD, page_image, tiff
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(name: str, caller: str = "+49301") -> CallRecord:
@@ -53,3 +57,19 @@ def test_the_folder_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytes
         "b-2-001.png", "b-2-001.tif", "b-2.json", "c-3-001.png", "c-3-001.tif", "c-3.json", "index.html",
     ]  # fmt: skip
     assert json.loads((tmp_path / "c-3.json").read_text())["pages"][0]["rows"] == 50
+
+
+def test_two_simulators_may_write_into_one_folder(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from faxgw.simulator.album import Album\n"
+        "from tests.simulator.test_album import record\n"
+        "album = Album(Path(sys.argv[1]))\n"
+        "for number in range(100): album.finish(record(f'{sys.argv[2]}{number}'))\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, tmp_path, name], cwd=ROOT, stderr=subprocess.PIPE)
+        for name in "ab"
+    ]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(list(tmp_path.glob("*.json"))) == 200
