@@ -8,7 +8,6 @@ the same octets, and the tests compare them.
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any, Final  # the library has no types
@@ -16,6 +15,8 @@ from typing import Any, Final  # the library has no types
 import cffi
 import numpy as np
 import numpy.typing as npt
+
+from faxgw.compiled import version_of
 
 SOURCE: Final = Path(__file__).with_name("_pixels.c")
 LIBRARY: Final = Path(__file__).with_name("libfaxgwpixels.so")
@@ -37,11 +38,6 @@ _ffi.cdef(
     """
 )
 Octets = npt.NDArray[np.uint8]
-
-
-def version_of(source: bytes) -> str:
-    """What a library built from this source says of itself."""
-    return hashlib.sha256(source).hexdigest()[:16]
 
 
 @functools.cache

@@ -1,21 +1,10 @@
-"""`python -m faxgw.t30.build`: compile the media loop (`_media.c`) where a compiler is at hand.
-
-The result lies beside the source and is used by `native` as long as it was made from that very source. Without a
-compiler nothing happens: the Python terminals do the same at more CPU.
-"""
+"""`python -m faxgw.t30.build`: compile the media loop (`_media.c`) where a compiler is at hand."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from typing import Final
-
+from faxgw import compiled
 from faxgw.t30 import binding
-from faxgw.t30.native import LIBRARY, SOURCE, version_of
-
-FLAGS: Final = ("-O2", "-fPIC", "-shared", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-Wl,-z,relro,-z,now")
+from faxgw.t30.native import LIBRARY, SOURCE
 
 
 def build(compiler: str | None = None) -> bool:
@@ -25,27 +14,12 @@ def build(compiler: str | None = None) -> bool:
         subprocess.CalledProcessError: If the compiler refuses.
         OSError: If the folder cannot be written.
     """
-    compiler = compiler or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        return False
-    version = version_of(SOURCE.read_bytes())
-    made = LIBRARY.with_suffix(f".{os.getpid()}")
-    command = [compiler, *FLAGS, f'-DMEDIA_VERSION="{version}"', "-o", str(made), str(SOURCE)]
-    try:
-        subprocess.run([*command, f"-l:{binding.SONAME}", "-lm"], check=True)
-        made.replace(LIBRARY)
-    finally:
-        made.unlink(missing_ok=True)
-    return True
+    return compiled.build(SOURCE, LIBRARY, "MEDIA_VERSION", (f"-l:{binding.SONAME}", "-lm"), compiler)
 
 
 def main() -> None:
     """Compile, or say why not."""
-    try:
-        done = build()
-    except (OSError, subprocess.CalledProcessError) as exc:
-        sys.exit(f"media loop not built: {exc}")
-    sys.stdout.write("media loop built\n" if done else "no C compiler: the media loop stays in Python\n")
+    compiled.tell(build, "media loop", "the media loop stays in Python")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ Parity (FEC) is decoded and made by the Python terminal alone; calls that agreed
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final  # cffi objects have no types
 
+from faxgw.compiled import version_of
 from faxgw.foip import udptl
 from faxgw.foip.control import Address, Statistics, Tone
 from faxgw.t30 import binding, decoder
@@ -92,11 +92,6 @@ void media_receive(media_t *m, const uint8_t *octets, int length, double now);
 void media_tick(media_t *m, double now);
 """
 )
-
-
-def version_of(source: bytes) -> str:
-    """What a library built from this source says of itself."""
-    return hashlib.sha256(source).hexdigest()[:16]
 
 
 @functools.cache
