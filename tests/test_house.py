@@ -26,7 +26,6 @@ ANOTHER_NAME: Mapping[str, Mapping[str, str]] = {
         "intake/sftp_session": "intake/test_sftp",
         "intake/smtp": "intake/test_smtp_session",
         "intake/smtp_link": "intake/test_smtp_session",
-        "intake/funnel": "intake/test_job_files",
         "intake/plain_files": "intake/test_folder",
         "intake/result_files": "intake/test_job_files",
         "document/server": "document/test_service",
@@ -73,7 +72,6 @@ ANOTHER_NAME: Mapping[str, Mapping[str, str]] = {
     "It holds values, settings or ports: those who use it test what they mean.": {
         "api/admin_answers": "api/test_admin_schema",
         "api/admin_models": "api/test_admin",
-        "api/admin_queries": "api/test_admin_schema",
         "api/answers": "api/test_http",
         "api/settings": "api/test_retarus",
         "api/v1/fax_models": "api/v1/test_bad_input",

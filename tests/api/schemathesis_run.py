@@ -1,0 +1,56 @@
+"""schemathesis against a server by its own description, in the virtual environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / ".venv-schema/bin/schemathesis"
+WITHIN = 300.0
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run without a finding."""
+
+    selected: int
+    """Operations that were asked."""
+    total: int
+    """That the description has."""
+    text: str
+    """What the program said."""
+
+
+async def without_a_finding(url: str, authorization: str, examples: int, folder: Path, *words: str) -> Run:
+    """Run all checks.
+
+    Args:
+        url: Of the description.
+        authorization: Value of that header.
+        examples: Random requests per operation and phase, beside those that cover each rule of the schema.
+        folder: Where the program may write.
+        words: Further words of the command.
+    """
+    if not PROGRAM.exists():
+        pytest.fail("schemathesis is not installed: run script/setup --tests")
+    process = await asyncio.create_subprocess_exec(
+        *(str(PROGRAM), "--no-color", "run", url, "-H", f"Authorization: {authorization}"),
+        *("--checks", "all", "-n", str(examples), "--seed", "1", *words),
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(ROOT / "tests/schema")},
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), WITHIN)
+    text = out.decode()
+    assert process.returncode == 0, text.partition(" FAILURES ")[2][:30_000] or text[-8000:]
+    selected = re.search(r"Operations: +(\d+) selected / (\d+) total", text)
+    assert selected is not None, text
+    return Run(int(selected[1]), int(selected[2]), text)
