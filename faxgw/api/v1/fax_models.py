@@ -36,9 +36,9 @@ State = Literal[
 ]  # fmt: skip
 """States of faxes sent (the first eleven, docs/spine.md section 2) and received (section 4)."""
 Number = Annotated[
-    str, Field(pattern=r"^[+0-9][0-9 ()./-]{2,40}$", examples=["+33199000000"], description="As one types it.")
+    str, Field(pattern=r"^[+0-9][0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"], description="As one types it.")
 ]
-FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{2,40}$", examples=["+33199000000"])]
+FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"])]
 """In a form all is text: a number is told from others by its beginning."""
 NAME = r"^[A-Za-z0-9_.-]{1,100}$"
 """Pattern of a property's name, as cover pages use it."""
