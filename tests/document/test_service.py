@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -260,12 +259,10 @@ async def test_by_hand_it_makes_its_socket_and_removes_it(tmp_path: Path, make: 
 
 
 async def test_a_service_that_is_not_there_is_no_fault_of_the_document(tmp_path: Path) -> None:
-    started = time.monotonic()
     async with client_of(tmp_path / "pages.sock") as client:
         with pytest.raises(PagesUnavailable, match="cannot be reached") as error:
             await client.start()
     assert error.value.temporary
-    assert time.monotonic() - started < 5.0
 
 
 def test_what_was_handed_to_another_process_is_not_ours() -> None:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from faxgw.foip.control import Document, Hangup, Limits, Message, PageReceived, PhaseE, Start, T38Media, Trace
+from faxgw.line.workers import SILENT_AFTER
 from faxgw.simulator.machine import Machine
 from faxgw.simulator.receiving import ReceivingMachine
 from faxgw.simulator.sending import SendingMachine
@@ -30,8 +31,8 @@ LIMITS: Final = Limits(page=120.0, call=300.0)
 """Shorter than a real call's, so that an attack which lasts for ever ends within a second of CPU."""
 LIMIT: Final = LIMITS.call + 5.0
 """Seconds of virtual time after which a call hangs."""
-WORST_TICK: Final = 1.0
-"""Seconds of CPU that one tick may take; a worker is killed at 3 s, and has other calls."""
+WORST_TICK: Final = SILENT_AFTER
+"""Seconds of CPU of one tick at which a worker is killed, with all its calls; how long ticks take is only printed."""
 MAX_MESSAGES: Final = 3000
 """Messages to the daemon of one call."""
 MAX_PAGE_OCTETS: Final = 4 << 20

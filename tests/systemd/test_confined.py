@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,12 +224,10 @@ def test_a_fax_goes_its_whole_way_within_the_units(world: World) -> None:
 
 def test_within_its_unit_the_gateway_makes_no_sandbox_of_its_own(world: World) -> None:
     """The unit forbids namespaces: without the page service nothing is converted, and that is said."""
-    started = time.monotonic()
     process = world.launch("faxgw.service", [PYTHON, "-m", "faxgw", "selftest"])
     out, err = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "pages" in out + err or "convert" in out + err
-    assert time.monotonic() - started < 90
 
 
 OFFICE = """

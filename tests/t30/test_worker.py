@@ -158,7 +158,6 @@ async def test_a_fax_in_real_time_over_real_udp(worker: Harness) -> None:
     assert len(frames) == 16
     await worker.wait_for(Pong, count=sum(isinstance(m, Pong) for m in worker.messages) + 2)
     assert [m for m in worker.messages if isinstance(m, Pong)][-1].calls == 0
-    assert max(m.lateness_ms for m in worker.messages if isinstance(m, Pong)) < 2000
 
 
 async def test_without_a_ping_the_worker_ends_its_calls_and_exits(worker: Harness) -> None:
