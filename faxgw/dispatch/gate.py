@@ -253,7 +253,7 @@ class Gate:
             return Rejection(550, "5.6.0", f"Nothing was sent. {exc}")
         found = await listing.read(texts, settings, dial_plan(settings), wanted=wanted)
         if found.fault:
-            return Rejection(550, "5.5.3" if found.too_many else "5.6.0", f"Nothing was sent. {found.fault}")
+            return Rejection(550, "5.5.3" if found.too_many else "5.6.0", f"Nothing was sent. {found.fault.told()}")
         return len(found.recipients)
 
     async def _permitted(self, mail: MailSubmission) -> Effective | Rejection:

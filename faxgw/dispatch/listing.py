@@ -14,6 +14,7 @@ from itertools import islice
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.fax.account import Effective
+from faxgw.fax.fault_texts import Said
 from faxgw.fax.number import DialPlan
 from faxgw.fax.ports import StoredFile
 from faxgw.formats.distribution_list import Entry, Faults, Listed, entries, listed
@@ -29,8 +30,8 @@ class Listing:
     """The recipients of a mail's lists, or why there are none."""
 
     recipients: tuple[Listed, ...] = ()
-    fault: str = ""
-    """One sentence for the sender; empty when all is well."""
+    fault: Said | None = None
+    """One sentence for the sender; None when all is well."""
     too_many: bool = False
     """The fault is their number."""
 
@@ -71,14 +72,17 @@ async def read(texts: Sequence[str], settings: Effective, plan: DialPlan, *, wan
     """
     name, most = settings["list_name"], settings["max_list"]
     if not texts:
-        return Listing(fault=f"The mail is addressed to its distribution list and has no attachment {name}." * wanted)
+        said = "The mail is addressed to its distribution list and has no attachment {name}."
+        return Listing(fault=Said(said, {"name": name}) if wanted else None)
     if not most:
-        return Listing(fault="Distribution lists are not open to this account.")
+        return Listing(fault=Said("Distribution lists are not open to this account."))
     lines: list[Entry] = [entry for text in texts for entry in islice(entries(text), most + 1)]
     if len(lines) > most:
-        return Listing(fault=f"{name} has more than {most} recipients.", too_many=True)
+        return Listing(
+            fault=Said("{name} has more than {limit} recipients.", {"name": name, "limit": most}), too_many=True
+        )
     if not lines:
-        return Listing(fault=f"{name} names nobody.")
+        return Listing(fault=Said("{name} names nobody.", {"name": name}))
     faults, known = Faults(name, []), dict[str, Listed]()
     for start in range(0, len(lines), NUMBERS_AT_ONCE):
         listed(lines[start : start + NUMBERS_AT_ONCE], plan, faults, known)

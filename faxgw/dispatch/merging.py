@@ -24,7 +24,8 @@ from faxgw.document.client import PageClient
 from faxgw.document.limits import MAX_DOCUMENTS
 from faxgw.fax import ids
 from faxgw.fax.account import Effective
-from faxgw.fax.errors import FaxError, Refused
+from faxgw.fax.errors import FaxError
+from faxgw.fax.fault_texts import NumberRefused, Said
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import DialPlan, FaxNumber, parse_number, recipient_zone
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 PAGES_AT_ONCE = 20
 """Pages whose commands are read before others get their turn: some 10 ms."""
+_NO_NUMBER = "“{name}” has no fax number on its first page, such as @@+33123456789@@."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,19 @@ class Letter:
 
 
 class LettersRefused(Exception):
-    """A merged document cannot be taken apart; the text says where and why."""
+    """A merged document cannot be taken apart.
+
+    Args:
+        why: Says where and why, in the sender's language.
+    """
+
+    def __init__(self, why: Said | pages.Refused) -> None:
+        super().__init__(why.told("en"))
+        self._why = why
+
+    def told(self, language: str) -> str:
+        """For the sender."""
+        return self._why.told(language)
 
 
 async def read_letters(
@@ -73,11 +87,11 @@ async def read_letters(
     for page, one in enumerate(found, 1):
         if page % PAGES_AT_ONCE == 0:
             await asyncio.sleep(0)
-        letter = _letter(f"“{name}”, page {page}", page, one.commands, settings, plan, now=now)
+        letter = _letter(name, page, one.commands, settings, plan, now=now)
         if letter is not None:
             starts.append((page, letter))
         elif not starts:
-            raise LettersRefused(f"“{name}” has no fax number on its first page, such as @@+33123456789@@.")
+            raise LettersRefused(Said(_NO_NUMBER, {"name": name}))
     ends = [page - 1 for page, _ in starts[1:]] + [len(found)]
     return [
         Letter(letter.first, end, letter.numbers, letter.asked, letter.settings)
@@ -86,7 +100,7 @@ async def read_letters(
 
 
 def _letter(
-    where: str, page: int, commands: Sequence[str], settings: Effective, plan: DialPlan, *, now: float
+    name: str, page: int, commands: Sequence[str], settings: Effective, plan: DialPlan, *, now: float
 ) -> Letter | None:
     """The letter that begins on a page, if one does."""
     if not commands:
@@ -94,13 +108,17 @@ def _letter(
     try:
         asked = read_commands(" ".join(commands), settings, now=now, numbers=True)
         if not asked.numbers:
-            raise LettersRefused(f"{where}: commands stand on the page with the number.")
+            raise _on_page(name, page, Said("commands stand on the page with the number."))
         numbers = tuple(parse_number(typed, plan) for typed in asked.numbers)
         return Letter(page, page, numbers, asked, in_force(settings, asked))
     except CommandFault as fault:
-        raise LettersRefused(f"{where}: {fault.text}") from fault
-    except Refused as exc:
-        raise LettersRefused(f"{where}: {exc.public}") from exc
+        raise _on_page(name, page, fault.said) from fault
+    except NumberRefused as exc:
+        raise _on_page(name, page, exc.said) from exc
+
+
+def _on_page(name: str, page: int, fault: Said) -> LettersRefused:
+    return LettersRefused(Said("“{name}”, page {page}: {fault}", {"name": name, "page": page, "fault": fault}))
 
 
 class Merging:
@@ -136,7 +154,7 @@ class Merging:
             for document in documents:
                 await self._take_apart(message, settings, asked, document, jobs, kept)
             if not jobs:
-                raise LettersRefused("The mail has no attachment that could be a merged document.")
+                raise LettersRefused(Said("The mail has no attachment that could be a merged document."))
             await self._allow(message, sum(len(job.faxes) for job in jobs))
             made = await self._seat.store.run(lambda conn: self._create(conn, jobs))
         except (LettersRefused, FaxError):
@@ -158,12 +176,12 @@ class Merging:
     ) -> None:
         merged = await self._client.merge(document)
         if isinstance(merged, pages.Refused):
-            raise LettersRefused(merged.told(settings["language"]))
+            raise LettersRefused(merged)
         try:
             letters = await read_letters(document.name, merged.pages, settings, now=message.received_at)
             most = settings["max_merged"]
             if sum(len(job.faxes) for job in jobs) + sum(len(letter.numbers) for letter in letters) > most:
-                raise LettersRefused(f"The mail has more than {most} merged faxes.")
+                raise LettersRefused(Said("The mail has more than {limit} merged faxes.", {"limit": most}))
             for start in range(0, len(letters), MAX_DOCUMENTS):
                 batch = letters[start : start + MAX_DOCUMENTS]
                 for letter, stored in zip(batch, await self._cut(document, merged.fd, batch, kept), strict=True):
@@ -198,7 +216,7 @@ class Merging:
     async def _allow(self, message: messages.LeasedMessage, faxes: int) -> None:
         seat, more = self._seat, max(0, faxes - 1)  # one was counted with the mail
         over = await seat.store.read(
-            lambda conn: quota.refusal(
+            lambda conn: quota.fault(
                 conn, seat.system, message.customer, message.user, faxes=more, now=message.received_at
             )
         )

@@ -29,6 +29,7 @@ from faxgw.fax.account import Effective
 from faxgw.fax.cover import cover_name
 from faxgw.fax.dsn import RefusedTelling, tell_refused
 from faxgw.fax.errors import FaxError
+from faxgw.fax.fault_texts import Said
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import LIST, MERGE, FaxNumber, NumberClass, recipient_zone
 from faxgw.fax.report import RefusedReport
@@ -96,13 +97,14 @@ class PageWorker:
             lambda conn: directory.effective(conn, seat.system, message.customer, message.user)
         )
         if message.tries > messages.MAX_TRIES:
-            await self._refuse(message, settings, "The gateway could not process this mail.", our_fault=True)
+            said = Said("The gateway could not process this mail.")
+            await self._refuse(message, settings, said.told(settings["language"]), our_fault=True)
             return
         try:
             asked = read_commands(message.subject, settings, now=message.received_at)
             settings = in_force(settings, asked)
         except CommandFault as fault:  # the account has changed since the promise
-            await self._refuse(message, settings, fault.text, our_fault=False)
+            await self._refuse(message, settings, fault.said.told(settings["language"]), our_fault=False)
             return
         if missing := await self._covers.refusal(message.customer, settings) or await refusal(
             seat, message.customer, settings
@@ -130,7 +132,7 @@ class PageWorker:
         )
         if listed.fault:
             await self._forget(documents)
-            await self._refuse(message, settings, listed.fault, our_fault=False)
+            await self._refuse(message, settings, listed.fault.told(settings["language"]), our_fault=False)
             return
         await self._make_job(message, settings, asked, documents, listed.recipients, walked.text)
 
@@ -142,7 +144,7 @@ class PageWorker:
             attached = [document for document in walked.documents if document.origin is pages.Origin.ATTACHMENT]
             await self._merging.make(message, settings, asked, attached)
         except LettersRefused as refused:
-            await self._refuse(message, settings, str(refused), our_fault=False)
+            await self._refuse(message, settings, refused.told(settings["language"]), our_fault=False)
         finally:
             walked.close()
 

@@ -15,6 +15,7 @@ from typing import Any  # a setting's value has the type its row names; `Effecti
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from faxgw.fax.denied import MAX_PATTERNS, MAX_STARS
+from faxgw.fax.fault_texts import Said, Unfit
 from faxgw.fax.job import InDoubt
 from faxgw.fax.overlay import OverlayMode
 from faxgw.fax.resolution import Resolution
@@ -67,7 +68,7 @@ class Setting:
 def _text(limit: int) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-            raise ValueError(f"must be a printable text of at most {limit} characters")
+            raise Unfit(Said("must be a printable text of at most {limit} characters", {"limit": limit}))
         return value
 
     return check
@@ -91,7 +92,7 @@ def _number(low: float, high: float) -> Callable[[Any], int]:
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in choices:
-            raise ValueError("must be one of " + ", ".join(choices))
+            raise Unfit(Said("must be one of {words}", {"words": ", ".join(choices)}))
         return str(value)
 
     return check
@@ -99,7 +100,7 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
 
 def _ident(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[+0-9 ]{0,20}", value):
-        raise ValueError("must have at most 20 characters of + 0-9 and space (ITU-T T.30 section 5.3.6.2.4)")
+        raise Unfit(Said("must have at most 20 characters of + 0-9 and space (ITU-T T.30 section 5.3.6.2.4)"))
     return value
 
 

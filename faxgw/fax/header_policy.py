@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from faxgw.fax.account import Effective
 from faxgw.fax.errors import Refused
+from faxgw.fax.fault_texts import Said
 from faxgw.fax.header import HeaderContext, HeaderLine, HeaderRefused, HeaderTemplate, expand, parse
 from faxgw.fax.number import DialPlan, NumberClass, parse_number
 
@@ -29,6 +30,7 @@ the header is cut off at the left."""
 
 _NUMBER = re.compile(r"(?<![0-9])\+?[0-9(][0-9 ()./-]{4,28}[0-9](?![0-9])")
 _ADDRESS = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5}")
+_CUT_OFF = "a line of it has {length} characters; beyond {limit} it may be cut off"
 _LONGEST = datetime(2026, 9, 30, 23, 59, tzinfo=UTC)  # a Wednesday in September
 
 
@@ -51,7 +53,7 @@ POLICIES = {
 """By their names; `none` asks for nothing."""
 
 
-def shortfalls(settings: Effective) -> tuple[str, ...]:
+def shortfalls(settings: Effective) -> tuple[Said, ...]:
     """What the header of an account's faxes lacks by the account's policy; nothing when it is good.
 
     Args:
@@ -63,36 +65,43 @@ def shortfalls(settings: Effective) -> tuple[str, ...]:
     try:
         template = parse(settings["header"])
     except HeaderRefused as exc:
-        return (exc.args[0],)
+        return (Said("{mistake}", {"mistake": exc.args[0]}),)
     if template.empty:
-        return ("it is switched off",)
+        return (Said("it is switched off"),)
     return tuple(_lacking(policy, template, settings))
 
 
-def refusal(settings: Effective) -> str:
-    """Why a fax with these settings is not accepted, for its sender; empty when its header satisfies the policy."""
+def fault(settings: Effective) -> Said | None:
+    """Why a fax with these settings is not accepted, for its sender; None when its header satisfies the policy."""
     found = shortfalls(settings)
     if not found:
-        return ""
+        return None
     name = settings["header_policy"]
-    return (
-        f"Faxes of this account must have a header line that satisfies the policy {name} ({POLICIES[name].law}); "
-        f"theirs does not: {'; '.join(found)}."
+    said = (
+        "Faxes of this account must have a header line that satisfies the policy {policy} ({law}); theirs does not: "
+        "{faults}."
     )
+    return Said(said, {"policy": name, "law": POLICIES[name].law, "faults": found})
 
 
-def _lacking(policy: _Policy, template: HeaderTemplate, settings: Effective) -> Iterator[str]:
+def refusal(settings: Effective) -> str:
+    """The same in English, in one string; empty when there is nothing against it."""
+    found = fault(settings)
+    return found.told() if found else ""
+
+
+def _lacking(policy: _Policy, template: HeaderTemplate, settings: Effective) -> Iterator[Said]:
     codes = template.codes
     if policy.moment:
         if not (codes & {"Y", "y"} and codes & {"m", "b", "B"} and "d" in codes):
-            yield "it does not print the date (day, month and year, such as %d.%m.%Y)"
+            yield Said("it does not print the date (day, month and year, such as %d.%m.%Y)")
         if not ("M" in codes and ("H" in codes or {"I", "p"} <= codes)):
-            yield "it does not print the time (%H:%M, or %I:%M %p)"
+            yield Said("it does not print the time (%H:%M, or %I:%M %p)")
     name = _folded(settings["caller_name"])
     if not any(map(str.isalpha, name)):
-        yield "the name of who sends is not known (setting caller_name)"
+        yield Said("the name of who sends is not known (setting caller_name)")
     elif not any(name in _folded(text) for text in template.literals):
-        yield f"it does not print the name of who sends ({settings['caller_name']})"
+        yield Said("it does not print the name of who sends ({name})", {"name": settings["caller_name"]})
     numbers = [match[0] for text in template.literals for match in _NUMBER.finditer(text)]
     if "C" in codes:
         numbers.append(settings["csid"])
@@ -100,11 +109,11 @@ def _lacking(policy: _Policy, template: HeaderTemplate, settings: Effective) -> 
         addresses = policy.address_will_do and any(map(_ADDRESS.search, template.literals))
         if not addresses:
             also = ", or a mail address" if policy.address_will_do else ""
-            yield f"it does not print a telephone number of the sender that is charged as an ordinary call{also}"
+            yield Said(f"it does not print a telephone number of the sender that is charged as an ordinary call{also}")
     context = HeaderContext(_LONGEST, "+" + "0" * 15, settings["csid"], settings["time_zone"], settings["language"])
     longest = max(map(_length, expand(template, context, 100, 100)))
     if longest > MAX_PRINTED:
-        yield f"a line of it has {longest} characters; beyond {MAX_PRINTED} it may be cut off"
+        yield Said(_CUT_OFF, {"length": longest, "limit": MAX_PRINTED})
 
 
 def _length(line: HeaderLine) -> int:

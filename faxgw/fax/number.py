@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import phonenumbers
 from phonenumbers import PhoneNumberType
 
-from faxgw.fax.errors import Refused
+from faxgw.fax.fault_texts import NumberRefused, Said
 
 MAX_TYPED = 128
 """Characters of a number as typed, at most."""
@@ -118,7 +118,7 @@ def local_part_to_number(local_part: str) -> tuple[str, str]:
     """
     text = _unquoted(local_part)
     if len(text) > MAX_TYPED:
-        raise Refused("number too long", public="The number is too long.")
+        raise NumberRefused("number too long", Said("The number is too long."))
     if text.upper().startswith("IMCEAFAX-"):
         text = _imcea(text[len("IMCEAFAX-") :])
     if match := re.fullmatch(r"\[fax:(.*)\]", text, re.IGNORECASE):
@@ -182,6 +182,7 @@ def dialled_forms(text: str, country: str) -> tuple[str, ...]:
 
 SANDBOX = "+33199000"
 """Beginning of the numbers that sandbox accounts may dial; nobody has such a number (France keeps it for fiction)."""
+_SANDBOXED = "This account is a sandbox: it calls simulated machines only, whose numbers begin with {prefix}."
 
 
 def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber:
@@ -197,8 +198,7 @@ def parse_number(typed: str, plan: DialPlan, sub_address: str = "") -> FaxNumber
     """
     number = _parse_number(typed, plan, sub_address)
     if plan.sandbox and not number.e164.startswith(SANDBOX):
-        text = f"This account is a sandbox: it calls simulated machines only, whose numbers begin with {SANDBOX}."
-        raise Refused("sandbox", public=text)
+        raise NumberRefused("sandbox", Said(_SANDBOXED, {"prefix": SANDBOX}))
     return number
 
 
@@ -214,12 +214,12 @@ def _parse_number(typed: str, plan: DialPlan, sub_address: str) -> FaxNumber:
         Refused: With a sentence that says what is wrong with it.
     """
     if len(typed) > MAX_TYPED:
-        raise Refused("number too long", public="The number is too long.")
+        raise NumberRefused("number too long", Said("The number is too long."))
     digits = _SEPARATORS.sub("", typed)
     if not re.fullmatch(r"\+?[0-9]+", digits, re.ASCII):
-        raise Refused(f"not a number: {typed!r}", public=f"“{_shown(typed)}” is not a telephone number.")
+        raise _refused(f"not a number: {typed!r}", "“{typed}” is not a telephone number.", typed)
     if digits.lstrip("+") in _EMERGENCY or phonenumbers.is_emergency_number(digits, plan.country):
-        raise Refused("emergency number", public=NEVER_EMERGENCY)
+        raise NumberRefused("emergency number", Said(NEVER_EMERGENCY))
     international = "+" + digits[2:] if digits.startswith("00") else digits
     if plan.plus_sign and not international.startswith(("+", "0")):
         international = "+" + international
@@ -254,7 +254,7 @@ def _parse(typed: str, international: str, plan: DialPlan) -> phonenumbers.Phone
             fault = "it is too short"
         elif reason == phonenumbers.ValidationResult.TOO_LONG:
             fault = "it is too long"
-    raise Refused(f"impossible number {typed!r}", public=f"“{_shown(typed)}” cannot be dialled: {fault}.")
+    raise _refused(f"impossible number {typed!r}", "“{typed}” cannot be dialled: {why}.", typed, why=Said(fault))
 
 
 def _kind(parsed: phonenumbers.PhoneNumber, region: str) -> NumberClass:
@@ -278,18 +278,26 @@ def _kind(parsed: phonenumbers.PhoneNumber, region: str) -> NumberClass:
 
 def _classified(typed: str, e164: str, region: str, kind: NumberClass, plan: DialPlan, sub_address: str) -> FaxNumber:
     if not 3 <= len(e164) - 1 <= MAX_DIGITS:
-        raise Refused("length", public=f"“{_shown(typed)}” cannot be dialled: it has a wrong length.")
+        raise _refused("length", "“{typed}” cannot be dialled: {why}.", typed, why=Said("it has a wrong length"))
     if kind is NumberClass.EMERGENCY:
-        raise Refused("emergency number", public=NEVER_EMERGENCY)
+        raise NumberRefused("emergency number", Said(NEVER_EMERGENCY))
     if kind is NumberClass.SHORT:
-        raise Refused("short number", public=f"“{_shown(typed)}” is a special service number; these are never dialled.")
+        raise _refused("short number", "“{typed}” is a special service number; these are never dialled.", typed)
     opened = e164.startswith(plan.open_numbers) if plan.open_numbers else False
     if kind in CLOSED_BY_DEFAULT and not (opened or kind in plan.open_classes):
         label = kind.value.replace("_", "-")
-        raise Refused(f"closed class {kind}", public=f"“{_shown(typed)}” is a {label} number, which is not open here.")
+        raise _refused(
+            f"closed class {kind}", "“{typed}” is a {kind} number, which is not open here.", typed, kind=label
+        )
     if not opened and plan.allowed_countries and region not in plan.allowed_countries:
-        raise Refused(f"closed country {region}", public=f"Faxes to “{_shown(typed)}” ({region}) are not open here.")
+        raise _refused(
+            f"closed country {region}", "Faxes to “{typed}” ({region}) are not open here.", typed, region=region
+        )
     return FaxNumber(typed, e164, region, kind, sub_address)
+
+
+def _refused(detail: str, text: str, typed: str, **values: str | Said) -> NumberRefused:
+    return NumberRefused(detail, Said(text, {"typed": _shown(typed), **values}))
 
 
 def _shown(typed: str) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from faxgw.fax.errors import Refused
+from faxgw.fax.fault_texts import NumberRefused, Said
 from faxgw.fax.number import MAX_TYPED, DialPlan, FaxNumber, parse_number
 
 MAX_PERSONAL = 120
@@ -46,21 +46,24 @@ class Faults:
 
     name: str
     """File name of the list."""
-    lines: list[str]
+    lines: list[Said]
     count: int = 0
 
-    def add(self, line: int, text: str) -> None:
+    def add(self, line: int, said: Said) -> None:
         """One fault."""
         self.count += 1
         if len(self.lines) < MAX_FAULTS:
-            self.lines.append(f"line {line}: {text.rstrip('.')}")
+            self.lines.append(Said("line {line}: {fault}", {"line": line, "fault": said}))
 
-    def sentence(self) -> str:
-        """For the sender; empty when nothing is wrong."""
+    def sentence(self) -> Said | None:
+        """For the sender; None when nothing is wrong."""
         if not self.lines:
-            return ""
-        more = f"; and {self.count - len(self.lines)} more lines" if self.count > len(self.lines) else ""
-        return f"{self.name}, {'; '.join(self.lines)}{more}."
+            return None
+        faults = tuple(self.lines)
+        if self.count == len(faults):
+            return Said("{name}, {faults}.", {"name": self.name, "faults": faults})
+        more = self.count - len(faults)
+        return Said("{name}, {faults}; and {more} more lines.", {"name": self.name, "faults": faults, "more": more})
 
 
 def entries(text: str) -> Iterator[Entry]:
@@ -83,13 +86,13 @@ def listed(found: Sequence[Entry], plan: DialPlan, faults: Faults, known: dict[s
     """
     for entry in found:
         if len(entry.typed) > MAX_TYPED or len(entry.personal) > MAX_PERSONAL:
-            what = "the personal text" if len(entry.typed) <= MAX_TYPED else "the number"
-            faults.add(entry.line, f"{what} is too long")
+            long = len(entry.typed) > MAX_TYPED
+            faults.add(entry.line, Said("the number is too long" if long else "the personal text is too long"))
             continue
         try:
             number = parse_number(entry.typed, plan)
-        except Refused as exc:
-            faults.add(entry.line, exc.public)
+        except NumberRefused as exc:
+            faults.add(entry.line, exc.said)
             continue
         known.setdefault(f"{number.e164}/{number.sub_address}", Listed(number, entry.personal))
 

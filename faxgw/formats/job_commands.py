@@ -14,7 +14,8 @@ from typing import Any  # settings have types of their own, checked by fax.accou
 from zoneinfo import ZoneInfo
 
 from faxgw.fax.account import COMMANDS, SETTINGS, Effective, Level, Origin
-from faxgw.fax.header_policy import refusal as unlawful_header
+from faxgw.fax.fault_texts import Said, Unfit
+from faxgw.fax.header_policy import fault as unlawful_header
 
 MARK = "@@"
 """Before and behind commands."""
@@ -59,14 +60,19 @@ class CommandFault(Exception):
     """A command is wrong.
 
     Args:
-        text: One sentence for the sender, which names the command.
+        said: One sentence for the sender, which names the command.
         forbidden: True: the command is right, but not open to the account.
     """
 
-    def __init__(self, text: str, *, forbidden: bool = False) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, said: Said, *, forbidden: bool = False) -> None:
+        super().__init__(said.told())
+        self.said = said
         self.forbidden = forbidden
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return self.said.told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ def read_commands(text: str, account: Effective, *, now: float, numbers: bool = 
         return Asked(text)
     rest = " ".join(_RUN.sub(" ", text).split())
     if _LONE.search(rest):
-        raise CommandFault(f"A command begins with {MARK} and does not end with {MARK}.")
+        raise CommandFault(Said("A command begins with @@ and does not end with @@."))
     reading = _Reading(account, now, numbers)
     for run in _RUN.finditer(text):
         for item in _items(run[1]):
@@ -129,7 +135,7 @@ def in_force(account: Effective, asked: Asked) -> Effective:
     values = {**account.values, **asked.settings}
     settings = Effective(values, {**account.origins, **dict.fromkeys(asked.settings, origin)})
     if "header" in asked.settings and (unlawful := unlawful_header(settings)):
-        raise CommandFault(f"Command “header”: {unlawful}", forbidden=True)
+        raise CommandFault(Said("Command “{name}”: {fault}.", {"name": "header", "fault": (unlawful,)}), forbidden=True)
     return settings
 
 
@@ -151,7 +157,7 @@ class _Reading:
     def take(self, item: str) -> None:
         """Read one item."""
         if len(self._seen) + len(self._found) >= MAX_COMMANDS:
-            raise CommandFault(f"There are more than {MAX_COMMANDS} commands.")
+            raise CommandFault(Said("There are more than {limit} commands.", {"limit": MAX_COMMANDS}))
         if self._numbers and _NUMBER.fullmatch(item):
             self._found.append(item)
             return
@@ -159,24 +165,27 @@ class _Reading:
         name = _named(name)
         value = _unquoted(value)
         if name not in COMMANDS and not (self._numbers and name == "personal"):
-            raise CommandFault(f"There is no command “{_shown(item)}”. Commands are: {', '.join(COMMANDS)}.")
+            said = "There is no command “{item}”. Commands are: {commands}."
+            raise CommandFault(Said(said, {"item": _shown(item), "commands": ", ".join(COMMANDS)}))
         if name in self._seen:
-            raise CommandFault(f"The command “{name}” is given twice.")
+            raise CommandFault(Said("The command “{name}” is given twice.", {"name": name}))
         self._seen.add(name)
         if name == "personal":
             self._personal = self._checked(name, value, lambda v: v)
             return
         if name not in self._account["commands"]:
-            raise CommandFault(f"The command “{name}” is not open to this account.", forbidden=True)
+            raise CommandFault(
+                Said("The command “{name}” is not open to this account.", {"name": name}), forbidden=True
+            )
         if not equals and name != "express":
-            raise CommandFault(f"The command “{name}” needs a value: {name}=….")
+            raise CommandFault(Said("The command “{name}” needs a value: {name}=….", {"name": name}))
         _READERS[name](self, name, value)
 
     def asked(self, rest: str) -> Asked:
         """All of them."""
         earliest, latest = self._times.get("earliest"), self._times.get("latest")
         if latest is not None and latest <= max(earliest or 0.0, self._now):
-            raise CommandFault("Command “latest”: this time has passed, or lies before “earliest”.")
+            raise _wrong("latest", Said("this time has passed, or lies before “earliest”"))
         numbers = tuple(self._found)
         return Asked(rest, self._settings, earliest, latest, self._reference, numbers, self._personal)
 
@@ -210,7 +219,7 @@ class _Reading:
     def named(self, name: str, value: str) -> None:
         """What the sender calls the job."""
         if len(value) > MAX_REFERENCE or not value.isprintable():
-            raise CommandFault(f"Command “{name}”: must be a printable text of at most {MAX_REFERENCE} characters.")
+            raise _wrong(name, Said("must be a printable text of at most {limit} characters", {"limit": MAX_REFERENCE}))
         self._reference = value
 
     def cover(self, name: str, value: str) -> None:
@@ -222,32 +231,32 @@ class _Reading:
         word = {"": "express", "yes": "express", "no": "normal"}.get(value.lower(), value.lower())
         self.setting(name, word, "priority")
         if word == "express" and not self._account["may_express"]:
-            raise CommandFault("Express faxes are not open to this account.", forbidden=True)
+            raise CommandFault(Said("Express faxes are not open to this account."), forbidden=True)
 
     def retries(self, name: str, value: str) -> None:
         """So many dials after the first, within what the account has."""
         most = self._account["max_dials"] - 1
         if not (value.isascii() and value.isdigit() and len(value) <= 3 and int(value) <= most):
-            raise CommandFault(f"Command “retries”: must be a whole number from 0 to {most}.")
+            raise _wrong(name, Said("must be a whole number from {low} to {high}", {"low": 0, "high": most}))
         self._settings["max_dials"] = int(value) + 1
 
     def time(self, name: str, value: str) -> None:
         """A moment."""
         moment = _moment(value, self._now, self._zone)
         if moment is None:
-            what = "must be a time such as 18:30, 2026-11-23 08:00 or +2h"
-            raise CommandFault(f"Command “{name}”: {what}, not “{_shown(value)}”.")
+            raise _wrong(name, Said("must be a time such as 18:30, 2026-11-23 08:00 or +2h"), value)
         if moment > self._now + MAX_AHEAD:
-            raise CommandFault(f"Command “{name}”: at most {int(MAX_AHEAD / 86400)} days ahead.")
+            raise _wrong(name, Said("at most {limit} days ahead", {"limit": int(MAX_AHEAD / 86400)}))
         self._times[name] = moment
 
     def _checked(self, name: str, value: str, check: Callable[[str], Any]) -> Any:
         if len(value) > MAX_VALUE or not value.isprintable():
-            raise CommandFault(f"Command “{name}”: must be a printable text of at most {MAX_VALUE} characters.")
+            raise _wrong(name, Said("must be a printable text of at most {limit} characters", {"limit": MAX_VALUE}))
         try:
             return check(value)
         except ValueError as exc:
-            raise CommandFault(f"Command “{name}”: {exc}, not “{_shown(value)}”.") from exc
+            said = exc.said if isinstance(exc, Unfit) else Said("{fault}", {"fault": str(exc)})
+            raise _wrong(name, said, value) from exc
 
 
 _READERS: Mapping[str, Callable[[_Reading, str, str], None]] = {
@@ -278,13 +287,21 @@ def _items(run: str) -> Sequence[str]:
     while position < len(run):
         match = _ITEM.match(run, position)
         if match is None:
-            raise CommandFault(f"A quotation mark in “{_shown(run)}” is not closed.")
+            raise CommandFault(Said("A quotation mark in “{run}” is not closed.", {"run": _shown(run)}))
         if match[1].strip():
             found.append(match[1].strip())
         position = match.end()
     if not found:
-        raise CommandFault(f"There is no command between {MARK} and {MARK}.")
+        raise CommandFault(Said("There is no command between @@ and @@."))
     return found
+
+
+def _wrong(name: str, fault: Said, value: str | None = None) -> CommandFault:
+    """A command's value is not what it may be."""
+    if value is None:
+        return CommandFault(Said("Command “{name}”: {fault}.", {"name": name, "fault": fault}))
+    given: dict[str, str | Said] = {"name": name, "fault": fault, "value": _shown(value)}
+    return CommandFault(Said("Command “{name}”: {fault}, not “{value}”.", given))
 
 
 def _named(written: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, func, select
 
 from faxgw.fax.account import NO_LIMIT, Effective, resolve
+from faxgw.fax.fault_texts import Said
 from faxgw.store import directory
 from faxgw.store import schema as t
 
@@ -22,7 +23,15 @@ LIMITS = ("faxes_per_day", "pages_per_day")
 
 
 def refusal(conn: Connection, system: Mapping[str, object], customer: str, user: str, *, faxes: int, now: float) -> str:
-    """Why an account may not have so many more faxes accepted, one sentence; empty when it may.
+    """What `fault` says, in English; empty when there is nothing against it."""
+    found = fault(conn, system, customer, user, faxes=faxes, now=now)
+    return found.told() if found else ""
+
+
+def fault(
+    conn: Connection, system: Mapping[str, object], customer: str, user: str, *, faxes: int, now: float
+) -> Said | None:
+    """Why an account may not have so many more faxes accepted, one sentence; None when it may.
 
     Args:
         conn: The unit's connection.
@@ -39,19 +48,19 @@ def refusal(conn: Connection, system: Mapping[str, object], customer: str, user:
         settings = resolve(levels)
         if why := _over(conn, settings, customer, owner, faxes, now):
             return why
-    return ""
+    return None
 
 
-def _over(conn: Connection, settings: Effective, customer: str, user: str, faxes: int, now: float) -> str:
+def _over(conn: Connection, settings: Effective, customer: str, user: str, faxes: int, now: float) -> Said | None:
     most_faxes, most_pages = settings["faxes_per_day"], settings["pages_per_day"]
     if most_faxes >= NO_LIMIT and most_pages >= NO_LIMIT:
-        return ""
+        return None
     used, pages = _used(conn, customer, user, now - DAY_S)
     if used + faxes > most_faxes:
-        return f"At most {most_faxes} faxes are accepted from this account in 24 hours."
+        return Said("At most {limit} faxes are accepted from this account in 24 hours.", {"limit": most_faxes})
     if pages >= most_pages:
-        return f"At most {most_pages} pages are accepted from this account in 24 hours."
-    return ""
+        return Said("At most {limit} pages are accepted from this account in 24 hours.", {"limit": most_pages})
+    return None
 
 
 def _used(conn: Connection, customer: str, user: str, since: float) -> tuple[int, int]:

@@ -18,6 +18,10 @@ async def listing(*texts: str, wanted: bool = False, **settings: Any) -> Listing
     return await read(texts, given, dial_plan(given), wanted=wanted)
 
 
+def told(found: Listing, language: str = "en") -> str:
+    return found.fault.told(language) if found.fault else ""
+
+
 async def test_several_lists_are_one() -> None:
     found = await listing(f"{ONE},Anna\n", f"{TWO}\n{ONE},again\n")
     assert [(one.number.e164, one.personal) for one in found.recipients] == [(ONE, "Anna"), (TWO, "")]
@@ -25,7 +29,7 @@ async def test_several_lists_are_one() -> None:
 
 async def test_no_list_is_a_fault_only_where_one_was_meant() -> None:
     assert await listing() == Listing()
-    assert "has no attachment distribution-list.txt" in (await listing(wanted=True)).fault
+    assert "has no attachment distribution-list.txt" in told(await listing(wanted=True))
 
 
 @pytest.mark.parametrize("count, too_many", [(3, False), (4, True)])
@@ -35,7 +39,8 @@ async def test_the_limit_is_the_accounts(count: int, too_many: bool) -> None:
 
 
 async def test_an_account_without_lists_has_none() -> None:
-    assert (await listing(ONE, max_list=0)).fault == "Distribution lists are not open to this account."
+    assert told(await listing(ONE, max_list=0)) == "Distribution lists are not open to this account."
+    assert told(await listing(ONE, max_list=0), "de") == "Verteilerlisten sind für dieses Konto nicht freigegeben."
 
 
 async def test_national_numbers_are_the_accounts() -> None:

@@ -115,6 +115,29 @@ async def test_a_fault_anywhere_refuses_the_mail_with_the_page(
     assert reason in await refusal(house)
 
 
+@pytest.mark.parametrize(
+    "language, commands, reason",
+    [
+        ("de", (f"@@{ONE}@@", "@@112@@"), "„a.docx“, Seite 2: Notrufnummern werden nie gewählt."),
+        (
+            "fr",
+            ("", f"@@{ONE}@@"),
+            "« a.docx » n’a pas de numéro de fax sur sa première page, tel que @@+33123456789@@.",
+        ),
+        ("de", (f"@@{ONE}; resolution=ultra@@",), "„a.docx“, Seite 1: Befehl „resolution“: muss eines von standard, "),
+        ("fr", (f"@@{ONE}; at=hier@@",), "« a.docx », page 1 : Commande « earliest » : doit être une heure telle que"),
+        ("de", (f"@@{ONE}@@", f"@@{TWO}@@", f"@@{THREE}@@"), "Die E-Mail enthält mehr als 2 Serienfaxe."),
+    ],
+)
+async def test_a_fault_is_told_in_the_senders_language(
+    house: House, language: str, commands: tuple[str, ...], reason: str
+) -> None:
+    await house.change(update(t.customers).values(settings={"max_merged": 2, "language": language}))
+    await merge_mail(house)
+    await walk(house, merged(*commands))
+    assert (await refusal(house)).startswith(reason)
+
+
 async def test_a_document_that_is_none_refuses_the_mail_and_leaves_nothing(house: House) -> None:
     await merge_mail(house)
     broken = pages.Refused(pages.Reason.DAMAGED, "“b.pdf” is damaged.", "b.pdf")

@@ -63,7 +63,7 @@ def test_a_header_with_moment_name_and_number_satisfies_every_policy(policy: str
 def test_what_is_lacking_is_said(header: str, more: dict[str, str], us: list[str], fr: list[str]) -> None:
     for policy, expected in (("us-tcpa", us), ("fr", fr)):
         settings = account(policy, header, **more)
-        found = shortfalls(settings)
+        found = [said.told() for said in shortfalls(settings)]
         assert len(found) == len(expected), found
         assert all(words in text for words, text in zip(expected, found, strict=True)), found
         said = refusal(settings)
