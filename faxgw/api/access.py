@@ -11,11 +11,14 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import dataclasses
+import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from faxgw.api.answers import Refusal
 from faxgw.fax.access import Caller, Denial, Interface, Scope, is_allowed, scopes_in
@@ -44,6 +47,8 @@ USED_EVERY_S = 300.0
 """Seconds between two notes that a credential was used."""
 MAX_NAME = 320
 """Characters of a login at most, as in the table."""
+KEY = "key:"
+"""How the proof of a caller begins who has a key; its fingerprint follows."""
 BUSY_RETRY_S = 5
 """Seconds after which a client may come again while too many passwords wait to be checked."""
 
@@ -123,6 +128,7 @@ class Access:
         admitted = await self._admit(stored, address, interface)
         if isinstance(admitted, Caller):
             self._keep_known(name, client, now)
+            return dataclasses.replace(admitted, proof=_mark(stored.password))
         return admitted
 
     async def token(self, secret: str, address: str, interface: Interface) -> Caller | Denial:
@@ -141,7 +147,13 @@ class Access:
         """Whom a name and a public key stand for (`fax.access.Logins`). A key cannot be guessed: none is counted."""
         system = self._system
         stored = await self._store.read(lambda conn: login_keys.find(conn, system, name[:MAX_NAME], fingerprint))
-        return Denial.UNKNOWN if stored is None else await self._admit(stored, address, interface)
+        if stored is None:
+            return Denial.UNKNOWN
+        admitted = await self._admit(stored, address, interface)
+        if not isinstance(admitted, Caller):
+            return admitted
+        await self._note_key(stored, fingerprint)
+        return dataclasses.replace(admitted, proof=KEY + fingerprint)
 
     async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
         """What a login that was let in before may do now (`fax.access.Logins`)."""
@@ -149,6 +161,27 @@ class Access:
         if stored is None or stored.customer != customer:
             return Denial.UNKNOWN
         return await self._admit(stored, None, interface)
+
+    async def holds(self, callers: Sequence[Caller], interface: Interface) -> Sequence[bool]:
+        """Whether callers would be let in as they were (`fax.access.Logins`); one read for all, nothing is noted."""
+        found = await self._store.read(lambda conn: [self._proved(conn, caller) for caller in callers])
+        return [self._is_same(caller, stored, interface) for caller, stored in zip(callers, found, strict=True)]
+
+    def _proved(self, conn: Connection, caller: Caller) -> Credential | None:
+        """What is stored of a login, if its key or password is still one."""
+        if caller.proof.startswith(KEY):
+            return login_keys.find(conn, self._system, caller.login, caller.proof.removeprefix(KEY))
+        stored = credentials.find_login(conn, self._system, caller.login)
+        return stored if stored is not None and caller.proof in ("", _mark(stored.password)) else None
+
+    def _is_same(self, caller: Caller, stored: Credential | None, interface: Interface) -> bool:
+        if stored is None or (stored.customer, stored.user) != (caller.customer, caller.user):
+            return False
+        allowed = not caller.address or is_allowed(caller.address, stored.allow)
+        shut = stored.own_state is AccountState.ENDED or stored.state is AccountState.SUSPENDED
+        if shut or not allowed or interface.value not in stored.interfaces:
+            return False
+        return scopes_in(stored.state, [Scope(scope) for scope in stored.scopes]) == caller.scopes
 
     async def _read_login(self, name: str) -> Credential | None:
         return await self._store.read(lambda conn: credentials.find_login(conn, self._system, name))
@@ -190,6 +223,20 @@ class Access:
         finally:
             self._touching.discard(key)
 
+    async def _note_key(self, stored: Credential, fingerprint: str) -> None:
+        """The same of a key."""
+        now, key = self._clock(), KEY + fingerprint
+        if key in self._touching:
+            return
+        self._touching.add(key)
+        try:
+            with contextlib.suppress(StoreError):
+                due = await self._store.read(lambda conn: login_keys.used_at(conn, stored.login, fingerprint))
+                if now - due >= USED_EVERY_S:
+                    await self._store.run(lambda conn: login_keys.touch(conn, stored.login, fingerprint, now=now))
+        finally:
+            self._touching.discard(key)
+
     def _barred(self, name: str, client: str, now: float) -> bool:
         if self._pairs.barred((name, client), now):
             return True
@@ -209,6 +256,11 @@ class Access:
         self._known[name, client] = now + KNOWN_FOR_S
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+
+
+def _mark(password: str) -> str:
+    """Stands for a password in what is kept of a caller: SHA-256 of its argon2id hash."""
+    return hashlib.sha256(password.encode()).hexdigest()
 
 
 def basic_pair(value: str) -> tuple[str, str] | None:

@@ -102,6 +102,8 @@ class Caller:
     """IP address of the client."""
     interfaces: frozenset[str] = frozenset(Interface)
     """Interfaces that the account may use."""
+    proof: str = ""
+    """Which key or password let it in, as the implementation marks them; empty: not known. Never the secret itself."""
 
     @property
     def name(self) -> str:
@@ -141,6 +143,10 @@ class Logins(Protocol):
 
     async def again(self, name: str, customer: str, interface: Interface) -> Caller | Denial:
         """What a login that was let in before may do now: what it left is dealt with later, or after a restart."""
+        ...
+
+    async def holds(self, callers: Sequence[Caller], interface: Interface) -> Sequence[bool]:
+        """Whether each who was let in before would still be let in, by the same key or password, to do the same."""
         ...
 
 

@@ -8,11 +8,12 @@ import ssl
 from collections import Counter
 from functools import partial
 
-from faxgw.fax.access import Logins
+from faxgw.fax.access import Interface, Logins
 from faxgw.fax.limits import client_of
 from faxgw.intake.ftp_session import LINE, LOGIN_S, FtpSession
 from faxgw.intake.ftp_settings import FtpListener, FtpSettings
 from faxgw.intake.tree import PlaceMaker
+from faxgw.intake.visitors import Visitors
 from faxgw.settings import Tls
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class FtpServer:
         self._servers: list[asyncio.Server] = []
         self._sessions: set[asyncio.Task[None]] = set()
         self._clients: Counter[str] = Counter()
+        self._visitors = Visitors(logins, Interface.FTP)
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; where, as bound. Raises OSError."""
@@ -55,6 +58,7 @@ class FtpServer:
             )
             self._servers.append(server)
             bound += [(place.getsockname()[0], place.getsockname()[1]) for place in server.sockets]
+        self._watching = asyncio.create_task(self._visitors.watch(), name="ftp visitors")
         return bound
 
     def reload_tls(self, tls: Tls | None) -> None:
@@ -65,6 +69,9 @@ class FtpServer:
 
     async def stop(self, grace: float) -> None:
         """Take no connection any more; end those that are open after the grace."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
         for server in self._servers:
             server.close()
         if self._sessions:
@@ -90,7 +97,9 @@ class FtpServer:
         self._clients[client] += 1
         try:
             secure = listener.security == "implicit"
-            session = FtpSession(settings, self._logins, self._places, self._context, reader, writer, secure=secure)
+            session = FtpSession(
+                settings, self._logins, self._places, self._context, reader, writer, self._visitors, secure=secure
+            )
             await session.run()
         except Exception:  # owner of the connection
             log.exception("session failed", extra={"event": "ftp.failed"})

@@ -20,6 +20,7 @@ from faxgw.intake.ftp_data import NoData, Passive
 from faxgw.intake.ftp_settings import FtpSettings
 from faxgw.intake.shelf import Entry
 from faxgw.intake.tree import Fault, Opening, Place, PlaceMaker, Spot, Tree, TreeError, read_path
+from faxgw.intake.visitors import Visitors
 
 LINE = 2_048
 """Octets of a command."""
@@ -29,8 +30,6 @@ FAILED_S = 1.0
 """Seconds after which a wrong password is answered."""
 LOGIN_S = 60.0
 """Seconds from the connection to a login."""
-RECHECK_S = 60.0
-"""Seconds after which a command asks again whether the login holds."""
 MAX_ERRORS = 50
 """Commands of one connection that are refused for their form."""
 _CODES = {
@@ -71,6 +70,7 @@ class FtpSession:
         context: For TLS; None: there is none.
         reader: The client's octets.
         writer: To the client.
+        visitors: Who is in; ends the session when its login holds no longer.
         secure: The connection is under TLS already.
     """
 
@@ -82,6 +82,7 @@ class FtpSession:
         context: ssl.SSLContext | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        visitors: Visitors,
         *,
         secure: bool,
     ) -> None:
@@ -102,7 +103,8 @@ class FtpSession:
         self._offset = 0
         self._renaming: Spot | None = None
         self._tries = 0
-        self._check_at = 0.0
+        self._visitors = visitors
+        self._task: asyncio.Task[object] | None = None
         self._address = str(writer.get_extra_info("peername")[0])
         self._commands: dict[str, Callable[[str], Awaitable[Reply | None]]] = {
             name[4:].upper(): getattr(self, name) for name in dir(self) if name.startswith("_do_")
@@ -110,14 +112,22 @@ class FtpSession:
 
     async def run(self) -> None:
         """Serve the client to its end."""
+        self._task = asyncio.current_task()
         try:
             await self._say(220, "Fax gateway")
             await self._serve()
         except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass  # gone, or not speaking FTP
         finally:
+            self._visitors.leave(self)
             self._close_passive()
             ftp_data.abort(self._writer)
+
+    def _shut_out(self) -> None:
+        """End the session, whatever it is doing: what is being laid down stays half."""
+        self._writer.write(b"421 This login holds no longer.\r\n")
+        if self._task is not None:
+            self._task.cancel()
 
     async def _serve(self) -> None:
         errors = 0
@@ -148,8 +158,6 @@ class FtpSession:
         if name not in ("RNTO", "RNFR"):
             self._renaming = None
         try:
-            if not await self._holds():
-                return Reply(421, "This login holds no longer.")
             return await command(argument)
         except Reply as reply:
             return reply
@@ -159,15 +167,6 @@ class FtpSession:
             return Reply(426, str(exc))
         except FaxError as exc:
             return Reply(451, exc.public)
-
-    async def _holds(self) -> bool:
-        """Whether the login may still do what it could do when it came; asked every RECHECK_S."""
-        caller, now = self._caller, asyncio.get_running_loop().time()
-        if caller is None or now < self._check_at:
-            return True
-        self._check_at = now + RECHECK_S
-        found = await self._logins.again(caller.login, caller.customer, Interface.FTP)
-        return isinstance(found, Caller) and found.scopes == caller.scopes
 
     async def _say(self, code: int, text: str) -> None:
         lines = text.split("\n")
@@ -245,7 +244,8 @@ class FtpSession:
         except OSError as exc:
             log.error("folders not there", extra={"event": "ftp.failed", "why": str(exc)})
             return Reply(421, FaxError.default_public)
-        self._caller, self._check_at = found, asyncio.get_running_loop().time() + RECHECK_S
+        self._caller = found
+        self._visitors.enter(self, found, self._shut_out)
         log.info("logged in", extra={"event": "ftp.login", "peer": self._address, "login": name})
         return Reply(230, "Welcome.")
 

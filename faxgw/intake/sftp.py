@@ -25,6 +25,7 @@ from faxgw.intake.sftp_session import SftpSession
 from faxgw.intake.sftp_settings import SftpSettings
 from faxgw.intake.shelf import Shelf
 from faxgw.intake.tree import PlaceMaker, Tree
+from faxgw.intake.visitors import Visitors
 from faxgw.store.errors import StoreError
 
 LOGIN_S = 60.0
@@ -37,8 +38,6 @@ MAX_NAME = 320
 """Characters of a login."""
 REKEY_OCTETS = 2**30
 """Octets after which keys are exchanged anew (RFC 4253 section 9)."""
-RECHECK_S = 60.0
-"""Seconds after which it is asked again whether the logins of open connections hold."""
 KEEPALIVE_S = 60.0
 """Seconds between questions to a silent client; three without an answer end the connection."""
 WINDOW = 2**20
@@ -102,7 +101,7 @@ class SftpServer:
         self._acceptors: list[asyncssh.SSHAcceptor] = []
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._clients: Counter[str] = Counter()
-        self._visitors: dict[asyncssh.SSHServerConnection, Caller] = {}
+        self._visitors = Visitors(logins, Interface.SFTP)
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> list[tuple[str, int]]:
@@ -142,7 +141,7 @@ class SftpServer:
             )
             self._acceptors.append(acceptor)
             bound += [(str(place[0]), int(place[1])) for place in acceptor.get_addresses()]
-        self._watching = asyncio.create_task(self._watch_visitors(), name="sftp visitors")
+        self._watching = asyncio.create_task(self._visitors.watch(), name="sftp visitors")
         return bound
 
     async def stop(self, grace: float) -> None:
@@ -174,26 +173,13 @@ class SftpServer:
 
     def visit(self, connection: asyncssh.SSHServerConnection, caller: Caller) -> None:
         """Somebody has logged in."""
-        self._visitors[connection] = caller
-
-    async def _watch_visitors(self) -> None:
-        """End connections whose logins hold no longer, or for less: who was shut out fetches nothing more."""
-        while True:
-            await asyncio.sleep(RECHECK_S)
-            for connection, caller in list(self._visitors.items()):
-                try:
-                    found = await self.logins.again(caller.login, caller.customer, Interface.SFTP)
-                except FaxError as exc:  # nobody can tell: it is asked again
-                    log.warning("logins not asked", extra={"event": "sftp.recheck", "why": str(exc)})
-                    break
-                if not isinstance(found, Caller) or found.scopes != caller.scopes:
-                    log.info("login holds no longer", extra={"event": "sftp.shut_out", "login": caller.login})
-                    connection.disconnect(asyncssh.DISC_BY_APPLICATION, "This login holds no longer.")
+        words = asyncssh.DISC_BY_APPLICATION, "This login holds no longer."
+        self._visitors.enter(connection, caller, lambda: connection.disconnect(*words))
 
     def leave(self, connection: asyncssh.SSHServerConnection, client: str) -> None:
         """A connection that stayed is over."""
         self._connections.discard(connection)
-        self._visitors.pop(connection, None)
+        self._visitors.leave(connection)
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]

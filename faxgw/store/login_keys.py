@@ -89,6 +89,13 @@ def find(conn: Connection, system: Mapping[str, object], name: str, fingerprint:
     return None if known is None else credentials.find_login(conn, system, name)
 
 
+def used_at(conn: Connection, name: str, fingerprint: str) -> float:
+    """When a key was used, in Unix seconds, roughly; 0.0: never."""
+    c = t.login_keys.c
+    found = conn.execute(select(c.last_used_at).where(c.login == name, c.fingerprint == fingerprint)).scalar()
+    return float(found or 0.0)
+
+
 def touch(conn: Connection, name: str, fingerprint: str, *, now: float) -> None:
     """Note that a key was used."""
     c = t.login_keys.c

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from faxgw.api import access
 from faxgw.api.access import CLIENT_FAILURES, LOGIN_FAILURES, PAIR_FAILURES, WINDOW_S, basic_pair
 from faxgw.api.http import Api, Ground
 from faxgw.fax.access import Caller, Denial, Interface, Scope
+from faxgw.store import login_keys
 from faxgw.store import schema as t
+from faxgw.store.accounts import Author
 from tests.api.desk import CHEAP, Desk, basic, desk
 from tests.house import NOON, House
 
@@ -271,3 +273,70 @@ async def test_no_secret_is_logged(door: Desk, caplog: pytest.LogCaptureFixture)
 async def test_basic_credentials_are_read(value: str, pair: tuple[str, str] | None) -> None:
     """RFC 7617 section 2: the name ends at the first colon."""
     assert basic_pair(value) == pair
+
+
+# ------------------------------------------------------------------------------------------------ open sessions
+
+KEY_LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHoLfyhLlKOloAZErwcKMZ3A+xWTIUKRA9RxSt/Oo1nk erp@host"
+
+
+@pytest.mark.parametrize(
+    ("change", "by_password", "by_key"),
+    [
+        (None, True, True),
+        ("password", False, True),
+        ("key", True, False),
+        ("ended", False, False),
+        ("suspended", False, False),
+        ("scopes", False, False),
+        ("allow", False, False),
+        ("interface", False, False),
+        ("user", False, False),
+        ("gone", False, False),
+    ],
+)
+async def test_a_session_holds_as_long_as_it_would_be_let_in_anew(
+    door: Desk, change: str | None, by_password: bool, by_key: bool
+) -> None:
+    house, login = door.house, update(t.logins).where(t.logins.c.name == "erp")
+    await door.login("erp")
+    key = login_keys.read_key(KEY_LINE)
+    await house.do(login_keys.add, "acme", "erp", key, by=Author("test", house.now))
+    entered = door.ground.access
+    callers = [
+        await entered.login("erp", "secret", "192.0.2.1", Interface.SFTP),
+        await entered.key("erp", key.fingerprint, "192.0.2.1", Interface.SFTP),
+    ]
+    assert all(isinstance(one, Caller) and "secret" not in one.proof for one in callers)
+    match change:
+        case "password":
+            await house.change(login.values(password=CHEAP.hash("another")))
+        case "key":
+            await house.do(login_keys.remove, "acme", "erp", key.shown, by=Author("test", house.now))
+        case "ended" | "suspended":
+            await house.change(login.values(state=change))
+        case "scopes":
+            await house.change(login.values(scopes=["faxes:read"]))
+        case "allow":
+            await house.change(login.values(allow=["198.51.100.0/24"]))
+        case "interface":
+            await house.change(update(t.customers).values(settings={"interfaces": ["api"]}))
+        case "user":
+            await house.change(login.values(user="acme/bert"))
+        case "gone":
+            await house.change(delete(t.login_keys))
+            await house.change(delete(t.logins).where(t.logins.c.name == "erp"))
+    given = [one for one in callers if isinstance(one, Caller)]
+    assert list(await entered.holds(given, Interface.SFTP)) == [by_password, by_key]
+
+
+async def test_when_a_key_was_used_is_noted_now_and_then(door: Desk) -> None:
+    house = door.house
+    await door.login("erp")
+    key = login_keys.read_key(KEY_LINE)
+    await house.do(login_keys.add, "acme", "erp", key, by=Author("test", house.now))
+    for after, noted in ((0.0, 0.0), (10.0, 0.0), (access.USED_EVERY_S, access.USED_EVERY_S)):
+        house.clock.now = NOON + after
+        await door.ground.access.key("erp", key.fingerprint, "192.0.2.1", Interface.SFTP)
+        (row,) = await house.ask(login_keys.rows, "acme", "erp")
+        assert row["last_used_at"] == NOON + noted

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import update
 
-from faxgw.intake import area, ftp_session
+from faxgw.intake import area, ftp_session, visitors
 from faxgw.intake.ftp import FtpServer
 from faxgw.intake.ftp_settings import FtpListener, FtpSettings
 from faxgw.settings import Listener, Tls
@@ -334,17 +334,43 @@ async def test_settings_without_tls_need_consent() -> None:
 
 
 @pytest.mark.parametrize("state", ["ended", "suspended"])
-async def test_who_is_shut_out_is_told_with_the_next_command(
+async def test_who_is_shut_out_is_told_and_loses_the_connection(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(ftp_session, "RECHECK_S", 0.0)
+    monkeypatch.setattr(visitors, "RECHECK_S", 0.05)
     async with files_world(house, tmp_path) as world:
         await world.login("erp")
         server, (port,) = await start(world, None, allow_plain=True)
         client = await raw(port, "erp")
         assert (await client.say("PWD")).startswith("257")
         await house.change(update(t.logins).where(t.logins.c.name == "erp").values(state=state))
-        assert (await client.say("PWD")).startswith("421")
+        assert (await client.reply()).startswith("421")  # without being asked
         assert await client.reply() == ""
+        client.writer.close()
+        await server.stop(0.2)
+
+
+async def test_what_is_being_laid_down_by_one_who_is_shut_out_stays_half(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "RECHECK_S", 0.05)
+    async with files_world(house, tmp_path) as world:
+        await world.login("erp")
+        server, (port,) = await start(world, None, allow_plain=True)
+        client = await raw(port, "erp")
+        data_port = int((await client.say("EPSV")).split("|")[3])
+        _reader, data = await asyncio.open_connection("127.0.0.1", data_port)
+        assert (await client.say("STOR in/job1.xml")).startswith("150")
+        data.write(job_xml())
+        await data.drain()
+        await house.change(update(t.logins).where(t.logins.c.name == "erp").values(state="ended"))
+        assert (await client.reply()).startswith("421")
+        data.close()
+        drop = await world.accounts.find("login:erp", "acme")
+        assert drop is not None
+        async with asyncio.timeout(10):
+            while server._sessions:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+        assert [entry.name for entry in drop.inbox().entries()] == []
         client.writer.close()
         await server.stop(0.2)

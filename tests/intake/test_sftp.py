@@ -15,16 +15,18 @@ import pytest_asyncio
 from sqlalchemy import update
 
 from faxgw.fax.access import Caller
-from faxgw.intake import area, sftp, sftp_session
+from faxgw.intake import area, sftp, sftp_session, visitors
 from faxgw.intake.area import ShelfPlace
 from faxgw.intake.sftp import CIPHERS, HOST_KEYS, KEX, MACS, host_keys
 from faxgw.intake.shelf import Shelf
 from faxgw.intake.tree import Place
 from faxgw.settings import Duration
+from faxgw.store import login_keys
 from faxgw.store import schema as t
+from faxgw.store.accounts import Author
 from faxgw.store.errors import OutOfSpace
 from tests.house import House, house, house_store
-from tests.intake.files_world import PDF, FilesWorld, files_world, job_xml, run
+from tests.intake.files_world import CHEAP, PDF, FilesWorld, files_world, job_xml, run
 
 __all__ = ["house", "house_store"]
 
@@ -542,18 +544,49 @@ async def test_another_part_can_show_a_folder_of_its_own(world: FilesWorld, tmp_
     shelf.close()
 
 
-@pytest.mark.parametrize("state", ["ended", "suspended"])
+@pytest.mark.parametrize("case", ["ended", "suspended", "key", "password", "network", "interface"])
 async def test_who_is_shut_out_loses_the_connection(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     """An open session would fetch on for ever what it may not have any more."""
-    monkeypatch.setattr(sftp, "RECHECK_S", 0.05)
+    monkeypatch.setattr(visitors, "RECHECK_S", 0.05)
+    login = update(t.logins).where(t.logins.c.name == "erp")
     async with files_world(house, tmp_path, serve=True) as world:
         await world.login("erp")
-        async with connect(world) as connection, connection.start_sftp_client() as client:
+        private = await world.key("erp")
+        how: dict[str, Any] = {"client_keys": [str(private)], "password": None} if case == "key" else {}
+        async with connect(world, **how) as connection, connection.start_sftp_client() as client:
             for _look in range(3):  # it stays as long as its login holds
                 assert "in" in await client.listdir("/")
                 await asyncio.sleep(0.1)
-            await house.change(update(t.logins).where(t.logins.c.name == "erp").values(state=state))
+            match case:
+                case "key":
+                    (row,) = await house.ask(login_keys.rows, "acme", "erp")
+                    await house.do(login_keys.remove, "acme", "erp", row["fingerprint"], by=Author("test", house.now))
+                case "password":
+                    await house.change(login.values(password=CHEAP.hash("another")))
+                case "network":
+                    await house.change(login.values(allow=["192.0.2.0/24"]))
+                case "interface":
+                    await house.change(update(t.customers).values(settings={"interfaces": ["api"]}))
+                case _:
+                    await house.change(login.values(state=case))
             async with asyncio.timeout(10):
                 await connection.wait_closed()
+
+
+async def test_who_came_by_key_stays_when_the_password_is_changed(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "RECHECK_S", 3_600.0)
+    async with files_world(house, tmp_path, serve=True) as world:
+        await world.login("erp")
+        private = await world.key("erp")
+        how: dict[str, Any] = {"client_keys": [str(private)], "password": None}
+        async with connect(world, **how) as connection, connection.start_sftp_client() as client:
+            assert "in" in await client.listdir("/")
+            inside = world.extra["server"]._visitors
+            await house.change(update(t.logins).values(password=CHEAP.hash("another")))
+            await inside.look()
+            assert len(inside) == 1
+            assert "in" in await client.listdir("/")

@@ -27,6 +27,7 @@ from faxgw.fax.access import Caller, Interface
 from faxgw.store import event_feed
 from faxgw.store.errors import StoreError
 from faxgw.store.event_feed import FeedEvent
+from faxgw.store.journal import ACCOUNTS_TOPIC
 
 LOOK_EVERY_S = 0.5
 """Seconds between looks at the journal while somebody listens."""
@@ -35,7 +36,8 @@ HEARTBEAT_S = 15.0
 MAX_STREAM_S = 3_600.0
 """Seconds after which a stream ends; clients come again by themselves."""
 RECHECK_S = 30.0
-"""Seconds after which it is asked again whether the credentials of a stream hold: who was shut out hears no more."""
+"""Seconds after which it is asked again whether the credentials of a stream hold, when no account was changed: those
+that ended by themselves. After a change it is asked at the next look."""
 MAX_STREAMS = 10
 """Streams of one account at the same time."""
 MAX_ALL_STREAMS = 500
@@ -91,6 +93,9 @@ class Events:
         self._streams: Counter[str] = Counter()
         self._newest = 0
         self._moved = asyncio.Event()
+        self._changed = ground.store.listen(ACCOUNTS_TOPIC)
+        self._changes = 0
+        """Looks that found that accounts had been changed."""
         self._wanted = asyncio.Event()
 
     def operations(self) -> Sequence[Operation]:
@@ -136,8 +141,10 @@ class Events:
             except StoreError as exc:
                 log.warning("events not read", extra={"event": "feed.failed", "why": str(exc)})
                 newest = self._newest
-            if newest != self._newest:
+            if newest != self._newest or self._changed.is_set():
                 self._newest = newest
+                self._changes += self._changed.is_set()
+                self._changed.clear()
                 done, self._moved = self._moved, asyncio.Event()
                 done.set()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -165,10 +172,9 @@ class Events:
         access, caller = self._ground.access, call.caller
         try:
             if caller.login:
-                found = await access.again(caller.login, caller.customer, Interface.API)
-            else:
-                address = client_address(call.request, self._ground.proxies)
-                found = await access.caller(call.request, address, Interface.API, "")
+                return (await access.holds([caller], Interface.API))[0]
+            address = client_address(call.request, self._ground.proxies)
+            found = await access.caller(call.request, address, Interface.API, "")
         except Refusal:
             return False
         except StoreError:
@@ -193,15 +199,15 @@ class Events:
             last = await self._ground.store.read(partial(event_feed.settled, now=self._ground.clock()))
             greeting = f"retry: {RETRY_MS}\nid: {last}\nevent: ready\ndata: {{}}\n\n"
         now = asyncio.get_running_loop().time
-        ends, check_at = now() + self._lifetime, now() + RECHECK_S
+        ends, check_at, changes = now() + self._lifetime, now() + RECHECK_S, self._changes
         with contextlib.suppress(ConnectionError):  # the client has gone, which is how most streams end
             await response.prepare(call.request)
             await response.write(greeting.encode())
             while (left := ends - now()) > 0:
-                if now() >= check_at:
+                if now() >= check_at or changes != self._changes:
+                    check_at, changes = now() + RECHECK_S, self._changes
                     if not await self._still(call):
                         break
-                    check_at = now() + RECHECK_S
                 moved = self._moved
                 found, following = await store.read(event_feed.after, view, last, now=self._ground.clock(), limit=BATCH)
                 if found:

@@ -8,13 +8,16 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from faxgw.api.v1 import events
+from faxgw.fax.account import AccountState
 from faxgw.sdk.stream import EventReader
-from faxgw.store import event_feed
+from faxgw.store import accounts, credentials, event_feed
 from faxgw.store import schema as t
+from faxgw.store.accounts import Author
 from faxgw.store.journal import note
+from tests.api.desk import CHEAP
 from tests.api.v1.world import Native, native, received
 from tests.house import House
 
@@ -152,3 +155,19 @@ async def test_who_is_shut_out_hears_no_more(api: Native, monkeypatch: pytest.Mo
         await api.house.change(changes[how])
         assert b"data" not in await answer.content.read()
     assert (await opened(who)).status in (401, 403)
+
+
+@pytest.mark.parametrize("how", ["password", "token"])
+async def test_a_change_of_an_account_is_seen_at_the_next_look(api: Native, how: str) -> None:
+    """Nobody waits for RECHECK_S when the gateway itself made the change."""
+    who = api.by(await (api.desk.login("erp") if how == "password" else api.desk.token()))
+    by = Author("test", api.house.now)
+    async with asyncio.timeout(events.RECHECK_S - 10), await opened(who) as answer:
+        assert (await answer.content.readline()).startswith(b"retry")
+        if how == "password":
+            changed = {"password": CHEAP.hash("another")}
+            await api.house.do(accounts.change, "acme", accounts.LOGIN, "erp", changed, by=by)
+        else:
+            token = (await api.house.rows(select(t.tokens.c.id)))[-1].id
+            await api.house.do(credentials.set_token_state, "acme", token, AccountState.ENDED, by=by)
+        assert b'data: {"' not in await answer.content.read()
