@@ -119,11 +119,13 @@ class Purger:
             if not await seat.store.run(purge.reckon):
                 break
             await asyncio.sleep(pause)
+        after = purge.START
         while True:
             await self._require_clock()
-            step = await seat.store.run(partial(purge.step, now=seat.clock()))
+            step = await seat.store.run(partial(purge.step, now=seat.clock(), after=after))
             if not step.entity:
                 break
+            after = step.after
             for key in step.keys:
                 await seat.files.remove(key)
             for counts in (done, self.counts):

@@ -51,13 +51,18 @@ _FAULTS = (LookupError, TypeError, ValueError, AttributeError)
 
 log = logging.getLogger(__name__)
 
+Place = tuple[float, str]
+"""A refused mail by its time, Unix seconds, and its id."""
+START: Place = (0.0, "")
+"""Before all of them."""
+
 
 @dataclass(slots=True)
 class Step:
     """What one unit did."""
 
     entity: str = ""
-    """The job or received fax; empty: there was nothing to do."""
+    """The job, received fax or refused mail; empty: there was nothing to do."""
     customer: str = ""
     keys: list[str] = field(default_factory=list)
     """Files to be removed now: no row names them any more."""
@@ -69,6 +74,8 @@ class Step:
     """The state it reached; None with `gone`, or while it goes on."""
     gone: bool = False
     """Its rows are gone."""
+    after: Place = START
+    """Where the next step of this run goes on among refused mails: those before are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +118,27 @@ def reckon(conn: Connection) -> int:
 # ------------------------------------------------------------------------------------------------------------- step
 
 
-def step(conn: Connection, *, now: float) -> Step:
-    """Take one step of the fax that has been due longest."""
+def step(conn: Connection, *, now: float, after: Place = START) -> Step:
+    """Take one step of the fax that has been due longest.
+
+    Args:
+        conn: The unit's connection.
+        now: Unix seconds.
+        after: `Step.after` of the step before in this run; without it held mails are looked at again and again.
+    """
     for table in (t.jobs, t.receptions):
         query = select(table).where(table.c.purge_at <= now).order_by(table.c.purge_at).limit(1)
         if (row := conn.execute(query).first()) is not None:
             try:
                 with conn.begin_nested():
-                    return _step(conn, table, row, now)
+                    done = _step(conn, table, row, now)
+                    done.after = after
+                    return done
             except _FAULTS as exc:  # this one is put off, so that all others go on
                 log.exception("fax not purged", extra={"event": "purge.fault", "entity": row.id})
                 conn.execute(update(table).where(table.c.id == row.id).values(purge_at=now + LATER))
-                return Step(row.id, row.customer, held=f"fault: {type(exc).__name__}")
-    return _refused_mail(conn, now) or _loose(conn, now)
+                return Step(row.id, row.customer, held=f"fault: {type(exc).__name__}", after=after)
+    return _refused_mail(conn, now, after) or _loose(conn, now, after)
 
 
 def due(conn: Connection, *, now: float, limit: int = 1_000) -> Sequence[Due]:
@@ -362,32 +377,32 @@ class _Work:
         self._message(self._row.id)
 
 
-def _refused_mail(conn: Connection, now: float) -> Step | None:
-    """Take away one mail of which no job came, after the `keep_days` of everybody."""
+def _refused_mail(conn: Connection, now: float, after: Place) -> Step | None:
+    """Take away one mail of which no job came, after the `keep_days` of everybody, or pass by some that are held."""
     old = now - from_snapshot({})["keep_days"] * 86_400.0 - 86_400.0
     c = t.messages.c
     query = (
         select(t.messages)
         .where(c.state.in_([MessageState.REFUSED.value, MessageState.WALKED.value]), c.received_at < old)
+        .where(c.received_at >= after[0], or_(c.received_at > after[0], c.id > after[1]))
         .where(~select(t.jobs.c.id).where(t.jobs.c.message == c.id).exists())
-        .order_by(c.received_at)
-        .limit(holds.MAX_HOLDS)
+        .order_by(c.received_at, c.id)
     )
     in_force = holds.in_force(conn)
-    free = (
-        row
-        for row in conn.execute(query if in_force else query.limit(1)).all()
-        if not holds.held_by(in_force, Subject(row.customer, (), {row.id}, row.received_at))
-    )
-    if (row := next(free, None)) is None:
-        return None
-    done = Step(row.id, row.customer, gone=True)
+    rows = conn.execute(query.limit(SLICE if in_force else 1)).all()
+    for row in rows:
+        held = holds.held_by(in_force, Subject(row.customer, (), {row.id}, row.received_at))
+        if not held:
+            break
+    else:
+        return Step(row.id, row.customer, held=held, after=(row.received_at, row.id)) if rows else None
+    done = Step(row.id, row.customer, gone=True, after=(row.received_at, row.id))
     _Work(conn, t.messages, row, done).message_alone()
     done.keys = sorted(set(done.keys) - {""} - sweep.known_keys(conn, done.keys))
     return done
 
 
-def _loose(conn: Connection, now: float) -> Step:
+def _loose(conn: Connection, now: float, after: Place) -> Step:
     """Take away what was delivered long ago and belongs to no single fax."""
     c = t.outbox.c
     query: Select[str] = (
@@ -399,7 +414,7 @@ def _loose(conn: Connection, now: float) -> Step:
     items = list(conn.execute(query).scalars())
     if not items:
         return Step()
-    done = Step("outbox")
+    done = Step("outbox", after=after)
     for table, column in ((t.webhook_tries, t.webhook_tries.c.item), (t.events, t.events.c.entity), (t.outbox, c.id)):
         done.rows += conn.execute(delete(table).where(column.in_(items))).rowcount
     return done

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, cast, insert, select, update
+from sqlalchemy import LargeBinary, cast, delete, insert, select, update
 
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.outcome import Cause
@@ -65,8 +65,10 @@ async def run(house: House) -> list[purge.Step]:
     """Purge as long as there is something to do, files too."""
     while await house.do(purge.reckon):
         pass
-    steps = []
-    while (step := await house.do(purge.step, now=house.now)).entity:
+    steps: list[purge.Step] = []
+    after = purge.START
+    while (step := await house.do(purge.step, now=house.now, after=after)).entity:
+        after = step.after
         for key in step.keys:
             await house.files.remove(key)
         steps.append(step)
@@ -259,6 +261,36 @@ async def test_a_mail_of_which_no_job_came_goes_with_its_file(house: House) -> N
     assert len(await run(house)) == 1
     assert objects(house) == 0 and await house.rows(select(t.messages)) == []
     assert await house.rows(select(t.message_recipients)) == await house.rows(select(t.dedupe)) == []
+
+
+async def test_mails_under_a_hold_do_not_keep_those_behind_them(house: House) -> None:
+    """However many there are, a step looks at some of them and the next goes on behind."""
+    many = holds.MAX_HOLDS + 1
+    row = {"customer": "acme", "state": "refused", "received_at": house.now}
+    (accepted,) = await house.rows(select(t.messages).where(t.messages.c.id == await refused_mail(house)))
+    fixed = dict(accepted._mapping)
+    copies = [fixed | row | {"id": f"msg_held{number:04}"} for number in range(many)]
+    await house.change(insert(t.messages).values(copies))
+    last = fixed | row | {"id": "msg_free", "customer": "beta", "received_at": house.now + 1}
+    await house.change(insert(t.messages).values(last))
+    await house.do(holds.put, Hold("hold_1", "acme", "", "", None, None, "court"), who="op", now=house.now)
+    await pass_days(house, 40)
+    steps = await run(house)
+    assert [step.entity for step in steps if step.gone] == ["msg_free"]
+    assert [step.held for step in steps if not step.gone] == ["hold_1"] * (many // purge.SLICE)
+    assert len(await house.rows(select(t.messages.c.id))) == many + 1
+    await house.change(delete(t.messages).where(t.messages.c.id.like("msg_held%"), t.messages.c.id > "msg_held0001"))
+    await house.do(holds.lift, "hold_1", why="over", who="op", now=house.now)
+    await run(house)
+    assert await house.rows(select(t.messages.c.id)) == []
+
+
+async def refused_mail(house: House) -> str:
+    """A mail of which no job came."""
+    mail = await house.mail("0199000001")
+    await house.accept(mail)
+    await house.change(update(t.messages).values(state="refused"))
+    return mail.message
 
 
 async def test_the_mail_of_a_job_goes_with_it(house: House) -> None:
