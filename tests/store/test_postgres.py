@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -430,11 +429,10 @@ async def test_a_server_killed_and_started_again_loses_nothing_acknowledged(own:
                 await progress.wait()
             await asyncio.to_thread(own.kill)
             await asyncio.to_thread(own.start)
-            back, before = time.monotonic(), len(acknowledged)
+            before = len(acknowledged)
             while len(acknowledged) == before:
                 progress.clear()
                 await progress.wait()
-            assert time.monotonic() - back < RETURN_S
         stop.set()
         await asyncio.gather(*clients)
         rows = set(await store.read(ids))
