@@ -1,4 +1,4 @@
-"""`faxgw check`: settings, tools, disk, ports, relay and line, all faults at once.
+"""`faxgw check`: settings, tools, disk, ports, certificates, relay and line, all faults at once.
 
 Looks, and changes nothing. Every finding says what was looked at and, when it is a fault, what to do.
 """
@@ -6,14 +6,14 @@ Looks, and changes nothing. Every finding says what was looked at and, when it i
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from faxgw.check_listeners import Finding, look_at_files, look_at_ports
 from faxgw.client import Control, NotRunning
 from faxgw.delivery.dkim import DkimSettings
 from faxgw.delivery.mail import MailDelivery, RelaySettings
@@ -26,28 +26,14 @@ from faxgw.fax.errors import FaxError
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.dns import Resolver
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
-from faxgw.settings import Listener, Settings, load
+from faxgw.settings import Settings, load
 from faxgw.store.space import FreeSpace, Watermark
 from faxgw.tables import SECTIONS, NodeSettings, PagesSection, cross_check
-from faxgw.webserver import WebSettings
 
 TIMEOUT = 5.0
 """Seconds for one look at something that may not answer."""
 MAIL_TIMEOUT = 3 * TIMEOUT
 """Seconds for a mail server: it may ask DNS about us before it greets, and a route may have several."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    text: str
-
-    def as_json(self) -> dict[str, object]:
-        """For `--json`."""
-        return {"what": self.what, "ok": self.ok, "text": self.text}
 
 
 async def run_checks(config: Path) -> list[Finding]:
@@ -105,13 +91,10 @@ async def _surroundings(settings: Settings) -> list[Finding]:
         for trunk in settings.many("trunk", TrunkSettings)
     ]
     found, mails = await asyncio.gather(asyncio.gather(*looks), _mails(settings))
-    found = [*found, *mails]
+    found = [*found, *mails, *await asyncio.to_thread(look_at_files, settings, time.time())]
     if running:
         return [*found, Finding("gateway", True, "is running; its ports are not tried")]
-    listeners = [("smtp " + entry.name, entry.listen, socket.SOCK_STREAM) for entry in smtp.listeners]
-    listeners.append(("http", settings.one("http", WebSettings).listen, socket.SOCK_STREAM))
-    listeners.append(("sip", sip.listen, socket.SOCK_DGRAM))
-    return [*found, *(_port(name, listener, kind) for name, listener, kind in listeners)]
+    return [*found, *await asyncio.to_thread(look_at_ports, settings)]
 
 
 async def _is_running(data: Path) -> bool:
@@ -157,19 +140,6 @@ def _space(data: Path, message_limit: int) -> Finding:
     space, mark = FreeSpace.of(place), Watermark(message_limit)
     text = f"{space.free // 2**20} MiB free, {mark.floor(space) // 2**20} MiB needed"
     return Finding("disk", not mark.refuses(space), text)
-
-
-def _port(name: str, listener: Listener, kind: socket.SocketKind) -> Finding:
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        if kind is socket.SOCK_STREAM:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((listener.host, listener.port))
-        except OSError as exc:
-            hint = ": another program uses it" if exc.errno == errno.EADDRINUSE else ""
-            return Finding(f"port {name}", False, f"{listener}: {exc.strerror}{hint}")
-    return Finding(f"port {name}", True, str(listener))
 
 
 async def _look(what: str, work: Awaitable[str]) -> Finding:

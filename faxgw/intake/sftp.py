@@ -9,6 +9,7 @@ CVE-2023-48795), which asyncssh does with every client that can. No forwarding, 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 from collections import Counter
@@ -44,6 +45,10 @@ WINDOW = 2**20
 """Octets that a client may send ahead."""
 HOST_KEYS = {"ssh_host_ed25519_key": ("ssh-ed25519", 0), "ssh_host_rsa_key": ("ssh-rsa", 3_072)}
 """File → algorithm and bits."""
+MIN_RSA_BITS = 2_048
+"""Of an RSA key that came from elsewhere (RFC 8332 section 5.2)."""
+MAX_HOST_KEY = 100_000
+"""Octets of a host key."""
 KEX = (
     "mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512",
     "diffie-hellman-group18-sha512", "diffie-hellman-group14-sha256",
@@ -77,10 +82,28 @@ def host_keys(folder: Path) -> Sequence[asyncssh.SSHKeyPair]:
                 shelf.put(name, key.export_private_key())
                 shelf.put(f"{name}.pub", key.export_public_key())
                 log.info("host key made", extra={"event": "sftp.host_key", "key": key.get_fingerprint()})
-            (pair,) = asyncssh.load_keypairs([asyncssh.import_private_key(shelf.read(name, 100_000))])
-            pair.host_key_algorithms = [each for each in HOST_SIGNATURES if each in pair.host_key_algorithms]
-            found.append(pair)
+            found.append(read_host_key(name, shelf.read(name, MAX_HOST_KEY)))
     return found
+
+
+def read_host_key(name: str, octets: bytes) -> asyncssh.SSHKeyPair:
+    """A host key, which may have come from elsewhere: whoever moves in keeps the key that clients know.
+
+    Raises:
+        OSError: If it is none that is used under this name; without a word of it.
+    """
+    algorithm, bits = HOST_KEYS[name]
+    try:
+        key = asyncssh.import_private_key(octets)
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
+        raise OSError(errno.EINVAL, f"{name} is no private key without a passphrase") from exc
+    if key.get_algorithm() != algorithm:
+        raise OSError(errno.EINVAL, f"{name} is a key of {key.get_algorithm()}, not {algorithm}")
+    if bits and (has := getattr(key.pyca_key, "key_size", 0)) < MIN_RSA_BITS:
+        raise OSError(errno.EINVAL, f"{name} has {has} bits; {MIN_RSA_BITS} are the least")
+    (pair,) = asyncssh.load_keypairs([key])
+    pair.host_key_algorithms = [each for each in HOST_SIGNATURES if each in pair.host_key_algorithms]
+    return pair
 
 
 class SftpServer:

@@ -526,6 +526,14 @@ async def test_host_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
+async def test_a_host_key_that_cannot_be_used_stops_the_start_and_says_why(tmp_path: Path) -> None:
+    with Shelf(tmp_path / "keys") as shelf:
+        shelf.put("ssh_host_ed25519_key", b"-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    with pytest.raises(OSError, match="ssh_host_ed25519_key is no private key without a passphrase"):
+        await asyncio.to_thread(host_keys, tmp_path / "keys")
+    assert not (tmp_path / "keys/ssh_host_rsa_key").exists()
+
+
 async def test_another_part_can_show_a_folder_of_its_own(world: FilesWorld, tmp_path: Path) -> None:
     """What a pick-up area needs: a maker of places."""
     shelf = Shelf(tmp_path / "received")
