@@ -363,6 +363,8 @@ def _document(fields: Fields) -> Document:
     name = _file_name(fields.text("name", 2_000, required=True))
     charset = fields.text("charset", 100).lower()
     url = fields.text("reference", MAX_URL)
+    if "://" not in url and fields.has("data"):
+        url = ""  # no address but a name for the document, as in the examples of the vendor's Go client
     data = None if url else fields.data("data")
     if not url and not data:
         raise BadRequest(fields.at("data"), f"{fields.at('data')} or {fields.at('reference')} must be given.")

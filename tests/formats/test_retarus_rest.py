@@ -118,6 +118,14 @@ def test_a_url_wins_over_the_data() -> None:
     assert (document.url, document.data) == ("https://a.example/a.pdf", b"")
 
 
+def test_a_name_beside_the_data_is_no_url() -> None:
+    """The vendor's Go client has examples like this one."""
+    (document,) = read(documents=[{"name": "a.txt", "reference": "testJob", "data": "dGVzdGZheAo="}]).documents
+    assert (document.url, document.data) == ("", b"testfax\n")
+    (document,) = read(documents=[{"name": "a.txt", "reference": "testJob"}]).documents
+    assert document.url == "testJob"
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
