@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any  # rows, JSON
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from faxgw.fax.account import from_snapshot
+from faxgw.fax.account import Effective, from_snapshot
 from faxgw.formats.status_texts import zone_named
 from faxgw.store import outbox
 from faxgw.store import schema as t
@@ -74,7 +74,7 @@ def due(conn: Connection, *, now: float) -> Sequence[Due]:
     unwanted: dict[str, list[str]] = {}
     for row in conn.execute(query):
         settings = from_snapshot(row.settings)
-        owners = settings["deliver_to"] or tuple(filter(None, (settings["fallback_mailbox"],)))
+        owners = _owners(settings)
         if settings["junk_mail_hour"] < 0 or not owners:
             unwanted.setdefault(row.customer, []).append(row.reception)
             continue
@@ -142,6 +142,37 @@ def tell(conn: Connection, found: Due, *, now: float) -> int:
     for reception in sorted(open_ & asked):
         note(conn, reception, "reception.junk_told", now=now)
     return written
+
+
+def forget(conn: Connection, row: Row[Any], *, now: float) -> None:
+    """A fax is purged: the mail that told of it says no more of it, and does not go if it told of nothing else.
+
+    Args:
+        conn: The unit's connection.
+        row: Of the received fax.
+        now: Unix seconds.
+    """
+    told_at = conn.execute(select(t.junk.c.told_at).where(t.junk.c.reception == row.id)).scalar()
+    if told_at is None:
+        return
+    settings, c = from_snapshot(row.settings), t.outbox.c
+    told_on = datetime.fromtimestamp(told_at, UTC)  # the mail's day is that of its first fax, in whichever zone
+    days = [f"{told_on + timedelta(days=more):%Y-%m-%d}" for more in (-2, -1, 0, 1)]
+    items = [item_id("junk", row.customer, owner.casefold(), day) for owner in _owners(settings) for day in days]
+    for item in conn.execute(select(c.id, c.payload, c.state).where(c.id.in_(items))).all():
+        told = item.payload.get("faxes", [])
+        faxes = [fax for fax in told if fax["reception"] != row.id]
+        if len(faxes) == len(told):
+            continue
+        count = item.payload["count"] - len(told) + len(faxes)
+        values: dict[str, object] = {"payload": {**item.payload, "faxes": faxes, "count": count}}
+        if not faxes and item.state not in ("done", "dead"):
+            values |= {"state": "dead", "done_at": now, "detail": "what it told of has been purged"}
+        conn.execute(update(t.outbox).where(c.id == item.id).values(**values))
+
+
+def _owners(settings: Effective) -> Sequence[str]:
+    return settings["deliver_to"] or tuple(filter(None, (settings["fallback_mailbox"],)))
 
 
 def _untold(conn: Connection, receptions: Sequence[str]) -> set[str]:

@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import MessageState
 from faxgw.fax.retention import Purged, retention
-from faxgw.store import audit, event_feed, holds, sweep, webhook_feed
+from faxgw.store import audit, event_feed, holds, junk_mail, sweep, webhook_feed
 from faxgw.store import schema as t
 from faxgw.store.holds import Subject
 from faxgw.store.reports import item_id
@@ -172,7 +172,7 @@ def _step(conn: Connection, table: Table, row: Row[Any], now: float) -> Step:
         return done
     times = retention(from_snapshot(row.settings).values, row.finished_at)
     target, _at = times.next(Purged(row.purged))
-    work = _Work(conn, table, row, done)
+    work = _Work(conn, table, row, done, now)
     if target is None:
         done.gone = work.rows()
     elif work.documents(target):
@@ -205,8 +205,9 @@ def _is_open(conn: Connection, table: Table, row: Row[Any]) -> str:
 class _Work:
     """One step of one fax."""
 
-    def __init__(self, conn: Connection, table: Table, row: Row[Any], done: Step) -> None:
+    def __init__(self, conn: Connection, table: Table, row: Row[Any], done: Step, now: float) -> None:
         self._conn = conn
+        self._now = now
         self._table = table
         self._row = row
         self._done = done
@@ -326,6 +327,7 @@ class _Work:
 
     def _rows_of_reception(self) -> Any:  # Any: as above
         reception = self._row.id
+        junk_mail.forget(self._conn, self._row, now=self._now)
         yield self._items(t.outbox.c.reception == reception)
         yield self._events(or_(t.events.c.job == reception, t.events.c.entity == reception))
         for table, column in _children(t.receptions):
@@ -343,7 +345,7 @@ class _Work:
     def _events(self, where: ColumnElement[bool]) -> bool:
         """Delete entries of the journal, and what webhooks were told of them; False: some are left.
 
-        What is still to be told stays until it is over, as everything that belongs to no single fax does.
+        What is still to be told is given up and emptied: it names numbers and reasons.
         """
         hooks = list(
             self._conn.execute(select(t.webhooks.c.id).where(t.webhooks.c.customer == self._row.customer)).scalars()
@@ -357,6 +359,7 @@ class _Work:
             items = list(self._conn.execute(over).scalars())
             for table, column in ((t.webhook_tries, t.webhook_tries.c.item), (t.events, e.entity), (t.outbox, c.id)):
                 self._drop(table, column.in_(items), limit=FAXES * ROWS)
+            webhook_feed.give_up(self._conn, told, now=self._now)
             self._drop(t.events, e.serial.in_(serials), limit=FAXES * ROWS)
             if len(serials) == most:
                 return False
@@ -397,7 +400,7 @@ def _refused_mail(conn: Connection, now: float, after: Place) -> Step | None:
     else:
         return Step(row.id, row.customer, held=held, after=(row.received_at, row.id)) if rows else None
     done = Step(row.id, row.customer, gone=True, after=(row.received_at, row.id))
-    _Work(conn, t.messages, row, done).message_alone()
+    _Work(conn, t.messages, row, done, now).message_alone()
     done.keys = sorted(set(done.keys) - {""} - sweep.known_keys(conn, done.keys))
     return done
 

@@ -7,15 +7,18 @@ whatever is killed when. A webhook is told of what happens after it was made.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any  # rows
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from faxgw.store import event_feed, outbox
+from faxgw.store import event_feed, outbox, webhooks
 from faxgw.store import schema as t
 from faxgw.store.event_feed import FeedEvent
 from faxgw.store.fax_book import View
+from faxgw.store.journal import note
 from faxgw.store.reports import item_id
+from faxgw.store.webhooks import Try
 
 KIND = "webhook"
 """Kind of the outbox items."""
@@ -28,6 +31,8 @@ MAX_PUT = 100
 delays every gate and MCF (docs/spine.md section 7)."""
 UNREAD = 10_000
 """Entries after which it is written down that nobody wanted them."""
+PURGED = "given up: its fax was purged when its days were over"
+"""Detail of an item whose fax went before it arrived."""
 _NEW = 0.001
 """A webhook hears of entries so many seconds after it was made, not of what made it."""
 
@@ -70,6 +75,30 @@ def spread(conn: Connection, *, now: float) -> bool:
     if until > serial:
         conn.execute(update(t.feeds).where(t.feeds.c.name == NAME).values(serial=until))
     return until < last
+
+
+def give_up(conn: Connection, items: Collection[str], *, now: float) -> None:
+    """Their fax is purged: those that have not arrived are dead and empty, and the webhook's log says why.
+
+    What was said of earlier tries goes, too. An item that is just being sent may arrive all the same.
+
+    Args:
+        conn: The unit's connection.
+        items: Of the outbox.
+        now: Unix seconds.
+    """
+    c = t.outbox.c
+    query = select(c.id, c.payload, c.tries).where(c.id.in_(items), c.state.in_(["due", "leased", "asleep"]))
+    for row in conn.execute(query).all():
+        event = row.payload.get("event", {})
+        entity = event.get("fax") or event.get("job") or ""
+        conn.execute(delete(t.webhook_tries).where(t.webhook_tries.c.item == row.id))
+        conn.execute(delete(t.events).where(t.events.c.entity == row.id))
+        over = {"state": "dead", "done_at": now, "due_at": now, "payload": {}, "detail": PURGED}
+        conn.execute(update(t.outbox).where(c.id == row.id).values(**over))
+        last = Try(row.id, event.get("type", ""), entity, now, row.tries, 0, 0, PURGED, False)
+        webhooks.record(conn, row.payload.get("webhook", ""), last)
+        note(conn, row.id, "outbox.dead", now=now, data={"detail": PURGED})
 
 
 def is_behind(conn: Connection) -> bool:

@@ -74,7 +74,7 @@ class Try:
     """Fax or job."""
     at: float
     number: int
-    """Of the item's tries, from 1."""
+    """Of the item's tries, from 1; 0: it was given up before the first."""
     status: int
     """HTTP; 0: no answer."""
     ms: int
@@ -222,9 +222,14 @@ def tries(conn: Connection, webhook: str, *, before: int, limit: int) -> Sequenc
 
 
 def again(conn: Connection, webhook: str, item: str, *, who: str, now: float) -> bool | None:
-    """Send a message once more that was delivered or given up; False while it is tried, None when there is none."""
+    """Send a message once more that was delivered or given up; False while it is tried, None when there is none.
+
+    There is none, too, when its fax has been purged and its words with it.
+    """
     c = t.webhook_tries.c
     if conn.execute(select(c.serial).where(c.webhook == webhook, c.item == item).limit(1)).first() is None:
+        return None
+    if not conn.execute(select(t.outbox.c.payload).where(t.outbox.c.id == item)).scalar():
         return None
     return outbox.again(conn, item, now=now, who=who)
 

@@ -154,3 +154,18 @@ async def test_a_flood_is_told_in_days_and_each_day_in_one_mail(house: House, mo
 async def test_the_day_is_the_owners(now: float, hour: int, day: str) -> None:
     """The last one in the night in which clocks go back."""
     assert f"{junk_mail._last(now, 'Europe/Berlin', hour):%Y-%m-%d}" == day
+
+
+async def test_what_is_purged_is_told_no_more(house: House) -> None:
+    """A mail that has not gone yet names no sender whose fax is gone; one that would name nobody does not go."""
+    await numbers(house, {"deliver_to": [ALICE], "junk_mail_hour": 9})
+    house.clock.now = at(20, 10)
+    first, second = await aside(house), await aside(house, OTHER)
+    house.clock.now = at(21, 8, 1)
+    assert await tell(house) == 1
+    for reception, left, state in ((first, [second], "due"), (second, [], "dead")):
+        (fax,) = await house.rows(select(t.receptions).where(t.receptions.c.id == reception))
+        await house.do(junk_mail.forget, fax, now=house.now)
+        (item,) = await house.rows(select(t.outbox).where(t.outbox.c.kind == junk_mail.KIND))
+        assert [one["reception"] for one in item.payload["faxes"]] == left
+        assert (item.payload["count"], item.state) == (len(left), state)

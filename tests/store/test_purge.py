@@ -16,7 +16,7 @@ from faxgw.store import audit, event_feed, holds, outbox, pulls, purge, receptio
 from faxgw.store import schema as t
 from faxgw.store.files import Files
 from faxgw.store.holds import Hold
-from faxgw.store.webhooks import Webhook
+from faxgw.store.webhooks import Try, Webhook
 from tests.house import House
 from tests.store.test_receptions import deliver, end, items, keep, receiving, route
 
@@ -417,3 +417,39 @@ async def test_what_webhooks_were_told_of_a_fax_goes_with_it(
     left_ = await house.rows(select(t.outbox.c.payload).where(t.outbox.c.kind == "webhook"))
     assert {row.payload["event"]["job"] for row in left_} == {second}
     assert await left(house, fax) == [] and set(await left(house, reception)) == {"audit.entity"}
+
+
+async def test_what_a_webhook_was_never_told_is_given_up_and_emptied_and_its_log_says_why(house: House) -> None:
+    """An endpoint that is away keeps no number and no reason longer than the fax itself is kept."""
+    house.clock.now += event_feed.SETTLE_S + 1
+    await house.do(webhook_feed.spread, now=house.now)
+    made = Webhook("wh_1", "acme", "", "https://x.example/", "s", "", 0.0, ("fax.sent",), "", True, house.now, "x")
+    await house.do(webhooks.create, "acme", made, now=house.now)
+    house.clock.now += 1
+    _job, (fax,) = await sent(house, keep_days=1, metadata_days=1)
+    await sent(house, keep_days=90)
+    house.clock.now += event_feed.SETTLE_S + 1
+    while await house.do(webhook_feed.spread, now=house.now):
+        pass
+    c = t.outbox.c
+    first, other = await house.rows(select(t.outbox).where(c.kind == "webhook").order_by(c.created_at, c.id))
+    if first.payload["event"]["fax"] != fax:
+        first, other = other, first
+    tried = Try(first.id, "fax.sent", fax, house.now, 1, 500, 3, MARK, False)
+    await house.do(webhooks.record, "wh_1", tried)
+    payload = {**first.payload, "event": {**first.payload["event"], "data": {"number": MARK}}}
+    await house.change(update(t.outbox).where(c.id == first.id).values(payload=payload, tries=1))
+    await pass_days(house, 5)
+    await run(house)
+    assert await left(house, MARK) == []
+    given_up, kept = [(await house.rows(select(t.outbox).where(c.id == item.id)))[0] for item in (first, other)]
+    assert (given_up.state, given_up.payload, given_up.detail) == ("dead", {}, webhook_feed.PURGED)
+    assert (kept.state, kept.payload) == ("due", other.payload)
+    (said,) = await house.ask(webhooks.tries, "wh_1", before=0, limit=10)
+    assert (said.item, said.entity, said.number, said.status) == (first.id, fax, 1, 0)
+    assert said.detail == webhook_feed.PURGED and not said.delivered
+    assert await house.do(webhooks.again, "wh_1", first.id, who="x", now=house.now) is None
+    await pass_days(house, 31)
+    await run(house)
+    assert await house.rows(select(t.outbox).where(c.id == first.id)) == []
+    assert await house.ask(webhooks.tries, "wh_1", before=0, limit=10) == []
