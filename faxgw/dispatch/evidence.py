@@ -8,6 +8,7 @@ page process, which has no network (docs/smtp.md).
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ from faxgw.settings import Listener, Section
 
 log = logging.getLogger(__name__)
 
+AUTO: Final = "auto"
+"""Setting `sender_evidence`: strangers prove themselves, hosts of this machine and of networks at hand do not."""
 DKIM: Final = "dkim"
 """`Principal.how` of a sender who is accepted until the final dot, where his domain's signature decides."""
 ASK_WITHIN: Final = 5.0
@@ -40,7 +43,34 @@ KEYS_WITHIN: Final = 10.0
 """Seconds for all keys of a mail."""
 MAX_RECORD: Final = 4_096
 """Octets of a key's record; more is cut off, and then no key."""
+MIN_PREFIX: Final = {4: 8, 6: 16}
+"""Bits of a network that a listener names, at least, for its hosts to be no strangers: 0.0.0.0/0 names nobody."""
+_AT_HAND: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Loopback, private and link-local networks (RFC 1918, RFC 3927, RFC 4193, RFC 4291)."""
 _LATER = Rejection(451, "4.4.3", "Who sent this cannot be proven at present, DNS does not answer; try again later.")
+
+
+def is_stranger(peer: str, neighbours: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()) -> bool:
+    """Whether a host is neither of a private network nor of one that the operator named.
+
+    Args:
+        peer: IP address.
+        neighbours: Networks that listeners name; too wide ones do not count.
+    """
+    try:
+        host = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return True
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    named = (network for network in neighbours if network.prefixlen >= MIN_PREFIX[network.version])
+    return not any(host in network for network in (*_AT_HAND, *named))
 
 
 class EvidenceSettings(Section):
@@ -101,9 +131,21 @@ class Evidence:
         pages: Judges signatures.
         settings: `[evidence]`.
         resolver: DNS.
+        neighbours: Networks that listeners name in `allow`.
+
+    Attributes:
+        neighbours: The same.
     """
 
-    def __init__(self, seat: Seat, pages_: PageClient, settings: EvidenceSettings, resolver: Dns | None = None) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        pages_: PageClient,
+        settings: EvidenceSettings,
+        resolver: Dns | None = None,
+        neighbours: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
+    ) -> None:
+        self.neighbours = tuple(neighbours)
         self._seat = seat
         self._pages = pages_
         self._sealers = tuple(sealer.lower() for sealer in settings.sealers)

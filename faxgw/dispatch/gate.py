@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from faxgw.dispatch import letterheads, listing
 from faxgw.dispatch.covers import Covers
-from faxgw.dispatch.evidence import DKIM, Evidence
+from faxgw.dispatch.evidence import AUTO, DKIM, Evidence, is_stranger
 from faxgw.dispatch.known import Known
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
@@ -295,7 +295,14 @@ class Gate:
         if principal.how != "address" or directory.is_inside(conn, principal.customer, peer):
             return _active(conn, principal) or (principal, "none")
         settings = directory.effective(conn, self._seat.system, principal.customer, principal.user)
-        return _active(conn, principal) or (principal, str(settings["sender_evidence"]))
+        return _active(conn, principal) or (principal, self._wanted(str(settings["sender_evidence"]), peer))
+
+    def _wanted(self, evidence: str, peer: str) -> str:
+        """What proof a host is asked for; `auto`: only strangers are."""
+        if evidence != AUTO:
+            return evidence
+        neighbours = self._evidence.neighbours if self._evidence is not None else ()
+        return "spf_or_dkim" if is_stranger(peer, neighbours) else "none"
 
     def _look_account(self, conn: Connection, asked: tuple[str, str]) -> _Account:
         """A customer, or a user of it: whether it may send, and its settings."""

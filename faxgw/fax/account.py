@@ -354,8 +354,8 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             "sender_evidence",
-            "none",
-            _one_of("none", "spf", "dkim", "spf_or_dkim"),
+            "auto",
+            _one_of("auto", "none", "spf", "dkim", "spf_or_dkim"),
             "What must prove that a mail comes from the sender's domain, where nobody logged in and no network vouches",
         ),
         Setting("commands", COMMANDS, _commands, "Commands in subjects that are open to the account", _both),

@@ -126,7 +126,7 @@ class CustomerSection(Section):
     domains: tuple[str, ...] = ()
     """Fax domains: mail to number@domain is faxed."""
     addresses: tuple[str, ...] = ()
-    """Envelope senders that may send without AUTH; `@example.org` is everybody there. Only for networks you trust."""
+    """Envelope senders that may send without AUTH; `@example.org` is everybody there; strangers prove it."""
     networks: tuple[str, ...] = ()
     """Networks whose hosts may send without AUTH, such as 192.0.2.0/24."""
     profile: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import dkim
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import update
 
-from faxgw.dispatch.evidence import DKIM, Evidence, EvidenceSettings
+from faxgw.dispatch.evidence import DKIM, Evidence, EvidenceSettings, is_stranger
 from faxgw.dispatch.gate import Gate
 from faxgw.document.client import PageClient
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
@@ -152,6 +153,35 @@ async def test_who_logged_in_or_comes_from_his_own_network_proves_nothing(
         found = await sender(gate, peer, login)
         assert isinstance(found, Principal), found
     assert server.asked == []
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "192.168.3.4", "::ffff:10.1.2.3", "fd00::5"])
+async def test_of_itself_a_host_at_hand_proves_nothing(house: House, gate: Gate, server: NameServer, peer: str) -> None:
+    found = await sender(gate, peer)
+    assert isinstance(found, Principal) and found.how == "address" and server.asked == []
+
+
+async def test_of_itself_a_stranger_proves_who_he_is(house: House, gate: Gate, server: NameServer) -> None:
+    """By SPF, else by a signature: anybody can write any envelope sender."""
+    good, later = await sender(gate, "198.51.100.9"), await sender(gate, "8.8.8.8")
+    assert isinstance(good, Principal) and good.how == "spf"
+    assert isinstance(later, Principal) and later.how == DKIM
+
+
+@pytest.mark.parametrize("allow, how", [("8.8.8.0/24", "address"), ("0.0.0.0/0", DKIM), ("8.0.0.0/7", DKIM)])
+async def test_hosts_that_a_listener_names_are_no_strangers(
+    house: House, pages: PageClient, server: NameServer, allow: str, how: str
+) -> None:
+    gate = Gate(house.seat(), Watermark(1), Passwords(house.clock), pages)
+    settings = EvidenceSettings(nameservers=(server.listener,))
+    gate.believe(Evidence(house.seat(), pages, settings, neighbours=[ip_network(allow)]))
+    found = await sender(gate, "8.8.8.8")
+    assert isinstance(found, Principal) and found.how == how
+
+
+@pytest.mark.parametrize("peer", ["", "unix", "8.8.8.8", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8", "172.32.0.1"])
+async def test_a_stranger_is_whoever_is_not_known_to_be_at_hand(peer: str) -> None:
+    assert is_stranger(peer)
 
 
 async def test_without_a_way_to_ask_nobody_is_believed(house: House) -> None:

@@ -87,7 +87,8 @@ async def test_who_somebody_is(gate: Gate) -> None:
     assert await gate.sender(login, "any@example.com") == Principal(
         "acme", "acme/bert", "bert", "any@example.com", "auth"
     )
-    assert await gate.sender(SESSION, ALICE) == WHO
+    assert await gate.sender(replace(SESSION, peer="127.0.0.1"), ALICE) == WHO
+    refused(await gate.sender(SESSION, ALICE), 451, "4.3.0", "cannot be proven at present")  # a stranger, and no DNS
     inside = replace(SESSION, peer="192.0.2.9")
     assert await gate.sender(inside, "x@nowhere.test") == Principal("acme", "", "", "x@nowhere.test", "network")
 
