@@ -54,6 +54,10 @@ class Forbidden(Unfetched):
     default_public = "The document's address is none that this gateway fetches from."
 
 
+class Closed(Forbidden):
+    """The place is an address that is not open to requests."""
+
+
 def embedded(address: Address) -> Address:
     """The IPv4 address within an IPv6 address that stands for one (RFC 4291, RFC 6052, RFC 3056, RFC 4380)."""
     if not isinstance(address, ipaddress.IPv6Address):
@@ -122,13 +126,13 @@ class Egress:
         """Refuse at once what would be refused later, as far as the URL tells without asking anybody.
 
         Raises:
-            Forbidden: If it is no URL that can be asked for.
+            Forbidden: If it is no URL that can be asked for; Closed if that is for its address.
         """
         host = check_url(text).host or ""
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(host)
             if not is_open(host, self._allowed):
-                raise Forbidden(f"address {host}")
+                raise Closed(f"address {host}")
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[aiohttp.ClientSession]:

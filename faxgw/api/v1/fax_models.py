@@ -26,8 +26,14 @@ BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 """RFC 1123 section 2.1."""
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-URL = rf"^https?://({_LABEL}\.){{1,9}}[A-Za-z]{{2,20}}(:{_PORT})?(/[!-~]{{0,1000}})?$"
-"""A document's address: by a name, never by an IP address."""
+_REST = rf"(:{_PORT})?(/[!-~]{{0,1000}})?$"
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+URL = rf"^https?://({_LABEL}\.){{1,9}}[A-Za-z][A-Za-z0-9-]{{0,61}}[A-Za-z0-9]{_REST}"
+"""A document's address: by a name (an international one as `xn--…`, RFC 5890), never by an IP address."""
+HOOK_URL = (
+    rf"^https?://(({_LABEL}\.){{0,9}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?|({_OCTET}\.){{3}}{_OCTET}){_REST}"
+)
+"""A program's address: by a name, of one label too, or by an IPv4 address; whether it is open is another question."""
 
 State = Literal[
     "accepted", "rendering", "ready", "waiting", "calling", "held",
@@ -36,7 +42,8 @@ State = Literal[
 ]  # fmt: skip
 """States of faxes sent (the first eleven, docs/spine.md section 2) and received (section 4)."""
 Number = Annotated[
-    str, Field(pattern=r"^[+0-9][0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"], description="As one types it.")
+    str,
+    Field(pattern=r"^[+0-9][0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"], description="As one types it."),
 ]
 FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"])]
 """In a form all is text: a number is told from others by its beginning."""

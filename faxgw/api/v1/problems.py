@@ -62,6 +62,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "invalid": Kind(422, "A member or parameter has a value it may not have, or is unknown; `faults` names each."),
     "key_reused": Kind(422, "The Idempotency-Key was used for another request."),
     "refused": Kind(422, "It cannot be done; the text says why."),
+    "address_closed": Kind(403, "The address lies in a network that this gateway does not send to."),
     "bad_reference": Kind(422, "The URL of a document must not be asked for."),
     "nothing_to_send": Kind(422, "There is neither a document nor a cover page."),
     "missing_property": Kind(409, "The cover page needs a value that a recipient's properties do not give."),

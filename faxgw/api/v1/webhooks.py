@@ -12,11 +12,11 @@ from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
 from faxgw.api.v1 import cursor
 from faxgw.api.v1.cursor import Cursor
-from faxgw.api.v1.fax_models import URL
+from faxgw.api.v1.fax_models import HOOK_URL
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import Answer, Document, Line, Moment, Query, Whole, shown, shown_or_none
-from faxgw.egress import Egress, Forbidden
+from faxgw.egress import Closed, Egress, Forbidden
 from faxgw.fax import ids
 from faxgw.fax.access import Scope
 from faxgw.store import webhooks
@@ -38,8 +38,9 @@ SCOPES = (Scope.WEBHOOKS,)
 class WebhookNew(Document):
     """A webhook to be made."""
 
-    url: Annotated[str, Field(pattern=URL, max_length=2_000)]
-    """Where events are posted, signed as Standard Webhooks says; only public addresses."""
+    url: Annotated[str, Field(pattern=HOOK_URL, max_length=2_000)]
+    """Where events are posted, signed as Standard Webhooks says; only public addresses, and those that the operator has
+    opened. An international name is written as `xn--…`."""
     events: Annotated[list[EventName], Field(min_length=1, max_length=30)]
     description: Line = ""
     active: bool = True
@@ -48,7 +49,7 @@ class WebhookNew(Document):
 class WebhookChange(Document):
     """What is to change of a webhook."""
 
-    url: Annotated[str, Field(pattern=URL, max_length=2_000)] | None = None
+    url: Annotated[str, Field(pattern=HOOK_URL, max_length=2_000)] | None = None
     events: Annotated[list[EventName], Field(min_length=1, max_length=30)] | None = None
     description: Line | None = None
     active: bool | None = None
@@ -140,7 +141,7 @@ class WebhookRoutes:
                 "createWebhook", "POST", "/webhooks", "Webhooks", "Make a webhook", self.create, SCOPES,
                 (Outcome(201, "Made; its secret is in this answer alone.", WebhookMade,
                          headers={"Location": "The webhook."}),),
-                body=WebhookNew, problems=("bad_reference", "too_many_webhooks"),
+                body=WebhookNew, problems=("bad_reference", "address_closed", "too_many_webhooks"),
             ),
             Operation(
                 "getWebhook", "GET", one, "Webhooks", "Look at a webhook", self.get, SCOPES,
@@ -148,7 +149,8 @@ class WebhookRoutes:
             ),
             Operation(
                 "changeWebhook", "PATCH", one, "Webhooks", "Change a webhook", self.change, SCOPES,
-                (Outcome(200, "Changed.", WebhookShown),), body=WebhookChange, problems=("bad_reference",),
+                (Outcome(200, "Changed.", WebhookShown),), body=WebhookChange,
+                problems=("bad_reference", "address_closed"),
             ),
             Operation(
                 "removeWebhook", "DELETE", one, "Webhooks", "Remove a webhook with its log", self.remove, SCOPES,
@@ -270,8 +272,11 @@ class WebhookRoutes:
     def _check(self, url: str) -> None:
         try:
             self._egress.check(url)
+        except Closed as exc:
+            text = "Events go to public addresses, and to those that the operator has opened ([api] push_networks)."
+            raise of_code("address_closed", text, param="url") from exc
         except Forbidden as exc:
-            raise of_code("bad_reference", exc.public, param="url") from exc
+            raise of_code("bad_reference", "This is no URL that events can be posted to.", param="url") from exc
 
 
 def _fields(webhook: Webhook, now: float) -> dict[str, object]:

@@ -226,6 +226,13 @@ async def _(api: Native) -> Got:
     return await api.call("POST", "/webhooks", {"url": "https://xn--0.example/", "events": ["*"]})
 
 
+@refuses("address_closed")
+async def _(api: Native) -> Got:
+    """When it is changed as when it is made."""
+    made = await api.post("/webhooks", {"url": "https://app.example.org/", "events": ["*"]}, 201)
+    return await api.call("PATCH", f"/webhooks/{made['id']}", {"url": "http://169.254.169.254/latest"})
+
+
 @refuses("quota")
 async def _(api: Native) -> Got:
     await api.house.change(update(t.customers).values(settings={"faxes_per_day": 1}))
@@ -305,7 +312,7 @@ async def _(api: Native) -> Got:
 async def _(api: Native) -> Got:
     made = await api.post("/webhooks", {"url": "https://app.example.org/", "events": ["*"]}, 201)
     item = "out_" + "0" * 32
-    put: dict[str, Any] = {"customer": "acme", "payload": {}, "now": api.house.now}
+    put: dict[str, Any] = {"customer": "acme", "payload": {"webhook": "w"}, "now": api.house.now}
     await api.house.do(outbox.put, item, "webhook", "https://app.example.org/", **put)
     done = webhooks.Try(item, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
     await api.house.do(webhooks.record, made["id"], done)

@@ -78,7 +78,13 @@ async def test_a_message_is_sent_once_more_when_it_is_over(api: Native) -> None:
     path = f"/webhooks/{ident}/deliveries/{item}/again"
     assert (await api.call("POST", path)).status == 404
     await api.house.do(
-        outbox.put, item, "webhook", "https://app.example.org/", customer="acme", payload={}, now=api.house.now
+        outbox.put,
+        item,
+        "webhook",
+        "https://app.example.org/",
+        customer="acme",
+        payload={"webhook": ident},
+        now=api.house.now,
     )
     await api.house.do(webhooks.record, ident, Try(item, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False))
     got = await api.call("POST", path)
@@ -99,7 +105,20 @@ async def test_a_message_is_sent_once_more_when_it_is_over(api: Native) -> None:
         (f"https://a{'-b' * 31}.Example.org/?key=1", 201),
         ("https://a.b.c.d.e.f.example.org/", 201),
         ("https://erp.example.org:65536/", 422),
-        ("https://192.0.2.1/", 422),
+        ("https://xn--e1afmkfd.xn--p1ai/hook", 201),  # пример.рф
+        ("https://xn--80akhbyknj4f.xn--vermgensberatung-pwb", 201),
+        ("http://erp:8080/fax", 201),
+        ("https://8.8.8.8/fax", 201),
+        ("https://192.0.2.1/", 403),
+        ("https://127.0.0.1:8080/", 403),
+        ("https://10.1.2.3/", 403),
+        ("https://256.1.1.1/", 422),
+        ("https://2130706433/", 422),
+        ("https://0x7f.0.0.1/", 422),
+        ("https://127.1/", 422),
+        ("https://[::1]/", 422),
+        ("https://xn--.example.org/", 422),
+        ("https://пример.рф/", 422),
         ("https://user@erp.example.org/", 422),
         ("https://-erp.example.org/", 422),
         ("ftp://erp.example.org/", 422),
