@@ -7,6 +7,7 @@ octets prove it: UTF-8 declared as Latin, Latin declared as UTF-8.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 SAMPLE = 8_192
@@ -32,12 +33,34 @@ _CHARSETS = {
 } | {
     name: name
     for name in (
-        *(f"iso-8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)),
+        *(f"iso-8859-{n}" for n in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)),
         *(f"windows-{n}" for n in (1250, 1251, 1253, 1254, 1255, 1256, 1257, 1258)),
-        *("koi8-r", "koi8-u", "gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr"),
-        *("cp437", "cp850", "cp852", "cp866", "mac-roman"),
+        *(f"cp{n}" for n in (437, 850, 852, 866, 874, 932, 949)),
+        *("koi8-r", "koi8-u", "mac-roman", "gb18030", "big5hkscs", "utf-7", "hz"),
     )
 }
+_BY_CODEC = {
+    "windows-1254": "iso-8859-9",
+    "iso-8859-8": "iso-8859-8-i iso-8859-8-e",
+    "cp874": "tis-620 iso-8859-11 windows-874",
+    "mac-roman": "macintosh x-mac-roman",
+    "cp932": "shift-jis sjis x-sjis ms-kanji ms932 windows-31j windows-932",
+    "iso-2022-jp": "iso-2022-jp csiso2022jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-ms cp50220 cp50221 cp50222",
+    "euc-jp": "euc-jp x-euc-jp x-euc eucjp eucjp-ms cp51932",
+    "cp949": "euc-kr ks-c-5601-1987 ks-c-5601-1989 ksc5601 ksc-5601 korean uhc windows-949",
+    "iso2022_kr": "iso-2022-kr",
+    "gb18030": "gb2312 gbk x-gbk gb-2312-80 chinese cp936 windows-936",
+    "hz": "hz-gb-2312",
+    "big5hkscs": "big5 big5-hkscs cn-big5 x-x-big5 cp950 windows-950",
+    "utf-7": "unicode-1-1-utf-7",
+}
+"""Other names of a codec, and names of charsets that it holds. Senders who declare Shift_JIS, GB 2312, KS C 5601 or
+Big5 use what Windows has beyond them, as the WHATWG encoding standard knows."""
+_CHARSETS |= {name: codec for codec, names in _BY_CODEC.items() for name in names.split()}
+_JIS = {"iso-2022-jp": "iso2022_jp_ext", "euc-jp": "euc_jp"}
+"""Charsets in which Japanese senders use rows of Windows that the standards do not have (①, ㈱, 髙)."""
+_JIS_PIECES = re.compile(rb"\x1b(\([BJIH]|\$[@B]|\$\([@BD])([^\x1b]*)")
+_EUC_PIECES = re.compile(rb"([\xa1-\xfe]{2})|\x8e([\xa1-\xdf])|(\x8f[\xa1-\xfe]{2})|(.)", re.DOTALL)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _SURROGATES = range(0xD8, 0xE0)
 _PLAIN = frozenset("\t\n\r\f" + "".join(map(chr, range(32, 127))))
@@ -58,12 +81,63 @@ def decode(data: bytes, charset: str | None) -> str:
             return data.decode("utf-8")
         except UnicodeDecodeError:
             return data.decode("utf-8" if codec == "utf-8" and _mostly_utf8(data) else "cp1252", "replace")
-    return data.decode(codec or "utf-8", "replace")
+    return _japanese(data, codec) if codec in _JIS else data.decode(codec or "utf-8", "replace")
+
+
+def _japanese(data: bytes, charset: str) -> str:
+    """By the standard if the octets are of it, else with the rows that Windows has besides (NEC's and IBM's)."""
+    try:
+        return data.decode(_JIS[charset])
+    except UnicodeDecodeError:
+        pass
+    if charset == "euc-jp":
+        return "".join(_euc_piece(match) for match in _EUC_PIECES.finditer(data))
+    start = data.partition(b"\x1b")[0]
+    rest = data[len(start) :]
+    pieces = [_iso_2022_piece(match) for match in _JIS_PIECES.finditer(rest)]
+    return start.decode("ascii", "replace") + "".join(pieces)
+
+
+def _iso_2022_piece(match: re.Match[bytes]) -> str:
+    """What stands behind one escape sequence (RFC 1468)."""
+    escape, octets = match[1], match[2]
+    if escape in (b"$@", b"$B", b"$(@", b"$(B"):
+        return _rows(octets)
+    if escape == b"$(D":
+        return (b"\x1b$(D" + octets + b"\x1b(B").decode("iso2022_jp_ext", "replace")
+    if escape == b"(I":
+        return bytes(each | 0x80 if 0x21 <= each < 0x60 else each for each in octets).decode("cp932", "replace")
+    return octets.decode("ascii", "replace")
+
+
+def _euc_piece(match: re.Match[bytes]) -> str:
+    if match[1]:
+        return _rows(bytes(each & 0x7F for each in match[1]))
+    if match[2]:
+        return match[2].decode("cp932", "replace")
+    return match[0].decode("euc_jp", "replace")
+
+
+def _rows(octets: bytes) -> str:
+    """Characters of JIS X 0208 and of what Windows has in its empty rows; line ends stand as they are."""
+    out = bytearray()
+    at = 0
+    while at < len(octets):
+        row, cell = octets[at], octets[at + 1] if at + 1 < len(octets) else 0
+        if row < 0x21 or cell < 0x21:
+            out.append(row if row < 0x21 else 0x3F)
+            at += 1
+            continue
+        lead = (row - 0x21) // 2 + 0x81
+        trail = cell + 0x7E if row % 2 == 0 else cell + (0x1F if cell < 0x60 else 0x20)
+        out += bytes((lead if lead < 0xA0 else lead + 0x40, trail))
+        at += 2
+    return out.decode("cp932", "replace")
 
 
 def codec_of(charset: str | None) -> str | None:
     """Python's name of a declared charset; None if it is none of those we know."""
-    name = (charset or "").strip().strip("\"'").lower().replace("_", "-").replace("shift-jis", "shift_jis")
+    name = (charset or "").strip().strip("\"'").lower().replace("_", "-")
     return _CHARSETS.get(name)
 
 

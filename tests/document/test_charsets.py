@@ -47,6 +47,63 @@ def test_the_seven_charsets_of_texts(charset: str, said: str) -> None:
     assert charsets.decode(said.encode(charset), charset) == said
 
 
+def iso_2022_jp(said: str) -> bytes:
+    """As Outlook writes it: the rows of Windows in ISO-2022-JP."""
+    made, shifted = bytearray(), b"(B"
+    for character in said:
+        octets = character.encode("cp932")
+        if len(octets) == 1:
+            wanted = b"(B" if octets[0] < 0x80 else b"(I"
+            octets = bytes((octets[0] & 0x7F,))
+        else:
+            wanted = b"$B"
+            lead, trail = octets[0] - (0x81 if octets[0] < 0xA0 else 0xC1), octets[1]
+            second = trail >= 0x9F
+            octets = bytes((lead * 2 + 0x21 + second, trail - (0x7E if second else 0x20 if trail >= 0x80 else 0x1F)))
+        made += (b"\x1b" + wanted if wanted != shifted else b"") + octets
+        shifted = wanted
+    return bytes(made) + (b"\x1b(B" if shifted != b"(B" else b"")
+
+
+@pytest.mark.parametrize("said", ["見積書 ①②㈱山田商事 髙橋様 Ⅲ\r\nﾊﾝｶｸ ok", "いつも。\r\n①", "株式会社ａｂｃ", "①"])
+def test_japanese_with_the_rows_of_windows_is_read(said: str) -> None:
+    """What Japanese senders call ISO-2022-JP, EUC-JP or Shift_JIS has circled digits and company marks."""
+    assert charsets.decode(iso_2022_jp(said), "iso-2022-jp") == said
+    assert charsets.decode(said.encode("cp932"), "Shift_JIS") == said
+    euc = b"".join(
+        bytes(each | 0x80 for each in jis[3:5]) if len(jis := iso_2022_jp(c)) > 6 and jis[1:3] == b"$B"
+        else b"\x8e" + c.encode("cp932") if jis[:1] == b"\x1b" else c.encode("ascii")
+        for c in said
+    )  # fmt: skip
+    assert charsets.decode(euc, "EUC-JP") == said
+
+
+def test_japanese_of_the_standards_stays_what_it_is() -> None:
+    said = "日本語のテキスト、丂丄（補助漢字）"
+    assert charsets.decode(said.encode("iso2022_jp_ext"), "iso-2022-jp") == said
+    assert charsets.decode(said.encode("euc_jp"), "euc-jp") == said
+    mixed = b"\x1b$(D\x30\x21\x1b(B " + iso_2022_jp("①")
+    assert charsets.decode(mixed, "iso-2022-jp") == "丂 ①"
+
+
+@pytest.mark.parametrize(
+    ("said", "codec", "charset"),
+    [
+        ("안녕하세요 똠방각하 펲시", "cp949", "ks_c_5601-1987"),
+        ("안녕하세요 똠방각하", "cp949", "EUC-KR"),
+        ("安徽 镕基 發票 €", "gb18030", "gb2312"),
+        ("電子發票 香港 嘅", "big5hkscs", "Big5"),
+        ("สวัสดีครับ €", "cp874", "TIS-620"),
+        ("שלום", "iso-8859-8", "iso-8859-8-i"),
+        ("İstanbul €", "cp1254", "iso-8859-9"),
+        ("Grüße – 5 €", "utf-7", "utf-7"),
+        ("Café", "mac-roman", "macintosh"),
+    ],
+)
+def test_charsets_go_by_the_names_and_letters_that_senders_use(said: str, codec: str, charset: str) -> None:
+    assert charsets.decode(said.encode(codec), charset) == said
+
+
 @pytest.mark.parametrize(
     "said", ["Grüße an alle\r\n", "שלום עולם", "مرحبا بالعالم", "你好，世界\n再见", "日本語 テキスト", "a 😀"]
 )
@@ -72,6 +129,9 @@ def test_a_charset_that_lies_is_not_believed() -> None:
     assert charsets.decode("Grüße".encode("cp1252"), "us-ascii") == "Grüße"
 
 
-@given(data=st.binary(max_size=200), charset=st.sampled_from([None, "utf-8", "utf-16", "koi8-r", "big5", "x"]))
+@given(
+    data=st.binary(max_size=200),
+    charset=st.sampled_from([None, "utf-8", "utf-16", "koi8-r", "big5", "iso-2022-jp", "euc-jp", "utf-7", "hz", "x"]),
+)
 def test_any_octets_are_read(data: bytes, charset: str | None) -> None:
     assert isinstance(charsets.decode(data, charset), str)
