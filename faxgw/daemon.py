@@ -60,6 +60,7 @@ from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.observing import Counting, calls_of_the_status
 from faxgw.parts import PARTS
 from faxgw.parts.house import House
+from faxgw.reload import Current
 from faxgw.settings import Listener, Settings
 from faxgw.store import migrate, node, queue, seed, targets
 from faxgw.store.directory import passwords
@@ -121,7 +122,7 @@ class Daemon:
         self._sip = settings.one("sip", SipSettings)
         self._trunks = settings.many("trunk", TrunkSettings)
         self._route_settings = settings.many("route", RouteSettings)
-        self._system = dict(self._account.values)
+        self._system = Current(self._account.values)
         self._ways: dict[str, Delivery] = {}
         self._house: House | None = None
         self._seat: Seat | None = None
@@ -422,8 +423,7 @@ class Daemon:
         new = {key: value for key, value in values.items() if self._system.get(key) != value}
         await self._lay_seed(seat.store, settings.many("customer", CustomerSection), new)
         self._ways.update(ways)
-        self._system.clear()
-        self._system.update(values)
+        self._system.replace(values)
         grace = settings.one("node", NodeSettings).grace
         self._node = self._node.model_copy(update={"grace": grace})
         trunks = settings.many("trunk", TrunkSettings)

@@ -6,7 +6,9 @@ Calls in progress and connections go on whatever changes: only what nothing in p
 from __future__ import annotations
 
 import re
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
+from typing import Any  # settings: each key has its own type
 
 from faxgw.settings import Settings, changed
 
@@ -24,6 +26,45 @@ TAKEN_ON = re.compile(
     re.VERBOSE,
 )
 """Keys that need no restart. Certificates are read anew even if no key has changed."""
+
+
+class Current(Mapping[str, Any]):
+    """The system level of the account settings, changed as a whole.
+
+    The store's threads read it while the loop takes new settings on: whoever goes over it sees the old ones or the new
+    ones, never a part of them, and a key that is named no more is not there.
+
+    Args:
+        values: Those of the start.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def replace(self, values: Mapping[str, Any]) -> None:
+        """From now on these, and no others."""
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def keys(self) -> KeysView[str]:
+        """Of one reading, whatever is taken on meanwhile."""
+        return self._values.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """As `keys`."""
+        return self._values.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """As `keys`."""
+        return self._values.items()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faxgw.reload import Changes, compare
+from faxgw.reload import Changes, Current, compare
 from faxgw.settings import Settings, changed, load
 from faxgw.tables import SECTIONS
 from tests.conftest import MakeCertificate
@@ -105,3 +105,15 @@ def test_a_changed_secret_is_seen_and_not_shown(tmp_path: Path) -> None:
 def test_routes_are_taken_on(tmp_path: Path) -> None:
     found = after(tmp_path, "[settings.values]", '[[route]]\ntrunk = "t"\ncost = 0.5\n[settings.values]')
     assert "route[0].cost" in found.taken_on and found.waiting == ()
+
+
+def test_settings_are_read_whole_while_others_are_taken_on() -> None:
+    """A thread that is amid a reading goes on with what it began with; the next reading has the new ones alone."""
+    system = Current({"country": "DE", "keep_days": 9})
+    reading = iter(system.items())
+    seen = dict([next(reading)])
+    system.replace({"retries": 3})
+    assert seen | dict(reading) == {"country": "DE", "keep_days": 9}
+    assert dict(system) == {"retries": 3} and len(system) == 1
+    assert "country" not in system and system.get("keep_days") is None and system["retries"] == 3
+    assert list(system.keys()) == list(system) == ["retries"] and list(system.values()) == [3]

@@ -17,9 +17,11 @@ from typing import Any, cast
 
 import pytest
 
+from faxgw.client import Control
 from faxgw.daemon import Daemon
 from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import POLL
+from faxgw.fax.account import SETTINGS as SETTINGS_OF_ACCOUNTS
 from faxgw.settings import load
 from faxgw.store.errors import StoreDown
 from faxgw.tables import SECTIONS
@@ -63,6 +65,7 @@ addresses = ["alice@example.org"]
 
 HUNG = """
 import asyncio, sys
+from faxgw.client import Control
 from faxgw.daemon import Daemon
 
 async def pulse(self, within):
@@ -129,6 +132,11 @@ class Service:
         """Where it listens, as it logged."""
         (line,) = self.logged(event)
         return int(str(line.get("port") or line["address"]).rpartition(":")[2])
+
+    def in_force(self, account: str) -> Mapping[str, Any]:
+        """The settings of an account, from the running gateway."""
+        found = asyncio.run(Control(self.config.parent / "data").settings(account))
+        return {key: one["value"] for key, one in found.items()}
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -218,6 +226,25 @@ def test_faulty_settings_are_refused_whole_and_the_old_ones_hold(service: Servic
     assert certificate_of(service) == before
     service.write(service.text)
     assert service.reload() == "0 calls in progress, 0 faxes waiting"
+
+
+def test_what_the_file_names_no_more_has_its_default_again(service: Service) -> None:
+    """docs/systemd.md, "Reload": of the system level, of an account, and of a table that is gone as a whole."""
+    own = "[customer.settings]\nmax_recipients = 7\n"
+    system = '[settings.values]\nkeep_days = 9\ncountry = "DE"\n'
+    seen = []
+    for text in (own + system, own + system.replace("keep_days = 9\n", ""), system, ""):
+        service.write(service.text + text)
+        if service.process is None:
+            service.start()
+            service.hear_of("READY")
+        else:
+            service.reload()
+        in_force = service.in_force("acme")
+        seen.append([in_force[key] for key in ("max_recipients", "keep_days", "country")])
+    many, days, country = (SETTINGS_OF_ACCOUNTS[key].default for key in ("max_recipients", "keep_days", "country"))
+    assert seen == [[7, 9, "DE"], [7, days, "DE"], [many, 9, "DE"], [many, days, country]]
+    assert country != "DE" and many != 7 and days != 9
 
 
 def test_a_gateway_that_does_not_move_feeds_no_watchdog(service: Service) -> None:
