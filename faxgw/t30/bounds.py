@@ -15,9 +15,8 @@ MAX_BAD_PAGES: Final = 8
 """Times in a row that we refuse a page to be received; a machine that repeats noise must not hold the line for ever."""
 MAX_PAGE_ROWS: Final = 65_536
 """Rows of one received page at most: 4 m of paper at the finest, 8 m at 204 x 196. A row may be a single bit on the
-line and hundreds of octets in the library: seen, half a million rows and 113 MB for each block of 64 KB."""
-ROWS_EVERY: Final = 0.5
-"""Seconds between two looks at the rows of a page that comes in; each costs some 20 µs in every call."""
+line and hundreds of octets in the library: seen, half a million rows and 113 MB for each block of 64 KB. The guard in
+the decoder keeps it while the page comes in (`decoder.harm_in`), `rows_excess` when it is there."""
 MAX_REFUSALS: Final = 2
 """RTN or PIN for one page: it is sent once more, at a lower rate; each copy may have been printed all the same."""
 
@@ -46,7 +45,6 @@ class Bounds:
         self._t38_began = now
         self._listening_since = now
         self._progress = now
-        self._rows_at = now
         self.refusals = 0
         """Times in a row that the page under way was refused, by either side."""
 
@@ -84,13 +82,6 @@ class Bounds:
         if now - self._began > limits.call:
             return Excess("limit", "the call took too long")
         return None
-
-    def is_time_to_count(self, now: float) -> bool:
-        """Whether the rows of the page that comes in are to be looked at again."""
-        if now < self._rows_at:
-            return False
-        self._rows_at = now + ROWS_EVERY
-        return True
 
     def refused_sending(self) -> Excess | None:
         """RTN or PIN came: the library sends the page again at the next lower rate, down to the lowest."""

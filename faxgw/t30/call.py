@@ -445,8 +445,6 @@ class MediaCall:
             self.stop("gate", f"no acknowledgement ({overdue}) in time", now)
         elif (excess := self._bounds.exceeded(engine.phase_b, self._silence, now)) is not None:
             self._stop_at(excess, now)
-        elif engine.phase_b and self._start.role is Role.RECEIVE and self._bounds.is_time_to_count(now):
-            self._stop_at(rows_excess(self.statistics().page_rows), now)
 
     def _stop_at(self, excess: Excess | None, now: float) -> None:
         if excess is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faxgw.foip.control import Limits
-from faxgw.t30.bounds import MAX_BAD_PAGES, MAX_PAGE_ROWS, MAX_REFUSALS, ROWS_EVERY, Bounds, Excess, rows_excess
+from faxgw.t30.bounds import MAX_BAD_PAGES, MAX_PAGE_ROWS, MAX_REFUSALS, Bounds, Excess, rows_excess
 
 LIMITS = Limits(answer_to_phase_b=60.0, t38_silence=30.0, page=600.0, call=1000.0)
 BEGAN = 500.0
@@ -48,11 +48,6 @@ def test_a_new_engine_has_the_whole_time_to_be_answered(bounds: Bounds) -> None:
     bounds.listening(BEGAN + 40.0)
     assert bounds.exceeded(False, "", BEGAN + 100.0) is None
     assert bounds.exceeded(False, "", BEGAN + 100.1) == Excess("limit", "no fax machine answered in time")
-
-
-def test_rows_are_looked_at_twice_a_second(bounds: Bounds) -> None:
-    ticks = [round(BEGAN + 0.02 * tick, 2) for tick in range(100)]
-    assert sum(bounds.is_time_to_count(tick) for tick in ticks) == round(2.0 / ROWS_EVERY)
 
 
 def test_a_page_may_be_as_long_as_the_bound_and_no_longer() -> None:

@@ -248,6 +248,16 @@ def test_a_call_with_the_page_ends_told_and_unconfirmed(guard: str, page: str, c
     assert not {">MCF", ">RTP", ">RTN", ">PPR"} & set(played.ladder)
 
 
+def test_a_call_with_a_page_of_too_many_rows_ends_told_and_unconfirmed(guard: str) -> None:
+    """Nothing but the guard counts them while they come in: 16 KB of one-bit rows, two blocks with error correction."""
+    script = Script("S1", "crafted", "", Expected(Cause.OK, 0, ()), tone=0.5, coding="MMR", ecm=True)
+    played = called(script, PAGES["rows"][1][:16_384])
+    assert played.ended
+    assert Harm.ROWS.text in played.outcome.detail
+    assert (played.pages, played.confirmed) == ([], 0)
+    assert not {">MCF", ">RTP", ">RTN", ">PPR"} & set(played.ladder)
+
+
 @pytest.mark.parametrize(("page", "coding_name", "ecm"), [("runs in MH", "MH", False), ("passes in MMR", "MMR", True)])
 def test_a_call_of_the_media_loop_in_python_ends_as_well(
     monkeypatch: pytest.MonkeyPatch, page: str, coding_name: str, ecm: bool
