@@ -371,7 +371,7 @@ def _add_directories(group: click.Group, ask: Asker) -> None:
     def pull(name: str, dry_run: bool) -> None:
         """Fetch the directory NAME now, and import it."""
         found = ask("POST", "directories", name, "pull", dry_run="1" if dry_run else "0")
-        click.echo(_imported(found, dry_run) if found else "It has not changed, or has nowhere to be fetched from.")
+        click.echo(_imported(found, dry_run) if found else "It has not changed since it was last taken.")
 
 
 def _imported(found: Mapping[str, Any], dry_run: bool) -> str:

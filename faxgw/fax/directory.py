@@ -23,6 +23,8 @@ _YES, _NO = frozenset({"true", "1", "yes", "on", "y"}), frozenset({"false", "0",
 _RESOLUTIONS = {"high": "fine", "low": "standard"} | {each.value: each.value for each in Resolution}
 _ORDERS = ("position", "result", "number")
 """Words for reply-status-sorting; those of the vendor are not public, and others are left alone."""
+_IDENTS = ("csid", "fax-id")
+"""Columns that count as without effect where nothing is left of them."""
 _WITHOUT_EFFECT = (
     "blacklist", "reply-format", "prefix-plus-sign-in-fax-number", "customer-no", "client-name", "template-name",
     "date-format", "time-format",
@@ -79,9 +81,10 @@ def _meaning(
         if one.key in wanted:
             faults.append(f"line {line}: {one.key} stands twice")
         wanted[one.key] = one
-        for column in without_effect:
-            if values.get(column):
-                unused[column] = unused.get(column, 0) + 1
+        idle = [column for column in without_effect if values.get(column)]
+        idle += [column for column in _IDENTS if values.get(column) and not _ident(values, column)]
+        for column in idle:
+            unused[column] = unused.get(column, 0) + 1
     return Meaning(list(wanted.values()), faults, unused)
 
 
@@ -90,7 +93,9 @@ def _sender(values: Mapping[str, str]) -> Wanted:
     if not _ADDRESS.fullmatch(address) or len(address) > MAX_NAME or "/" in address:
         raise ValueError(f"e-mail must be a mail address of at most {MAX_NAME} characters")
     given: dict[str, Any] = {}
-    _copy(values, given, {"billing-code": "billing_code", "csid": "csid", "header": "header"})
+    _copy(values, given, {"billing-code": "billing_code", "header": "header"})
+    if ident := _ident(values, "csid"):
+        given["csid"] = ident
     _copy(values, given, {"default-area-code": "area_code", "timezone": "time_zone"})
     if resolution := values.get("resolution", "").lower():
         if resolution not in _RESOLUTIONS:
@@ -128,7 +133,7 @@ def _number(values: Mapping[str, str]) -> Wanted:
     e164 = "+" + digits[2:] if digits.startswith("00") else digits
     if not re.fullmatch(r"\+[1-9][0-9]{3,14}", e164):
         raise ValueError("user-number and extension must be a number in international form, +33123456789")
-    given: dict[str, Any] = {"csid": values.get("fax-id") or e164}
+    given: dict[str, Any] = {"csid": _ident(values, "fax-id") or e164}
     if recipients := _addresses(values, "recipients"):
         given["deliver_to"] = recipients
     if values.get("document-format", "pdf").lower() not in ("", "pdf"):
@@ -144,6 +149,11 @@ def _copy(values: Mapping[str, str], given: dict[str, Any], names: Mapping[str, 
     for column, key in names.items():
         if values.get(column):
             given[key] = values[column]
+
+
+def _ident(values: Mapping[str, str], column: str) -> str:
+    """An identification as T.30 has it: letters, which clients of the vendor have in theirs, are left out."""
+    return re.sub(r"[^+0-9 ]", "", values.get(column, "")).strip()
 
 
 def _addresses(values: Mapping[str, str], column: str) -> list[str]:

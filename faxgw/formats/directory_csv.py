@@ -79,6 +79,7 @@ def read_directory(octets: bytes, direction: Direction) -> Sequence[Entry]:
     wrong = [line for line, row in rows if len(row) != len(direction.columns)]
     if wrong:
         shown = ", ".join(str(line) for line in wrong[:MAX_LINES_SHOWN])
+        shown += f" and {len(wrong) - MAX_LINES_SHOWN} more" if len(wrong) > MAX_LINES_SHOWN else ""
         raise Refused(public=f"These lines do not have {len(direction.columns)} columns: {shown}.")
     if rows and tuple(cell.lower() for cell in rows[0][1]) == direction.columns:
         rows = rows[1:]

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -20,9 +21,9 @@ from faxgw.fax.errors import FaxError, Refused
 from faxgw.formats.directory_csv import Direction, Entry, read_directory
 from faxgw.intake import directory_source as source
 from faxgw.intake.directory_settings import DirectorySettings
-from faxgw.intake.directory_source import Seen
+from faxgw.intake.directory_source import Seen, Unreachable
 from faxgw.store import directory, outbox, synchronise
-from faxgw.store.accounts import ENTITY, NUMBER, USER, Author, Kind
+from faxgw.store.accounts import ENTITY, NUMBER, USER, Author, Kind, NotFound
 from faxgw.store.engine import Store
 from faxgw.store.errors import StoreError
 from faxgw.store.journal import note
@@ -30,8 +31,11 @@ from faxgw.store.synchronise import Plan
 
 LOOK_S = 10.0
 """Seconds between two looks into the watched folders."""
+MAX_WHY = 500
+"""Characters of a reason in the log."""
 MAIL = "directory_mail"
 """Kind of the result's outbox items."""
+_NOWHERE = "This directory is not fetched from anywhere: its files are dropped or imported."
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +80,7 @@ class DirectoryImports:
         self._locks = {name: asyncio.Lock() for name in self._all}
         self._seen = {name: Seen() for name in self._all}
         self._due = dict.fromkeys(self._all, 0.0)
+        self._left: dict[str, Mapping[Path, int]] = {}
         self._told: dict[str, Result] = {}
 
     def owned(self, customer: str) -> Sequence[str]:
@@ -96,7 +101,7 @@ class DirectoryImports:
         return await self._take(settings, lambda: _read(octets, settings.direction), who, dry_run)
 
     async def pull(self, name: str, who: str, *, dry_run: bool = False) -> Result | None:
-        """Fetch the directory and import it; None when it has not changed, or has nowhere to be fetched from.
+        """Fetch the directory and import it; None when it has not changed since it was last taken.
 
         Raises:
             StoreError: As `take`.
@@ -107,12 +112,19 @@ class DirectoryImports:
                 entries = await source.search(settings, settings.ldap)
                 return await self._take(settings, lambda: _known(entries), who, dry_run)
             if settings.url is None:
-                return None
-            seen = Seen() if dry_run else self._seen[name]
+                return Result(name, refused=_NOWHERE, dry_run=dry_run)
+            seen = Seen() if dry_run else replace(self._seen[name])
             octets = await source.fetch(settings, seen)
+        except StoreError:
+            raise
         except FaxError as exc:
-            return await self._refuse(settings, exc.public, who, dry_run)
-        return None if octets is None else await self.take(name, octets, who, dry_run=dry_run)
+            return await self._refuse(settings, exc, who, dry_run)
+        if octets is None:
+            return None
+        result = await self.take(name, octets, who, dry_run=dry_run)
+        if not result.refused and not dry_run:  # what was refused, or broke off, is fetched again
+            self._seen[name] = seen
+        return result
 
     async def run(self) -> None:
         """Look into the folders and fetch what is due, for ever."""
@@ -129,13 +141,33 @@ class DirectoryImports:
     async def _look(self, settings: DirectorySettings) -> None:
         now = self._clock()
         if settings.folder is not None:
-            for dropped in await asyncio.to_thread(source.take_files, settings.folder, now):
-                result = await self.take(settings.name, dropped.octets, "folder")
-                place = "refused" if result.refused else "done"
-                await asyncio.to_thread(source.put_away, dropped.path, place, now)
-        elif now >= self._due[settings.name]:
+            await self._look_into(settings, settings.folder, now)
+        elif (settings.url is not None or settings.ldap is not None) and now >= self._due[settings.name]:
             self._due[settings.name] = now + float(settings.every)
             await self.pull(settings.name, "pull")
+
+    async def _look_into(self, settings: DirectorySettings, folder: Path, now: float) -> None:
+        """Import what lies there. A file that cannot be moved away is imported, and told of, once."""
+        try:
+            found = await asyncio.to_thread(source.take_files, folder, now)
+        except Unreachable as exc:
+            await self._refuse(settings, exc, "pull", False)
+            return
+        before, left = self._left.get(settings.name, {}), {}
+        for dropped in found:
+            mark = hash(dropped.octets)
+            if before.get(dropped.path) == mark:
+                left[dropped.path] = mark
+                continue
+            result = await self.take(settings.name, dropped.octets, "folder")
+            try:
+                place = "refused" if result.refused else "done"
+                await asyncio.to_thread(source.put_away, dropped.path, place, now)
+            except OSError as exc:
+                left[dropped.path] = mark
+                facts = {"event": "directory.stuck", "directory": settings.name, "why": exc.strerror}
+                log.error("a file that was imported cannot be moved away", extra=facts)
+        self._left[settings.name] = left
 
     async def _take(
         self, settings: DirectorySettings, read: Callable[[], Sequence[Entry]], who: str, dry_run: bool
@@ -146,7 +178,7 @@ class DirectoryImports:
             except StoreError:
                 raise
             except FaxError as exc:
-                return await self._refuse(settings, exc.public, who, dry_run)
+                return await self._refuse(settings, exc, who, dry_run)
             counts = (len(made.create), len(made.change), len(made.end), made.unchanged)
             result = Result(settings.name, *counts, unused, dry_run=dry_run)
             if not dry_run:
@@ -163,10 +195,13 @@ class DirectoryImports:
         understand = meaning.senders if settings.direction is Direction.OUTBOUND else meaning.numbers
         found = await asyncio.to_thread(understand, lines)
         if found.faults:
-            raise Refused(public="; ".join(found.faults[: synchronise.MAX_FAULTS]) + ".")
+            raise Refused(public=synchronise.told(found.faults))
         kind, begin = _kind(settings), settings.numbers
         unit = partial(synchronise.plan, customer=settings.customer, kind=kind, wanted=found.wanted, beginnings=begin)
-        made = await self._store.read(unit)
+        try:
+            made = await self._store.read(unit)
+        except NotFound as exc:
+            raise Refused(public=f"There is no customer {settings.customer}.") from exc
         if made.deletion_rate > settings.max_deletion:
             many = f"{len(made.end)} of {made.existing} entries"
             text = f"It would end {many}, {made.deletion_rate:.1f} %; at most {settings.max_deletion:g} % may end."
@@ -186,9 +221,11 @@ class DirectoryImports:
             )
             await self._store.run(unit)
 
-    async def _refuse(self, settings: DirectorySettings, why: str, who: str, dry_run: bool) -> Result:
-        result = Result(settings.name, refused=why, dry_run=dry_run)
-        log.warning("import refused", extra={"event": "directory.refused", "directory": settings.name})
+    async def _refuse(self, settings: DirectorySettings, why: FaxError, who: str, dry_run: bool) -> Result:
+        result = Result(settings.name, refused=why.public, dry_run=dry_run)
+        if who != "pull" or self._told.get(settings.name) != result:
+            facts = {"event": "directory.refused", "directory": settings.name, "why": str(why)[:MAX_WHY]}
+            log.warning("import refused", extra=facts)
         if not dry_run:
             await self._tell(settings, result, who)
         return result

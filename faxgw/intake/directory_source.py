@@ -36,6 +36,18 @@ PAGE = 500
 _JOINED = frozenset({"recipients", "reply-to", "reply-cc"})
 """Columns that may have several values."""
 
+_CUT = "The directory did not answer completely: its limits of size or time are too narrow for this search."
+_LDAP_FAULTS = {
+    3: _CUT,
+    4: _CUT,
+    11: _CUT,
+    32: "The directory has nothing at the base of the search, or does not show it to us.",
+    49: "The directory refused the name or the password.",
+    50: "The directory does not let us search there.",
+    255: "The directory could not be reached, or is not trusted.",
+}
+"""Result codes (RFC 4511 appendix A), which ldapsearch ends with; 255: no connection."""
+
 log = logging.getLogger(__name__)
 
 
@@ -204,7 +216,7 @@ async def _answer(process: asyncio.subprocess.Process) -> str:
     if status != 0:
         raise Unreachable(
             f"ldapsearch {status}: {said.decode(errors='replace')[:500]}",
-            public="The directory could not be asked, is not trusted, or did not answer completely.",
+            public=_LDAP_FAULTS.get(status, "The directory could not be asked, or is not trusted."),
         )
     return octets.decode(errors="replace")
 

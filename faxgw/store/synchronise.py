@@ -81,11 +81,17 @@ def plan(
     taken = _taken(conn, customer, kind, [one.key for one in create])
     faults += [f"{key} is somebody else's" for key in taken]
     if faults:
-        raise Refused(public="; ".join(faults[:MAX_FAULTS]) + ".")
+        raise Refused(public=told(faults))
     kept = {one.key for one in wanted}
     living = [k for k, row in mine.items() if row["managed"] == DIRECTORY and row["state"] != AccountState.ENDED]
     end = tuple(sorted(key for key in living if key not in kept))
     return Plan(tuple(create), tuple(change), end, len(wanted) - len(create) - len(change), len(living))
+
+
+def told(faults: Sequence[str]) -> str:
+    """The first faults as one text, and how many more there are."""
+    more = len(faults) - MAX_FAULTS
+    return "; ".join([*faults[:MAX_FAULTS], *([f"and {more} more faults"] if more > 0 else [])]) + "."
 
 
 def slices(made: Plan) -> Sequence[tuple[Sequence[Wanted], Sequence[Wanted], Sequence[str]]]:

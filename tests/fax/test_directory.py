@@ -87,9 +87,20 @@ def test_a_number_and_its_extension_are_one(number: str, extension: str, e164: s
         ({"user-number": "+33123456789", "document-format": "TIFF"}, "document-format must be PDF"),
         ({"user-number": "+33123456789", "active": "maybe"}, "active must be true or false"),
         ({"user-number": "+33123456789", "recipients": "x"}, "recipients must be mail addresses"),
-        ({"user-number": "+33123456789", "fax-id": "Büro"}, "csid: must have at most 20"),
+        ({"user-number": "+33123456789", "fax-id": "+33 1 23 45 67 89 0 1 2"}, "csid: must have at most 20"),
     ],
 )
 def test_what_is_wrong_with_a_number_is_said(values: dict[str, str], words: str) -> None:
     (fault,) = directory.numbers([(3, values)]).faults
     assert fault.startswith("line 3: ") and words in fault
+
+
+def test_letters_of_an_identification_are_left_out() -> None:
+    """The vendor's own samples have names there, which T.30 cannot send."""
+    lines = [{"user-number": "+33123456789", "fax-id": fax_id} for fax_id in ("ACME +33 1", "ACME")]
+    lines[1]["extension"] = "0"
+    found = directory.numbers(list(enumerate(lines, 1)))
+    assert [one.settings["csid"] for one in found.wanted] == ["+33 1", "+331234567890"]
+    assert (found.faults, found.unused) == ([], {"fax-id": 1})
+    found = directory.senders([(1, sender(csid="ACME Fax"))])
+    assert (found.wanted[0].settings, found.unused) == ({}, {"csid": 1})

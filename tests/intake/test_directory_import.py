@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from sqlalchemy import select, update
 
 from faxgw.fax.account import AccountState
 from faxgw.formats.directory_csv import INBOUND, OUTBOUND
+from faxgw.intake import directory_source as source
 from faxgw.intake.directory_import import MAIL, DirectoryImports
 from faxgw.intake.directory_settings import DirectorySettings
 from faxgw.store import accounts, directory, synchronise
@@ -115,7 +117,7 @@ async def test_a_dry_run_says_what_would_happen_and_does_nothing(house: House) -
         (people("a", "a"), "line 2: a@gamma.example stands twice"),
         (people("a", resolution="ultra"), "resolution must be HIGH or LOW"),
         (people("a", timezone="Mars"), "time_zone: must be a time zone"),
-        (people("a", csid="Büro"), "csid: must have at most 20 characters"),
+        (people("a", csid="+33 1 23 45 67 89 0 1 2"), "csid: must have at most 20 characters"),
         (people("a", default_country_code="999"), "default-country-code"),
         (people("a", only_attachments="perhaps"), "only-attachments must be true or false"),
         (people("a", reply_to="nobody"), "reply-to must be mail addresses"),
@@ -221,6 +223,88 @@ async def test_the_same_news_of_a_pull_is_told_once(house: House) -> None:
     assert len(await mails(house)) == 1
 
 
+async def test_why_a_directory_could_not_be_had_stands_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = imports(house, url="http://127.0.0.1:1/people.csv")
+    for _ in range(2):
+        await made.pull("people", "pull")
+    (line,) = [record for record in caplog.records if getattr(record, "event", "") == "directory.refused"]
+    assert "127.0.0.1:1" in line.__dict__["why"]
+
+
+async def test_what_was_refused_is_fetched_again_though_it_has_not_changed(house: House) -> None:
+    """What stood in its way may be mended where we are: a profile, a number, the tolerated rate."""
+    asked: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("If-None-Match"))
+        if asked[-1] == '"1"':
+            return web.Response(status=304)
+        return web.Response(body=people("anna", profile_name="later"), headers={"ETag": '"1"'})
+
+    app = web.Application()
+    app.router.add_get("/people.csv", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        made = imports(house, url=f"http://127.0.0.1:{runner.addresses[0][1]}/people.csv")
+        refused = await made.pull("people", "pull")
+        assert refused is not None and "no profile later" in refused.refused
+        by = Author("operator", house.now)
+        await house.do(accounts.create, "gamma", accounts.PROFILE, "later", {"settings": {}}, by=by)
+        taken = await made.pull("people", "pull")
+        assert taken is not None and taken.created == 1
+        assert await made.pull("people", "pull") is None
+        assert asked == [None, None, '"1"']
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_directory_without_a_source_is_not_fetched(house: House) -> None:
+    made = imports(house)
+    found = await made.pull("people", "operator")
+    assert found is not None and "not fetched from anywhere" in found.refused
+    await made._look(made._all["people"])
+    assert await mails(house) == []
+
+
+async def test_a_file_that_cannot_be_moved_away_is_imported_and_told_once(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, place: str, now: float) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(source, "put_away", refuse)
+    made = imports(house, folder=str(tmp_path), max_deletion=100)
+    for name in ("bert", "carl"):
+        (tmp_path / "a.csv").write_bytes(people("anna", name))
+        os.utime(tmp_path / "a.csv", (house.now - 60, house.now - 60))
+        for _ in range(3):
+            await made._look(made._all["people"])
+        assert name in await states(house)
+    assert len(await mails(house)) == 2
+    stuck = [record for record in caplog.records if getattr(record, "event", "") == "directory.stuck"]
+    assert len(stuck) == 2
+
+
+async def test_a_folder_that_cannot_be_read_is_told_once(house: House, tmp_path: Path) -> None:
+    made = imports(house, folder=str(tmp_path / "none"))
+    for _ in range(3):
+        await made._look(made._all["people"])
+    assert [mail["refused"] for mail in await mails(house)] == ["The directory's folder cannot be read."]
+
+
+async def test_how_many_faults_are_not_shown_is_said(house: House) -> None:
+    octets = people(*(f"u{n}" for n in range(60)), profile_name="none")
+    refused = (await imports(house).take("people", octets, "folder")).refused
+    assert refused.count("there is no profile") == synchronise.MAX_FAULTS
+    assert refused.endswith("; and 10 more faults.")
+    octets = people(*(f"u{n}" for n in range(60)), language="xx")
+    assert (await imports(house).take("people", octets, "folder")).refused.endswith("; and 10 more faults.")
+
+
 async def test_a_big_directory_is_written_in_slices(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spine section 7: a unit lasts 100 ms at most."""
     monkeypatch.setattr(synchronise, "SLICE", 10)
@@ -243,7 +327,7 @@ async def test_a_slice_done_twice_is_done_once(house: House) -> None:
 
 async def test_an_ended_customer_or_none_is_told(house: House) -> None:
     made = imports(house, customer="nobody")
-    assert (await made.take("people", people("a"), "folder")).refused == "There is no such thing here."
+    assert (await made.take("people", people("a"), "folder")).refused == "There is no customer nobody."
     assert made.customer_of("people") == "nobody" and made.customer_of("none") == ""
     assert made.owned("") == ["people"] and made.owned("gamma") == []
 

@@ -303,14 +303,15 @@ async def test_an_ldap_directory_that_does_not_answer_completely_is_none(
 ) -> None:
     monkeypatch.setattr(source, "PAGE", 60)
     with slapd(120, total="100") as server:
-        for wrong in (
-            server.settings(),  # more than the server gives in all
-            server.settings(password=Secret("wrong")),
-            server.settings(base="dc=nowhere"),
-            server.settings(url="ldap://localhost:1"),
-            server.settings().model_copy(update={"ca_file": make_certificate()[0]}),
+        for wrong, words in (
+            (server.settings(), "did not answer completely"),  # more than the server gives in all
+            (server.settings(password=Secret("wrong")), "refused the name or the password"),
+            (server.settings(base="dc=nowhere"), "nothing at the base"),
+            (server.settings(url="ldaps://localhost:1"), "could not be reached"),
+            (server.settings(url="ldap://localhost:1"), "could not be asked"),
+            (server.settings().model_copy(update={"ca_file": make_certificate()[0]}), "not trusted"),
         ):
-            with unreachable(""):
+            with unreachable(words):
                 await ask(wrong)
         assert len(await ask(server.settings(filter="(uid=u1*)"))) == 31
         monkeypatch.setattr(source, "MAX_OCTETS", 100)
