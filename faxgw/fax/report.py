@@ -129,6 +129,8 @@ class JobReport:
     """Name of the customer's mail template; empty: the shipped designs."""
     repaired: tuple[Repaired, ...] = ()
     """Pages with damaged rows that were let pass, the first ones."""
+    reference: str = ""
+    """What the sender calls the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,7 @@ def _job(example: str, language: str, strangers: Strangers) -> JobReport:
         language=language,
         billing_code="K-4711",
         thumbnail=b"",
+        reference=f"{strangers.name} 1",
     )
 
 

@@ -195,7 +195,9 @@ def values_of(occasion: Occasion, words: Texts, context: Mapping[str, object]) -
         case Occasion.REFUSED:
             values |= {
                 "result": words.result["failed"],
-                "sentences": [s for s in (str(context["lead"]), words.refused_nothing, str(context["our_fault"])) if s],
+                "sentences": [
+                    s for s in (str(context["lead"]), str(context["nothing"]), str(context["our_fault"])) if s
+                ],
                 "recipients": list(_texts(context["recipients"])),
                 "more": f"+ {context['more']}" if context["more"] else "",
             }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from faxgw.fax.number import LIST, MERGE
 from faxgw.fax.report import JobReport, RefusedReport
 from faxgw.formats.enclosed import Attachment, mixed, verify_parts
 from faxgw.formats.mail_letter import PLAIN, Letter, mark_token, thumbnail
@@ -121,7 +122,8 @@ def refused_letter(report: RefusedReport, organisation: str, style: MailTemplate
     rows = [(words.reason, one_line(report.reason, MAX_REASON))]
     rows += [(words.your_mail, one_line(report.subject, MAX_SUBJECT))] if report.subject else []
     rows.append((words.refused_received, words.moment(report.received_at, zone)))
-    shown = [one_line(r, MAX_NUMBER) for r in report.recipients[:MAX_RECIPIENTS_SHOWN]]
+    numbers = [typed for typed in report.recipients if typed not in (LIST, MERGE)]
+    shown = [one_line(typed, MAX_NUMBER) for typed in numbers[:MAX_RECIPIENTS_SHOWN]]
     context = {
         "words": words,
         "title": words.subject_refused,
@@ -131,7 +133,8 @@ def refused_letter(report: RefusedReport, organisation: str, style: MailTemplate
         "rows": rows,
         "width": label_width(words, rows),
         "recipients": shown,
-        "more": len(report.recipients) - len(shown),
+        "more": len(numbers) - len(shown),
+        "nothing": words.refused_nothing if numbers else words.refused_nothing_at_all,
         "identifiers": report.message,
         "footer": words.footer.format(organisation=one_line(organisation, MAX_NAME)),
         "organisation": one_line(organisation, MAX_NAME),

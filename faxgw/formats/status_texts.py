@@ -103,6 +103,8 @@ class Texts:
     your_mail: str
     accepted: str
     finished: str
+    your_reference: str
+    meant_for: str
     reference: str
     resent_of: str
     identifiers: str
@@ -115,6 +117,7 @@ class Texts:
     refused_recipients: str
     refused_received: str
     refused_nothing: str
+    refused_nothing_at_all: str
 
     def count(self, forms: tuple[str, str], n: int) -> str:
         """`1 page`, `3 pages`."""
@@ -242,6 +245,8 @@ ENGLISH = Texts(
     your_mail="Your mail",
     accepted="Accepted",
     finished="Finished",
+    your_reference="Your reference",
+    meant_for="For",
     reference="Billing reference",
     resent_of="Resend of",
     identifiers="Job",
@@ -255,6 +260,7 @@ ENGLISH = Texts(
     refused_recipients="Meant for",
     refused_received="Received",
     refused_nothing="Nothing was sent to these numbers.",
+    refused_nothing_at_all="Nothing was sent.",
 )
 
 FRENCH = Texts(
@@ -348,6 +354,8 @@ FRENCH = Texts(
     your_mail="Votre message",
     accepted="Accepté",
     finished="Terminé",
+    your_reference="Votre référence",
+    meant_for="Pour",
     reference="Référence de facturation",
     resent_of="Renvoi de",
     identifiers="Envoi",
@@ -362,6 +370,7 @@ FRENCH = Texts(
     refused_recipients="Destiné à",
     refused_received="Reçu",
     refused_nothing="Rien n'a été envoyé à ces numéros.",
+    refused_nothing_at_all="Rien n'a été envoyé.",
 )
 
 GERMAN = Texts(
@@ -455,6 +464,8 @@ GERMAN = Texts(
     your_mail="Ihre Mail",
     accepted="Angenommen",
     finished="Abgeschlossen",
+    your_reference="Ihre Referenz",
+    meant_for="Für",
     reference="Abrechnungskennzeichen",
     resent_of="Wiederholung von",
     identifiers="Auftrag",
@@ -469,6 +480,7 @@ GERMAN = Texts(
     refused_recipients="Bestimmt für",
     refused_received="Eingegangen",
     refused_nothing="An diese Nummern wurde nichts gesendet.",
+    refused_nothing_at_all="Es wurde nichts gesendet.",
 )
 
 TEXTS: Mapping[str, Texts] = {"en": ENGLISH, "fr": FRENCH, "de": GERMAN}

@@ -286,6 +286,8 @@ class StatusWords:
     def _job_rows(self) -> list[tuple[str, str]]:
         w, r = self.words, self.report
         rows = [(w.your_mail, one_line(r.subject, MAX_SUBJECT))] if r.subject else []
+        if r.reference and r.reference != r.subject:
+            rows.append((w.your_reference, one_line(r.reference, MAX_SUBJECT)))
         rows.append((w.accepted, w.moment(r.accepted_at, self.zone)))
         if r.finished_at is not None:
             rows.append((w.finished, w.moment(r.finished_at, self.zone)))
@@ -347,7 +349,10 @@ class StatusWords:
         w, number = self.words, self._number(fax)
         typed, decided = one_line(fax.number_typed, MAX_NUMBER), deciding_attempt(fax)
         shown = number if typed in ("", number) else f"{number} {w.as_typed.format(typed=typed)}"
-        rows = [(w.recipient, shown), (w.result_label, w.result[found])]
+        rows = [(w.recipient, shown)]
+        if name := one_line(fax.personal, MAX_NUMBER):
+            rows.append((w.meant_for, name))
+        rows.append((w.result_label, w.result[found]))
         rows.append((w.pages_confirmed, self._confirmed(fax)))
         if fax.doubtful_page is not None:
             rows.append((w.doubtful_label, w.doubtful_page.format(n=w.whole(fax.doubtful_page))))

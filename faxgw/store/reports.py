@@ -223,6 +223,7 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
         order=settings["report_order"],
         style=settings["mail_template"],
         repaired=sources.repaired(conn, row.id),
+        reference=row.reference or "",
     )
 
 

@@ -236,6 +236,30 @@ def test_a_delivered_fax_is_told_in_full() -> None:
         assert f"\n{line}\n" in body
 
 
+@pytest.mark.parametrize(
+    "language, reference, name",
+    [
+        ("en", "Your reference: ", "For: "),
+        ("fr", "Votre référence : ", "Pour : "),
+        ("de", "Ihre Referenz: ", "Für: "),
+    ],
+)
+def test_what_the_sender_calls_a_fax_is_told(language: str, reference: str, name: str) -> None:
+    """Commands such as `@@ref=B2; personal=Anna@@` are taken out of the subject: here they are found again."""
+    report = job([dataclasses.replace(samples.DELIVERED, personal="Anna")], language=language)
+    message = mail(dataclasses.replace(report, reference="B2"))
+    body = " ".join(text(message).split())
+    assert f"{reference}B2" in body and f"{name}Anna" in body
+    said = Page(html(message)).text
+    assert f"{reference.split(':')[0].strip()} B2" in said and f"{name.split(':')[0].strip()} Anna" in said
+
+
+def test_a_reference_is_not_told_twice() -> None:
+    """Jobs of interfaces have no subject but what the sender calls them."""
+    body = text(mail(dataclasses.replace(job([samples.DELIVERED]), subject="B2", reference="B2")))
+    assert body.count("B2") == 1 + body.split("\n")[0].count("B2") and "Your reference" not in body
+
+
 def test_every_call_is_told() -> None:
     message = mail(job([samples.BUSY]))
     calls = re.findall(
@@ -558,6 +582,16 @@ def test_our_own_fault_is_owned_and_only_then() -> None:
     ours = "The fault is the gateway's, not yours: your mail is kept"
     assert ours in text(refusal(refused(our_fault=True)))
     assert ours not in text(refusal(refused(our_fault=False)))
+
+
+@pytest.mark.parametrize("place", ["merge", "distribution-list"])
+def test_a_place_where_numbers_stand_is_told_as_no_number(place: str) -> None:
+    """A refused mailing says that nothing was sent, not that nothing was sent to “merge”."""
+    message = refusal(refused(recipients=[place], language="de"))
+    for said in (text(message), Page(html(message)).text):
+        assert "Es wurde nichts gesendet." in said and place not in said and "Bestimmt für" not in said
+    both = text(refusal(refused(recipients=[place, samples.NUMBER])))
+    assert "Nothing was sent to these numbers." in both and f"- {samples.NUMBER}\n" in both and place not in both
 
 
 def test_refused_recipients_are_bounded() -> None:
