@@ -26,6 +26,7 @@ from faxgw.fax.errors import FaxError
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.dns import Resolver
 from faxgw.line.trunk import SipSettings, Trunk, TrunkSettings
+from faxgw.parts import evidence
 from faxgw.settings import Settings, load
 from faxgw.store.space import FreeSpace, Watermark
 from faxgw.tables import SECTIONS, NodeSettings, PagesSection, cross_check
@@ -84,6 +85,7 @@ async def _surroundings(settings: Settings) -> list[Finding]:
         asyncio.to_thread(_office, settings.one("pages", PagesSection)),
         asyncio.to_thread(_data_folder, node.data),
         asyncio.to_thread(_space, node.data, int(smtp.message_limit)),
+        asyncio.to_thread(_senders, settings),
     ]
     sip = settings.one("sip", SipSettings)
     looks += [
@@ -140,6 +142,11 @@ def _space(data: Path, message_limit: int) -> Finding:
     space, mark = FreeSpace.of(place), Watermark(message_limit)
     text = f"{space.free // 2**20} MiB free, {mark.floor(space) // 2**20} MiB needed"
     return Finding("disk", not mark.refuses(space), text)
+
+
+def _senders(settings: Settings) -> Finding:
+    ok, text = evidence.look(settings)
+    return Finding("senders", ok, text)
 
 
 async def _look(what: str, work: Awaitable[str]) -> Finding:

@@ -87,3 +87,16 @@ async def test_no_settings_file_points_to_the_sample(tmp_path: Path) -> None:
     assert not first.ok
     assert "config/faxgw.toml" in first.text
     assert set(first.as_json()) == {"what", "ok", "text"}
+
+
+@pytest.mark.parametrize("proof, good", [("none", False), ("auto", True)])
+async def test_senders_whom_anybody_may_be_are_named(tmp_path: Path, proof: str, good: bool) -> None:
+    """An address that is believed as it stands, on a port that strangers reach, is an open relay for faxes."""
+    config = tmp_path / "faxgw.toml"
+    text = SETTINGS.format(data=tmp_path / "data", taken=unused(), dead=unused()).replace(
+        'listen = "127.0.0.1:', 'listen = "0.0.0.0:', 1
+    )
+    config.write_text(f'{text}addresses = ["@acme.example"]\nsettings = {{ sender_evidence = "{proof}" }}\n')
+    found = {f.what: f for f in await run_checks(config)}
+    assert found["senders"].ok is good, found["senders"]
+    assert good or "@acme.example" in found["senders"].text
