@@ -21,6 +21,7 @@ from faxgw.dispatch.station import Station
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import Delivery, DeliveryResult, Enclosure, Parcel
 from faxgw.fax.received_document import ReceivedDocuments
+from faxgw.fax.reception import Why
 from faxgw.formats.dsn import MAX_HEADER, MAX_MAIL, Original
 from faxgw.formats.report_payload import (
     PayloadDefect,
@@ -216,9 +217,12 @@ class OutboxWorker:
     async def _with_first_page(self, parcel: Parcel) -> Parcel:
         """A received fax's parcel with page 1's picture."""
         try:
-            reception = received_from_payload(parcel.payload).reception
+            report = received_from_payload(parcel.payload)
         except PayloadDefect:
             return parcel  # the adapter says so
+        if report.why is Why.SEALED:
+            return parcel
+        reception = report.reception
         picture = await self._seat.store.read(lambda conn: routing.thumbnail_of(conn, reception))
         return replace(parcel, payload={**parcel.payload, "thumbnail": base64.b64encode(picture).decode()})
 

@@ -330,6 +330,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("fax_reply", "", _text(200), "Cover page that callers are faxed in reply; empty or none: no reply"),
         Setting("fax_reply_pause", 60, _number(10, 10_080), "Minutes within which a caller is not replied to again"),
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
+        Setting("fallback_in_clear", False, _flag, "It gets in clear what was to be encrypted; else it is only told"),
         Setting("keep_days", 30, _number(1, 3650), "Days that documents and pages are kept once a fax is over"),
         Setting("archive_days", 0, _number(0, 36_500), "Days that faxes as sent or received are archived; 0: none"),
         Setting("archive_format", "pdf", _one_of("pdf", "tiff"), "What is archived of received faxes"),

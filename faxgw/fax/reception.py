@@ -120,6 +120,8 @@ class Why(enum.StrEnum):
     """The number has no mailbox."""
     UNDELIVERABLE = "undeliverable"
     """A delivery to the owner was given up."""
+    SEALED = "sealed"
+    """The same, of documents that were to leave encrypted alone: the mail tells of the fax and has no page of it."""
 
 
 @dataclass(frozen=True, slots=True)

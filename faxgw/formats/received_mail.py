@@ -43,7 +43,7 @@ def received_mail(
 
     Args:
         report: What to tell.
-        attachments: The fax; one at least.
+        attachments: The fax; one at least, but none where it was to leave encrypted alone (`Why.SEALED`).
         thumbnail: PNG of page 1, or empty.
         to: Mail address of the reader.
         sender: The gateway's own address, shown in From.
@@ -55,9 +55,12 @@ def received_mail(
     Raises:
         TemplateRefused: If the style cannot be filled in.
         Refused: If `to` or `sender` is no mail address.
-        MailDefect: If there is no fax, or the mail does not read back as it was meant.
+        MailDefect: If there is no fax, or one that may not leave, or the mail does not read back as it was meant.
     """
-    _check_documents(attachments)
+    if report.why is not Why.SEALED:
+        _check_documents(attachments)
+    elif attachments or thumbnail:
+        raise MailDefect("a page of a fax that was to be encrypted")
     letter = received_letter(report, style.brand.organisation or organisation, style)
     return build_mail(letter, thumbnail, attachments, to=to, sender=sender, message_id=message_id, date=date)
 
@@ -91,7 +94,8 @@ def received_letter(report: ReceivedReport, organisation: str, style: MailTempla
 
 def _sentences(report: ReceivedReport, words: Texts, texts: ReceivedTexts) -> list[str]:
     lead = texts.lead_complete if report.complete else texts.lead_partial
-    said = [words.count(lead, report.pages), texts.as_tiff if report.problem else texts.as_pdf]
+    attached = texts.as_tiff if report.problem else texts.as_pdf
+    said = [words.count(lead, report.pages), texts.kept_back if report.why is Why.SEALED else attached]
     said += [] if report.complete else [texts.partial_advice]
     if report.unconfirmed:
         named = ", ".join(str(page) for page in report.unconfirmed[:MAX_PAGES_NAMED])
@@ -110,6 +114,8 @@ def _reason(report: ReceivedReport, texts: ReceivedTexts) -> str:
             return texts.no_owner.format(number=international(report.number))
         case Why.UNDELIVERABLE:
             return texts.undeliverable.format(target=one_line(report.target, MAX_ADDRESS))
+        case Why.SEALED:
+            return texts.sealed.format(target=one_line(report.target, MAX_ADDRESS))
         case Why.OWNER:
             return ""
 

@@ -27,6 +27,8 @@ class ReceivedTexts:
     again: str
     no_owner: str
     undeliverable: str
+    sealed: str
+    kept_back: str
     sender: str
     caller: str
     caller_name: str
@@ -59,6 +61,9 @@ ENGLISH = ReceivedTexts(
     again="It may be the same as the fax {fax}, of whose arrival the sender was perhaps not told.",
     no_owner="You get this fax because the number {number} has no mailbox of its own.",
     undeliverable="You get this fax because it could not be delivered to {target}.",
+    sealed="You are told of this fax because it could not be delivered to {target}, where it was to go encrypted.",
+    kept_back="Its pages are not in this mail: they may leave encrypted alone. The gateway keeps them under the number "
+    "below, where they can be fetched, or delivered once more when the fault is mended.",
     sender="Sender's identification",
     caller="Caller's number",
     caller_name="Caller's name",
@@ -91,6 +96,9 @@ FRENCH = ReceivedTexts(
     again="C'est peut-être le même que le fax {fax}, dont l'expéditeur ignore peut-être l'arrivée.",
     no_owner="Vous recevez ce fax parce que le numéro {number} n'a pas de boîte aux lettres.",
     undeliverable="Vous recevez ce fax parce qu'il n'a pas pu être remis à {target}.",
+    sealed="Vous êtes averti de ce fax parce qu'il n'a pas pu être remis à {target}, où il devait arriver chiffré.",
+    kept_back="Ses pages ne sont pas dans ce message : elles ne peuvent partir que chiffrées. La passerelle les garde "
+    "sous le numéro ci-dessous ; elles peuvent y être retirées, ou remises de nouveau une fois le défaut corrigé.",
     sender="Identifiant de l'expéditeur",
     caller="Numéro de l'appelant",
     caller_name="Nom de l'appelant",
@@ -123,6 +131,11 @@ GERMAN = ReceivedTexts(
     again="Es ist vielleicht dasselbe wie das Fax {fax}, von dessen Ankunft der Absender vielleicht nicht erfuhr.",
     no_owner="Sie bekommen dieses Fax, weil die Nummer {number} kein eigenes Postfach hat.",
     undeliverable="Sie bekommen dieses Fax, weil es {target} nicht zugestellt werden konnte.",
+    sealed="Sie erfahren von diesem Fax, weil es {target} nicht zugestellt werden konnte, wo es verschlüsselt ankommen "
+    "sollte.",
+    kept_back="Seine Seiten sind nicht in dieser Mail: Sie dürfen nur verschlüsselt hinaus. Das Gateway bewahrt sie "
+    "unter der unten genannten Kennung auf; dort können sie abgeholt oder, ist der Fehler behoben, noch einmal "
+    "zugestellt werden.",
     sender="Kennung des Absenders",
     caller="Nummer des Anrufers",
     caller_name="Name des Anrufers",

@@ -20,7 +20,7 @@ from faxgw.fax.number import dialled_forms
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.reading import ReadingState
 from faxgw.fax.reception import UNROUTED, ReceivedReport, ReceptionState, Why
-from faxgw.fax.target import MAIL_MARK, Format, Target, TargetKind, mailbox
+from faxgw.fax.target import MAIL_MARK, Encryption, Format, Target, TargetKind, mailbox
 from faxgw.formats.report_payload import enclosed_in, received_from_payload, received_to_payload
 from faxgw.store import junk, outbox, readings, replies
 from faxgw.store import schema as t
@@ -398,14 +398,28 @@ def settle(conn: Connection, item: str, *, now: float) -> str | None:
 
 
 def _retain(conn: Connection, reception: Row[Any], dead: Row[Any], now: float) -> None:
-    """One delivery was given up: the fax stays, and the fallback mailbox gets it."""
-    fallback = from_snapshot(reception.settings)["fallback_mailbox"]
+    """One delivery was given up: the fax stays, and the fallback mailbox gets it, or is told of it.
+
+    What was to be encrypted leaves in clear only where `fallback_in_clear` says so.
+    """
+    settings = from_snapshot(reception.settings)
+    fallback = settings["fallback_mailbox"]
     move(conn, reception.id, ReceptionState.RETAINED, now=now, data={"dead": dead.id, "fallback": fallback})
     if fallback and fallback != dead.target:
-        report = replace(received_from_payload(dead.payload), why=Why.UNDELIVERABLE, target=dead.target)
-        enclosed = enclosed_in(dead.payload) if dead.kind == KIND else ()
-        one = Onward(mailbox(fallback), Why.UNDELIVERABLE)
-        _send(conn, reception, "fallback", one, report, enclosed or _enclosed(conn, reception, report), now)
+        sealed = _was_to_be_encrypted(dead) and not settings["fallback_in_clear"]
+        why = Why.SEALED if sealed else Why.UNDELIVERABLE
+        report = replace(received_from_payload(dead.payload), why=why, target=dead.target)
+        enclosed: Sequence[EnclosedFile] = ()
+        if not sealed:
+            enclosed = enclosed_in(dead.payload) if dead.kind == KIND else ()
+            enclosed = enclosed or _enclosed(conn, reception, report)
+        _send(conn, reception, "fallback", Onward(mailbox(fallback), why), report, enclosed, now)
+
+
+def _was_to_be_encrypted(dead: Row[Any]) -> bool:
+    """Whether a delivery's documents were to leave encrypted."""
+    target = dead.payload.get("target") or {}
+    return bool(target.get("encryption", Encryption.NONE.value) != Encryption.NONE.value)
 
 
 # ------------------------------------------------------------------------------------------------------- operator

@@ -14,11 +14,15 @@ from faxgw.dispatch.outbox import OutboxWorker
 from faxgw.fax.errors import FaxError
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import Delivery, DeliveryResult, Parcel
+from faxgw.fax.reception import PageEnd
+from faxgw.fax.target import Encryption, Target, TargetKind
 from faxgw.formats.report_payload import report_from_payload
 from faxgw.store import outbox
 from faxgw.store import schema as t
+from faxgw.store.choosing import Onward
 from tests.dispatch.doubles import until
 from tests.house import ALICE, House
+from tests.store.test_receptions import FALLBACK, deliver, items, keep, receiving, route
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -216,3 +220,21 @@ async def test_a_program_that_is_gone_is_no_alarm_of_ours(house: House, caplog: 
         await reached(house, "dead")
         await until(lambda: any(getattr(r, "event", "") == "outbox.untold" for r in caplog.records))
     assert dead == [] and not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("in_clear", [False, True])
+async def test_the_notice_of_a_fax_that_was_to_be_encrypted_bears_neither_page_nor_picture(
+    house: House, in_clear: bool
+) -> None:
+    reception = await receiving(house, fallback_in_clear=in_clear)
+    await keep(house, reception, 1, PageEnd.EOP)
+    to = Target("tgt_1", "acme", "theirs", TargetKind.MAIL, "owner@example.org", encryption=Encryption.PASSWORD)
+    await route(house, reception, onward=(Onward(to),))
+    (first,) = await items(house, reception)
+    await deliver(house, first.id, dead=True)
+    relay = Relay(GOOD)
+    async with working(house, {"received_mail": relay}):
+        await until(lambda: bool(relay.parcels))
+    (parcel,) = relay.parcels
+    assert parcel.target == FALLBACK
+    assert (len(parcel.enclosures), "thumbnail" in parcel.payload) == ((1, True) if in_clear else (0, False))

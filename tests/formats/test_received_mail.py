@@ -8,6 +8,7 @@ import email.policy
 import io
 from dataclasses import replace
 from email.message import EmailMessage
+from typing import Any  # what all of them have
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,20 @@ def test_a_fax_that_may_have_come_before_says_so() -> None:
 )
 def test_the_fallback_mailbox_is_told_why(why: Why, target: str, words: str) -> None:
     assert words in text_of(built(replace(REPORT, why=why, target=target)))
+
+
+@pytest.mark.parametrize("language, words", [("en", "not in this mail"), ("fr", "chiffr"), ("de", "verschlüsselt")])
+def test_of_a_fax_that_was_to_be_encrypted_there_is_no_page(language: str, words: str) -> None:
+    report = replace(REPORT, why=Why.SEALED, target="bob@example.org", language=language)
+    head: Any = {"to": "desk@example.org", "sender": "fax@example.net", "message_id": "<out_1@x.net>", "date": 1.0}
+    mail = email.message_from_bytes(received_mail(report, (), thumbnail=b"", **head), policy=email.policy.default)
+    assert isinstance(mail, EmailMessage)
+    text = text_of(mail)
+    assert words in text and "bob@example.org" in text and REPORT.reception in text and "{" not in text
+    assert {part.get_content_maintype() for part in mail.walk()} == {"multipart", "text"}
+    for attachments, thumbnail in (((PDF,), b""), ((), png())):
+        with pytest.raises(MailDefect, match="was to be encrypted"):
+            received_mail(report, attachments, thumbnail=thumbnail, **head)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from faxgw.fax.errors import IllegalTransition, Stale
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import Admission, EnclosedFile, Ringing, StoredFile
 from faxgw.fax.reception import TRANSITIONS, PageEnd, ReceivedPage, ReceptionState, Why
+from faxgw.fax.target import Encryption, Target, TargetKind
 from faxgw.formats.report_payload import enclosed_in, received_from_payload
 from faxgw.store import directory, outbox, receptions, routing, sweep
 from faxgw.store import schema as t
+from faxgw.store.choosing import Onward
 from faxgw.store.directory import CustomerSeed, NumberSeed
 from faxgw.store.receptions import Kept, Refusal
 from tests.house import NODE, House
@@ -144,7 +146,7 @@ async def state(house: House, reception: str) -> str:
     return str((await house.ask(receptions.row_of, reception)).state)
 
 
-async def route(house: House, reception: str, problem: str = "") -> bool:
+async def route(house: House, reception: str, problem: str = "", onward: tuple[Onward, ...] = ()) -> bool:
     (leased,) = await house.do(routing.lease, fence=house.fence, now=house.now, limit=10)
     assert leased.id == reception
     pdf = await house.keep(b"%PDF-1.4 fax")
@@ -155,6 +157,7 @@ async def route(house: House, reception: str, problem: str = "") -> bool:
         enclosed=(EnclosedFile("fax.pdf", "application/pdf", pdf),),
         thumbnail=b"PNG",
         problem=problem,
+        onward=onward,
         fence=house.fence,
         now=house.now,
     )
@@ -483,6 +486,30 @@ async def test_one_dead_is_retained_and_the_fallback_mailbox_gets_it(house: Hous
     assert enclosed_in(fallback.payload)
     assert await deliver(house, fallback.id) is None
     assert await house.ask(routing.count_by_state) == {"retained": 1}
+
+
+@pytest.mark.parametrize("in_clear", [False, True])
+@pytest.mark.parametrize("kind, how", [("mail", "password"), ("folder", "pgp")])
+async def test_the_fallback_mailbox_is_only_told_of_what_was_to_be_encrypted(
+    house: House, kind: str, how: str, in_clear: bool
+) -> None:
+    """A delivery that is given up does not lift the promise of encryption, unless a setting says so."""
+    settings = {"fallback_in_clear": True} if in_clear else {}
+    reception = await receiving(house, **settings)
+    await keep(house, reception, 1, PageEnd.EOP)
+    address = "owner@example.org" if kind == "mail" else "/srv/fax"
+    to = Target("tgt_1", "acme", "theirs", TargetKind(kind), address, encryption=Encryption(how), recipient_key="key")
+    await route(house, reception, onward=(Onward(to),))
+    (first,) = await items(house, reception)
+    assert await deliver(house, first.id, dead=True) == reception
+    assert await state(house, reception) == "retained"
+    fallback = next(row for row in await items(house, reception) if row.target == FALLBACK)
+    report = received_from_payload(fallback.payload)
+    assert (report.why, report.target) == (Why.UNDELIVERABLE if in_clear else Why.SEALED, address)
+    assert len(enclosed_in(fallback.payload)) == in_clear
+    assert fallback.payload["made"] is True  # or documents would be made for it before its first try
+    row = await house.ask(receptions.row_of, reception)
+    assert row.document_key and row.purge_at is None  # it can be fetched until its days are over
 
 
 async def test_a_dead_fallback_ends_in_an_alarm_and_no_loop(house: House) -> None:
