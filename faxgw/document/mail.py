@@ -16,7 +16,7 @@ from enum import Enum
 from html import escape
 from urllib.parse import unquote
 
-from faxgw.document import charsets, html, images, mime, refusal, related, sniff, text, tnef
+from faxgw.document import charsets, forwarded, html, images, mime, refusal, related, sniff, text, tnef
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_LIST, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
@@ -162,7 +162,7 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
             )
         case "message/rfc822" | "message/global":
             for child in part.children:
-                _visit(child, found, in_attachment=True)
+                _attached_message(child, found)
         case media_type if media_type.startswith("multipart/"):
             between = _between_texts(part) if texts and not in_attachment else ()
             for number, child in enumerate(part.children):
@@ -172,6 +172,16 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
                     _visit(child, found, in_attachment, texts)
         case _:
             _leaf(part, found, in_attachment, texts)
+
+
+def _attached_message(message: Part, found: _Found) -> None:
+    """A message that hangs on the mail; its first text bears its head."""
+    start = len(found.attachments)
+    _visit(message, found, in_attachment=True)
+    for index, part in enumerate(found.attachments[start:], start):
+        if part.media_type in ("text/plain", "text/html") and _is_text(part) and _said(part):
+            found.attachments[index] = forwarded.above(part, forwarded.head(message.headers))
+            return
 
 
 def _between_texts(part: Part) -> Collection[int]:
@@ -378,8 +388,8 @@ def _characters(part: Part) -> str:
 
 def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> list[_Made]:
     made: list[_Made] = []
-    forwarded = [part for part in found.attachments if part.media_type == "text/html" and _is_text(part)]
-    shown = {id(part): _shown(found, part, options) for part in forwarded}
+    texts = [part for part in found.attachments if part.media_type == "text/html" and _is_text(part)]
+    shown = {id(part): _shown(found, part, options) for part in texts}
     for number, part in enumerate(found.attachments, 1):
         name = part.name or f"attachment {number}"
         data = part.decoded()

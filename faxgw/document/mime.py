@@ -26,7 +26,10 @@ MAX_FALSE_DELIMITERS = 100_000
 """Lines that begin like a delimiter and are none, in one container."""
 
 _WANTED = frozenset(
-    ("content-type", "content-transfer-encoding", "content-disposition", "content-id", "subject", "message-id")
+    (
+        *("content-type", "content-transfer-encoding", "content-disposition", "content-id", "message-id"),
+        *("from", "date", "to", "cc", "subject"),
+    )
 )
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{1,20})?\?([bBqQ])\?([^?\s]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")

@@ -437,8 +437,28 @@ def test_a_forwarded_mail_is_an_attachment(make: Make, walk: Walk) -> None:
     walked = walk(message)
     assert [d.name for d in walked.documents] == ["mail text", "attachment 1", "inner.pdf"]
     assert [d.origin for d in walked.documents] == [Origin.BODY, Origin.ATTACHMENT, Origin.ATTACHMENT]
-    assert text_of(walked.documents[1]).strip() == "Hello"
+    assert text_of(walked.documents[1]).strip().endswith("\n\nHello")
     assert walk.names(message, body_only=True) == ["mail text"]
+
+
+def test_a_forwarded_mail_says_who_wrote_it(make: Make, walk: Walk) -> None:
+    """A page of somebody else's text alone does not say whose it is."""
+    inner = make.mail("our invoice")
+    inner["Date"] = "Fri, 20 Nov 2026 08:00:00 +0100"
+    outer = make.mail("see below")
+    outer.add_attachment(inner)
+    body, forwarded = walk(outer).documents
+    lines = text_of(forwarded).splitlines()
+    assert f"From: {inner['From']}" in lines and "Date: Fri, 20 Nov 2026 08:00:00 +0100" in lines
+    assert lines[-1] == "our invoice" and "From:" not in text_of(body)
+
+
+def test_a_forwarded_mail_without_a_text_is_no_page_of_its_own(make: Make, walk: Walk) -> None:
+    inner = make.mail(" ")
+    inner.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
+    message = make.mail("see below")
+    message.add_attachment(inner)
+    assert walk.names(message) == ["mail text", "a.pdf"]
 
 
 @pytest.mark.parametrize(
