@@ -50,7 +50,8 @@ from faxgw.fax.ports import Delivery
 from faxgw.fax.route import Route
 from faxgw.fax.target import Target
 from faxgw.formats.received_payload import ReceivedFacts
-from faxgw.intake.smtp import Bound, SmtpServer
+from faxgw.intake.smtp import SmtpServer
+from faxgw.intake.smtp_door import Bound
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.ladder import describe_frame

@@ -17,6 +17,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -65,6 +66,8 @@ _NUMBER_LIKE = re.compile(
     """,
     re.VERBOSE,
 )
+_MASKED = re.compile(r"(?:\+?\d{2}|\d{4})?…\d{0,2}")
+"""What `mask_number` leaves."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -85,10 +88,37 @@ def mask_text(text: str) -> str:
     return _NUMBER_LIKE.sub(lambda found: mask_number(found[0]), text)
 
 
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Form = Literal["auto", "json", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How this process logs; a child whose standard error is the same logs in the same way."""
+
+    level: Level
+    form: Form
+    show_numbers: bool
+
+    @classmethod
+    def now(cls) -> Manner | None:
+        """As `configure` was told last; None before."""
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler.formatter, _Formatter):
+                form: Form = "json" if isinstance(handler.formatter, JsonFormatter) else "text"
+                level: Any = logging.getLevelName(logging.getLogger("faxgw").level)  # Any: one of the four
+                return cls(level, form, handler.formatter.show_numbers)
+        return None
+
+    def follow(self) -> None:
+        """Log in this way."""
+        configure(level=self.level, form=self.form, show_numbers=self.show_numbers)
+
+
 def configure(
     *,
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO",
-    form: Literal["auto", "json", "text"] = "auto",
+    level: Level = "INFO",
+    form: Form = "auto",
     show_numbers: bool = False,
     stream: TextIO | None = None,
 ) -> None:
@@ -118,7 +148,7 @@ class _Formatter(logging.Formatter):
 
     def __init__(self, show_numbers: bool) -> None:
         super().__init__()
-        self._show_numbers = show_numbers
+        self.show_numbers = show_numbers
 
     def fields(self, record: logging.LogRecord) -> dict[str, object]:
         """The extra fields of a record."""
@@ -132,7 +162,7 @@ class _Formatter(logging.Formatter):
         """A text with its numbers masked, cut to `limit` characters."""
         if len(text) > limit:
             text = f"{text[:limit]}… ({len(text)} characters)"
-        return text if self._show_numbers else mask_text(text)
+        return text if self.show_numbers else mask_text(text)
 
     def traceback(self, record: logging.LogRecord) -> str:
         """The traceback of the record's exception and its stack, or nothing."""
@@ -154,7 +184,7 @@ class _Formatter(logging.Formatter):
                 return f"[{len(value)} octets]"
             case float() if not math.isfinite(value):
                 return str(value)
-            case int() | float() if not _is_number_field(name) or self._show_numbers:
+            case int() | float() if not _is_number_field(name) or self.show_numbers:
                 return value
             case Mapping() if depth > 0:
                 items = list(value.items())[:MAX_ITEMS]
@@ -169,8 +199,10 @@ class _Formatter(logging.Formatter):
     def _field_text(self, name: str, text: str) -> str:
         if name in ID_FIELDS or name.endswith("_id"):
             return text[:MAX_TEXT]
-        if self._show_numbers or not _is_number_field(name):
+        if self.show_numbers or not _is_number_field(name):
             return self.text(text)
+        if _MASKED.fullmatch(text):
+            return text
         local, at, host = text[:MAX_TEXT].partition("@")
         return _DIGITS.sub(lambda found: mask_number(found[0]), local) + at + mask_text(host)
 

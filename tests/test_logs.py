@@ -191,6 +191,11 @@ class TestNumbers:
         assert record(**{field: ["112", "+33123456789"]})[field] == ["…", "+33…89"]
         assert record(**{field: "33123456789@fax.example"})[field] == "33…89@fax.example"
 
+    @pytest.mark.parametrize("number", ["+33123456789", "0033123456789", "33123456789", "112", "55501", "5550123"])
+    def test_what_is_masked_already_stays_as_it_is(self, number: str) -> None:
+        masked = logs.mask_number(number)
+        assert record(numbers=[masked])["numbers"] == [masked]
+
     def test_nested_fields_are_masked(self) -> None:
         assert record(call={"to": "5550123", "legs": [{"from": "5550124"}]})["call"] == {
             "to": "…23",

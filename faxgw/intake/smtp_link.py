@@ -23,7 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
 
 from faxgw.fax.ports import MailRecipient, Principal, Rejection, Submissions
 from faxgw.intake import smtp_syntax as syntax
-from faxgw.intake.smtp_limits import Connections, Failures
+from faxgw.intake.smtp_logins import Logins
 from faxgw.intake.smtp_mail import UNAVAILABLE, Counters, Mailroom
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
 from faxgw.intake.smtp_stream import EndlessLine, Inlet, LineTooLong, Patience
@@ -82,31 +82,31 @@ class Transaction(Envelope):
 
 @dataclass(slots=True)
 class Desk:
-    """What all sessions of a server share."""
+    """What all sessions of a process share."""
 
     settings: SmtpSettings
     hostname: str
     submissions: Submissions
+    logins: Logins
     mailroom: Mailroom
     counters: Counters
-    connections: Connections
-    failures: Failures
-    address_failures: Failures
     dsn: bool
     """Whether DSN (RFC 3461) is announced: only once the reports are whole."""
+    stressed: bool = False
+    """More than STRESS_SHARE of all connections are in use."""
     stopping: bool = False
     sessions: set[SmtpLink] = field(default_factory=set)
 
     def deadline(self) -> float:
         """Seconds for one command at this moment."""
         settings = self.settings
-        if self.connections.stressed:
+        if self.stressed:
             return min(settings.stress_deadline, settings.command_deadline)
         return settings.command_deadline
 
     def limit(self, normal: int) -> int:
         """Errors or junk commands of one session at this moment."""
-        return min(STRESS_ERRORS, normal) if self.connections.stressed else normal
+        return min(STRESS_ERRORS, normal) if self.stressed else normal
 
 
 class SmtpLink(SMTP):
@@ -118,7 +118,7 @@ class SmtpLink(SMTP):
         listener: Where it came in.
         peer: IP address of the client.
         context: For STARTTLS, or None.
-        ended: Called once, when the connection is gone.
+        gone: To be called once, when the connection is gone.
     """
 
     session: Session | None
@@ -139,7 +139,7 @@ class SmtpLink(SMTP):
         listener: SmtpListener,
         peer: str,
         context: ssl.SSLContext | None,
-        ended: Callable[[SmtpLink], None],
+        gone: Callable[[], None],
     ) -> None:
         loopback = listener.plain_auth_on_loopback and ipaddress.ip_address(peer.partition("%")[0]).is_loopback
         super().__init__(
@@ -155,7 +155,8 @@ class SmtpLink(SMTP):
         self._desk = desk
         self._settings = desk.settings
         self._listener = listener
-        self._ended = ended
+        self.gone = gone
+        """Tells that the connection is gone; called by whoever ends it."""
         self._inlet = Inlet()
         self._patience = Patience()
         self._gone = asyncio.Event()
@@ -178,6 +179,7 @@ class SmtpLink(SMTP):
         first = self._handler_coroutine is None
         super().connection_made(transport)
         if first:
+            self._desk.sessions.add(self)
             self.running().set_name(f"smtp {self._listener.name}")
             self.running().add_done_callback(self._finished)
 
@@ -208,6 +210,11 @@ class SmtpLink(SMTP):
         """Stress has begun: whatever the peer is waited for may last no longer than this."""
         self._patience.shorten(seconds)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is, or was, a task that converses."""
+        return self._handler_coroutine is not None
+
     def running(self) -> asyncio.Task[None]:
         """Return the task that converses; when it is cancelled, the peer gets 421."""
         assert self._handler_coroutine is not None
@@ -217,7 +224,8 @@ class SmtpLink(SMTP):
         self._patience.end()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("smtp session failed", extra={"event": "smtp_session_failed"}, exc_info=error)
-        self._ended(self)
+        self._desk.sessions.discard(self)
+        self.gone()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         """The engine's single timer is not used."""

@@ -23,7 +23,7 @@ from faxgw.intake.smtp_header import Header, HeaderTap
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.intake.smtp_stream import Allowance, DataScanner, Inlet, NameWatch, Patience
 from faxgw.store.errors import OutOfSpace, StoreError
-from faxgw.store.files import Kind, SpoolFile
+from faxgw.store.files import Kind, SpoolFile, SpoolPlace
 
 OVERRUN = 2
 """A mail is read up to so many times the limit to be answered 552; then the connection is closed."""
@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 
 class SpoolFiles(Protocol):
     """Of the spool, what the mailroom needs; `store.files.Files`, and in tests what fails in its place."""
+
+    @property
+    def place(self) -> SpoolPlace:
+        """Where it is, for a process that writes there as well."""
+        ...
 
     async def open_temp(self, kind: Kind, limit: int = ...) -> SpoolFile:
         """A new file."""
@@ -216,7 +221,7 @@ class Mailroom:
                 "event": f"mail_{result}",
                 "mail": answer.message if isinstance(answer, Receipt) else name,
                 "peer": draft.peer,
-                "recipients": len(draft.recipients),
+                "count": len(draft.recipients),
                 "numbers": [masked(recipient.number_e164) for recipient in draft.recipients[:10]],
                 "seconds": round(seconds, 3),
             },

@@ -20,13 +20,12 @@ from aiosmtpd.smtp import Envelope, Session
 
 from faxgw.fax.ports import MailRecipient, MailSession, Principal, Receipt, Rejection
 from faxgw.intake import smtp_syntax as syntax
-from faxgw.intake.smtp_limits import client_of
 from faxgw.intake.smtp_link import AUTH_OCTETS, Desk, Goodbye, SmtpLink, Transaction
+from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_mail import Draft, Received, TooMuch, TooSlow, store_rejection
 from faxgw.intake.smtp_settings import SmtpListener
 from faxgw.intake.smtp_stream import LineTooLong
 from faxgw.store.errors import StoreError
-from faxgw.store.passwords import TooManyChecks
 
 NULL_SENDER = Rejection(550, "5.7.1", "Bounces and receipts (null sender) are not faxed")
 
@@ -68,9 +67,9 @@ class SmtpSession(SmtpLink):
         listener: SmtpListener,
         peer: str,
         context: ssl.SSLContext | None,
-        ended: Callable[[SmtpLink], None],
+        gone: Callable[[], None],
     ) -> None:
-        super().__init__(_HOOKS, desk, listener, peer, context, ended)
+        super().__init__(_HOOKS, desk, listener, peer, context, gone)
         self._login = ""
 
     def extensions(self) -> list[str]:
@@ -135,25 +134,22 @@ class SmtpSession(SmtpLink):
             return "503 5.5.1 Not during a mail"
         login, password = await self._credentials(args)
         loop = asyncio.get_running_loop()
-        came, client = loop.time(), client_of(self.peer)
-        desk = self._desk
-        if desk.failures.barred((client, login), came) or desk.address_failures.barred((client,), came):
-            log.warning("smtp login barred", extra={"event": "smtp_auth_barred", "peer": self.peer})
-            return "454 4.7.0 Too many failed logins; please try again later"
-        try:
-            good = bool(login and password) and await desk.submissions.authenticate(login, password, self._facts())
-        except TooManyChecks:
-            return "454 4.7.0 Too many logins are being checked; please try again"
-        if good:
-            assert self.session is not None
-            self.session.authenticated = True
-            self._login = login
-            return "235 2.7.0 Welcome"
-        desk.failures.note((client, login), came)
-        desk.address_failures.note((client,), came)
-        log.warning("smtp login failed", extra={"event": "smtp_auth_failed", "peer": self.peer})
-        await asyncio.sleep(came + self._settings.auth_delay - loop.time())
-        return "535 5.7.8 Login or password is wrong"
+        came = loop.time()
+        match await self._desk.logins.check(login, password, self._facts()):
+            case Verdict.WELCOME:
+                assert self.session is not None
+                self.session.authenticated = True
+                self._login = login
+                return "235 2.7.0 Welcome"
+            case Verdict.BARRED:
+                log.warning("smtp login barred", extra={"event": "smtp_auth_barred", "peer": self.peer})
+                return "454 4.7.0 Too many failed logins; please try again later"
+            case Verdict.BUSY:
+                return "454 4.7.0 Too many logins are being checked; please try again"
+            case Verdict.WRONG:
+                log.warning("smtp login failed", extra={"event": "smtp_auth_failed", "peer": self.peer})
+                await asyncio.sleep(came + self._settings.auth_delay - loop.time())
+                return "535 5.7.8 Login or password is wrong"
 
     async def _credentials(self, args: list[str]) -> tuple[str, str]:
         initial = args[1] if len(args) > 1 else None

@@ -49,6 +49,11 @@ class SmtpSettings(Section):
     tls: Tls | None = None
     """Certificate and key of the listeners with `starttls` or `tls`."""
 
+    processes: Annotated[int, Field(ge=0, le=16)] = 1
+    """Processes of their own that talk with the clients, so that strangers never talk to the gateway's.
+
+    More than one where thousands of mails come in a minute and there are processors for them; 0: the gateway's own."""
+
     message_limit: Annotated[ByteSize, Field(ge=1024)] = ByteSize(31_457_280)
     """Octets of one mail, 30 MiB (Postfix's 10,240,000 holds too few scanned pages); announced as SIZE."""
     header_limit: Annotated[ByteSize, Field(ge=1024)] = ByteSize(102_400)

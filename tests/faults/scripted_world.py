@@ -52,6 +52,9 @@ setups_per_second = 100
 level = "INFO"
 format = "json"
 
+[smtp]
+processes = 0
+
 [[smtp.listeners]]
 listen = "127.0.0.1:{port}"
 

@@ -69,8 +69,11 @@ class Steps:
 
     def rig(self) -> None:
         """Count the durable operations of this process: files and the database."""
+        from faxgw.store import rounds
         from faxgw.store.postgres import PostgresEngine
         from faxgw.store.sqlite import SqliteEngine
+
+        rounds.library = lambda: None  # in C they would be one step
 
         self.around(os, "write", before=False)
         self.around(os, "fsync")

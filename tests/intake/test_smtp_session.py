@@ -584,7 +584,7 @@ async def test_stop_cuts_what_does_not_finish_but_no_commit(start: Start, connec
 async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open(start: Start) -> None:
     world = await start()
     taken = listener("b").model_copy(update={"listen": listener().listen.parse(f"127.0.0.1:{world.port}")})
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port \d+: Address already in use"):
         await start(settings(listeners=(listener("a"), taken)))
 
 

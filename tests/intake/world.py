@@ -20,6 +20,8 @@ from faxgw.store.files import Files
 
 DOMAIN = "fax.example"
 FRENCH = DialPlan("FR")
+PROCESSES = 0
+"""Where `settings` lets sessions take place unless told: here, where a test sees into them."""
 
 
 @dataclass
@@ -173,6 +175,7 @@ def settings(**values: Any) -> SmtpSettings:  # Any: whatever the settings take
     }
     numbers.setdefault("auth_delay", Duration(0.05))
     numbers.setdefault("hostname", "gateway.example")
+    numbers.setdefault("processes", PROCESSES)
     numbers.setdefault("listeners", (listener(),))
     return SmtpSettings(**numbers)
 

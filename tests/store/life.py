@@ -20,6 +20,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 
 import faxgw.store.postgres
 from faxgw.fax.ports import StoredFile
+from faxgw.store import rounds
 from faxgw.store.engine import Store, open_store
 from faxgw.store.files import BUFFER_BYTES, Files, Kind
 from faxgw.store.postgres import PostgresEngine
@@ -117,6 +118,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             steps = Steps(int(step))
+            rounds.library = lambda: None  # whose steps can be counted
             for owner, name in ((os, "write"), (os, "fsync"), (Path, "rename"), (Path, "unlink")):
                 steps.around(owner, name)
             faxgw.store.postgres.READERS = 1  # a life reads nothing, and each of its sessions takes time

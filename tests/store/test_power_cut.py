@@ -5,6 +5,7 @@ and every later write fails with EIO. Needs root and a loop device.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -19,9 +20,10 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 import faxgw.store.files as files_module
 import faxgw.store.sqlite as sqlite_engine
 from faxgw.fax.ports import StoredFile
+from faxgw.store import rounds
 from faxgw.store.engine import Store, open_store
 from faxgw.store.errors import ObjectDamaged, StoreError
-from faxgw.store.files import Files, Kind
+from faxgw.store.files import BUFFER_BYTES, Files, Kind
 
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
@@ -149,8 +151,15 @@ async def lost(disk: Disk, promised: dict[int, StoredFile]) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("native", [True, False], ids=["rounds in C", "rounds in Python"])
 @pytest.mark.parametrize("count", [1, 7, 60])
-async def test_a_power_cut_loses_nothing_that_was_acknowledged(disk: Disk, count: int) -> None:
+async def test_a_power_cut_loses_nothing_that_was_acknowledged(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, count: int, native: bool
+) -> None:
+    if native:
+        assert rounds.library() is not None
+    else:
+        monkeypatch.setattr(rounds, "library", lambda: None)
     promised, fatal = await live(disk, count)
     assert len(promised) == count
     assert len(fatal) <= 1
@@ -167,7 +176,7 @@ async def test_an_object_survives_by_the_sync_of_its_folder(
     if not synced:
         monkeypatch.setattr(files_module, "sync_folder", lambda folder: None)
     async with await files.open_temp(Kind.MAIL) as file:
-        await file.write(b"a mail")
+        await file.write(bytes(BUFFER_BYTES + 1))  # so large that it is renamed
         stored = await file.commit()
     disk.cut_power()
     await files.close()
@@ -184,3 +193,22 @@ async def test_without_full_synchronisation_the_harness_sees_the_loss(
     promised, _ = await live(disk, 20)
     monkeypatch.undo()
     assert any(loss.startswith("row") for loss in await lost(disk, promised))
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["in C", "in Python"])
+async def test_a_round_whose_disk_fails_keeps_nothing(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    """EIO of a real file system: none of the files is said to be there, and none is."""
+    if not native:
+        monkeypatch.setattr(rounds, "library", lambda: None)
+    folder = disk.root / "spool"
+    folder.mkdir()
+    names = [str(folder / name) for name in "abc"]
+    assert rounds.write(str(folder), [(name, b"mail") for name in names[:1]]) == [None]
+    disk.cut_power()
+    faults = rounds.write(str(folder), [(name, b"mail") for name in names[1:]])
+    assert [fault.errno for fault in faults if fault is not None] == [errno.EIO] * 2
+    disk.unmount()
+    disk.mount()
+    assert [path.name for path in folder.iterdir()] == ["a"]

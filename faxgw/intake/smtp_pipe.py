@@ -1,0 +1,228 @@
+"""What the gateway and its mail processes say to one another over `faxgw.pipe`.
+
+A frame is a JSON list of messages, each a list `[word, …]`; what is said in one turn of the loop goes in one frame.
+
+    gateway to process
+        start    what it needs (`Opening`); the first frame
+        enter    connection, listener (index), peer; its descriptor goes with the frame
+        stress   begun or over
+        tls      certificate and key to be read anew (`Tls`, JSON)
+        answer   serial, and what `answer_row` says
+        ping     number
+        stop     grace in seconds
+    process to gateway
+        ready
+        ask      serial, question, arguments
+        gone     connection
+        session  result
+        mail     result
+        seconds  between a final dot and its promise
+        pong     number
+
+The questions are those of `fax.ports.Submissions` and `smtp_logins.Logins`, with the same names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any  # Any: plain JSON values
+
+from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection, StoredFile
+from faxgw.intake.smtp_logins import Verdict
+from faxgw.intake.smtp_settings import SmtpSettings
+from faxgw.logs import Manner
+from faxgw.pipe import MAX_DESCRIPTORS, Pipe, PipeClosed
+from faxgw.store.files import SpoolPlace
+
+FRAME_OCTETS = 1_048_576
+"""Octets from which a frame is closed and another one begun."""
+
+Message = list[Any]
+Answer = Principal | Rejection | MailRecipient | Receipt | Verdict | None
+
+
+class BadMessage(Exception):
+    """The other side says what makes no sense: it is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a mail process needs."""
+
+    settings: SmtpSettings
+    place: SpoolPlace
+    dsn: bool
+    logs: Manner | None
+    """How to log; None: as Python does by itself."""
+
+    def row(self) -> Message:
+        """As a message."""
+        manner = None if self.logs is None else asdict(self.logs)
+        return ["start", self.settings.model_dump_json(), asdict(self.place), self.dsn, manner]
+
+    @classmethod
+    def of(cls, message: Message) -> Opening:
+        """From a message."""
+        word, settings, place, dsn, manner = message
+        if word != "start":
+            raise BadMessage("the first frame does not say what to do")
+        return cls(
+            SmtpSettings.model_validate_json(settings),
+            SpoolPlace(**place),
+            bool(dsn),
+            None if manner is None else Manner(**manner),
+        )
+
+
+class Outbox:
+    """Says things over a pipe, together what is said in one turn of the loop.
+
+    Args:
+        pipe: Where to.
+        failed: Called when the pipe takes no more: the other side is gone, or has stopped reading.
+    """
+
+    def __init__(self, pipe: Pipe, failed: Callable[[str], None]) -> None:
+        self._pipe = pipe
+        self._failed = failed
+        self._rows: list[str] = []
+        self._octets = 0
+        self._sockets: list[socket.socket] = []
+
+    def say(self, message: Message, sock: socket.socket | None = None) -> None:
+        """Say something.
+
+        Args:
+            message: Plain values.
+            sock: Goes with it; this process's copy is closed.
+        """
+        row = json.dumps(message, separators=(",", ":"))
+        if self._rows and (self._octets + len(row) > FRAME_OCTETS or len(self._sockets) == MAX_DESCRIPTORS):
+            self.flush()
+        if not self._rows:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._rows.append(row)
+        self._octets += len(row)
+        if sock is not None:
+            self._sockets.append(sock)
+
+    def close(self) -> None:
+        """Say nothing more; what was not sent is dropped, and its sockets are closed."""
+        self._rows.clear()
+        while self._sockets:
+            self._sockets.pop().close()
+
+    def flush(self) -> None:
+        """Send what was said."""
+        if not self._rows:
+            return
+        frame = f"[{','.join(self._rows)}]".encode()
+        sockets, self._sockets = self._sockets, []
+        self._rows.clear()
+        self._octets = 0
+        try:
+            self._pipe.send(frame, [sock.fileno() for sock in sockets])
+        except (PipeClosed, ValueError) as error:
+            self._failed(str(error))
+        finally:
+            for sock in sockets:
+                sock.close()
+
+
+def messages_of(payload: bytes) -> list[Message]:
+    """The messages of a frame.
+
+    Raises:
+        BadMessage: If it holds none.
+    """
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage("not JSON") from error
+    if not isinstance(found, list) or not all(isinstance(row, list) and row for row in found):
+        raise BadMessage("not a list of messages")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- questions
+
+
+def session_row(session: MailSession) -> Message:
+    """What is known of a connection."""
+    return [session.peer, session.tls, session.login, session.listener]
+
+
+def principal_row(who: Principal) -> Message:
+    """Who submits."""
+    return [who.customer, who.user, who.login, who.address, who.how]
+
+
+def recipient_row(to: MailRecipient) -> Message:
+    """A recipient."""
+    return [
+        to.address, to.number_typed, to.number_e164, to.sub_address, to.customer, to.notify, to.orcpt, to.list_name,
+    ]  # fmt: skip
+
+
+def mail_row(mail: MailSubmission) -> Message:
+    """A mail at its final dot."""
+    return [
+        mail.message,
+        principal_row(mail.principal),
+        mail.sender,
+        [recipient_row(recipient) for recipient in mail.recipients],
+        [mail.file.key, mail.file.sha256, mail.file.size],
+        mail.message_id,
+        mail.subject,
+        mail.auto_submitted,
+        mail.received_at,
+        mail.envid,
+        mail.ret,
+        mail.listed,
+    ]
+
+
+def mail_of(row: Sequence[Any]) -> MailSubmission:
+    """The mail of a row."""
+    message, who, sender, recipients, file, *rest = row
+    return MailSubmission(
+        message, Principal(*who), sender, tuple(MailRecipient(*to) for to in recipients), StoredFile(*file), *rest
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- answers
+
+_ANSWERS: dict[str, Callable[..., Answer]] = {
+    "principal": Principal,
+    "rejection": Rejection,
+    "recipient": MailRecipient,
+    "receipt": Receipt,
+    "verdict": Verdict,
+}
+
+
+def answer_row(answer: Answer) -> Message:
+    """An answer: its kind and its values."""
+    match answer:
+        case None:
+            return ["none"]
+        case Principal():
+            return ["principal", *principal_row(answer)]
+        case Rejection():
+            return ["rejection", answer.code, answer.enhanced, answer.text]
+        case MailRecipient():
+            return ["recipient", *recipient_row(answer)]
+        case Receipt():
+            return ["receipt", answer.message, answer.duplicate_of]
+        case Verdict():
+            return ["verdict", answer.value]
+
+
+def answer_of(row: Sequence[Any]) -> Answer:
+    """The answer of a row."""
+    kind, *values = row
+    return None if kind == "none" else _ANSWERS[kind](*values)

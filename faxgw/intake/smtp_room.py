@@ -1,0 +1,170 @@
+"""Where SMTP sessions take place: in this process, behind a door that has counted them.
+
+A connection comes as a socket nothing was read of; TLS from the first octet is begun here. Whoever counts connections
+is told once when one is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from faxgw.fax.ports import Submissions
+from faxgw.intake.smtp_link import LINGER, Desk
+from faxgw.intake.smtp_logins import Logins
+from faxgw.intake.smtp_mail import Counters, Mailroom, SpoolFiles
+from faxgw.intake.smtp_session import SmtpSession
+from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
+from faxgw.settings import Tls
+
+log = logging.getLogger(__name__)
+
+
+class Room(Protocol):
+    """What the server needs of a room, here or in a process of its own."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether connections may be sent in."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready. Raises OSError."""
+        ...
+
+    def enter(self, sock: socket.socket, listener: SmtpListener, peer: str, gone: Callable[[], None]) -> None:
+        """Begin a session.
+
+        Args:
+            sock: Connected, not blocking; the room's from here on.
+            listener: Where it came in.
+            peer: IP address of the client.
+            gone: Called once, when the connection is gone.
+        """
+        ...
+
+    def stress(self, begun: bool) -> None:
+        """Stress has begun, or is over."""
+        ...
+
+    def reload_tls(self, tls: Tls) -> None:
+        """Read certificate and key anew, for connections that come from now on. Raises OSError."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """421 to who is idle; mails that are begun may end within `grace` seconds. Commits are never cancelled."""
+        ...
+
+
+class SessionRoom:
+    """Sessions in this process.
+
+    Args:
+        settings: Checked.
+        submissions: The funnel.
+        logins: Checks logins.
+        files: The spool.
+        counters: Where to count.
+        now: Unix time in seconds.
+        dsn: Announce RFC 3461.
+    """
+
+    ready = True
+
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        submissions: Submissions,
+        logins: Logins,
+        files: SpoolFiles,
+        counters: Counters,
+        now: Callable[[], float] = time.time,
+        *,
+        dsn: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._context: ssl.SSLContext | None = None
+        self._entering: set[asyncio.Task[None]] = set()
+        self._desk = Desk(
+            settings=settings,
+            hostname=settings.hostname or socket.gethostname(),
+            submissions=submissions,
+            logins=logins,
+            mailroom=Mailroom(settings, submissions, files, counters, now),
+            counters=counters,
+            dsn=dsn,
+        )
+
+    async def start(self) -> None:
+        """Read the certificate. Raises OSError."""
+        if self._settings.tls is not None:
+            self.reload_tls(self._settings.tls)
+
+    def enter(self, sock: socket.socket, listener: SmtpListener, peer: str, gone: Callable[[], None]) -> None:
+        """Begin a session."""
+        session = SmtpSession(self._desk, listener, peer, self._context, gone)
+        task = asyncio.create_task(self._begin(sock, listener, session), name="smtp begins")
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    def stress(self, begun: bool) -> None:
+        """Stress has begun: deadlines shrink, those that run as well; or it is over."""
+        self._desk.stressed = begun
+        if begun:
+            for session in self._desk.sessions:
+                session.hurry(self._desk.deadline())
+
+    def reload_tls(self, tls: Tls) -> None:
+        """Read certificate and key anew. Raises OSError; then the old ones stay."""
+        self._context = context_of(tls)
+
+    async def stop(self, grace: float) -> None:
+        """End what is idle, wait for mails that are begun, cancel the rest, wait for commits."""
+        self._desk.stopping = True
+        for task in tuple(self._entering):
+            task.cancel()
+        for session in tuple(self._desk.sessions):
+            session.drain_session()
+        await _all_done([session.running() for session in self._desk.sessions], grace)
+        for session in tuple(self._desk.sessions):
+            session.running().cancel()
+        await _all_done([session.running() for session in self._desk.sessions], 2 * LINGER)
+        await self._desk.mailroom.finish(self._settings.commit_deadline)
+
+    async def _begin(self, sock: socket.socket, listener: SmtpListener, session: SmtpSession) -> None:
+        context = self._context if listener.security == "tls" else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: session,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else self._desk.deadline(),
+            )
+        except OSError as error:  # TLS alerts, resets and the deadline
+            log.debug("smtp not begun", extra={"event": "smtp_tls_failed", "peer": session.peer, "reason": str(error)})
+        finally:
+            if not session.begun:
+                sock.close()
+                self._desk.counters.session("tls_failed" if context is not None else "lost")
+                session.gone()
+
+
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """How servers encrypt.
+
+    Raises:
+        OSError: If certificate and key cannot be used.
+    """
+    context = tls.server_context()
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+async def _all_done(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
