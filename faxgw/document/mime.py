@@ -31,6 +31,10 @@ _WANTED = frozenset(
         *("from", "date", "to", "cc", "subject"),
     )
 )
+_FILES = ("application/octet-stream", "application/eml", "application/x-eml", "text/plain", "message/x-eml")
+"""What mailers call a mail that hangs on another as a file `.eml`, besides `message/rfc822`."""
+_TELLING = frozenset(("from", "date", "to", "subject", "message-id"))
+"""Fields of which a mail has several."""
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{1,20})?\?([bBqQ])\?([^?\s]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(?==\?)")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,60})\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)', re.S)
@@ -157,7 +161,16 @@ def _parse(region: _Region, default: str) -> Part:
         return _container(part, region, body)
     if media_type in ("message/rfc822", "message/global"):
         return _message(part, region, body)
-    return _with(part, raw=region.data[body : region.end])
+    part = _with(part, raw=region.data[body : region.end])
+    if name.lower().endswith(".eml") and media_type in _FILES and _is_message(data := part.decoded()):
+        inner = _Region(data, 0, len(data), region.depth + 1, region.count)
+        return Part("message/rfc822", headers, parameters, disposition, name, children=(_parse(inner, "text/plain"),))
+    return part
+
+
+def _is_message(data: bytes) -> bool:
+    """Whether octets begin with the header of a mail."""
+    return len(_fields(data[:MAX_HEADER].replace(b"\r\n", b"\n").partition(b"\n\n")[0]).keys() & _TELLING) > 1
 
 
 def _container(part: Part, region: _Region, body: int) -> Part:

@@ -453,6 +453,35 @@ def test_a_forwarded_mail_says_who_wrote_it(make: Make, walk: Walk) -> None:
     assert lines[-1] == "our invoice" and "From:" not in text_of(body)
 
 
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "application/eml"])
+def test_a_mail_that_hangs_on_another_as_a_file_is_taken_apart(make: Make, walk: Walk, media_type: str) -> None:
+    """Webmailers attach mails as files; their source would be faxed, Base64 and all."""
+    inner = with_attachments(make, "inner.pdf")
+    message = make.mail("see below")
+    maintype, subtype = media_type.split("/")
+    message.add_attachment(inner.as_bytes(), maintype="application", subtype="octet-stream", filename="Mail.EML")
+    message.get_payload(1).replace_header("Content-Type", f"{maintype}/{subtype}")
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "attachment 1", "inner.pdf"]
+    assert text_of(walked.documents[1]).endswith("Hello\n")
+
+
+def test_a_file_that_is_named_like_a_mail_stays_a_file(make: Make, walk: Walk) -> None:
+    message = make.mail("see below")
+    message.add_attachment(b"From: here to there\nsome notes\n", maintype="text", subtype="plain", filename="n.eml")
+    assert walk.names(message) == ["mail text", "n.eml"]
+
+
+def test_mails_as_files_within_one_another_are_bounded(make: Make, walk: Walk) -> None:
+    message = make.mail("innermost")
+    for _ in range(12):
+        outer = make.mail("x")
+        outer.add_attachment(message.as_bytes(), maintype="application", subtype="octet-stream", filename="m.eml")
+        message = outer
+    with pytest.raises(DocumentRefused, match="nested more than"):
+        walk(message)
+
+
 def test_a_forwarded_mail_without_a_text_is_no_page_of_its_own(make: Make, walk: Walk) -> None:
     inner = make.mail(" ")
     inner.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
