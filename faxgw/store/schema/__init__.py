@@ -28,7 +28,7 @@ from faxgw.store.schema.node import commits, nodes
 from faxgw.store.schema.outgoing import outbox, pull_documents, pulls
 from faxgw.store.schema.reception import readings, reception_documents, reception_pages, reception_replies, receptions
 from faxgw.store.schema.routing import routing_rules, targets
-from faxgw.store.schema.screening import junk, junk_verdicts, page_prints
+from faxgw.store.schema.screening import junk, junk_verdicts, link_keys, page_prints
 from faxgw.store.schema.webhook import feeds, pushes, webhook_tries, webhooks
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "junk",
     "junk_verdicts",
     "letterheads",
+    "link_keys",
     "login_keys",
     "logins",
     "message_recipients",

@@ -51,3 +51,12 @@ junk_verdicts = Table(
     Column("by", String(130), nullable=False),
 )
 """What the owner of a number said of senders (`caller`, `ident`) and of faxes (`image`: a reception)."""
+
+link_keys = Table(
+    "link_keys",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+    Column("made_at", Float, nullable=False),
+)
+"""What links in mails are signed with, by their purpose (store/link_keys.py)."""
