@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Admit, Api, Ground, public_origin, too_large
@@ -20,13 +21,14 @@ from faxgw.api.uploads import Uploads
 from faxgw.api.vendor_jobs import VendorJobs
 from faxgw.fax.access import Caller, Interface, Scope
 from faxgw.fax.errors import Refused
+from faxgw.fax.vendor_report import JobFacts, VendorReport
 from faxgw.formats import soap, soap_answers
 from faxgw.formats.json_body import BadJson
 from faxgw.formats.retarus_rest import MAX_DOCUMENTS, BadRequest
 from faxgw.formats.soap import Call, Operation
 from faxgw.formats.soap_wsdl import wsdl
 from faxgw.formats.xml_stream import XmlStream
-from faxgw.store import report_book
+from faxgw.store import pushed, report_book
 from faxgw.store.files import Files
 
 PATHS = ("/soap/v3", "/Faxolution", "/Faxolution-v3.0")
@@ -91,8 +93,8 @@ class SoapApi:
             case Operation.SEND:
                 text = soap_answers.job_answer(call, await self._send(caller, call, body))
             case Operation.REPORTS:
-                jobs = _read(call)
-                text = soap_answers.reports_answer(call, await view.read(report_book.find_all, caller.name, jobs))
+                reports, facts = await view.read(_reports, caller.name, _read(call))
+                text = soap_answers.reports_answer(call, reports, facts)
             case Operation.LIST:
                 found = await view.read(report_book.available, caller.name)
                 available = [soap_answers.Available(row.job, row.accepted_at, row.finished_at) for row in found]
@@ -178,6 +180,14 @@ class SoapBody(Uploads):
         if size > MAX_BEFORE_LOGIN:
             raise Refusal(401, "username and password must stand at the beginning of the request.", code="unauthorized")
         return None
+
+
+def _reports(
+    conn: Connection, customer: str, owner: str, jobs: Sequence[str]
+) -> tuple[Sequence[VendorReport], Mapping[str, JobFacts]]:
+    """The owner's reports of some jobs, and what they repeat of these."""
+    found = report_book.find_all(conn, customer, owner, jobs)
+    return found, pushed.facts(conn, [report.job for report in found])
 
 
 def _read(call: Call) -> Sequence[str]:

@@ -50,6 +50,19 @@ class VendorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFacts:
+    """What a report repeats of the job, in the vendor's words."""
+
+    mail: Mapping[str, str]
+    """`successAddress`, `failureAddress`, where the job named them, and what goes with these mails:
+    `attachedFaxImageMode` and `attachedFaxImageFormat`."""
+    documents: Sequence[tuple[str, bool]]
+    """Name, and whether its sender called it a text."""
+    push: tuple[str, str] | None
+    """Where the report is posted, and how its sender is known there; None: nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """What became of the wish to delete one report."""
 

@@ -128,6 +128,8 @@ def call_of(root: Node | None, *, is_whole: bool = False) -> Call | None:
                 raise MustUnderstand(public=f"The header {entry.name} is not understood here.")
     body = root.first("Body")
     request = next(iter(body.children), None) if body is not None else None
+    if body is not None and len(body.children) > 1:
+        raise BadEnvelope(public="The envelope's body has more than one request; send each by itself.")
     if request is None:
         if is_whole:
             raise BadEnvelope(public="There is no request in the envelope's body.")
@@ -138,6 +140,8 @@ def call_of(root: Node | None, *, is_whole: bool = False) -> Call | None:
     fields = request
     if request.children and request.children[0].name.lower() in _OPERATIONS:
         fields = request.children[0]
+        if len(request.children) > 1:
+            raise BadEnvelope(public=f"{request.name[:100]} has more than one request; send each by itself.")
     user, password = _closed(fields, "username"), _closed(fields, "password")
     if user is None or password is None:
         if is_whole:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from faxgw.fax.vendor_report import Deletion, VendorRecipient, VendorReport
+from faxgw.fax.vendor_report import Deletion, JobFacts, VendorRecipient, VendorReport
 from faxgw.formats.retarus_report import NOT_FOUND, timestamp
 from faxgw.formats.soap import NAMESPACE, SOAP_1_1, SOAP_1_2, Call, Operation, Shape
 
@@ -38,13 +38,14 @@ def job_answer(call: Call, job: str) -> str:
     return _answer(call, _tag("jobId", job))
 
 
-def reports_answer(call: Call, reports: Sequence[VendorReport]) -> str:
-    """The reports of some jobs."""
+def reports_answer(call: Call, reports: Sequence[VendorReport], facts: Mapping[str, JobFacts]) -> str:
+    """The reports of some jobs, each with what it repeats of its job."""
     if call.shape is Shape.V3:
-        return _answer(call, "".join(f"<faxJobReport>{_report(report)}</faxJobReport>" for report in reports))
+        told = "".join(f"<faxJobReport>{_whole_report(one, facts.get(one.job))}</faxJobReport>" for one in reports)
+        return _answer(call, told)
     if call.shape is Shape.MARCH_2012:
         return _answer(call, "".join(map(_report, reports)))
-    return _answer(call, "".join(map(_first_report, reports)))
+    return _answer(call, "".join(_first_report(one, facts.get(one.job)) for one in reports))
 
 
 def list_answer(call: Call, found: Iterable[Available]) -> str:
@@ -101,24 +102,8 @@ def pushed_report(
             `attachedFaxImageMode` and `attachedFaxImageFormat`.
         documents: Name of each, and whether its sender called it a text.
     """
-    addresses = "".join(_tag(name, mail.get(name, "")) for name in ("successAddress", "failureAddress"))
-    modes = _tag("attachedFaxImageMode", mail.get("attachedFaxImageMode", "NEVER"))
-    modes += _tag("attachedFaxImageFormat", mail.get("attachedFaxImageFormat", "TIFF"))
-    files = "".join(
-        f"<document>{_tag('name', name)}{_tag('isText', str(is_text).lower())}</document>"
-        for name, is_text in documents
-    )
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<faxJobReport xmlns="{NAMESPACE}">'
-        + _tag("jobId", report.job)
-        + (f"<reportMail>{addresses}{modes}</reportMail>" if mail else "")
-        + f"<httpStatusPush>{_tag('url', url)}{_tag('authMethod', method)}</httpStatusPush>"
-        + "".join(f"<faxRecipient>{_recipient(recipient)}</faxRecipient>" for recipient in report.recipients)
-        + files
-        + _options(report)
-        + _tag("pages", str(report.pages))
-        + "</faxJobReport>\n"
-    )
+    told = _whole_report(report, JobFacts(mail, list(documents), (url, method)))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<faxJobReport xmlns="{NAMESPACE}">{told}</faxJobReport>\n'
 
 
 def _envelope(namespace: str, inner: str) -> str:
@@ -150,6 +135,38 @@ def _report(report: VendorReport) -> str:
     return _tag("jobId", report.job) + recipients + _options(report) + _tag("pages", pages)
 
 
+def _whole_report(report: VendorReport, facts: JobFacts | None) -> str:
+    """A report of version 3 with what the job asked for."""
+    mail, push = (facts.mail, facts.push) if facts is not None else ({}, None)
+    addresses = "".join(_tag(name, mail.get(name, "")) for name in ("successAddress", "failureAddress"))
+    modes = _tag("attachedFaxImageMode", mail.get("attachedFaxImageMode", "NEVER"))
+    modes += _tag("attachedFaxImageFormat", mail.get("attachedFaxImageFormat", "TIFF"))
+    files = "".join(
+        f"<document>{_tag('name', name)}{_tag('isText', str(is_text).lower())}</document>"
+        for name, is_text in (facts.documents if facts is not None else ())
+    )
+    return (
+        _tag("jobId", report.job)
+        + (f"<reportMail>{addresses}{modes}</reportMail>" if mail else "")
+        + (
+            f"<httpStatusPush>{_tag('url', _bare(push[0]))}{_tag('authMethod', push[1])}</httpStatusPush>"
+            if push
+            else ""
+        )
+        + "".join(f"<faxRecipient>{_recipient(recipient)}</faxRecipient>" for recipient in report.recipients)
+        + files
+        + _options(report)
+        + _tag("pages", str(report.pages))
+    )
+
+
+def _bare(url: str) -> str:
+    """A URL without credentials in it."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host.rpartition("@")[2] + slash + path
+
+
 def _recipient(recipient: VendorRecipient) -> str:
     sent = "" if recipient.sent_at is None else _tag("sentTS", timestamp(recipient.sent_at))
     properties = "".join(
@@ -174,12 +191,13 @@ def _options(report: VendorReport) -> str:
     return f"<options>{given}</options>" if given else ""
 
 
-def _first_report(report: VendorReport) -> str:
+def _first_report(report: VendorReport, facts: JobFacts | None) -> str:
     numbers = "".join(
         f"<faxNumbers>{_tag('number', one.number)}{_tag('status', one.status)}</faxNumbers>"
         for one in report.recipients
     )
-    return _tag("jobId", report.job) + numbers + _options(report)
+    files = (f"<documents>{_tag('name', name)}</documents>" for name, _ in (facts.documents if facts else ()))
+    return _tag("jobId", report.job) + numbers + "".join(files) + _options(report)
 
 
 def _available(found: Available) -> str:

@@ -68,6 +68,12 @@ _TYPES = """
           <xs:element name="reference" type="xs:anyURI" minOccurs="0"/>
         </xs:sequence>
       </xs:complexType>
+      <xs:complexType name="Document">
+        <xs:sequence>
+          <xs:element name="name" type="xs:string"/>
+          <xs:element name="isText" type="xs:boolean"/>
+        </xs:sequence>
+      </xs:complexType>
       <xs:complexType name="Overlay">
         <xs:sequence>
           <xs:element name="name" type="xs:string"/>
@@ -111,7 +117,10 @@ _TYPES = """
       <xs:complexType name="FaxJobReport">
         <xs:sequence>
           <xs:element name="jobId" type="xs:string"/>
+          <xs:element name="reportMail" type="t:ReportMail" minOccurs="0"/>
+          <xs:element name="httpStatusPush" type="t:HttpStatusPush" minOccurs="0"/>
           <xs:element name="faxRecipient" type="t:FaxRecipientWithStatus" maxOccurs="unbounded"/>
+          <xs:element name="document" type="t:Document" minOccurs="0" maxOccurs="unbounded"/>
           <xs:element name="options" type="t:Options" minOccurs="0"/>
           <xs:element name="pages" type="xs:int" minOccurs="0"/>
         </xs:sequence>

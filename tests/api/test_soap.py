@@ -109,6 +109,8 @@ async def test_a_client_made_from_the_description_sends_asks_lists_and_deletes(
         "faxRecipient": [{"number": "+33199000001"}, {"number": "+33199000002"}],
         "document": [{"name": "letter.pdf", "data": {"file": str(letter)}}],
         "options": {"resolution": "HIGH", "jobReference": "INV-7", "isExpress": False, "jobExpireyMinutes": 90},
+        "reportMail": {"successAddress": "ok@acme.example", "attachedFaxImageMode": "ALWAYS"},
+        "httpStatusPush": {"url": "https://push.example/p", "authMethod": "HTTP_BASIC", "credentials": "hidden"},
     }
     async with soap(house) as made:
         wsdl = f"{made.desk.client._base_url}/soap/v3?wsdl"
@@ -123,6 +125,11 @@ async def test_a_client_made_from_the_description_sends_asks_lists_and_deletes(
         assert [one["status"] for one in reports[0]["faxRecipient"]] == ["PENDING", "PENDING"]
         assert [one["number"] for one in reports[0]["faxRecipient"]] == ["+33199000001", "+33199000002"]
         assert reports[0]["options"]["jobReference"] == "INV-7"
+        assert reports[0]["document"] == [{"name": "letter.pdf", "isText": False}]
+        mail, push = reports[0]["reportMail"], reports[0]["httpStatusPush"]
+        assert (mail["successAddress"], mail["attachedFaxImageMode"]) == ("ok@acme.example", "ALWAYS")
+        assert (push["url"], push["authMethod"]) == ("https://push.example/p", "HTTP_BASIC")
+        assert push["credentials"] is None
         assert len(reports) == 1
         assert [(one["jobId"], one["finishedTS"]) for one in listed] == [(ident, None)]
         (row,) = await house.rows(select(t.jobs))
@@ -191,6 +198,7 @@ async def test_the_first_shape_is_taken_and_answered_in_kind(house: House) -> No
         assert number is not None
         assert options is not None
         assert (text(number, "status"), text(options, "jobReference")) == ("PENDING", "42")
+        assert [text(one, "name") for one in report.all("documents")] == ["order.txt"]
 
 
 async def test_an_operation_may_be_wrapped_around_its_request(house: House) -> None:
@@ -218,6 +226,18 @@ BAD = {
     "cut off": (send()[:-20], 500, "bad_xml", "not well-formed XML"),
     "no envelope": (f"<JobRequest>{WHO}</JobRequest>", 500, "bad_xml", "not a SOAP envelope"),
     "empty body": (envelope(""), 500, "bad_xml", "no request in the envelope"),
+    "two requests": (
+        send().replace("</s:Body>", f"<n:JobRequest xmlns:n='{NAMESPACE}'>{WHO}{TO}{LETTER}</n:JobRequest></s:Body>"),
+        500,
+        "bad_xml",
+        "more than one request",
+    ),
+    "two requests in an operation": (
+        envelope(f"<sendFaxJob>{f'<JobRequest>{WHO}{TO}{LETTER}</JobRequest>' * 2}</sendFaxJob>"),
+        500,
+        "bad_xml",
+        "sendFaxJob has more than one request",
+    ),
     "unknown operation": (envelope(f"<formatDisk>{WHO}</formatDisk>"), 500, "bad_xml", "no operation formatDisk"),
     "no credentials": (send(who=""), 500, "bad_xml", "needs username and password"),
     "wrong password": (send(who="<username>erp</username><password>x</password>"), 500, "unauthorized", NO_LOGIN),

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from faxgw.fax.vendor_report import Deletion, VendorRecipient, VendorReport
+from faxgw.fax.vendor_report import Deletion, JobFacts, VendorRecipient, VendorReport
 from faxgw.formats import soap_answers
 from faxgw.formats.soap import NAMESPACE, SOAP_1_1, SOAP_1_2
 from faxgw.formats.soap_answers import Available
@@ -16,13 +16,19 @@ from tests.formats.test_soap import call
 FAX = VendorRecipient("F1", "+33 1", (("To", "A & B"),), "OK", "OK\x01", 1_780_000_000.0, 38, "0033199000001", "<+33>")
 REPORT = VendorReport("FJOB", (FAX,), 2, {"customerDefinedId": "R7", "billingCode": "", "billingInfo": ""})
 
+FACTS = JobFacts(
+    {"successAddress": "a@x.example", "attachedFaxImageMode": "ALWAYS", "attachedFaxImageFormat": "PDF"},
+    [("a.pdf", False), ("b.txt", True)],
+    ("https://user:secret@x.example/push?a=@b", "NONE"),
+)
+
 
 def parsed(answer: str) -> ElementTree.Element:
     return ElementTree.fromstring(soap_answers.answer_in(SOAP_1_1, answer))[0][0]
 
 
 def test_a_report_of_version_3() -> None:
-    root = parsed(soap_answers.reports_answer(call("", "ReportRequest"), [REPORT]))
+    root = parsed(soap_answers.reports_answer(call("", "ReportRequest"), [REPORT], {}))
     assert root.tag == f"{{{NAMESPACE}}}ReportResponse"
     found = {child.tag: child.text for child in root[0].iter() if child.text}
     assert found == {
@@ -42,8 +48,24 @@ def test_a_report_of_version_3() -> None:
     }
 
 
+def test_a_report_repeats_what_its_job_asked_for() -> None:
+    root = parsed(soap_answers.reports_answer(call("", "ReportRequest"), [REPORT], {"FJOB": FACTS}))[0]
+    names = ["jobId", "reportMail", "httpStatusPush", "faxRecipient", "document", "document", "options", "pages"]
+    assert [child.tag for child in root] == names
+    assert root.findtext("reportMail/successAddress") == "a@x.example"
+    assert root.findtext("reportMail/failureAddress") == ""
+    assert root.findtext("httpStatusPush/url") == "https://x.example/push?a=@b"
+    assert [(one.findtext("name"), one.findtext("isText")) for one in root.iter("document")] == [
+        ("a.pdf", "false"),
+        ("b.txt", "true"),
+    ]
+    first = call("<userName>erp</userName>", "getFaxReport")
+    root = parsed(soap_answers.reports_answer(first, [REPORT], {"FJOB": FACTS}))
+    assert [one.findtext("name") for one in root.iter("documents")] == ["a.pdf", "b.txt"]
+
+
 def test_a_report_of_march_2012_is_one_job() -> None:
-    root = parsed(soap_answers.reports_answer(call("", "reportRequest"), [REPORT]))
+    root = parsed(soap_answers.reports_answer(call("", "reportRequest"), [REPORT], {"FJOB": FACTS}))
     assert root.tag == f"{{{NAMESPACE}}}reportResponse"
     assert [child.tag for child in root] == ["jobId", "faxRecipient", "options", "pages"]
 
