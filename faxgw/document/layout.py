@@ -3,6 +3,9 @@
 The page sees itself and the pictures that came with it; nothing else is fetched, whatever it asks for. Pictures reach
 WeasyPrint as grey PNG that our own decoder has checked, fonts of the page are not loaded, scripts are not run.
 
+A row of a table stays on its page, but for one that holds a table or long text of its own: that is how mails are laid
+out, and the page before it would stay blank.
+
 What is set is meant to be read on a fax: backgrounds are left out and text is black, as browsers print. A page that
 is wider than the paper is set on a larger sheet, first upright, then turned, which the fax makes smaller; only beyond
 that is text broken within words.
@@ -79,6 +82,7 @@ img, svg {{ max-width: 100% !important; max-height: {tall:.2f}mm !important; obj
 iframe, embed, object, video, audio {{ display: none !important }}
 {breaking}
 tr {{ break-inside: avoid }}
+tr:has(table, p:nth-of-type(4), div:nth-of-type(4), li:nth-of-type(4), br:nth-of-type(6)) {{ break-inside: auto }}
 """
 _BREAKING = """* { white-space: normal !important }
 pre, pre *, textarea { white-space: pre-wrap !important }"""

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -94,6 +95,41 @@ def test_a_wide_table_is_made_smaller_then_turned_and_never_cut() -> None:
         page = document.pages[0]
         assert (page.width > page.height) is turned
         assert layout._width_mm(document) == 0
+
+
+def _said(markup: str) -> list[str]:
+    """The text of each page."""
+    document = pypdfium2.PdfDocument(layout.to_pdf(markup, {}, FINE))
+    try:
+        return [page.get_textpage().get_text_range() for page in document]
+    finally:
+        document.close()
+
+
+_ROWS = "".join(f"<tr><td>item {n}<br>two<br>three</td></tr>" for n in range(24))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        f"<table width=600>{_ROWS}</table>",
+        "".join(f"<p>item {n}</p>" for n in range(40)),
+        "".join(f"<div>item {n}<br>two</div>" for n in range(40)),
+        "<br>".join(f"item {n}" for n in range(80)),
+    ],
+)
+def test_a_mail_within_one_row_begins_on_the_first_page(inner: str) -> None:
+    """Newsletters and signatures are one great row: the page with the words before it would stay blank."""
+    first, *more = _said(f"<p>before</p><table width='100%'><tr><td>{inner}</td></tr></table>")
+    assert "before" in first and "item 0" in first and len(more) == 1
+
+
+def test_a_row_of_a_list_stays_on_its_page() -> None:
+    rows = "".join(f"<tr><td>no {n}<td><p>a</p><p>b</p><p>c</p></tr>" for n in range(20))
+    pages = _said(f"<table border=1>{rows}</table>")
+    assert len(pages) > 1
+    for text in pages:
+        assert text.count("no ") == text.split().count("a") == text.split().count("c")
 
 
 @pytest.mark.parametrize(
