@@ -201,12 +201,15 @@ class Access:
         if stored.customer and interface.value not in stored.interfaces:
             return Denial.CLOSED
         await self._note_use(stored)
+        given = frozenset(Scope(scope) for scope in stored.scopes)
+        left = scopes_in(stored.state, given)
         return Caller(
             customer=stored.customer,
             user=stored.user,
             login=stored.login,
             token=stored.token,
-            scopes=scopes_in(stored.state, [Scope(scope) for scope in stored.scopes]),
+            scopes=left,
+            barred=given - left,
             address=address or "",
             interfaces=frozenset(stored.interfaces),
         )

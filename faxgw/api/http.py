@@ -23,7 +23,7 @@ from aiohttp import HttpVersion11, web
 from faxgw.api.access import Access, refusal_of
 from faxgw.api.answers import REQUEST_ID, ROUTE, BodyTooSlow, Refusal
 from faxgw.document.client import PagesDamaged
-from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.access import Caller, Interface, Scope, why_not
 from faxgw.fax.errors import FaxError
 from faxgw.fax.limits import Buckets
 from faxgw.store.engine import Store
@@ -278,7 +278,8 @@ class Api:
     def _check_caller(self, caller: Caller, scope: Scope | None) -> None:
         """Whether the caller may do this now. Raises Refusal."""
         if scope is not None and not caller.may(scope):
-            raise Refusal(403, f"These credentials are not for {scope}.", code="scope_missing")
+            code, text = why_not(caller, scope)
+            raise Refusal(403, text, code=code)
         if wait := self._ground.buckets.take(caller.name, self._ground.ticks()):
             headers = {"Retry-After": str(max(1, round(wait)))}
             raise Refusal(429, "There are too many requests; slow down.", code="rate_limited", headers=headers)

@@ -20,7 +20,7 @@ from faxgw.api.http import Api, Ground, read_json
 from faxgw.api.retarus_body import JobBody
 from faxgw.api.settings import ApiSettings
 from faxgw.api.vendor_jobs import VendorJobs
-from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.access import Caller, Interface, Scope, why_not
 from faxgw.fax.vendor_report import VendorReport
 from faxgw.formats import retarus_report, retarus_rest
 from faxgw.formats.retarus_rest import BadRequest
@@ -114,7 +114,8 @@ class RetarusApi:
         if not asked.delete:
             return _json(await view.read(_as_json(report_book.find_all), caller.name, asked.ids))
         if not caller.may(Scope.FAXES_WRITE):
-            raise Refusal(403, f"These credentials are not for {Scope.FAXES_WRITE}.", code="scope_missing")
+            code, text = why_not(caller, Scope.FAXES_WRITE)
+            raise Refusal(403, text, code=code)
         done = await view.run(report_book.delete, caller.name, asked.ids, now=self._ground.clock())
         return web.json_response({"reports": retarus_report.deletions_to_json(done)})
 

@@ -104,6 +104,8 @@ class Caller:
     """Interfaces that the account may use."""
     proof: str = ""
     """Which key or password let it in, as the implementation marks them; empty: not known. Never the secret itself."""
+    barred: frozenset[Scope] = frozenset()
+    """What it was given and may not do now, for the state of its account."""
 
     @property
     def name(self) -> str:
@@ -121,6 +123,14 @@ class Caller:
             sender: The mail address that reports go to, where one is known.
         """
         return Principal(self.customer, self.user, self.login or self.token, sender, "login" if self.login else "token")
+
+
+def why_not(caller: Caller, *scopes: Scope) -> tuple[str, str]:
+    """Code and text for a caller who may do none of these: his account's state, or what he was given, is why."""
+    if caller.barred.intersection(scopes):
+        what = "send" if Scope.FAXES_WRITE in scopes else "do this"
+        return "account_suspended", f"This account may not {what} at present."
+    return "scope_missing", f"These credentials are not for {' or '.join(scopes)}."
 
 
 class Logins(Protocol):

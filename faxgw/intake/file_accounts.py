@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from faxgw.fax.access import Caller, Denial, Interface, Logins, Scope
+from faxgw.fax.access import Caller, Denial, Interface, Logins, Scope, why_not
 from faxgw.intake.area import Area, Areas, Inbox, ShelfPlace
 from faxgw.intake.collector import Collector, Drop, Sender, Turned
 from faxgw.intake.taking import Take
@@ -133,7 +133,7 @@ class FileAccounts:
         if isinstance(found, Denial):
             raise Turned(*_DENIALS.get(found, ("account_inactive", "This login may not send faxes at present.")))
         if not found.may(scope):
-            raise Turned("scope_missing", f"This login is not for {scope.value}, or may not at present.")
+            raise Turned(*why_not(found, scope))
         return Sender(found.principal(), found.name, interface)
 
 

@@ -155,7 +155,10 @@ async def test_the_state_of_the_account_counts(
         who_status = read = send = 401
     assert (await ask(door, headers=auth))[0] == who_status
     assert (await ask(door, "/read", headers=auth))[0] == read
-    assert (await ask(door, "/send", "POST", headers=auth))[0] == send
+    status, found = await ask(door, "/send", "POST", headers=auth)
+    assert status == send
+    if status == 403:
+        assert found["code"] == "account_suspended" and found["detail"].startswith("This account ")
 
 
 async def test_an_interface_that_is_not_booked_is_closed(door: Desk) -> None:

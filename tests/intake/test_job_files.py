@@ -181,7 +181,7 @@ async def test_logins_have_names_and_folders_of_their_own(world: FilesWorld) -> 
 TURNED: dict[str, tuple[dict[str, Any], str]] = {
     "suspended": ({"state": "suspended"}, "account_suspended"),
     "ended": ({"state": "ended"}, "account_inactive"),
-    "sending suspended": ({"state": "outbound_suspended"}, "scope_missing"),
+    "sending suspended": ({"state": "outbound_suspended"}, "account_suspended"),
     "no right to send": ({"scopes": ["faxes:read"]}, "scope_missing"),
     "given to somebody else": ({"customer": "beta"}, "account_inactive"),
 }

@@ -20,7 +20,7 @@ from faxgw.api.answers import Refusal
 from faxgw.api.http import MAX_BODY, Api, Ground, OpenHandler, read_body
 from faxgw.api.v1 import problems
 from faxgw.api.v1.types import Document, Query, checked
-from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.access import Caller, Interface, Scope, why_not
 from faxgw.formats.json_body import BadJson, parse_json
 
 PREFIX = "/api/v1"
@@ -219,8 +219,7 @@ def answer(request: web.Request, reply: Reply) -> web.Response:
 
 def _check_caller(operation: Operation, caller: Caller) -> None:
     if not any(caller.may(scope) for scope in operation.scopes):
-        names = " or ".join(operation.scopes)
-        raise problems.of_code("scope_missing", f"These credentials are not for {names}.")
+        raise problems.of_code(*why_not(caller, *operation.scopes))
     if not caller.customer and not operation.operators:
         raise problems.of_code("not_for_operators", "An operator's token belongs to no customer and has no faxes.")
 
