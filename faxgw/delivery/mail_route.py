@@ -31,6 +31,7 @@ MAX_HOPS = 5
 """Servers of a domain that are tried, the best first."""
 ASK_WITHIN = 10.0
 """Seconds for a question to DNS."""
+_STRICTNESS = {"none": 0, "opportunistic": 1, "enforced": 2, "implicit": 3}
 _DOMAIN = r"(?:\*|\.?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)"
 
 
@@ -220,8 +221,9 @@ class MailRoutes:
         return [self._relay]
 
     def _by_relay(self, route: MailRouteSettings, context: ssl.SSLContext) -> Hop:
+        """The relay as it is, or stricter: its password must not leave in clear because some domain needs no TLS."""
         relay = self._relay
-        if route.tls == "relay" or (route.tls == "enforced" and relay.tls == "implicit"):
+        if route.tls == "relay" or _STRICTNESS[relay.tls] > _STRICTNESS[route.tls]:
             mode, context = relay.tls, relay.context
         else:
             mode = route.tls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def delivery(relay_port: int, *routes: MailRouteSettings, lookup: Zone | None = 
 
 def route(domain: str = "example.org", **values: object) -> MailRouteSettings:
     return MailRouteSettings.model_validate({"domain": domain, **values})
+
+
+@pytest.mark.parametrize("tls", ["none", "opportunistic", "enforced", "relay"])
+@pytest.mark.parametrize("relay_tls", ["starttls", "implicit"])
+async def test_no_route_makes_the_way_to_the_relay_weaker(tls: str, relay_tls: str) -> None:
+    """The relay's password would leave in clear, or to whoever answers."""
+    relay = RelaySettings.model_validate(
+        {"host": "relay.example", "tls": relay_tls, "login": "gateway", "password": Secret("secret")}
+    )
+    route = MailRouteSettings.model_validate({"domain": "a.example", "to": "relay", "tls": tls})
+    (hop,) = await MailRoutes(relay, [route]).hops("a.example")
+    assert hop.tls == ("implicit" if relay_tls == "implicit" else "enforced")
+    assert hop.context.verify_mode is ssl.CERT_REQUIRED and hop.context.check_hostname
 
 
 @pytest.mark.parametrize(
