@@ -6,11 +6,12 @@ import ipaddress
 import re
 from typing import Annotated, Any, Literal  # Any: a setting's value has the type its key names
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
 from faxgw.api.v1.types import Document
 from faxgw.fax.access import USER_SCOPES, Scope, check_networks
-from faxgw.fax.account import AccountState
+from faxgw.fax.account import SETTINGS, AccountState
 from faxgw.fax.target import Encryption, Format, TargetKind
 from faxgw.store.passwords import MAX_PASSWORD
 
@@ -23,11 +24,27 @@ E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{3,14}$")]
 """A number in international form."""
 LoginName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f:/][^\x00-\x1f\x7f:/]{0,254}$")]
 """Without a colon, which ends the name in HTTP Basic (RFC 7617 section 2), and without a slash, for it is in paths."""
-Settings = Annotated[dict[str, Any], Field(max_length=200)]
-"""Keys of `faxgw settings --keys`."""
+
+
+def _shape(*, null: bool) -> WithJsonSchema:
+    """What settings may be, each by its own rule (`fax.account`)."""
+    values = {key: dict(setting.shape) for key, setting in SETTINGS.items()}
+    for shape in values.values() if null else ():
+        shape["type"] = [shape["type"], "null"]
+        if "enum" in shape:
+            shape["enum"] = [*shape["enum"], None]
+    return WithJsonSchema({"type": "object", "additionalProperties": False, "properties": values})
+
+
+Settings = TypeAliasType("Settings", Annotated[dict[str, Any], Field(max_length=200), _shape(null=False)])
+"""Keys of `faxgw settings --keys`; what each may be is checked where they are stored."""
+SettingsChange = TypeAliasType("SettingsChange", Annotated[dict[str, Any], Field(max_length=200), _shape(null=True)])
+"""The same; null takes one away."""
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Networks = Annotated[tuple[str, ...], Field(max_length=50)]
-_DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_DOMAIN = r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
+"""RFC 1123 section 2.1, of two labels and more."""
+Domain = Annotated[str, Field(pattern=_DOMAIN, min_length=4, max_length=253)]
 
 
 class CustomerNew(Document):
@@ -43,7 +60,7 @@ class CustomerChange(Document):
     """What is to change of a customer; a setting that is null is taken away."""
 
     name: Text | None = None
-    settings: Settings | None = None
+    settings: SettingsChange | None = None
 
 
 class StateChange(Document):
@@ -64,7 +81,7 @@ class ProfileNew(Document):
 class ProfileChange(Document):
     """Settings to change; null takes one away."""
 
-    settings: Settings
+    settings: SettingsChange
 
 
 class UserNew(Document):
@@ -79,7 +96,7 @@ class UserChange(Document):
     """What is to change of a user."""
 
     profile: Name | None = None
-    settings: Settings = Field(default_factory=dict)
+    settings: SettingsChange = Field(default_factory=dict)
 
 
 class NumberChange(Document):
@@ -93,7 +110,7 @@ class NumberChange(Document):
     clip_until: float | None = Field(default=None, ge=0)
     """Until when the consent to that holds, Unix seconds; null: for ever."""
     origin: Literal["assigned", "ported"] = "assigned"
-    settings: Settings = Field(default_factory=dict)
+    settings: SettingsChange = Field(default_factory=dict)
 
 
 class NumberNew(NumberChange):
@@ -102,18 +119,17 @@ class NumberNew(NumberChange):
     e164: E164
     last: E164 | None = None
     """Last number of a range of equal length; null: one number."""
+    settings: Settings = Field(default_factory=dict)
 
 
 class DomainNew(Document):
     """A fax domain."""
 
-    name: str
+    name: Domain
 
     @field_validator("name")
     @classmethod
-    def _check(cls, value: str) -> str:
-        if not _DOMAIN.fullmatch(value.lower()):
-            raise ValueError("must be a domain name")
+    def _lower(cls, value: str) -> str:
         return value.lower()
 
     def given(self) -> dict[str, Any]:
@@ -196,7 +212,7 @@ class SenderNew(Document):
         match self.kind:
             case "address" if not re.fullmatch(r"[^\s@<>]{1,64}@[^\s@<>]{1,255}", self.value):
                 raise ValueError("must be a mail address")
-            case "domain" if not _DOMAIN.fullmatch(self.value):
+            case "domain" if not (4 <= len(self.value) <= 253 and re.fullmatch(_DOMAIN[1:-1], self.value)):
                 raise ValueError("must be a domain name")
             case "network":
                 ipaddress.ip_network(self.value)

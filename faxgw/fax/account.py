@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any  # a setting's value has the type its row names; `Effective` hands it out checked
+from typing import Any, TypeVar  # a setting's value has the type its row names; `Effective` hands it out checked
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from faxgw.fax.denied import MAX_PATTERNS, MAX_STARS
@@ -64,8 +65,52 @@ class Setting:
     """Set for entitlements: what is left of (the operator's value, a lower level's). The levels below the customer
     can then only narrow what system and customer give; None: the lower level decides freely."""
 
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """What it may be, as JSON Schema: exactly what the check takes. Two formats are ours: `printable`, text without
+        control or format characters, and `time-zone`, a zone of the tz database.
+        """
+        return {**_SHAPES[self.check], "description": self.doc, "default": _plain(self.default)}
+
+
+INTERFACES = ("smtp", "rest", "soap", "api", "sftp", "ftp", "folder", "portal")
+"""Ways in that an account may have (features B5)."""
+COMMANDS = (
+    *("resolution", "cover", "header", "csid", "cost centre", "express", "earliest", "latest", "retries"),
+    *("reference", "paper", "mode"),
+)
+"""What a sender may command in a subject or a merged document (formats/job_commands.py)."""
+_SHAPES: WeakKeyDictionary[Callable[[Any], Any], Mapping[str, Any]] = WeakKeyDictionary()
+"""What each check takes, as JSON Schema."""
+C = TypeVar("C", bound=Callable[[Any], Any])
+
+
+def _shaped(**shape: Any) -> Callable[[C], C]:
+    """Say what a check takes."""
+
+    def keep(check: C) -> C:
+        _SHAPES[check] = shape
+        return check
+
+    return keep
+
+
+_MAILBOX = r"^[^\s@<>]{1,64}@[^\s@<>]{1,255}$"
+_WILD = rf"^[ -)+-~]*(\*[ -)+-~]*){{0,{MAX_STARS}}}$"
+_VALUE = r"^[A-Za-z_][\w.-]{0,63}=.*$"
+
+
+def _list_of(item: Mapping[str, Any], most: int | None = None, least: int = 0) -> dict[str, Any]:
+    bounds = {"minItems": least} if least else {}
+    return {"type": "array", "items": item, **bounds, **({} if most is None else {"maxItems": most})}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
 
 def _text(limit: int) -> Callable[[Any], str]:
+    @_shaped(type="string", maxLength=limit, format="printable")
     def check(value: Any) -> str:
         if not isinstance(value, str) or len(value) > limit or not value.isprintable():
             raise Unfit(Said("must be a printable text of at most {limit} characters", {"limit": limit}))
@@ -74,6 +119,7 @@ def _text(limit: int) -> Callable[[Any], str]:
     return check
 
 
+@_shaped(type="boolean")
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
@@ -81,6 +127,7 @@ def _flag(value: Any) -> bool:
 
 
 def _number(low: float, high: float) -> Callable[[Any], int]:
+    @_shaped(type="integer", minimum=int(low), maximum=int(high))
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"must be a whole number from {low:g} to {high:g}")
@@ -90,6 +137,7 @@ def _number(low: float, high: float) -> Callable[[Any], int]:
 
 
 def _one_of(*choices: str) -> Callable[[Any], str]:
+    @_shaped(type="string", enum=list(choices))
     def check(value: Any) -> str:
         if value not in choices:
             raise Unfit(Said("must be one of {words}", {"words": ", ".join(choices)}))
@@ -98,48 +146,56 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return check
 
 
+@_shaped(type="string", pattern="^[+0-9 ]{0,20}$")
 def _ident(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[+0-9 ]{0,20}", value):
         raise Unfit(Said("must have at most 20 characters of + 0-9 and space (ITU-T T.30 section 5.3.6.2.4)"))
     return value
 
 
+@_shaped(type="string", pattern=r"^(\+[0-9]{3,15})?$")
 def _e164(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"(\+[0-9]{3,15})?", value):
         raise ValueError("must be a number in international form, +33123456789")
     return value
 
 
+@_shaped(type="string", pattern="^[A-Z]{2}$")
 def _country(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{2}", value):
         raise ValueError("must be a country of two capital letters")
     return value
 
 
+@_shaped(**_list_of({"type": "string", "pattern": "^[A-Z]{2}$"}))
 def _countries(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of countries")
     return tuple(_country(item) for item in value)
 
 
+@_shaped(**_list_of({"type": "string", "enum": ["premium", "shared_cost", "satellite"]}))
 def _classes(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of number classes")
     return tuple(_one_of("premium", "shared_cost", "satellite")(item) for item in value)
 
 
+@_shaped(**_list_of({"type": "string", "enum": list(INTERFACES)}))
 def _interfaces(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of interfaces")
     return tuple(sorted({_one_of(*INTERFACES)(item) for item in value}, key=INTERFACES.index))
 
 
+@_shaped(**_list_of({"type": "string", "enum": list(COMMANDS)}))
 def _commands(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of commands")
     return tuple(sorted({_one_of(*COMMANDS)(item) for item in value}, key=COMMANDS.index))
 
 
+@_shaped(type="string", pattern="^([A-Za-z0-9][A-Za-z0-9._-]{3,79})?$")
 def _file_name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{3,79})?", value):
         raise ValueError("must be a file name of 4 to 80 letters, digits and . _ -, or empty")
@@ -150,8 +206,9 @@ def _both(above: tuple[str, ...], below: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(item for item in above if item in below)
 
 
+@_shaped(**_list_of({"type": "string", "pattern": r"^\+[0-9]{2,15}$"}, 1000))
 def _prefixes(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of numbers")
     found = tuple(value)
     if len(found) > 1000 or not all(isinstance(v, str) and re.fullmatch(r"\+[0-9]{2,15}", v) for v in found):
@@ -159,8 +216,9 @@ def _prefixes(value: Any) -> tuple[str, ...]:
     return found
 
 
+@_shaped(**_list_of({"type": "string", "pattern": _MAILBOX}, 20))
 def _addresses(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of mail addresses")
     found = tuple(value)
     if len(found) > 20 or not all(
@@ -170,8 +228,9 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return found
 
 
+@_shaped(**_list_of({"type": "string", "pattern": _WILD, "minLength": 1, "maxLength": 40}, MAX_PATTERNS))
 def _patterns(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of texts")
     found = tuple(value)
     if len(found) > MAX_PATTERNS or not all(
@@ -183,18 +242,21 @@ def _patterns(value: Any) -> tuple[str, ...]:
     return found
 
 
+@_shaped(type="string", pattern="^(https?://[!-~]{1,1990})?$")
 def _url(value: Any) -> str:
     if not isinstance(value, str) or (value and not re.fullmatch(r"https?://[!-~]{1,1990}", value)):
         raise ValueError("must be a URL, http or https, of at most 2000 characters")
     return value
 
 
+@_shaped(type="string", pattern=f"{_MAILBOX}|^$")
 def _address(value: Any) -> str:
     return "" if value == "" else str(_addresses((value,))[0])
 
 
+@_shaped(**_list_of({"type": "integer", "minimum": 1, "maximum": 86_400}, 12, 1))
 def _pauses(value: Any) -> tuple[int, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of seconds")
     found = tuple(value)
     good = all(isinstance(p, int) and not isinstance(p, bool) and 1 <= p <= 86400 for p in found)
@@ -203,8 +265,9 @@ def _pauses(value: Any) -> tuple[int, ...]:
     return found
 
 
+@_shaped(**_list_of({"type": "string", "format": "printable", "pattern": _VALUE, "maxLength": 400}, 40))
 def _values(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of values")
     found = tuple(value)
     good = all(
@@ -222,6 +285,7 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+@_shaped(type="string", format="time-zone")
 def _zone(value: Any) -> str:
     try:
         if not isinstance(value, str) or value not in _zones():
@@ -232,8 +296,9 @@ def _zone(value: Any) -> str:
     return value
 
 
+@_shaped(**_list_of({"type": "string", "pattern": "^[a-z]{3}(_[a-z]{3,4})?$"}, 4))
 def _models(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if not isinstance(value, list | tuple):
         raise ValueError("must be a list of languages")
     found = tuple(value)
     if len(found) > 4 or not all(isinstance(v, str) and re.fullmatch(r"[a-z]{3}(_[a-z]{3,4})?", v) for v in found):
@@ -241,13 +306,6 @@ def _models(value: Any) -> tuple[str, ...]:
     return found
 
 
-INTERFACES = ("smtp", "rest", "soap", "api", "sftp", "ftp", "folder", "portal")
-"""Ways in that an account may have (features B5)."""
-COMMANDS = (
-    *("resolution", "cover", "header", "csid", "cost centre", "express", "earliest", "latest", "retries"),
-    *("reference", "paper", "mode"),
-)
-"""What a sender may command in a subject or a merged document (formats/job_commands.py)."""
 NO_LIMIT = 1_000_000
 """A day's faxes or pages that no account reaches."""
 
@@ -330,7 +388,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("fax_reply", "", _text(200), "Cover page that callers are faxed in reply; empty or none: no reply"),
         Setting("fax_reply_pause", 60, _number(10, 10_080), "Minutes within which a caller is not replied to again"),
         Setting("fallback_mailbox", "", _address, "Mailbox for received faxes that nobody else can be given"),
-        Setting("fallback_in_clear", False, _flag, "It gets in clear what was to be encrypted; else it is only told"),
+        Setting("fallback_in_clear", False, _flag, "Fallback mailbox gets in clear what was to be encrypted"),
         Setting("keep_days", 30, _number(1, 3650), "Days that documents and pages are kept once a fax is over"),
         Setting("archive_days", 0, _number(0, 36_500), "Days that faxes as sent or received are archived; 0: none"),
         Setting("archive_format", "pdf", _one_of("pdf", "tiff"), "What is archived of received faxes"),
@@ -338,6 +396,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("junk_score", 0, _number(0, 100), "Received faxes of this junk score or more are set aside; 0: none"),
         Setting("junk_hours", 0, _number(0, 8760), "Hours after which faxes set aside go out; 0: only when told to"),
         Setting("junk_mail_hour", 7, _number(-1, 23), "Hour of the day at which new junk is told by mail; -1: never"),
+        Setting("junk_link_days", 14, _number(0, 90), "Days that links in the mail about junk hold; 0: no links"),
         Setting("junk_memory_days", 180, _number(1, 3650), "Days that counts what was said of a sender, junk or not"),
         Setting("duplicate_days", 7, _number(0, 30), "Days within which a received fax is flagged as a copy; 0: never"),
         Setting("country", "FR", _country, "Country whose national numbers are meant"),

@@ -336,10 +336,10 @@ def _checked_values(
 
 
 def _check_clip(conn: Connection, customer: str, settings: Mapping[str, Any], now: float) -> None:
-    """A caller number must be one of the customer's, with a consent that holds (B6)."""
+    """A caller number must be one of the customer's, with a consent that holds (B6). Raises Conflict."""
     clip = settings.get("clip")
     if clip and not may_show(conn, customer, clip, now=now):
-        raise Refused(public=f"clip: {clip} is no number of this customer that it may show.")
+        raise Conflict(public=f"clip: {clip} is no number of this customer that it may show.")
 
 
 def _shown(found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from faxgw.api.administration import PREFIX
 from tests.api.offices import furnish, offices
 from tests.api.schemathesis_run import without_a_finding
 from tests.house import House
@@ -15,20 +16,37 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = int(os.environ.get("FAXGW_ADMIN_SCHEMA_EXAMPLES", "2"))
 """Random requests per operation and phase, beside those that cover each rule of the schema."""
-LEFT_OUT = "positive_data_acceptance"
-"""A setting's value, a rule's pattern or a target's parameters are right or wrong by more than a schema can say; all
-that a schema does say is checked the other way round: what it forbids must be refused."""
+PARTLY = {
+    "more than one member together": (
+        "POST /customers/{customer}/rules", "PUT /customers/{customer}/rules/{rule}", "POST /gateway/rules",
+        "PUT /gateway/rules/{rule}", "POST /customers/{customer}/targets", "POST /gateway/targets",
+        "PATCH /customers/{customer}/targets/{target}", "PATCH /gateway/targets/{target}", "POST /tokens",
+        "POST /customers/{customer}/senders", "POST /holds", "POST /routing/try",
+    ),
+    "what octets mean": (
+        "POST /customers/{customer}/keys", "POST /directories/{directory}/import",
+        "POST /customers/{customer}/numbers/{e164}/papers",
+    ),
+    "several notations of a time": ("GET /archive", "GET /archive/export", "GET /audit"),
+    "how a directory is fetched": ("POST /directories/{directory}/pull",),
+    "what has to be said": ("POST /holds/{hold}/lift",),
+}  # fmt: skip
+"""Operations that need more to be right than a schema can say, by what. What their schemas do say is checked the other
+way round, as everywhere: what it forbids must be refused."""
 
 
 async def test_no_check_finds_anything(house: House, tmp_path: Path) -> None:
+    left_out = [label.replace(" ", f" {PREFIX}", 1) for labels in PARTLY.values() for label in labels]
     async with offices(house) as api:
         await furnish(api)
+        known = {f"{row.method} {PREFIX}{row.path}" for office in api.offices for row in office.rows()}
+        assert set(left_out) <= known, set(left_out) - known
         api.desk.ground.buckets.rate = api.desk.ground.buckets.burst = 1e9
         run = await without_a_finding(
             f"{api.desk.client._base_url}/api/v1/admin/openapi.json",
             api.auth["Authorization"],
             EXAMPLES,
             tmp_path,
-            *("--exclude-checks", LEFT_OUT),
+            left_out,
         )
     assert run.selected == run.total == sum(len(office.rows()) for office in api.offices), run.text

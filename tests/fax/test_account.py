@@ -1,5 +1,7 @@
 """Settings laid over one another, each value with its origin (features B1)."""
 
+import re
+
 import pytest
 
 from faxgw.fax.account import SETTINGS, Level, Origin, check_settings, from_snapshot, resolve
@@ -77,3 +79,42 @@ def test_a_sandbox_has_no_other_trunk_and_is_left_by_nobody_below() -> None:
     found = resolve([above, below])
     assert (found["sandbox"], found["trunk"]) == ("toy", "toy")
     assert resolve([(Origin(Level.USER, "bert"), {"sandbox": "toy"})])["trunk"] == "toy"
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_what_a_setting_may_be_is_said_as_it_is_checked(key: str) -> None:
+    """The description of the administration says it to programs; schemathesis compares the two at random."""
+    setting, shape = SETTINGS[key], SETTINGS[key].shape
+    assert shape["description"] == setting.doc
+
+    def takes(value: object) -> bool:
+        return not check_settings({key: value})[1]
+
+    assert takes(shape["default"])
+    kinds: dict[str, object] = {"string": "", "boolean": True, "integer": 60, "array": ["a"], "object": {"FR": 1}}
+    wrong = [value for kind, value in kinds.items() if kind != shape["type"]]
+    assert not any(takes(value) for value in wrong)
+    match shape["type"]:
+        case "integer":
+            least, most = shape["minimum"], shape["maximum"]
+            assert [takes(value) for value in (least - 1, least, most, most + 1)] == [False, True, True, False]
+        case "string" if "enum" in shape:
+            assert all(takes(value) for value in shape["enum"]) and not takes("never heard of")
+        case "string" if "maxLength" in shape:
+            longest = shape["maxLength"]
+            assert takes("é" * longest) and not takes("é" * (longest + 1)) and not takes("a\u2028b")
+        case "array":
+            item = shape["items"]
+            fits = 3_600 if item["type"] == "integer" else item["enum"][0] if "enum" in item else _fitting(key)
+            assert takes([fits]) and not takes([None]) and not takes([[fits]])
+            if "maxItems" in shape:
+                assert takes([fits] * shape["maxItems"]) and not takes([fits] * (shape["maxItems"] + 1))
+
+
+def _fitting(key: str) -> str:
+    examples = {"allowed_countries": "FR", "open_numbers": "+33899", "cover_values": "FromName=Ann"}
+    examples |= {"ocr_languages": "chi_sim", "deny_callers": "+4930*", "deny_idents": "*spam?"}
+    found = examples.get(key, "anna@example.org")
+    pattern = SETTINGS[key].shape["items"]["pattern"]
+    assert re.search(pattern, found)
+    return found
