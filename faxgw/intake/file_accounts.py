@@ -62,9 +62,10 @@ class FileAccounts:
         found: list[Place] = []
         if caller.may(Scope.FAXES_WRITE):
             found.append(self._jobs(area)[1])
-        if caller.may(Scope.FAXES_READ) or caller.may(Scope.FAXES_WRITE):
+        keeps = caller.may(Scope.ADMIN) and bool(self._directories(caller.customer))
+        if keeps or caller.may(Scope.FAXES_READ) or caller.may(Scope.FAXES_WRITE):
             found.append(ShelfPlace("out", self._areas, partial(area.shelf, "out")))
-        if caller.may(Scope.ADMIN) and self._directories(caller.customer):
+        if keeps:
             found.append(self._directory(area)[1])
         for make in self.more:
             found += await make(caller)

@@ -34,7 +34,7 @@ async def test_folders_are_there_for_what_a_login_may(house: House, tmp_path: Pa
         assert await seen(accounts) == []
         assert await seen(accounts, Scope.FAXES_READ) == ["out"]
         assert await seen(accounts, Scope.FAXES_WRITE) == ["in", "out"]
-        assert await seen(accounts, Scope.ADMIN) == ["directory"]
+        assert await seen(accounts, Scope.ADMIN) == ["out", "directory"], "the result lies in out"
         assert await seen(world.accounts, Scope.ADMIN) == [], "this customer has no directory"
 
 

@@ -164,7 +164,7 @@ async def test_the_state_of_a_customer_counts(api: Native, state: str, status: i
         if state == "suspended":
             assert (got.status, got.body["code"]) == (status, "account_suspended"), name
         elif not reads:
-            assert (got.status, got.body["code"]) == (403, "scope_missing"), name
+            assert (got.status, got.body["code"]) == (403, "account_suspended"), name
         else:
             assert got.status in (200, 404, 409), (name, got.body)
 
