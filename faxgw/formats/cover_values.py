@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from faxgw.fax.header import HeaderContext, expand, parse
+from faxgw.fax.header import PERSONAL, HeaderContext, expand, parse
 from faxgw.formats.cover_template import Value
 
 MAX_VALUE = 400
@@ -141,7 +141,7 @@ def values(facts: CoverFacts) -> dict[str, Value]:
     language = facts.language if facts.language in LABELS else "en"
     words = LABELS[language]
     company = own.get("ToCompanyName", "")
-    recipient = own.get("ToName", "") or company or facts.number
+    recipient = own.get("ToName", "") or company or own.get(PERSONAL, "") or facts.number
     mail = facts.sender if "@" in facts.sender else ""
     made = {
         "recipient": recipient,

@@ -23,6 +23,13 @@ def test_the_recipient_is_a_name_a_company_or_at_least_a_number() -> None:
     assert values(replace(FACTS, properties={"ToCompanyName": "N", "ToName": "Ann"}))["recipient"] == "Ann"
 
 
+def test_the_name_of_a_distribution_list_stands_on_the_cover_page() -> None:
+    made = values(replace(FACTS, properties={"personal": "Frau Müller"}))
+    assert (made["recipient"], made["ToName"], made["recipient_number"]) == ("Frau Müller", "Frau Müller", FACTS.number)
+    named = values(replace(FACTS, properties={"personal": "att. sales", "ToName": "Ann"}))
+    assert named["recipient"] == "Ann" and named["personal"] == "att. sales"
+
+
 def test_the_vendors_names_are_the_same_facts_and_properties_win() -> None:
     made = values(FACTS)
     assert (made["ToFaxNum"], made["FromName"], made["SubjectText"]) == (FACTS.number, FACTS.sender, FACTS.subject)
