@@ -124,6 +124,8 @@ class JobFiles(Funnel):
             )  # fmt: skip
             answer = await self._submit(made)
         except FileNotFoundError:
+            if (first := await self._known(sender, taken.cause, index, fingerprint)) is not None:
+                return _refusal(fax, first)  # whose documents went with it
             missing = next(f.name for f in fax.files if f.content is None and f.name not in taken.parts)
             return _Refusal((fax,), "missing_file", f"The document {missing} is not there.", xml_job.MISSING_FILE)
         except StoreError as exc:
@@ -181,11 +183,14 @@ class JobFiles(Funnel):
 
     async def _is_known(self, drop: Drop, cause: str) -> bool:
         try:
-            key = name_key(await drop.sender(), cause, 0)
+            return await self._known(await drop.sender(), cause, 0, "") is not None
         except Turned:
             return False
-        now, valid = self._clock(), self._names_s
-        return await self._store.read(lambda conn: submission.known(conn, key, "", valid=valid, now=now)) is not None
+
+    async def _known(self, sender: Sender, cause: str, index: int, fingerprint: str) -> JobKnown | None:
+        """The job that was accepted under a file's name before. Raises StoreError."""
+        key, now, valid = name_key(sender, cause, index), self._clock(), self._names_s
+        return await self._store.read(lambda conn: submission.known(conn, key, fingerprint, valid=valid, now=now))
 
 
 def name_key(sender: Sender, name: str, index: int) -> str:

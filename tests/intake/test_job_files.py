@@ -160,6 +160,21 @@ async def test_the_same_file_again_is_a_duplicate_and_another_of_its_name_is_ref
     assert len(await world.jobs()) == 1 and await documents(world) == [PDF]
 
 
+async def test_a_job_file_that_comes_again_without_its_documents_is_a_duplicate(world: FilesWorld) -> None:
+    """They went with the first one; "missing" would make its sender believe that nothing was sent."""
+    await world.lay("letter.pdf", PDF)
+    await world.lay("job1.xml", job_xml())
+    await world.settle()
+    for octets, code in ((job_xml(), "duplicate_job"), (job_xml(number="+33123456780"), "name_used")):
+        await world.lay("job1.xml", octets)
+        assert await world.settle() is True
+        world.ticks.now += WAIT_S
+        await world.settle()
+        (job,) = await world.jobs()
+        said = told((await world.out())["err1.xml"])
+        assert (said["code"], said["job-id"]) == (code, job.id)
+
+
 async def test_a_name_may_be_used_again_when_nothing_of_it_was_sent(world: FilesWorld) -> None:
     for _ in range(2):
         await world.lay("letter.pdf", PDF)
