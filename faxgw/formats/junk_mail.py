@@ -35,6 +35,7 @@ class _Words:
     by_itself: str
     stays: str
     release: str
+    link: str
     more: str
     how: Sequence[str]
     reasons: Mapping[Signal, str]
@@ -53,6 +54,7 @@ _WORDS: Mapping[str, _Words] = {
         by_itself="Goes out by itself: {at}",
         stays="Stays where it is until somebody decides",
         release="Release{colon}{command}",
+        link="Release by a click, until {at}{colon}{link}",
         more="… and {n} more, which “faxgw junk list” shows.",
         how=(
             "“faxgw junk good” delivers a fax and trusts its sender from then on; “faxgw junk bad” keeps it",
@@ -87,6 +89,7 @@ _WORDS: Mapping[str, _Words] = {
         by_itself="Part de lui-même : {at}",
         stays="Reste de côté jusqu’à décision",
         release="Libérer{colon}{command}",
+        link="Libérer d’un clic, jusqu’au {at}{colon}{link}",
         more="… et {n} de plus, que montre « faxgw junk list ».",
         how=(
             "« faxgw junk good » remet un fax et fait désormais confiance à son expéditeur ; « faxgw junk bad » le",
@@ -122,6 +125,7 @@ _WORDS: Mapping[str, _Words] = {
         by_itself="Geht von selbst hinaus: {at}",
         stays="Bleibt liegen, bis jemand entscheidet",
         release="Freigeben{colon}{command}",
+        link="Mit einem Klick freigeben, bis {at}{colon}{link}",
         more="… und {n} weitere, die „faxgw junk list“ zeigt.",
         how=(
             "„faxgw junk good“ stellt ein Fax zu und traut seinem Absender von da an; „faxgw junk bad“ behält es",
@@ -193,6 +197,9 @@ def _about(fax: Mapping[str, Any], words: _Words, texts: Texts, time_zone: str) 
         for signal, points, detail in fax["reasons"][:MAX_REASONS]
     ]
     until = fax["release_at"]
+    link, linked = str(fax.get("link", "")), []
+    if link:
+        linked = ["  " + words.link.format(at=texts.moment(fax["link_until"], zone), colon=texts.colon, link=link)]
     return [
         words.line.format(
             at=texts.moment(fax["at"], zone),
@@ -202,6 +209,7 @@ def _about(fax: Mapping[str, Any], words: _Words, texts: Texts, time_zone: str) 
         ),
         "  " + words.score.format(score=fax["score"], colon=texts.colon, reasons="; ".join(found)),
         "  " + (words.stays if until is None else words.by_itself.format(at=texts.moment(until, zone))),
+        *linked,
         "  " + words.release.format(colon=texts.colon, command=f"faxgw junk good {one_line(fax['reception'], 48)}"),
     ]
 

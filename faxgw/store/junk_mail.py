@@ -8,7 +8,7 @@ tells twice. A fax all of whose owners cannot be told today waits for tomorrow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any  # rows, JSON
@@ -23,6 +23,8 @@ from faxgw.store.journal import note
 from faxgw.store.junk import State
 from faxgw.store.reports import item_id
 
+Link = Callable[[str, str, float], str]
+"""The address by which a fax is released: its id, whose link it is, Unix seconds until which it holds."""
 KIND = "junk_mail"
 """Kind of the outbox items."""
 MAX_FAXES = 1_000
@@ -74,7 +76,7 @@ def due(conn: Connection, *, now: float) -> Sequence[Due]:
     unwanted: dict[str, list[str]] = {}
     for row in conn.execute(query):
         settings = from_snapshot(row.settings)
-        owners = _owners(settings)
+        owners = owners_of(settings)
         if settings["junk_mail_hour"] < 0 or not owners:
             unwanted.setdefault(row.customer, []).append(row.reception)
             continue
@@ -84,7 +86,7 @@ def due(conn: Connection, *, now: float) -> Sequence[Due]:
         for address in owners:
             own = mails.setdefault(row.customer, {})
             first = Mail(row.customer, address, f"{at:%Y-%m-%d}", settings["language"], settings["time_zone"])
-            own.setdefault(address.casefold(), first).faxes[row.reception] = _told(row)
+            own.setdefault(address.casefold(), first).faxes[row.reception] = _told(row, settings, now)
     return [
         Due(tuple(mails.get(customer, {}).values()), tuple(unwanted.get(customer, ())))
         for customer in {**mails, **unwanted}
@@ -98,7 +100,8 @@ def _last(now: float, time_zone: str, hour: int) -> datetime:
     return at if at.timestamp() <= now else at - timedelta(days=1)
 
 
-def _told(row: Any) -> Mapping[str, Any]:
+def _told(row: Any, settings: Effective, now: float) -> Mapping[str, Any]:
+    days = settings["junk_link_days"]
     return {
         "reception": row.reception,
         "number": row.number,
@@ -109,23 +112,25 @@ def _told(row: Any) -> Mapping[str, Any]:
         "score": row.score,
         "reasons": row.reasons,
         "release_at": row.release_at,
+        "link_until": now + days * 86_400.0 if days else 0.0,
     }
 
 
-def tell(conn: Connection, found: Due, *, now: float) -> int:
+def tell(conn: Connection, found: Due, *, now: float, link: Link | None = None) -> int:
     """Write the mails of one customer and mark what they tell; how many mails.
 
     Args:
         conn: The unit's connection.
         found: What `due` found; what has been told or settled since is left out.
         now: Unix seconds.
+        link: Makes the links; None: the mails have none.
     """
     late = {reception for mail in found.mails if outbox.written(conn, mail.item) for reception in mail.faxes}
     asked = {reception for mail in found.mails for reception in mail.faxes} - late
     open_ = _untold(conn, [*asked, *found.unwanted])
     written = 0
     for mail in found.mails:
-        faxes = [fax for reception, fax in mail.faxes.items() if reception in open_]
+        faxes = [_linked(fax, mail.address, link) for reception, fax in mail.faxes.items() if reception in open_]
         if not faxes:
             continue
         payload = {
@@ -144,6 +149,11 @@ def tell(conn: Connection, found: Due, *, now: float) -> int:
     return written
 
 
+def _linked(fax: Mapping[str, Any], address: str, link: Link | None) -> Mapping[str, Any]:
+    until = fax["link_until"]
+    return {**fax, "link": link(fax["reception"], address, until) if link is not None and until else ""}
+
+
 def forget(conn: Connection, row: Row[Any], *, now: float) -> None:
     """A fax is purged: the mail that told of it says no more of it, and does not go if it told of nothing else.
 
@@ -158,7 +168,7 @@ def forget(conn: Connection, row: Row[Any], *, now: float) -> None:
     settings, c = from_snapshot(row.settings), t.outbox.c
     told_on = datetime.fromtimestamp(told_at, UTC)  # the mail's day is that of its first fax, in whichever zone
     days = [f"{told_on + timedelta(days=more):%Y-%m-%d}" for more in (-2, -1, 0, 1)]
-    items = [item_id("junk", row.customer, owner.casefold(), day) for owner in _owners(settings) for day in days]
+    items = [item_id("junk", row.customer, owner.casefold(), day) for owner in owners_of(settings) for day in days]
     for item in conn.execute(select(c.id, c.payload, c.state).where(c.id.in_(items))).all():
         told = item.payload.get("faxes", [])
         faxes = [fax for fax in told if fax["reception"] != row.id]
@@ -171,7 +181,8 @@ def forget(conn: Connection, row: Row[Any], *, now: float) -> None:
         conn.execute(update(t.outbox).where(c.id == item.id).values(**values))
 
 
-def _owners(settings: Effective) -> Sequence[str]:
+def owners_of(settings: Effective) -> Sequence[str]:
+    """Who is told of a number's junk: its mailboxes, else the fallback mailbox."""
     return settings["deliver_to"] or tuple(filter(None, (settings["fallback_mailbox"],)))
 
 

@@ -42,6 +42,14 @@ def mail(language: str, *faxes: dict[str, Any], count: int | None = None) -> Any
     return email.message_from_bytes(octets, policy=email.policy.default)
 
 
+@pytest.mark.parametrize("language, word", [("en", "Release by a click"), ("fr", "d’un clic"), ("de", "einem Klick")])
+def test_a_link_is_named_with_the_time_until_which_it_holds(language: str, word: str) -> None:
+    address = "https://fax.example.org/junk/rcv_1/" + "a" * 39
+    text = mail(language, {**FAX, "link": address, "link_until": 1_796_300_000.0}).get_content()
+    assert word in text and address in text.split()
+    assert word not in mail(language, FAX).get_content()
+
+
 def test_a_fax_is_named_with_its_reasons_and_its_release() -> None:
     found = mail("en", FAX)
     text = found.get_content()
