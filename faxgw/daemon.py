@@ -361,6 +361,10 @@ class Daemon:
 
     async def _open_doors(self, house: House, gate: Gate, data: Path, clock: ClockWatch) -> None:
         seat = house.seat
+        counters = Counters(session=self._counting.session)
+        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
+        self._stack.push_async_callback(self._smtp.stop, 0.0)
+        await self._smtp.prepare()
         operations = Operations(
             seat.store,
             seat.files,
@@ -380,8 +384,6 @@ class Daemon:
         self._stack.push_async_callback(control.stop)
         self.web_address = await self.web.start()
         self._stack.push_async_callback(self.web.stop)
-        counters = Counters(session=self._counting.session)
-        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
         self.smtp_addresses = await self._smtp.start()
         for door in house.doors:
             await door.open()

@@ -59,6 +59,7 @@ class SmtpServer:
         self._counters = counters or Counters()
         self._connections = Connections(settings.connection_limit, settings.client_connection_limit)
         self._stressed = False
+        self._prepared = False
         self._stopping = False
         self._refusals = 0
         self._refusals_logged = float("-inf")
@@ -79,24 +80,35 @@ class SmtpServer:
         """How many are open."""
         return self._connections.open
 
+    async def prepare(self) -> None:
+        """Start what takes time: the processes, if there are any.
+
+        Raises:
+            OSError: If the certificate cannot be read or a process not be started; then none runs.
+        """
+        async with contextlib.AsyncExitStack() as undone:
+            for room in self._rooms:
+                undone.push_async_callback(room.stop, 0.0)
+            await asyncio.gather(*(room.start() for room in self._rooms))
+            undone.pop_all()
+        self._prepared = True
+
     async def start(self) -> list[Bound]:
-        """Listen.
+        """Listen; prepared or not.
 
         Returns:
             Every socket, in the order of the settings; a port 0 replaced by what the system chose.
 
         Raises:
-            OSError: If a port cannot be had, the certificate not be read or a process not be started; then nothing
-                listens.
+            OSError: As `prepare`, or if a port cannot be had; then nothing listens.
         """
         bound: list[Bound] = []
         async with contextlib.AsyncExitStack() as undone:
-            undone.callback(self._door.close)
+            undone.push_async_callback(self.stop, 0.0)
             for listener in self._settings.listeners:
                 bound += await self._door.bind(listener)
-            for room in self._rooms:
-                undone.push_async_callback(room.stop, 0.0)
-            await asyncio.gather(*(room.start() for room in self._rooms))
+            if not self._prepared:
+                await self.prepare()
             undone.pop_all()
         self._look()
         for place in bound:
@@ -127,7 +139,7 @@ class SmtpServer:
 
     def _look(self) -> None:
         """Accept connections while there is a room for them."""
-        if not self._stopping and any(room.ready for room in self._rooms):
+        if self._prepared and not self._stopping and any(room.ready for room in self._rooms):
             self._door.open()
         else:
             self._door.shut()
