@@ -385,6 +385,7 @@ class Daemon:
         self.web_address = await self.web.start()
         self._stack.push_async_callback(self.web.stop)
         self.smtp_addresses = await self._smtp.start()
+        self.health.add("mail", partial(_mail_state, self._smtp))
         for door in house.doors:
             await door.open()
             self._stack.push_async_callback(door.close)
@@ -527,6 +528,10 @@ class Daemon:
 
 def _routes(entries: Sequence[RouteSettings]) -> list[Route]:
     return [route for entry in entries for route in entry.routes()]
+
+
+def _mail_state(smtp: SmtpServer) -> PartState:
+    return PartState(smtp.ready, "" if smtp.ready else "no mail is taken: its process is being started, or all stops")
 
 
 def _line_state(line: SipLine) -> PartState:

@@ -80,6 +80,11 @@ class SmtpServer:
         """How many are open."""
         return self._connections.open
 
+    @property
+    def ready(self) -> bool:
+        """Whether somebody would be let in."""
+        return self._prepared and not self._stopping and any(room.ready for room in self._rooms)
+
     async def prepare(self) -> None:
         """Start what takes time: the processes, if there are any.
 
@@ -139,7 +144,7 @@ class SmtpServer:
 
     def _look(self) -> None:
         """Accept connections while there is a room for them."""
-        if self._prepared and not self._stopping and any(room.ready for room in self._rooms):
+        if self.ready:
             self._door.open()
         else:
             self._door.shut()

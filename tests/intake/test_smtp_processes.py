@@ -97,10 +97,12 @@ async def test_processes_share_connections_and_failed_logins(start: Start, conne
 
 
 async def test_a_process_that_dies_costs_its_connections_and_is_replaced(
-    start: Start, connect: Connect, caplog: pytest.LogCaptureFixture
+    start: Start, connect: Connect, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mail that was being sent is not accepted, and its client sends it again."""
     world = await start()
+    shut: list[bool] = []
+    monkeypatch.setattr(world.server._door, "shut", lambda: shut.append(world.server.ready))
     (room,) = rooms(world)
     client = await connect(world.port)
     await client.begin()
@@ -110,12 +112,14 @@ async def test_a_process_that_dies_costs_its_connections_and_is_replaced(
     os.kill(dead, signal.SIGKILL)
     assert await client.ended()
     await until(lambda: world.server.connections == 0)
-    again = await connect(world.port)  # waits with the system until the next process is ready
+    await until(lambda: world.server.ready)
+    again = await connect(world.port)
     assert room.pid not in (0, dead)
     await again.begin()
     assert (await again.data(MAIL)).startswith("250")
     assert [world.content(mail) for mail in world.gate.mails] == [MAIL + b"\r\n"]
     assert world.sessions == ["failed"]
+    assert shut == [False] and world.server.ready
     assert "mail process ended" in caplog.text
 
 
