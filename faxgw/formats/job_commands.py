@@ -7,6 +7,7 @@ without its commands and what they ask for come out; whatever is wrong with one 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,7 +30,11 @@ MAX_AHEAD = 31 * 86400.0
 """Seconds that a fax may be put off, or be tried."""
 _RUN = re.compile(r"(?<!@)@@(?!@)(.*?)(?<!@)@@(?!@)", re.DOTALL)
 _LONE = re.compile(r"(?<!@)@@(?!@)")
-_ITEM = re.compile(r"""\s*((?:"[^"]*"|[^;"])*)\s*(?:;|$)""", re.DOTALL)
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_SPACES = re.compile(r"\s+")
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_CLOSING = {'"': '"', **dict.fromkeys("„“”‟", "„“”‟"), **dict.fromkeys("«»", "«»")}
+"""What closes a quotation. Word processors and telephones make other marks of those that are typed."""
 _NAME = re.compile(r"[a-z][a-z -]{0,29}")
 _NUMBER = re.compile(r"[+(]?[0-9][0-9 ()./\-]{2,60}")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
@@ -158,8 +163,8 @@ class _Reading:
         """Read one item."""
         if len(self._seen) + len(self._found) >= MAX_COMMANDS:
             raise CommandFault(Said("There are more than {limit} commands.", {"limit": MAX_COMMANDS}))
-        if self._numbers and _NUMBER.fullmatch(item):
-            self._found.append(item)
+        if self._numbers and _NUMBER.fullmatch(typed := _DASHES.sub("-", unicodedata.normalize("NFKC", item))):
+            self._found.append(typed)
             return
         name, equals, value = item.partition("=")
         name = _named(name)
@@ -281,19 +286,36 @@ def without_commands(text: str) -> str:
 
 
 def _items(run: str) -> Sequence[str]:
-    """The commands between two marks; a quoted value may hold semicolons."""
+    """The commands between two marks; a quoted value may hold semicolons.
+
+    Word processors write spaces and hyphens that do not break, and break lines: they are plain ones here.
+    """
+    run = _SPACES.sub(" ", _UNSEEN.sub("", run))
     found: list[str] = []
-    position = 0
+    start = position = 0
+    before = ""  # what stands before a character, spaces aside
     while position < len(run):
-        match = _ITEM.match(run, position)
-        if match is None:
-            raise CommandFault(Said("A quotation mark in “{run}” is not closed.", {"run": _shown(run)}))
-        if match[1].strip():
-            found.append(match[1].strip())
-        position = match.end()
+        character = run[position]
+        if character == ";":
+            found.append(run[start:position])
+            start = position + 1
+        elif character == '"' or (character in _CLOSING and before == "="):
+            position = _closed(run, position)
+        before = before if character == " " else character
+        position += 1
+    found = [item.strip() for item in (*found, run[start:]) if item.strip()]
     if not found:
         raise CommandFault(Said("There is no command between @@ and @@."))
     return found
+
+
+def _closed(run: str, at: int) -> int:
+    """Where a quotation ends."""
+    closing = _CLOSING[run[at]]
+    end = next((place for place in range(at + 1, len(run)) if run[place] in closing), -1)
+    if end < 0:
+        raise CommandFault(Said("A quotation mark in “{run}” is not closed.", {"run": _shown(run)}))
+    return end
 
 
 def _wrong(name: str, fault: Said, value: str | None = None) -> CommandFault:
@@ -313,7 +335,8 @@ def _named(written: str) -> str:
 
 def _unquoted(value: str) -> str:
     value = value.strip()
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+    quoted = len(value) > 1 and value[-1] in _CLOSING.get(value[0], "")
+    return value[1:-1].strip() if quoted else value
 
 
 def _moment(value: str, now: float, zone: ZoneInfo) -> float | None:

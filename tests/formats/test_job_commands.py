@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faxgw.fax.account import Effective, Level, Origin, resolve
+from faxgw.fax.number import DialPlan, parse_number
 from faxgw.formats.job_commands import MAX_COMMANDS, CommandFault, in_force, read_commands, without_commands
 
 NOW = datetime.fromisoformat("2026-11-22T10:00:00+01:00").timestamp()
@@ -121,6 +122,50 @@ def test_a_wrong_command_is_refused_with_the_reason(subject: str, words: str) ->
 def test_a_job_is_given_a_reference() -> None:
     asked = read_commands("@@Ref = Order 4711/a@@ Offer", account(), now=NOW)
     assert (asked.reference, asked.rest, asked.given) == ("Order 4711/a", "Offer", True)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "+33\u00a01\u00a099\u00a000\u202f00 01", "+33\u20111\u201199\u201100\u201100\u201101", "+33 1 99\r\n00 00 01",
+        "\u200b+33199000001", "＋３３１９９０００００１", "+33\u20131 99 00 00 01",
+    ],
+)  # fmt: skip
+def test_a_number_is_read_as_word_processors_write_it(typed: str) -> None:
+    """Spaces and hyphens that do not break, lines that do, and what nobody sees."""
+    (number,) = read_commands(f"@@{typed}@@", account(), now=NOW, numbers=True).numbers
+    assert parse_number(number, DialPlan("FR")).e164 == "+33199000001"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"Müller; Söhne"',
+        "„Müller; Söhne“",
+        "“Müller; Söhne”",
+        "”Müller; Söhne”",
+        "«Müller; Söhne»",
+        "« Müller; Söhne »",
+    ],
+)
+def test_quotation_marks_are_read_as_word_processors_write_them(value: str) -> None:
+    asked = read_commands(f"@@+33199000001; personal = {value}; ref=A 1@@", account(), now=NOW, numbers=True)
+    assert (asked.personal, asked.reference) == ("Müller; Söhne", "A 1")
+
+
+def test_quotation_marks_within_a_value_are_a_part_of_it() -> None:
+    asked = read_commands("@@+33199000001; personal=Café «Rex» 5“; ref=6“@@", account(), now=NOW, numbers=True)
+    assert (asked.personal, asked.reference) == ("Café «Rex» 5“", "6“")
+
+
+def test_a_value_that_goes_over_two_lines_is_one() -> None:
+    asked = read_commands("@@+33199000001; personal=Anna\r\nMül\u00adler@@", account(), now=NOW, numbers=True)
+    assert asked.personal == "Anna Müller"
+
+
+def test_many_quotation_marks_are_read_in_time() -> None:
+    with pytest.raises(CommandFault, match="not closed"):
+        read_commands("@@ref=" + "“„" * 20_000 + ";x=„@@", account(), now=NOW)
 
 
 def test_there_are_only_so_many_commands() -> None:
