@@ -3,6 +3,7 @@
 1. 25 writers at once walk one fax each from acceptance to its confirmed last page, every mark a durable commit.
 2. The dispatcher's queries with 1,000 and 100,000 waiting faxes of 1 and of 100 customers.
 3. A restart with 10,000 open faxes of which 100 were in a call.
+4. The long units: faxes that expire, and the report of a job of 1,000.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from faxgw.store import (
     planning,
     queue,
     rendering,
+    reports,
 )
 from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed
@@ -46,6 +48,8 @@ JOBS = 1_500
 PAGES = 2
 OPEN_FAXES = 10_000
 OPEN_CALLS = 100
+RECIPIENTS = 1_000
+"""Of the job whose units are measured."""
 PER_JOB = 10
 """Faxes of one job in the waiting queues."""
 SETTINGS = resolve([]).snapshot()
@@ -273,6 +277,34 @@ async def restart(folder: Path, faxes: int, calls: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------------------ long units
+
+
+async def long_units(folder: Path) -> dict[str, float]:
+    """Milliseconds of CPU; of the units that expire a job of RECIPIENTS the worst, its last report included."""
+    store, _fence = await started(folder, "units")
+    now = time.time()
+    job = new_job(None, "c000", [f"+33199{n:08}" for n in range(RECIPIENTS)], now)
+    await store.run(lambda conn: directory.seed(conn, [CustomerSeed("c000", "C")]))
+    await store.run(lambda conn: queue.create(conn, job, fence=None, now=now))
+    begun = time.process_time()
+    await store.read(lambda conn: reports.job_report(conn, job.id))
+    report = time.process_time() - begun
+    units = []
+    while True:
+        begun = time.process_time()
+        if not await store.run(lambda conn: queue.expire(conn, now=now + 100_000)):
+            break
+        units.append(time.process_time() - begun)
+    await store.close()
+    found = {
+        "report_cpu_ms": round(report * 1000, 1), "expire_unit_cpu_ms": round(median(units) * 1000, 1),
+        "expire_unit_worst_cpu_ms": round(max(units) * 1000, 1),
+    }  # fmt: skip
+    say(f"long units of a job of {RECIPIENTS}: {found}")
+    return found
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.queue", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer jobs, one round")
@@ -285,7 +317,8 @@ async def main() -> None:
         looks = {f"{n}x{c}": await look(folder, n, c, 5 if options.quick else 15) for n, c in sizes}
         open_faxes, calls = (1_000, 20) if options.quick else (OPEN_FAXES, OPEN_CALLS)
         again = await restart(folder, open_faxes, calls)
-    finish("queue", {"walk": walked, "look": looks, "restart": again})
+        units = await long_units(folder)
+    finish("queue", {"walk": walked, "look": looks, "restart": again, "long_units": units})
 
 
 if __name__ == "__main__":
