@@ -20,7 +20,10 @@ MAX_TYPED = 128
 """Characters of a number as typed, at most."""
 MAX_DIGITS = 15
 """Digits of an E.164 number at most (ITU-T E.164 section 6.2.1)."""
-_SEPARATORS = re.compile(r"[\s.\-/()\u00a0\u2010-\u2015]+")
+_SEPARATORS = re.compile(r"[\s.\-/()\u00a0\u2010-\u2015\u2212\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
+"""Besides what people type: minus signs, and the marks that nobody sees and address books put around a number."""
+WIDE = dict(zip(range(0xFF08, 0xFF1A), "()*+,-./0123456789", strict=True))
+"""Letters of full width, as East Asian keyboards write them; superscripts and other digits are no digits."""
 _SUB_ADDRESS = re.compile(r"/T33S=([0-9#*]{1,20})$", re.IGNORECASE)
 LIST = "distribution-list"
 """In place of a number: who gets the fax stands in an attached list."""
@@ -215,7 +218,7 @@ def _parse_number(typed: str, plan: DialPlan, sub_address: str) -> FaxNumber:
     """
     if len(typed) > MAX_TYPED:
         raise NumberRefused("number too long", Said("The number is too long."))
-    digits = _SEPARATORS.sub("", typed)
+    digits = _SEPARATORS.sub("", typed.translate(WIDE))
     if not re.fullmatch(r"\+?[0-9]+", digits, re.ASCII):
         raise _refused(f"not a number: {typed!r}", "“{typed}” is not a telephone number.", typed)
     if digits.lstrip("+") in _EMERGENCY or phonenumbers.is_emergency_number(digits, plan.country):

@@ -7,7 +7,6 @@ without its commands and what they ask for come out; whatever is wrong with one 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 from faxgw.fax.account import COMMANDS, SETTINGS, Effective, Level, Origin
 from faxgw.fax.fault_texts import Said, Unfit
 from faxgw.fax.header_policy import fault as unlawful_header
+from faxgw.fax.number import WIDE
 
 MARK = "@@"
 """Before and behind commands."""
@@ -30,7 +30,7 @@ MAX_AHEAD = 31 * 86400.0
 """Seconds that a fax may be put off, or be tried."""
 _RUN = re.compile(r"(?<!@)@@(?!@)(.*?)(?<!@)@@(?!@)", re.DOTALL)
 _LONE = re.compile(r"(?<!@)@@(?!@)")
-_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_UNSEEN = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _SPACES = re.compile(r"\s+")
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _CLOSING = {'"': '"', **dict.fromkeys("„“”‟", "„“”‟"), **dict.fromkeys("«»", "«»")}
@@ -163,7 +163,7 @@ class _Reading:
         """Read one item."""
         if len(self._seen) + len(self._found) >= MAX_COMMANDS:
             raise CommandFault(Said("There are more than {limit} commands.", {"limit": MAX_COMMANDS}))
-        if self._numbers and _NUMBER.fullmatch(typed := _DASHES.sub("-", unicodedata.normalize("NFKC", item))):
+        if self._numbers and _NUMBER.fullmatch(typed := _DASHES.sub("-", item.translate(WIDE))):
             self._found.append(typed)
             return
         name, equals, value = item.partition("=")

@@ -30,7 +30,13 @@ def refusal(typed: str, plan: DialPlan = FRANCE) -> str:
         for prefix in ("+33", "0033", "+33 ", "0033-", "+33.", "0", "+33(0)"[:3])
         for sep in ("", " ", ".", "-", "/", " - ", "\u00a0")
     ]
-    + ["(01) 99 00 00 01", "+33 (1) 99.00.00.01", "01-99-00-00-01"],
+    + ["(01) 99 00 00 01", "+33 (1) 99.00.00.01", "01-99-00-00-01"]
+    + [
+        "\u202a+33 1 99 00 00 01\u202c",
+        "\u200e+33199000001",
+        "+33\u202f1\u202f99\u202f00\u202f00\u202f01",
+        "＋３３１９９０００００１",
+    ],
 )
 def test_many_spellings_are_one_number(typed: str) -> None:
     assert parse_number(typed, FRANCE).e164 == "+33199000001"
@@ -43,6 +49,7 @@ def test_many_spellings_are_one_number(typed: str) -> None:
         ("+33 1 99 00 00 01;ext=5", "not a telephone number"),
         ("+3319900p0001", "not a telephone number"),
         ("+331٩٩000001", "not a telephone number"),
+        ("+33199000001²", "not a telephone number"),
         ("12", "too short"),
         ("+33199000001999999", "too long"),
         ("+999123456789", "country code"),
