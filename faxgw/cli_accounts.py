@@ -20,6 +20,8 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Connect = Callable[[click.Context], Control]
 """The gateway of a command."""
 DAY_S = 86_400.0
+MAX_PAGE = 1_000
+"""Things of one answer (`api.admin`)."""
 STATES = {"suspend": "suspended", "resume": "active", "close": "ended"}
 
 _set = click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A setting; the value as in TOML.")
@@ -40,6 +42,16 @@ class Asker:
         asked = {"who": getpass.getuser(), **query}
         found: Mapping[str, Any] = self._run(control.admin(method, *path, query=asked, body=body))
         return found
+
+    def rows(self, kind: str, *path: str) -> list[Mapping[str, Any]]:
+        """All things of a kind, however many, page by page."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            after = {"after": _key(found[-1])} if found else {}
+            page = self("GET", *path, kind, limit=str(MAX_PAGE), **after)[kind]
+            found += page
+            if len(page) < MAX_PAGE or kind == "tokens":  # tokens come in one answer
+                return found
 
 
 def register(group: click.Group, connect: Connect, run: Run) -> None:
@@ -72,13 +84,11 @@ def _add_accounts(group: click.Group, ask: Asker) -> None:
     def list_(customer: str, as_json: bool) -> None:
         """List the customers, or all that CUSTOMER has."""
         if not customer:
-            found = ask("GET", "customers", limit="1000")
+            found = {"customers": ask.rows("customers")}
             rows = [f"{row['id']:24} {row['state']:20} {row['name']}" for row in found["customers"]]
         else:
             kinds = ("profiles", "users", "numbers", "domains", "logins", "senders", "tokens")
-            found = {}
-            for kind in kinds:
-                found.update(ask("GET", "customers", customer, kind, limit="1000"))
+            found = {kind: ask.rows(kind, "customers", customer) for kind in kinds}
             rows = [_line(kind, row) for kind in kinds for row in found[kind]]
         click.echo(json.dumps(found, indent=2) if as_json else "\n".join(rows))
 
@@ -187,12 +197,15 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
         """Make, change or remove a profile."""
         if remove:
             ask("DELETE", "customers", customer, "profiles", name)
-        elif name in {row["name"] for row in ask("GET", "customers", customer, "profiles", limit="1000")["profiles"]}:
+            done = "removed"
+        elif name in {row["name"] for row in ask.rows("profiles", "customers", customer)}:
             ask("PATCH", "customers", customer, "profiles", name, body={"settings": _settings(pairs, unset)})
+            done = "changed"
         else:
             body = {"name": name, "settings": _settings(pairs)}
             ask("POST", "customers", customer, "profiles", body=body)
-        click.echo(f"{customer}/{name} is {'removed' if remove else 'kept'}")
+            done = "made"
+        click.echo(f"{customer}/{name} is {done}")
 
     @group.command()
     @click.argument("customer")
@@ -214,7 +227,7 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
         }
         body |= {"clip_until": until.replace(tzinfo=UTC).timestamp()} if until else {}
         body |= {"origin": "ported"} if ported else {}
-        if e164 in {row["e164"] for row in ask("GET", "customers", customer, "numbers", limit="1000")["numbers"]}:
+        if e164 in {row["e164"] for row in ask.rows("numbers", "customers", customer)}:
             ask("PATCH", "customers", customer, "numbers", e164, body=body)
         else:
             ask("POST", "customers", customer, "numbers", body={"e164": e164, **body})
@@ -230,7 +243,8 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
             ask("DELETE", "customers", customer, "domains", name)
         else:
             ask("POST", "customers", customer, "domains", body={"name": name})
-        click.echo(f"{name} is {'removed' if remove else f'{customer}s'}")
+        owner = f"{customer}'s"
+        click.echo(f"{name} is {'removed' if remove else owner}")
 
     @group.command()
     @click.argument("customer")
@@ -264,7 +278,7 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
         body: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
         body |= {"allow": list(allow)} if allow else {}
         body |= {"password": click.prompt("Password", hide_input=True, confirmation_prompt=True)} if password else {}
-        if name in {row["name"] for row in ask("GET", "customers", customer, "logins", limit="1000")["logins"]}:
+        if name in {row["name"] for row in ask.rows("logins", "customers", customer)}:
             ask("PATCH", "customers", customer, "logins", name, body=body)
             click.echo(f"{name} is changed")
             return
@@ -416,8 +430,13 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
+def _key(row: Mapping[str, Any]) -> str:
+    """What a list goes on from; customers have names for people too."""
+    return str(row.get("e164") or row.get("value") or (row["name"] if "customer" in row else row["id"]))
+
+
 def _line(kind: str, row: Mapping[str, Any]) -> str:
-    key = row["id"] if kind == "tokens" else row.get("e164") or row.get("value") or row["name"]
+    key = row["id"] if kind == "tokens" else _key(row)
     facts = [str(row.get("state", "")), f"user {row['user']}" if row.get("user") else ""]
     facts += [" ".join(row["scopes"])] if "scopes" in row else []
     facts += [row["name"]] if kind == "tokens" else []

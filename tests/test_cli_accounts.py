@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
+from faxgw import cli_accounts
 from faxgw.api.admin import AdminRoutes
 from faxgw.api.control import ControlServer, Operations
 from faxgw.cli import main
@@ -18,6 +20,9 @@ from faxgw.fax.access import OPERATOR
 from faxgw.formats.directory_csv import OUTBOUND
 from faxgw.intake.directory_import import DirectoryImports
 from faxgw.intake.directory_settings import DirectorySettings
+from faxgw.store import accounts
+from faxgw.store import schema as t
+from faxgw.store.accounts import Author
 from faxgw.store.passwords import Passwords
 from tests.api.desk import CHEAP, desk
 from tests.house import House, house, house_store
@@ -80,8 +85,8 @@ async def test_a_customer_with_all_it_needs_is_made_on_the_command_line(faxgw: F
         ["user", "dora"],
         ["number", "+33199000009"],
         ["domain", "fax.gamma.example"],
-        ["sender", "gamma.example"],
         ["sender", "203.0.113.0/24"],
+        ["sender", "gamma.example"],
     ]
     number = json.loads((await faxgw("account", "list", "gamma", "--json")).output)["numbers"][0]
     assert (number["clip"], number["inbound"], number["clip_until"]) == (True, False, 1893456000.0)
@@ -172,3 +177,32 @@ async def test_public_keys_are_added_listed_and_removed(faxgw: Faxgw, tmp_path: 
     assert (await faxgw("account", "key", "remove", "acme", "erp", "SHA256:other")).exit_code == 1
     assert await lines(faxgw("account", "key", "remove", "acme", "erp", fingerprint)) == [f"{fingerprint} is removed"]
     assert await lines(faxgw("account", "key", "list", "acme", "erp")) == []
+
+
+async def test_everything_is_listed_however_much_there_is(
+    faxgw: Faxgw, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what stands on a later page is changed, not made again."""
+    monkeypatch.setattr(cli_accounts, "MAX_PAGE", 2)
+    by = Author("operator", house.now)
+    for n in range(5):
+        await house.do(accounts.create, "acme", accounts.USER, f"u{n}", {"settings": {}}, by=by)
+        number = {"settings": {}, "inbound": True, "clip": False, "clip_until": None, "origin": "assigned"}
+        await house.do(accounts.create, "acme", accounts.NUMBER, f"+3319900001{n}", number, by=by)
+        await house.do(accounts.allow_sender, "acme", "address", f"u{n}@acme.example", "", by=by)
+    listed = "\n".join(await lines(faxgw("account", "list", "acme")))
+    for n in range(5):
+        assert f"user     u{n} " in listed and f"+3319900001{n}" in listed and f"u{n}@acme.example" in listed
+    assert listed.count("u3@acme.example") == 1
+    await lines(faxgw("account", "number", "acme", "+33199000014", "--no-inbound"))
+    assert not (await house.ask(accounts.row, "acme", accounts.NUMBER, "+33199000014"))["inbound"]
+    assert len(await lines(faxgw("account", "list"))) == len(await house.rows(select(t.customers)))
+
+
+async def test_what_is_missing_is_named(faxgw: Faxgw) -> None:
+    missing = await faxgw("account", "create", "acme/zoe", "--profile", "none")
+    assert missing.exit_code == 1 and "There is no profile none." in missing.output
+    missing = await faxgw("account", "login", "acme/nobody", "zoe")
+    assert missing.exit_code == 1 and "There is no user nobody." in missing.output
+    missing = await faxgw("account", "sender", "acme", "zoe@acme.example", "--user", "nobody")
+    assert missing.exit_code == 1 and "There is no user nobody." in missing.output

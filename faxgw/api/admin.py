@@ -130,7 +130,7 @@ class AdminRoutes(Office):
             Row("POST", one + "/state", self.set_customer_state, **state, **boss, **shown),
             Row("GET", one + "/settings", self.get_settings, query=queries.OfUser, answer=answers.SettingsInForce),
             Row("GET", one + "/audit", self.get_audit, query=queries.Before, answer=answers.Changes),
-            Row("GET", one + "/senders", self.list_senders, answer=answers.Senders),
+            Row("GET", one + "/senders", self.list_senders, query=queries.SenderPart, answer=answers.Senders),
             Row("POST", one + "/senders", self.allow_sender, body=models.SenderNew, answer=answers.SenderMade,
                 **made, **boss),
             Row("DELETE", one + "/senders", self.forbid_sender, query=queries.OneSender, **gone, **boss),
@@ -316,9 +316,10 @@ class AdminRoutes(Office):
     # ------------------------------------------------------------------------------------------------------ senders
 
     async def list_senders(self, request: web.Request, caller: Caller) -> web.Response:
-        """Who may send without a login."""
-        customer = customer_of(request, caller)
-        rows = await self._read(lambda conn: accounts.sender_rows(conn, customer))
+        """Who may send without a login, from `after` on."""
+        customer, after = customer_of(request, caller), request.query.get("after", "")
+        limit = _limit(request, MAX_PAGE)
+        rows = await self._read(lambda conn: accounts.sender_rows(conn, customer, after=after, limit=limit))
         return web.json_response({"senders": list(rows)})
 
     async def allow_sender(self, request: web.Request, caller: Caller) -> web.Response:
@@ -473,5 +474,5 @@ def _key(name: str, request: web.Request) -> str:
     return request.match_info[_THINGS[name].param]
 
 
-def _limit(request: web.Request) -> int:
-    return max(1, min(whole(request, "limit", 100), MAX_PAGE))
+def _limit(request: web.Request, default: int = 100) -> int:
+    return max(1, min(whole(request, "limit", default), MAX_PAGE))

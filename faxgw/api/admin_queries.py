@@ -22,6 +22,14 @@ class Part(Query):
     limit: Number = 100
 
 
+class SenderPart(Query):
+    """Where the list of senders goes on."""
+
+    after: Annotated[str, Field(max_length=320)] = ""
+    """Value of the last one seen."""
+    limit: Number = 1_000
+
+
 class OfUser(Query):
     """Whose settings."""
 

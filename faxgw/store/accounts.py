@@ -114,7 +114,7 @@ def change_customer(
 
 
 def set_customer_state(conn: Connection, customer: str, state: AccountState, *, by: Author) -> None:
-    """Suspend, resume or end a customer; its faxes that wait are held when their time comes. Raises NotFound."""
+    """Suspend, resume or end a customer; faxes that wait are held when their time comes. Raises NotFound."""
     row = customer_row(conn, customer)
     _check_state(row["state"], state)
     conn.execute(update(t.customers).where(t.customers.c.id == customer).values(state=state.value))
@@ -211,10 +211,12 @@ def remove(conn: Connection, customer: str, kind: Kind, key: str, *, by: Author)
 # --------------------------------------------------------------------------------------------------------- senders
 
 
-def sender_rows(conn: Connection, customer: str, *, limit: int = MAX_LISTED) -> Sequence[Mapping[str, Any]]:
-    """Who may send without a login: addresses, domains, networks."""
+def sender_rows(
+    conn: Connection, customer: str, *, after: str = "", limit: int = MAX_LISTED
+) -> Sequence[Mapping[str, Any]]:
+    """Who may send without a login: addresses, domains, networks, in their order."""
     c = t.senders.c
-    query = select(t.senders).where(c.customer == customer).order_by(c.kind, c.value).limit(limit)
+    query = select(t.senders).where(c.customer == customer, c.value > after).order_by(c.value, c.kind).limit(limit)
     return [dict(row) for row in conn.execute(query).mappings()]
 
 
@@ -226,7 +228,7 @@ def allow_sender(conn: Connection, customer: str, kind: str, value: str, user: s
         Conflict: If it is somebody's already.
     """
     customer_row(conn, customer)
-    owner = _found(conn, customer, USER, user)["id"] if user else None
+    owner = _named(conn, customer, USER, user) if user else None
     if conn.execute(select(t.senders.c.value).where(t.senders.c.kind == kind, t.senders.c.value == value)).first():
         raise Conflict(public=f"The {kind} {value} may send already.")
     conn.execute(insert(t.senders).values(kind=kind, value=value, customer=customer, user=owner))
@@ -306,6 +308,14 @@ def _found(conn: Connection, customer: str, kind: Kind, key: str) -> Mapping[str
     return dict(found)
 
 
+def _named(conn: Connection, customer: str, kind: Kind, key: str) -> str:
+    """The id of a profile or user that something else names. Raises NotFound, which says what is missing."""
+    found = conn.execute(select(kind.table.c.id).where(_where(customer, kind, key))).scalar()
+    if found is None:
+        raise NotFound(public=f"There is no {kind.name} {key}.")
+    return str(found)
+
+
 def _own(found: Mapping[str, Any], what: str) -> None:
     if found["managed"] == FILE:
         raise Conflict(public=f"{what} stands in the settings file; change it there.")
@@ -326,9 +336,9 @@ def _checked_values(
         stored["settings"] = checked(stored["settings"])
         _check_clip(conn, customer, stored["settings"], now)
     if stored.get("profile"):
-        stored["profile"] = _found(conn, customer, PROFILE, stored["profile"])["id"]
+        stored["profile"] = _named(conn, customer, PROFILE, stored["profile"])
     if stored.get("user"):
-        stored["user"] = _found(conn, customer, USER, stored["user"])["id"]
+        stored["user"] = _named(conn, customer, USER, stored["user"])
     for column in ("profile", "user"):
         if column in stored and not stored[column]:
             stored[column] = None

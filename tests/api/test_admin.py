@@ -282,4 +282,5 @@ async def test_a_directory_is_posted_by_whom_it_belongs_to(
     assert (status, found["code"]) == (422, "import_refused")
     users = (await ask(door, admin, "GET", "/customers/gamma/users"))[1]["users"]
     assert [(user["name"], user["managed"]) for user in users] == [("anna@gamma.example", "directory")]
-    assert (await ask(door, admin, "POST", "/directories/people/pull"))[0] == 204
+    status, found = await ask(door, admin, "POST", "/directories/people/pull")
+    assert (status, found["code"]) == (422, "import_refused") and "not fetched from anywhere" in found["detail"]

@@ -130,7 +130,7 @@ async def test_the_administrator_of_the_customer_is_let_in_where_no_operator_is_
     every = sorted(await rows(api), key=lambda row: row[0].startswith("remove"))
     allowed = {
         "removeKey": 404, "importDirectory": 422, "changeUser": 200, "judgeFax": 422, "deliverAgain": 422,
-        "pullDirectory": 204,
+        "pullDirectory": 422,
         "removeUser": 409, "removeLogin": 409, "removeProfile": 409, "removeTarget": 409,
     }  # fmt: skip
     for name, method, path, row in every:
