@@ -136,7 +136,7 @@ def _rows(conn: Connection, customer: str, kind: Kind) -> Sequence[Mapping[str, 
 
 
 def _taken(conn: Connection, customer: str, kind: Kind, keys: Sequence[str]) -> list[str]:
-    """Keys that another customer has: a number, or a user's address among the senders."""
+    """Keys that another customer has: a number, alone or in a range, or a user's address among the senders."""
     column = t.numbers.c.e164 if kind is NUMBER else t.senders.c.value
     table = t.numbers if kind is NUMBER else t.senders
     found: list[str] = []
@@ -145,7 +145,11 @@ def _taken(conn: Connection, customer: str, kind: Kind, keys: Sequence[str]) -> 
         if kind is USER:
             query = query.where(t.senders.c.kind == "address")
         found += conn.execute(query.where(table.c.customer != customer)).scalars()
-    return sorted(found)
+    if kind is NUMBER and keys:
+        c = t.numbers.c
+        ranges = conn.execute(select(c.e164, c.last).where(c.last.is_not(None), c.customer != customer)).all()
+        found += [key for key in keys if any(len(key) == len(r.e164) and r.e164 <= key <= r.last for r in ranges)]
+    return sorted(set(found))
 
 
 def _differs(customer: str, kind: Kind, row: Mapping[str, object], one: Wanted) -> bool:

@@ -190,6 +190,11 @@ async def test_only_numbers_that_it_may_enter_are_taken(house: House) -> None:
     by = Author("operator", house.now)
     await house.do(accounts.create, "beta", NUMBER, "+33199000001", {"settings": {}}, by=by)
     assert "somebody else's" in (await made.take("people", number("01").encode(), "x")).refused
+    block = {"settings": {}, "last": "+33199000019"}
+    await house.do(accounts.create, "beta", NUMBER, "+33199000010", block, by=by)
+    refused = (await made.take("people", number("15").encode(), "x")).refused
+    assert refused == "+33199000015 is somebody else's.", "in a range of theirs"
+    assert (await made.take("people", number("20").encode(), "x")).created == 1
     nothing = imports(house, direction="inbound")
     assert "may enter" in (await nothing.take("people", number("02").encode(), "x")).refused
 
