@@ -44,6 +44,8 @@ _IGNORED = {
 }
 _TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
 _CID = re.compile(r"cid:([^\s\"'<>)]{1,200})", re.I)
+_UNSEEN = re.compile(r"[\xad\u034f\u200b-\u200f\u2060-\u2064\ufeff]")
+"""What mailers fill empty texts with."""
 _PICTURES = frozenset({Kind.JPEG, Kind.PNG, Kind.GIF, Kind.BMP, Kind.WEBP})
 _MAX_LISTED = 3
 
@@ -226,9 +228,10 @@ def _has_text(part: Part, media_type: str) -> bool:
 
 
 def _said(part: Part) -> str:
-    """A text part's characters, HTML without its looks."""
+    """A text part's characters, HTML without its looks; empty where there is nothing to be seen."""
     characters = charsets.decode(part.decoded()[: MAX_TEXT + 1], part.charset)
-    return (html.to_text(characters) if part.media_type == "text/html" else characters).strip()
+    said = (html.to_text(characters) if part.media_type == "text/html" else characters).strip()
+    return said if _UNSEEN.sub("", said).strip() else ""
 
 
 def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:

@@ -430,6 +430,20 @@ def test_a_signed_mail_is_its_content(make: Make, walk: Walk) -> None:
     assert walk.names(data) == ["mail text"]
 
 
+@pytest.mark.parametrize("nothing", ["\u200b", "\ufeff \u00a0\r\n", "\u200c\u034f \u00ad"])
+def test_a_text_of_invisible_letters_is_no_page(make: Make, walk: Walk, nothing: str) -> None:
+    """Mailers put zero-width spaces into texts that nobody has written: a blank page would be sent."""
+    message = make.mail(nothing)
+    message.add_alternative(f"<div>{nothing}</div><div><br></div>", subtype="html")
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
+    assert walk.names(message) == ["a.pdf"]
+
+
+def test_letters_that_join_by_invisible_ones_keep_them(make: Make, walk: Walk) -> None:
+    message = make.mail("می\u200cخواهم")
+    assert text_of(walk(message).documents[0]).strip() == "می\u200cخواهم"
+
+
 def test_a_forwarded_mail_is_an_attachment(make: Make, walk: Walk) -> None:
     inner = with_attachments(make, "inner.pdf")
     message = make.mail("see below")
