@@ -166,21 +166,30 @@ class Pipe:
         self._closed = False
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
-    def send(self, payload: bytes, descriptors: Sequence[int] = ()) -> None:
+    def send(self, payload: bytes, descriptors: Sequence[int] = (), *, given: bool = False) -> None:
         """Queue one frame and write what can be written now. Never blocks.
 
-        The descriptors are duplicated: the caller may close its own as soon as this returns.
+        Args:
+            payload: The octets.
+            descriptors: Go with them. They are duplicated: the caller may close its own as soon as this returns.
+            given: The descriptors are the pipe's from here on, whatever becomes of the frame; none is duplicated.
 
         Raises:
             PipeClosed: If the pipe is closed, or MAX_BACKLOG octets are waiting.
             ValueError: If the frame is over the limits.
+            OSError: If this process may have no more descriptors and duplicates are needed.
         """
-        if self._closed:
-            raise PipeClosed("pipe is closed")
-        frame = _check(payload, descriptors)
-        if self._backlog + len(frame) > MAX_BACKLOG:
-            raise PipeClosed("the other side has stopped reading")
-        self._out.append((memoryview(frame), [os.dup(fd) for fd in descriptors]))
+        with contextlib.ExitStack() as undone:
+            if given:
+                undone.callback(_close_all, descriptors)
+            if self._closed:
+                raise PipeClosed("pipe is closed")
+            frame = _check(payload, descriptors)
+            if self._backlog + len(frame) > MAX_BACKLOG:
+                raise PipeClosed("the other side has stopped reading")
+            ours = list(descriptors) if given else _duplicates(descriptors)
+            undone.pop_all()
+        self._out.append((memoryview(frame), ours))
         self._backlog += len(frame)
         if not self._writing:
             self._on_writable()
@@ -263,11 +272,16 @@ class Pipe:
         self._watch_writable(False)
 
     def _drop_output(self) -> None:
-        """The other side is gone: the reader will see the end of the stream; nothing can be written any more."""
+        """The other side is gone, or the system takes no more: what was lost is missed, so nothing may follow it.
+
+        Our reader sees the end of the stream; a reader on the other side, should there be one, sees it as well.
+        """
         for _frame, descriptors in self._out:
             _close_all(descriptors)
         self._out.clear()
         self._backlog = 0
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
 
     def _watch_writable(self, wanted: bool) -> None:
         if wanted == self._writing:
@@ -277,6 +291,18 @@ class Pipe:
             self._loop.add_writer(self._sock.fileno(), self._on_writable)
         else:
             self._loop.remove_writer(self._sock.fileno())
+
+
+def _duplicates(descriptors: Sequence[int]) -> list[int]:
+    """All of them, or none and OSError."""
+    made: list[int] = []
+    try:
+        for descriptor in descriptors:
+            made.append(os.dup(descriptor))
+    except OSError:
+        _close_all(made)
+        raise
+    return made
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

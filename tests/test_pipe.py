@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import socket
 import struct
 import threading
@@ -33,6 +35,10 @@ def contents(frame: Frame) -> list[bytes]:
     for descriptor in frame.descriptors:
         os.close(descriptor)
     return read
+
+
+def open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
 
 
 async def test_frames_and_descriptors_arrive_in_order(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -123,6 +129,56 @@ async def test_closing_leaks_no_descriptor(ends: tuple[socket.socket, socket.soc
     one.close()
     other.close()
     assert len(os.listdir("/proc/self/fd")) == before - 2
+
+
+async def test_descriptors_that_are_given_need_no_duplicates(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A process at its limit of descriptors still hands them on; what it cannot duplicate it does not leak."""
+    one, other = Pipe(ends[0]), Pipe(ends[1])
+    before = open_files()
+    given, kept = [memory_file(b"a"), memory_file(b"b")], memory_file(b"c")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(*given, kept) + 2, hard))  # room for one, never for two
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            one.send(b"", [kept, kept, kept])
+        one.send(b"x", given, given=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    frame = await asyncio.wait_for(other.receive(), 10)
+    assert frame is not None and contents(frame) == [b"a", b"b"]
+    os.close(kept)
+    one.close()
+    with pytest.raises(PipeClosed):
+        one.send(b"x", [memory_file(b"d")], given=True)
+    other.close()
+    assert open_files() < before  # the pipe's own are closed too
+
+
+async def test_what_the_system_does_not_take_ends_the_stream(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame lost for want of memory is missed: the other side must not wait for it, nor read what follows."""
+    one, other = Pipe(ends[0]), Pipe(ends[1])
+
+    class Exhausted:
+        """The socket, from which the system takes nothing at this moment."""
+
+        def sendmsg(self, *args: object) -> int:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(ends[0], name)
+
+    one.send(b"before")
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "_sock", Exhausted())
+        one.send(b"lost")
+    one.send(b"after")
+    frame = await asyncio.wait_for(other.receive(), 10)
+    assert frame == Frame(b"before")
+    assert await asyncio.wait_for(other.receive(), 10) is None
+    one.close()
+    other.close()
 
 
 async def test_closing_wakes_the_reader(ends: tuple[socket.socket, socket.socket]) -> None:

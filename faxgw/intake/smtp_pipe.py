@@ -125,12 +125,9 @@ class Outbox:
         self._rows.clear()
         self._octets = 0
         try:
-            self._pipe.send(frame, [sock.fileno() for sock in sockets])
+            self._pipe.send(frame, [sock.detach() for sock in sockets], given=True)
         except (PipeClosed, ValueError) as error:
             self._failed(str(error))
-        finally:
-            for sock in sockets:
-                sock.close()
 
 
 def messages_of(payload: bytes) -> list[Message]:
