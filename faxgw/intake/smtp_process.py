@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import resource
 import signal
 import socket
 import sys
@@ -194,8 +195,9 @@ def _leave(why: str) -> None:
 
 async def main(descriptor: int) -> None:
     """Serve until the pipe ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # from a terminal, meant for the gateway, which tells us
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # to all of us, meant for the gateway: it tells us
         signal.signal(number, signal.SIG_IGN)
+    _take_descriptors()
     pipe = Pipe(socket.socket(fileno=descriptor))
     first = await pipe.receive()
     if first is None:
@@ -207,6 +209,13 @@ async def main(descriptor: int) -> None:
         await MailProcess(pipe, opening).run()
     except (BadMessage, PipeClosed, OSError) as error:
         sys.exit(f"mail process: {error}")
+
+
+def _take_descriptors() -> None:
+    """As many as we may have: one that is sent to us and finds no room breaks the pipe, and with it all sessions."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _offer_to_end() -> None:
