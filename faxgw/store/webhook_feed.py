@@ -20,7 +20,7 @@ from faxgw.store.journal import note
 from faxgw.store.reports import item_id
 from faxgw.store.webhooks import Try
 
-KIND = "webhook"
+KIND = webhooks.KIND
 """Kind of the outbox items."""
 NAME = "webhooks"
 """Of the feed."""

@@ -115,6 +115,23 @@ async def test_the_former_secret_signs_for_a_day(house: House) -> None:
     assert await house.do(webhooks.rotate, "beta", "", "wh_1", "whsec_x", who="eve", now=house.now) is None
 
 
+async def test_one_that_is_removed_takes_the_words_of_its_messages_along(house: House) -> None:
+    """What was to be told, and what was told, names faxes: no purge would find it any more."""
+    for name in ("wh_1", "wh_2"):
+        await make(house, hook(name))
+        for state in ("due", "leased", "done"):
+            payload = {"webhook": name, "event": {"data": {"number": "+33199000001"}}}
+            item = f"out_{name}_{state}"
+            await house.do(outbox.put, item, "webhook", "https://a/", customer="acme", payload=payload, now=house.now)
+            await house.change(update(t.outbox).where(t.outbox.c.id == item).values(state=state))
+    assert await house.do(webhooks.remove, "acme", "", "wh_1", who="ann", now=house.now)
+    found = {row.id: row for row in await house.outbox()}
+    for state in ("due", "leased", "done"):
+        gone, kept = found[f"out_wh_1_{state}"], found[f"out_wh_2_{state}"]
+        assert (gone.payload, gone.state) == ({}, "done" if state == "done" else "dead")
+        assert kept.payload["webhook"] == "wh_2" and kept.state == state
+
+
 async def test_one_that_is_removed_takes_its_log_along(house: House) -> None:
     await make(house, hook())
     await house.do(webhooks.record, "wh_1", tried(1))
