@@ -11,11 +11,13 @@ from typing import Self, TypeVar
 
 import httpx
 
-from faxgw.api.v1.account import Account, Destination
+from faxgw.api.v1.account import Account, Destination, NumberShown, SettingsShown, UserShown
 from faxgw.api.v1.calls import Attempts, CallLadder
-from faxgw.api.v1.events import Event
+from faxgw.api.v1.contents import Documents, Pages, PreviewShown
+from faxgw.api.v1.events import Event, FaxEvents
 from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, Job
-from faxgw.api.v1.webhooks import WebhookMade, Webhooks
+from faxgw.api.v1.templates import TemplateFacts, Templates
+from faxgw.api.v1.webhooks import TryShown, WebhookMade, Webhooks, WebhookShown
 from faxgw.sdk import steps, work
 from faxgw.sdk.connection import POLL_S, TIMEOUT_S, Connection, answer_of, lost
 from faxgw.sdk.errors import ApiError
@@ -176,6 +178,112 @@ class AsyncClient:
     async def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
         """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
         got = await self._send(work.create_webhook(url, events, description))
+        return WebhookMade.model_validate_json(steps.counted(got).body)
+
+    async def documents(self, fax: str) -> Documents:
+        """The documents of a fax, in order."""
+        return await self._run(work.documents(fax))
+
+    async def pages(self, fax: str) -> Pages:
+        """The pages of a fax: their sizes, and whether they were confirmed."""
+        return await self._run(work.pages(fax))
+
+    async def preview(self, fax: str) -> PreviewShown:
+        """What a fax looks like and will take, before it is called too."""
+        return await self._run(work.preview(fax))
+
+    async def fax_events(self, fax: str) -> FaxEvents:
+        """What happened to a fax, oldest first."""
+        return await self._run(work.fax_events(fax))
+
+    async def settings(self) -> SettingsShown:
+        """Every setting in force, with where it comes from."""
+        return await self._run(work.settings())
+
+    async def number(self, number: str) -> NumberShown:
+        """One number of the account, in international form."""
+        return await self._run(work.number(number))
+
+    async def user(self, user: str) -> UserShown:
+        """One user of the account."""
+        return await self._run(work.user(user))
+
+    async def webhook(self, webhook: str) -> WebhookShown:
+        """One webhook."""
+        return await self._run(work.webhook(webhook))
+
+    async def change_webhook(self, webhook: str, **fields: object) -> WebhookShown:
+        """Change `url`, `events`, `description` or `active` of a webhook."""
+        return await self._run(work.change_webhook(webhook, fields))
+
+    async def remove_webhook(self, webhook: str) -> None:
+        """Remove a webhook with its log."""
+        return await self._run(work.remove_webhook(webhook))
+
+    async def repeat_delivery(self, webhook: str, message: str) -> None:
+        """Send a message to a webhook once more."""
+        return await self._run(work.repeat_delivery(webhook, message))
+
+    async def templates(self) -> Templates:
+        """The cover pages and overlays that a fax may name."""
+        return await self._run(work.templates())
+
+    async def template(self, kind: str, name: str) -> TemplateFacts:
+        """One of them; `kind` is `cover` or `overlay`."""
+        return await self._run(work.template(kind, name))
+
+    async def remove_template(self, kind: str, name: str) -> None:
+        """Remove a template of the account."""
+        return await self._run(work.remove_template(kind, name))
+
+    async def template_content(self, kind: str, name: str) -> bytes:
+        """A template's file."""
+        return await self._run(work.template_content(kind, name))
+
+    async def template_preview(self, kind: str, name: str, **looks: object) -> bytes:
+        """A page as a fax would have it, a PNG; `page`, `language`, `paper`, `resolution`."""
+        return await self._run(work.template_preview(kind, name, looks))
+
+    async def put_template(self, kind: str, name: str, content: bytes, given: Sequence[str] = ()) -> TemplateFacts:
+        """Keep a template in place of that of the same name; `given` are the values that recipients bring."""
+        return await self._run(work.put_template(kind, name, content, given))
+
+    async def numbers(self) -> AsyncIterator[NumberShown]:
+        """All numbers of the account."""
+        following: str | None = None
+        while True:
+            part = await self._run(work.numbers(following))
+            for one in part.numbers:
+                yield one
+            following = part.next
+            if following is None:
+                return
+
+    async def users(self) -> AsyncIterator[UserShown]:
+        """All users of the account."""
+        following: str | None = None
+        while True:
+            part = await self._run(work.users(following))
+            for one in part.users:
+                yield one
+            following = part.next
+            if following is None:
+                return
+
+    async def deliveries(self, webhook: str) -> AsyncIterator[TryShown]:
+        """Every try to tell a webhook, newest first."""
+        following: str | None = None
+        while True:
+            part = await self._run(work.deliveries(webhook, following))
+            for one in part.deliveries:
+                yield one
+            following = part.next
+            if following is None:
+                return
+
+    async def rotate_webhook(self, webhook: str) -> WebhookMade:
+        """Give a webhook another secret, told here alone; the former one signs too for a day. Not tried again."""
+        got = await self._send(work.rotate_webhook(webhook))
         return WebhookMade.model_validate_json(steps.counted(got).body)
 
     async def events(self, *, after: str = "") -> AsyncIterator[Event]:

@@ -10,11 +10,13 @@ from typing import Self, TypeVar
 
 import httpx
 
-from faxgw.api.v1.account import Account, Destination
+from faxgw.api.v1.account import Account, Destination, NumberShown, SettingsShown, UserShown
 from faxgw.api.v1.calls import Attempts, CallLadder
-from faxgw.api.v1.events import Event
+from faxgw.api.v1.contents import Documents, Pages, PreviewShown
+from faxgw.api.v1.events import Event, FaxEvents
 from faxgw.api.v1.fax_models import Accepted, Cancelled, Fax, Job
-from faxgw.api.v1.webhooks import WebhookMade, Webhooks
+from faxgw.api.v1.templates import TemplateFacts, Templates
+from faxgw.api.v1.webhooks import TryShown, WebhookMade, Webhooks, WebhookShown
 from faxgw.sdk import steps, work
 from faxgw.sdk.connection import POLL_S, TIMEOUT_S, Connection, answer_of, lost
 from faxgw.sdk.errors import ApiError
@@ -174,6 +176,109 @@ class Client:
     def create_webhook(self, url: str, events: Sequence[str], description: str = "") -> WebhookMade:
         """Make a webhook; its secret is in this answer alone. Not tried again: it would be made twice."""
         got = self._send(work.create_webhook(url, events, description))
+        return WebhookMade.model_validate_json(steps.counted(got).body)
+
+    def documents(self, fax: str) -> Documents:
+        """The documents of a fax, in order."""
+        return self._run(work.documents(fax))
+
+    def pages(self, fax: str) -> Pages:
+        """The pages of a fax: their sizes, and whether they were confirmed."""
+        return self._run(work.pages(fax))
+
+    def preview(self, fax: str) -> PreviewShown:
+        """What a fax looks like and will take, before it is called too."""
+        return self._run(work.preview(fax))
+
+    def fax_events(self, fax: str) -> FaxEvents:
+        """What happened to a fax, oldest first."""
+        return self._run(work.fax_events(fax))
+
+    def settings(self) -> SettingsShown:
+        """Every setting in force, with where it comes from."""
+        return self._run(work.settings())
+
+    def number(self, number: str) -> NumberShown:
+        """One number of the account, in international form."""
+        return self._run(work.number(number))
+
+    def user(self, user: str) -> UserShown:
+        """One user of the account."""
+        return self._run(work.user(user))
+
+    def webhook(self, webhook: str) -> WebhookShown:
+        """One webhook."""
+        return self._run(work.webhook(webhook))
+
+    def change_webhook(self, webhook: str, **fields: object) -> WebhookShown:
+        """Change `url`, `events`, `description` or `active` of a webhook."""
+        return self._run(work.change_webhook(webhook, fields))
+
+    def remove_webhook(self, webhook: str) -> None:
+        """Remove a webhook with its log."""
+        return self._run(work.remove_webhook(webhook))
+
+    def repeat_delivery(self, webhook: str, message: str) -> None:
+        """Send a message to a webhook once more."""
+        return self._run(work.repeat_delivery(webhook, message))
+
+    def templates(self) -> Templates:
+        """The cover pages and overlays that a fax may name."""
+        return self._run(work.templates())
+
+    def template(self, kind: str, name: str) -> TemplateFacts:
+        """One of them; `kind` is `cover` or `overlay`."""
+        return self._run(work.template(kind, name))
+
+    def remove_template(self, kind: str, name: str) -> None:
+        """Remove a template of the account."""
+        return self._run(work.remove_template(kind, name))
+
+    def template_content(self, kind: str, name: str) -> bytes:
+        """A template's file."""
+        return self._run(work.template_content(kind, name))
+
+    def template_preview(self, kind: str, name: str, **looks: object) -> bytes:
+        """A page as a fax would have it, a PNG; `page`, `language`, `paper`, `resolution`."""
+        return self._run(work.template_preview(kind, name, looks))
+
+    def put_template(self, kind: str, name: str, content: bytes, given: Sequence[str] = ()) -> TemplateFacts:
+        """Keep a template in place of that of the same name; `given` are the values that recipients bring."""
+        return self._run(work.put_template(kind, name, content, given))
+
+    def numbers(self) -> Iterator[NumberShown]:
+        """All numbers of the account."""
+        following: str | None = None
+        while True:
+            part = self._run(work.numbers(following))
+            yield from part.numbers
+            following = part.next
+            if following is None:
+                return
+
+    def users(self) -> Iterator[UserShown]:
+        """All users of the account."""
+        following: str | None = None
+        while True:
+            part = self._run(work.users(following))
+            yield from part.users
+            following = part.next
+            if following is None:
+                return
+
+    def deliveries(self, webhook: str) -> Iterator[TryShown]:
+        """Every try to tell a webhook, newest first."""
+        following: str | None = None
+        while True:
+            part = self._run(work.deliveries(webhook, following))
+            yield from part.deliveries
+            following = part.next
+            if following is None:
+                return
+
+    def rotate_webhook(self, webhook: str) -> WebhookMade:
+        """Give a webhook another secret, told here alone; the former one signs too for a day. Not tried again."""
+        got = self._send(work.rotate_webhook(webhook))
         return WebhookMade.model_validate_json(steps.counted(got).body)
 
     def events(self, *, after: str = "") -> Iterator[Event]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import func, select, update
 
-from faxgw.sdk import ApiError, AsyncClient, Client, NoAnswer, steps
+from faxgw.sdk import ApiError, AsyncClient, Client, NoAnswer, steps, work
+from faxgw.sdk.steps import Request
 from faxgw.store import schema as t
+from faxgw.store import webhooks
 from tests.api.v1.world import FAR, PDF, Native, received
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -174,3 +178,86 @@ async def test_a_key_given_twice_is_one_job(api: Native, client: AsyncClient) ->
     assert number[0] == 1
     await api.house.change(update(t.faxes).values(state="failed", finished_at=api.house.now))
     assert await client.send(FAR, [PDF], key="order-7") == first, "whatever became of it"
+
+
+def _requests() -> list[Request]:
+    """One request of each piece of work."""
+    given: dict[str, Any] = {"to": FAR, "documents": [PDF], "fields": {}, "filters": {}, "looks": {}, "given": ["Name"]}
+    given |= {"key": None, "cursor": None, "after": None, "page": 1, "position": 1, "events": ["*"], "content": b"x"}
+    made = []
+    for name, function in inspect.getmembers(work, inspect.isfunction):
+        if name.startswith("_") or function.__module__ != work.__name__ or name == "in_order":
+            continue
+        found = function(*(given.get(one, "x") for one in inspect.signature(function).parameters))
+        made.append(found if isinstance(found, Request) else next(found))
+    return made
+
+
+async def test_there_is_work_for_every_operation(api: Native) -> None:
+    requests = [(one.method, one.path) for one in _requests()]
+    missing = {
+        operation.name
+        for operation in api.api.table.operations
+        if not any(
+            method == operation.method and re.fullmatch(re.sub(r"\{[a-z0-9]+\}", "[^/]+", operation.path), path)
+            for method, path in requests
+        )
+    }
+    assert missing == {"streamEvents"}, "which the clients follow by themselves"
+
+
+async def test_both_clients_have_the_same_methods() -> None:
+    def methods(client: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(method).parameters)
+            for name, method in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert methods(Client) == methods(AsyncClient)
+
+
+async def test_webhooks_are_looked_after_by_the_client(api: Native, client: AsyncClient) -> None:
+    made = await client.create_webhook("https://app.example.org/fax", ["fax.*"], "erp")
+    assert (await client.webhook(made.id)).description == "erp"
+    assert (await client.change_webhook(made.id, active=False, events=["*"])).active is False
+    rotated = await client.rotate_webhook(made.id)
+    assert rotated.secret != made.secret
+    for number in range(1, 252):
+        done = webhooks.Try(f"out_{number:032x}", "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
+        await api.house.do(webhooks.record, made.id, done)
+    kept = min(251, webhooks.MAX_TRIES_KEPT)
+    assert len([one async for one in client.deliveries(made.id)]) == kept, "part by part"
+    with pytest.raises(ApiError) as refused:
+        await client.repeat_delivery(made.id, "out_" + "f" * 32)
+    assert refused.value.code == "not_found"
+    await client.remove_webhook(made.id)
+    assert (await client.webhooks()).webhooks == []
+
+
+async def test_a_secret_is_rotated_once_though_its_answer_is_lost() -> None:
+    seen: list[httpx.Request] = []
+    http = httpx.AsyncClient(transport=scripted([lost], seen))
+    with pytest.raises(NoAnswer):
+        await AsyncClient("https://fax.example.org", http=http).rotate_webhook("whk_1")
+    assert len(seen) == 1
+
+
+async def test_accounts_and_contents_are_looked_at_by_both_clients(api: Native) -> None:
+    token = (await api.desk.token(scopes=["faxes:read", "faxes:write", "admin"]))["Authorization"].split()[1]
+    client = AsyncClient(server_of(api), token=token)
+    sent = await client.send(FAR, [("a.txt", b"Hello")])
+    ident = sent.faxes[0].id
+    assert [one.name for one in (await client.documents(ident)).documents] == ["a.txt"]
+    assert (await client.fax_events(ident)).events[0].type == "fax.accepted"
+    numbers, users = [one async for one in client.numbers()], [one async for one in client.users()]
+    assert [one.name for one in users] and (await client.user(users[0].name)) == users[0]
+    assert [await client.number(one.number) for one in numbers] == numbers
+    assert (await client.settings()).settings["resolution"].value == "fine"
+
+    def twice() -> tuple[list[Any], list[Any], list[Any]]:
+        with Client(server_of(api), token=token) as other:
+            return list(other.numbers()), list(other.users()), list(other.templates().templates)
+
+    async with client:
+        assert await asyncio.to_thread(twice) == (numbers, users, (await client.templates()).templates)
