@@ -437,6 +437,7 @@ def _key(row: Mapping[str, Any]) -> str:
 
 def _line(kind: str, row: Mapping[str, Any]) -> str:
     key = row["id"] if kind == "tokens" else _key(row)
+    key += f" to {row['last']}" if row.get("last") else ""
     facts = [str(row.get("state", "")), f"user {row['user']}" if row.get("user") else ""]
     facts += [" ".join(row["scopes"])] if "scopes" in row else []
     facts += [row["name"]] if kind == "tokens" else []

@@ -195,6 +195,8 @@ async def test_everything_is_listed_however_much_there_is(
         assert f"user     u{n} " in listed and f"+3319900001{n}" in listed and f"u{n}@acme.example" in listed
     assert listed.count("u3@acme.example") == 1
     await lines(faxgw("account", "number", "acme", "+33199000014", "--no-inbound"))
+    await lines(faxgw("account", "number", "acme", "+33199000100", "--last", "+33199000199"))
+    assert any("+33199000100 to +33199000199" in line for line in await lines(faxgw("account", "list", "acme")))
     assert not (await house.ask(accounts.row, "acme", accounts.NUMBER, "+33199000014"))["inbound"]
     assert len(await lines(faxgw("account", "list"))) == len(await house.rows(select(t.customers)))
 
