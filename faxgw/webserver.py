@@ -1,8 +1,8 @@
 """The one HTTP server: TLS, limits, errors, access log, health and metrics; it mounts the routes it is handed.
 
 What the routes do is not known here. Every error that leaves is an `application/problem+json` document (RFC 9457)
-without internals; only what is no HTTP at all is answered by aiohttp itself with a plain 400. The access log names
-the route's pattern, never the path, which may hold a telephone number.
+without internals, to what is no HTTP at all or has too long a head too. The access log names the route's pattern,
+never the path, which may hold a telephone number.
 
 Followed: RFC 9110, RFC 9112, RFC 9457.
 """
@@ -20,6 +20,7 @@ from typing import Annotated
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web_protocol import RequestHandler
 from pydantic import Field
 
 from faxgw import metrics
@@ -34,6 +35,8 @@ MIN_RATE = 10_000
 """Octets per second that the body of a request must come with, beyond `slow_client`."""
 BACKLOG = 128
 """Connections that the kernel holds until they are accepted."""
+UNREAD = "bad_request"
+"""Code of what could not be read."""
 RETRY_AFTER = 30
 """Seconds after which a client may come again when something of ours is out of order."""
 
@@ -202,7 +205,11 @@ class WebServer:
         if full and not self._full:
             log.warning("http is full", extra={"event": "http_full", "connections": self._settings.max_connections})
         self._full = full
-        return _Refusal() if full else http()
+        if full:
+            return _Refusal()
+        made = http()
+        made.__class__ = _Connection  # aiohttp's server cannot be told which class to make
+        return made
 
     @web.middleware
     async def _limit_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -274,6 +281,28 @@ class AccessLog(AbstractAccessLogger):
                 "request": request.get(REQUEST_ID, ""),
             },
         )
+
+
+class _Connection(RequestHandler):
+    """A connection whose answers to what cannot be read say no more than others do."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what the parser refused; anything else is a fault, and aiohttp's own business."""
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        log.debug("request not read", extra={"event": "http_unread", "why": type(exc).__name__})
+        answer = problem(status, "The request is not HTTP that can be read, or its head is too long.", code=UNREAD)
+        answer.headers.update({**_HEADERS, "Server": "faxgw"})
+        answer.force_close()
+        return answer
 
 
 class _Refusal(asyncio.Protocol):

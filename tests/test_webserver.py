@@ -311,7 +311,12 @@ class TestLimits:
         async with running(max_header=ByteSize(4096)) as found:
             reader, writer = await found.connect()
             writer.write(head)
-            assert (await closed(reader)).startswith(b"HTTP/1.0 400 ")
+            said = await closed(reader)
+            assert said.startswith(b"HTTP/1.0 400 ")
+            fields, _, body = said.partition(b"\r\n\r\n")
+            assert b"Content-Type: application/problem+json" in fields and b"\r\nServer: faxgw\r\n" in fields
+            assert b"aiohttp" not in said and b"X-Content-Type-Options: nosniff" in fields
+            assert json.loads(body)["code"] == "bad_request" and b"aaa" not in body
             writer.close()
 
     async def test_a_client_that_sends_no_whole_head_is_dropped(self) -> None:

@@ -24,8 +24,9 @@ from faxgw.fax.access import Scope
 EVENTS = "text/event-stream"
 REF = "#/components/schemas/{model}"
 EVERYWHERE = (
-    "unauthorized", "tls_required", "account_suspended", "interface_not_booked", "scope_missing", "not_for_operators",
-    "invalid", "too_many_failures", "rate_limited", "internal_error", "maintenance", "busy", "unavailable", "refused",
+    "bad_request", "unauthorized", "tls_required", "account_suspended", "interface_not_booked", "scope_missing",
+    "not_for_operators", "invalid", "too_many_failures", "rate_limited", "internal_error", "maintenance", "busy",
+    "unavailable", "refused",
 )  # fmt: skip
 """Refusals that every operation can give."""
 WITH_BODY = ("bad_json", "too_large", "unsupported_type", "unsupported_charset", "too_slow")
