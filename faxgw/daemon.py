@@ -361,7 +361,7 @@ class Daemon:
 
     async def _open_doors(self, house: House, gate: Gate, data: Path, clock: ClockWatch) -> None:
         seat = house.seat
-        counters = Counters(session=self._counting.session)
+        counters = Counters(self._counting.session, self._counting.mail, self._counting.promise)
         self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
         self._stack.push_async_callback(self._smtp.stop, 0.0)
         await self._smtp.prepare()
@@ -386,6 +386,7 @@ class Daemon:
         self._stack.push_async_callback(self.web.stop)
         self.smtp_addresses = await self._smtp.start()
         self.health.add("mail", partial(_mail_state, self._smtp))
+        self.metrics.smtp_connections.set_function(partial(_connections, self._smtp))
         for door in house.doors:
             await door.open()
             self._stack.push_async_callback(door.close)
@@ -528,6 +529,10 @@ class Daemon:
 
 def _routes(entries: Sequence[RouteSettings]) -> list[Route]:
     return [route for entry in entries for route in entry.routes()]
+
+
+def _connections(smtp: SmtpServer) -> float:
+    return smtp.connections
 
 
 def _mail_state(smtp: SmtpServer) -> PartState:

@@ -36,6 +36,7 @@ _ANSWER_SECONDS = (1, 2, 4, 6, 8, 10, 15, 20, 30, 45, 60)
 _PAGE_SECONDS = (2, 4, 6, 8, 10, 15, 20, 30, 45, 60, 120, 300)
 _RENDER_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _LATENCY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 86400)
+_PROMISE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _RATES = (2400, 4800, 7200, 9600, 12000, 14400)  # bit/s, ITU-T V.27 ter, V.29, V.17
 
@@ -120,6 +121,14 @@ class Metrics:
         self.pages_unread = Gauge("faxgw_pages_unread", "Received pages that are still to be read", registry=registry)
         self.office_starts = Counter("faxgw_office_starts", "LibreOffices started", registry=registry)
         self.smtp_sessions = Counter("faxgw_smtp_sessions", "SMTP sessions that ended", ["result"], registry=registry)
+        self.smtp_connections = Gauge("faxgw_smtp_connections", "SMTP connections that are open", registry=registry)
+        self.smtp_mails = Counter("faxgw_smtp_mails", "Mails at their final dot", ["result"], registry=registry)
+        self.smtp_promise = Histogram(
+            "faxgw_smtp_promise_seconds",
+            "A mail's final dot to its promise",
+            buckets=_PROMISE_SECONDS,
+            registry=registry,
+        )
         self.mail_template_faults = Counter(
             "faxgw_mail_template_faults", "Mails that left in the shipped designs: theirs failed", registry=registry
         )

@@ -74,6 +74,14 @@ class Counting:
         """An SMTP session is over."""
         self.metrics.smtp_sessions.labels(result).inc()
 
+    def mail(self, result: str) -> None:
+        """A mail came to its final dot."""
+        self.metrics.smtp_mails.labels(result).inc()
+
+    def promise(self, seconds: float) -> None:
+        """From a final dot to its promise, or refusal, it took so long."""
+        self.metrics.smtp_promise.observe(seconds)
+
     def dead(self) -> None:
         """A delivery was given up."""
         self.dead_letters += 1

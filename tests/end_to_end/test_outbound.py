@@ -190,6 +190,10 @@ async def test_every_metric_that_is_exported_is_filled(calls: Round) -> None:
     timed = sum(s.value for s in families["faxgw_page_seconds"].samples if s.name.endswith("_count"))
     assert pages == timed >= 4
     assert any(s.labels["format"] == "pdf" for s in families["faxgw_render_seconds"].samples)
+    accepted = sum(s.value for s in families["faxgw_smtp_mails"].samples if s.labels["result"] == "accepted")
+    promised = sum(s.value for s in families["faxgw_smtp_promise_seconds"].samples if s.name.endswith("_count"))
+    assert promised == accepted >= 2
+    assert [s.value for s in families["faxgw_smtp_connections"].samples] == [0]
     assert any(s.labels["route"] == "status_mail" for s in families["faxgw_delivery_latency_seconds"].samples)
 
 
