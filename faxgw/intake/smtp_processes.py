@@ -157,7 +157,9 @@ class ProcessRoom:
 
     async def _live(self) -> str:
         """One process from its start to its end; returns how it ended. Raises OSError if it cannot be started."""
-        child = self._child = await _Child.start(self._command, self._opening)
+        child = self._child = await _Child.start(self._command)
+        child.outbox.say(self._opening.row())
+        child.outbox.flush()  # in a frame of its own, before anything else is said
         watching = asyncio.create_task(child.watch(), name=f"mail process {child.process.pid} watch")
         try:
             while (frame := await child.pipe.receive()) is not None:
@@ -260,8 +262,8 @@ class _Child:
         self._heard: float | None = None
 
     @classmethod
-    async def start(cls, command: Sequence[str], opening: Opening) -> Self:
-        """Start it and tell it what it is for."""
+    async def start(cls, command: Sequence[str]) -> Self:
+        """Start it; it waits to be told what it is for."""
         ours, theirs = pair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -277,9 +279,7 @@ class _Child:
             raise
         finally:
             theirs.close()
-        child = cls(process, Pipe(ours))
-        child.outbox.say(opening.row())
-        return child
+        return cls(process, Pipe(ours))
 
     def enter(self, sock: socket.socket, listener: int, peer: str, gone: Callable[[], None]) -> None:
         connection = next(self._serials)

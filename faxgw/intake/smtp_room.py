@@ -11,7 +11,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from faxgw.fax.ports import Submissions
@@ -20,6 +21,7 @@ from faxgw.intake.smtp_logins import Logins
 from faxgw.intake.smtp_mail import Counters, Mailroom, SpoolFiles
 from faxgw.intake.smtp_session import SmtpSession
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
+from faxgw.intake.smtp_stream import Patience
 from faxgw.settings import Tls
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,18 @@ class Room(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Entering:
+    """A connection on its way to its session."""
+
+    sock: socket.socket
+    session: SmtpSession
+    context: ssl.SSLContext | None
+    """For TLS from the first octet."""
+    patience: Patience = field(default_factory=Patience)
+    """Waits for the handshake."""
+
+
 class SessionRoom:
     """Sessions in this process.
 
@@ -89,7 +103,7 @@ class SessionRoom:
     ) -> None:
         self._settings = settings
         self._context: ssl.SSLContext | None = None
-        self._entering: set[asyncio.Task[None]] = set()
+        self._entering: dict[asyncio.Task[None], _Entering] = {}
         self._desk = Desk(
             settings=settings,
             hostname=settings.hostname or socket.gethostname(),
@@ -107,10 +121,11 @@ class SessionRoom:
 
     def enter(self, sock: socket.socket, listener: SmtpListener, peer: str, gone: Callable[[], None]) -> None:
         """Begin a session."""
-        session = SmtpSession(self._desk, listener, peer, self._context, gone)
-        task = asyncio.create_task(self._begin(sock, listener, session), name="smtp begins")
-        self._entering.add(task)
-        task.add_done_callback(self._entering.discard)
+        context = self._context if listener.security == "tls" else None
+        entering = _Entering(sock, SmtpSession(self._desk, listener, peer, self._context, gone), context)
+        task = asyncio.create_task(self._begin(entering), name="smtp begins")
+        self._entering[task] = entering
+        task.add_done_callback(self._entered)
 
     def stress(self, begun: bool) -> None:
         """Stress has begun: deadlines shrink, those that run as well; or it is over."""
@@ -118,6 +133,8 @@ class SessionRoom:
         if begun:
             for session in self._desk.sessions:
                 session.hurry(self._desk.deadline())
+            for entering in self._entering.values():
+                entering.patience.shorten(self._desk.deadline())
 
     def reload_tls(self, tls: Tls) -> None:
         """Read certificate and key anew. Raises OSError; then the old ones stay."""
@@ -126,8 +143,10 @@ class SessionRoom:
     async def stop(self, grace: float) -> None:
         """End what is idle, wait for mails that are begun, cancel the rest, wait for commits."""
         self._desk.stopping = True
-        for task in tuple(self._entering):
+        entering = tuple(self._entering)
+        for task in entering:
             task.cancel()
+        await _all_done(entering, LINGER)
         for session in tuple(self._desk.sessions):
             session.drain_session()
         await _all_done([session.running() for session in self._desk.sessions], grace)
@@ -136,22 +155,35 @@ class SessionRoom:
         await _all_done([session.running() for session in self._desk.sessions], 2 * LINGER)
         await self._desk.mailroom.finish(self._settings.commit_deadline)
 
-    async def _begin(self, sock: socket.socket, listener: SmtpListener, session: SmtpSession) -> None:
-        context = self._context if listener.security == "tls" else None
+    async def _begin(self, entering: _Entering) -> None:
+        connect = asyncio.get_running_loop().connect_accepted_socket
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: session,
-                sock,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else self._desk.deadline(),
-            )
+            if entering.context is None:
+                await connect(lambda: entering.session, entering.sock)
+            else:
+                handshake = connect(
+                    lambda: entering.session,
+                    entering.sock,
+                    ssl=entering.context,
+                    ssl_handshake_timeout=self._settings.command_deadline,
+                )
+                await entering.patience.wait(handshake, self._desk.deadline())
         except OSError as error:  # TLS alerts, resets and the deadline
-            log.debug("smtp not begun", extra={"event": "smtp_tls_failed", "peer": session.peer, "reason": str(error)})
-        finally:
-            if not session.begun:
-                sock.close()
-                self._desk.counters.session("tls_failed" if context is not None else "lost")
-                session.gone()
+            log.debug(
+                "smtp not begun",
+                extra={"event": "smtp_tls_failed", "peer": entering.session.peer, "reason": str(error)},
+            )
+
+    def _entered(self, task: asyncio.Task[None]) -> None:
+        """The session has begun, or never will; a task may have been cancelled before its first step."""
+        entering = self._entering.pop(task)
+        entering.patience.end()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("smtp session not begun", extra={"event": "smtp_session_failed"}, exc_info=error)
+        if not entering.session.begun:
+            entering.sock.close()
+            self._desk.counters.session("tls_failed" if entering.context is not None else "lost")
+            entering.session.gone()
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
@@ -165,6 +197,6 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-async def _all_done(tasks: list[asyncio.Task[None]], seconds: float) -> None:
+async def _all_done(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=seconds)

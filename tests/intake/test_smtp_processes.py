@@ -12,6 +12,7 @@ import smtplib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,27 @@ async def test_a_certificate_that_cannot_be_read_is_an_error_at_the_start(start:
     with pytest.raises(OSError, match=r".") as told:
         await start(chosen)
     assert "did not start" not in str(told.value)
+
+
+async def test_a_certificate_read_anew_while_a_process_starts_is_that_of_the_process(
+    start: Start, connect: Connect, tls: Tls, make_certificate: MakeCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await start(settings(tls=tls, listeners=(listener(security="tls"),)))
+    (room,) = rooms(world)
+    certificate, key = make_certificate()
+    begin = smtp_processes._Child.start
+
+    async def begin_and_reload(*what: Any) -> Any:  # Any: as `_Child.start`
+        child = await begin(*what)
+        world.server.reload_tls(Tls(certificate=certificate, key=key))
+        return child
+
+    monkeypatch.setattr(smtp_processes._Child, "start", begin_and_reload)
+    first = room.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: room.ready and room.pid != first)
+    client = await connect(world.port, ssl=test_smtp_session.trusting(certificate), server_hostname="localhost")
+    assert (await client.say("NOOP")).startswith("250")
 
 
 async def test_an_unforeseen_fault_in_the_gateway_is_451_and_the_session_goes_on(
