@@ -156,6 +156,20 @@ Scopes = Annotated[tuple[Annotated[Scope, Field(strict=False)], ...], Field(min_
 Password = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 
 
+CustomerScopes = Annotated[
+    tuple[
+        Annotated[
+            Scope,
+            Field(strict=False),
+            WithJsonSchema({"type": "string", "enum": [scope.value for scope in Scope if scope is not Scope.OPERATOR]}),
+        ],
+        ...,
+    ],
+    Field(min_length=1, max_length=len(Scope)),
+]
+"""A customer has no operators."""
+
+
 class LoginNew(_Allowed):
     """A login to be made."""
 
@@ -164,14 +178,14 @@ class LoginNew(_Allowed):
     """None: one is drawn, and shown in the answer alone."""
     user: Name | None = None
     """Short name of a user; null: the customer as a whole."""
-    scopes: Scopes = USER_SCOPES
+    scopes: CustomerScopes = USER_SCOPES
 
 
 class LoginChange(_Allowed):
     """What is to change of a login."""
 
     password: Password | None = None
-    scopes: Scopes = USER_SCOPES
+    scopes: CustomerScopes = USER_SCOPES
 
 
 class TokenNew(_Allowed):

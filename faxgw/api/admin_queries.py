@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from faxgw.api.v1.types import Query, Whole
+from faxgw.formats.mail_examples import EXAMPLES
 
 Number = Annotated[int, Field(ge=0, le=10**18 - 1), Whole]
 Flag = Literal["0", "1"]
@@ -102,14 +103,16 @@ class Preview(Query):
     language: Literal["en", "fr", "de"] = "en"
     paper: Literal["A4", "Letter", "Legal"] = "A4"
     resolution: Literal["standard", "fine", "superfine"] = "fine"
-    value: list[str] = Field(default_factory=list, max_length=99, json_schema_extra={"many": True})
+    value: list[Annotated[str, Field(pattern="^[^=]+=")]] = Field(
+        default_factory=list, max_length=99, json_schema_extra={"many": True}
+    )
     """`name=text`; the parameter may be repeated."""
 
 
 class Example(Query):
     """Which example mail."""
 
-    example: Annotated[str, Field(max_length=40)] | None = None
+    example: Annotated[str, Field(json_schema_extra={"enum": list(EXAMPLES)})] | None = None
     language: Literal["en", "fr", "de"] = "en"
 
 

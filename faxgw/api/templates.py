@@ -139,6 +139,8 @@ class TemplateRoutes(Office):
         if len(given) > MAX_GIVEN:
             raise Refusal(422, f"There may be {MAX_GIVEN} names.", code="invalid", param="given")
         content = await read_body(request, MAX_CONTENT)
+        if not content:
+            raise Refusal(422, "There is no document in the request.", code="invalid")
         who = who_of(request, caller)
         shown = await told(self._desk.keep(customer, kind, name, content, who=who, given=given), _CODE)
         return web.json_response({**_facts(shown.template, customer), "needs": list(shown.needs), "pages": shown.pages})

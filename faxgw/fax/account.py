@@ -129,6 +129,8 @@ def _flag(value: Any) -> bool:
 def _number(low: float, high: float) -> Callable[[Any], int]:
     @_shaped(type="integer", minimum=int(low), maximum=int(high))
     def check(value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 6.0 is 6 in JSON Schema (section 4.2.3), and some programs write it so
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"must be a whole number from {low:g} to {high:g}")
         return value
@@ -258,7 +260,7 @@ def _address(value: Any) -> str:
 def _pauses(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError("must be a list of seconds")
-    found = tuple(value)
+    found = tuple(int(p) if isinstance(p, float) and p.is_integer() else p for p in value)
     good = all(isinstance(p, int) and not isinstance(p, bool) and 1 <= p <= 86400 for p in found)
     if not 1 <= len(found) <= 12 or not good:
         raise ValueError("must be 1 to 12 whole numbers of seconds, each from 1 to 86400; the last repeats")

@@ -114,7 +114,7 @@ def change_customer(
 
 
 def set_customer_state(conn: Connection, customer: str, state: AccountState, *, by: Author) -> None:
-    """Suspend, resume or end a customer; faxes that wait are held when their time comes. Raises NotFound."""
+    """Suspend, resume or end a customer; faxes that wait are held when their time comes. Raises NotFound, Conflict."""
     row = customer_row(conn, customer)
     _check_state(row["state"], state)
     conn.execute(update(t.customers).where(t.customers.c.id == customer).values(state=state.value))
@@ -187,7 +187,7 @@ def change(conn: Connection, customer: str, kind: Kind, key: str, values: Mappin
 
 
 def set_state(conn: Connection, customer: str, kind: Kind, key: str, state: AccountState, *, by: Author) -> None:
-    """Suspend, resume or end a user, number or login. Raises NotFound, Refused."""
+    """Suspend, resume or end a user, number or login. Raises NotFound, Conflict."""
     found = _found(conn, customer, kind, key)
     _check_state(found["state"], state)
     conn.execute(update(kind.table).where(_where(customer, kind, key)).values(state=state.value))
@@ -325,7 +325,7 @@ def _own(found: Mapping[str, Any], what: str) -> None:
 
 def _check_state(before: str, after: AccountState) -> None:
     if before == AccountState.ENDED and after is not AccountState.ENDED:
-        raise Refused(public="What was ended stays ended.")
+        raise Conflict(public="What was ended stays ended.")
 
 
 def _checked_values(

@@ -21,9 +21,11 @@ PARTLY = {
         "POST /customers/{customer}/rules", "PUT /customers/{customer}/rules/{rule}", "POST /gateway/rules",
         "PUT /gateway/rules/{rule}", "POST /customers/{customer}/targets", "POST /gateway/targets",
         "PATCH /customers/{customer}/targets/{target}", "PATCH /gateway/targets/{target}", "POST /tokens",
+        "POST /customers/{customer}/tokens",
         "POST /customers/{customer}/senders", "POST /holds", "POST /routing/try",
     ),
-    "what octets mean": (
+    "what a network, a key or a document is": (
+        "POST /customers/{customer}/logins", "PATCH /customers/{customer}/logins/{login}",
         "POST /customers/{customer}/keys", "POST /directories/{directory}/import",
         "POST /customers/{customer}/numbers/{e164}/papers",
     ),
@@ -38,10 +40,10 @@ way round, as everywhere: what it forbids must be refused."""
 async def test_no_check_finds_anything(house: House, tmp_path: Path) -> None:
     left_out = [label.replace(" ", f" {PREFIX}", 1) for labels in PARTLY.values() for label in labels]
     async with offices(house) as api:
+        api.desk.ground.buckets.rate = api.desk.ground.buckets.burst = 1e9  # before the first request fills a bucket
         await furnish(api)
         known = {f"{row.method} {PREFIX}{row.path}" for office in api.offices for row in office.rows()}
         assert set(left_out) <= known, set(left_out) - known
-        api.desk.ground.buckets.rate = api.desk.ground.buckets.burst = 1e9
         run = await without_a_finding(
             f"{api.desk.client._base_url}/api/v1/admin/openapi.json",
             api.auth["Authorization"],

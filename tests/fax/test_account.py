@@ -91,13 +91,14 @@ def test_what_a_setting_may_be_is_said_as_it_is_checked(key: str) -> None:
         return not check_settings({key: value})[1]
 
     assert takes(shape["default"])
-    kinds: dict[str, object] = {"string": "", "boolean": True, "integer": 60, "array": ["a"], "object": {"FR": 1}}
+    kinds: dict[str, object] = {"string": "", "boolean": True, "integer": 60.5, "array": ["a"], "object": {"FR": 1}}
     wrong = [value for kind, value in kinds.items() if kind != shape["type"]]
     assert not any(takes(value) for value in wrong)
     match shape["type"]:
         case "integer":
             least, most = shape["minimum"], shape["maximum"]
             assert [takes(value) for value in (least - 1, least, most, most + 1)] == [False, True, True, False]
+            assert type(setting.check(float(most))) is int and not takes(least + 0.5)
         case "string" if "enum" in shape:
             assert all(takes(value) for value in shape["enum"]) and not takes("never heard of")
         case "string" if "maxLength" in shape:
