@@ -31,6 +31,12 @@ AUTOMATIC = Rejection(
     550, "5.7.1", "Automatic mails and answers are not faxed (Auto-Submitted: {}); send it without that field"
 )
 LOOP = Rejection(554, "5.4.6", "Too many hops: this mail is going round in circles")
+SESSION_RESULTS = frozenset(
+    {"quit", "lost", "timeout", "slow", "oversize", "errors", "out_of_step", "tls_failed", "stopped", "failed"}
+)
+"""What becomes of a connection."""
+MAIL_RESULTS = frozenset({"accepted", "duplicate", "refused", "deferred"})
+"""What becomes of a mail."""
 UNCERTAIN = Rejection(451, "4.3.0", "It is not certain that your mail was stored; please send it again")
 UNAVAILABLE = Rejection(451, "4.3.0", "The fax gateway cannot take mail at the moment; please try again later")
 NO_SPACE = Rejection(452, "4.3.1", "The fax gateway has no storage space at the moment; please try again later")
@@ -68,10 +74,10 @@ class Counters:
     """Where to count; each does nothing unless given."""
 
     session: Callable[[str], None] = lambda result: None
-    """A connection ended: `quit`, `lost`, `timeout`, `slow`, `oversize`, `errors`, `out_of_step`, `tls_failed`,
-    `stopped`, `failed`; or was not let in: `refused_network`, `refused_full`, `refused_client`."""
+    """A connection ended: one of SESSION_RESULTS; or was not let in: `refused_network`, `refused_full`,
+    `refused_client`."""
     mail: Callable[[str], None] = lambda result: None
-    """A mail came to its final dot: `accepted`, `duplicate`, `refused`, `deferred`."""
+    """A mail came to its final dot: one of MAIL_RESULTS."""
     commit_seconds: Callable[[float], None] = lambda seconds: None
     """Time between final dot and promise."""
 

@@ -35,7 +35,7 @@ from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principa
 from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.logs import Manner
-from faxgw.pipe import MAX_DESCRIPTORS, Pipe, PipeClosed
+from faxgw.pipe import MAX_DESCRIPTORS, MAX_FRAME, Pipe, PipeClosed
 from faxgw.store.files import SpoolPlace
 
 FRAME_OCTETS = 1_048_576
@@ -43,6 +43,10 @@ FRAME_OCTETS = 1_048_576
 
 Message = list[Any]
 Answer = Principal | Rejection | MailRecipient | Receipt | Verdict | None
+
+
+class TooLong(Exception):
+    """A message is longer than the pipe takes."""
 
 
 class BadMessage(Exception):
@@ -99,8 +103,13 @@ class Outbox:
         Args:
             message: Plain values.
             sock: Goes with it; this process's copy is closed.
+
+        Raises:
+            TooLong: If it is; nothing is said.
         """
         row = json.dumps(message, separators=(",", ":"))
+        if len(row) + 2 > MAX_FRAME:  # with the list around it
+            raise TooLong(f"a message of {len(row)} octets")
         if self._rows and (self._octets + len(row) > FRAME_OCTETS or len(self._sockets) == MAX_DESCRIPTORS):
             self.flush()
         if not self._rows:

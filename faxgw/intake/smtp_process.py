@@ -26,7 +26,7 @@ from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principa
 from faxgw.intake import smtp_pipe
 from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_mail import Counters
-from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox
+from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox, TooLong
 from faxgw.intake.smtp_room import SessionRoom
 from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.settings import Tls
@@ -38,6 +38,8 @@ ROOM_BELIEVED_S = 0.5
 """Seconds for which room for the largest mail is believed (as `store.files.AMPLE_S`)."""
 FAILED = "failed"
 """Kind of the answer to a question whose answering failed."""
+TOO_LONG = Rejection(552, "5.5.3", "So many recipients with so long parameters do not fit in one mail; send several")
+"""Answer to a mail that the pipe does not take: 10,000 recipients, each with an ORCPT of 500 letters."""
 
 T = TypeVar("T")
 
@@ -94,7 +96,10 @@ class Gateway:
 
     async def submit_mail(self, mail: MailSubmission) -> Receipt | Rejection:
         """The promise."""
-        answer = await self._ask("submit_mail", smtp_pipe.mail_row(mail))
+        try:
+            answer = await self._ask("submit_mail", smtp_pipe.mail_row(mail))
+        except TooLong:
+            return TOO_LONG
         return answer if isinstance(answer, Rejection) else _expect(Receipt, answer)
 
     def answered(self, serial: int, row: Message) -> None:
@@ -105,8 +110,8 @@ class Gateway:
 
     async def _ask(self, question: str, *values: object) -> Answer:
         serial = next(self._serials)
-        answer = self._asked[serial] = asyncio.get_running_loop().create_future()
         self._outbox.say(["ask", serial, question, *values])
+        answer = self._asked[serial] = asyncio.get_running_loop().create_future()
         try:
             row = await answer
         finally:

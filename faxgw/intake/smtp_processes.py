@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from faxgw.fax.ports import MailSession, Principal, Submissions
 from faxgw.intake import smtp_pipe
 from faxgw.intake.smtp_link import LINGER
 from faxgw.intake.smtp_logins import Logins
-from faxgw.intake.smtp_mail import Counters
+from faxgw.intake.smtp_mail import MAIL_RESULTS, SESSION_RESULTS, Counters
 from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox
 from faxgw.intake.smtp_process import FAILED
 from faxgw.intake.smtp_room import context_of
@@ -41,6 +42,8 @@ MAX_PAUSE = 30.0
 """Seconds at most before a process that keeps ending is started again; the first time it is started at once."""
 STEADY = 60.0
 """Seconds of life after which a process that ends is started at once again."""
+ASKS_PER_CONNECTION = 16
+"""Questions at a time for each connection that there may be: one, and commits that were given up waiting for."""
 COMMAND = (sys.executable, "-m", "faxgw.intake.smtp_process")
 """What a mail process is."""
 
@@ -184,16 +187,19 @@ class ProcessRoom:
     def _on_message(self, child: _Child, message: Message) -> None:
         match message:
             case ["ask", int(serial), str(question), *values]:
+                if child.asking >= ASKS_PER_CONNECTION * self._opening.settings.connection_limit:
+                    raise BadMessage("too many questions at a time")
+                child.asking += 1
                 task = asyncio.create_task(self._answer(child, serial, question, values), name=f"smtp {question}")
                 self._answers.add(task)
                 task.add_done_callback(self._answers.discard)
             case ["gone", int(connection)]:
                 child.gone(connection)
-            case ["session", str(result)]:
+            case ["session", str(result)] if result in SESSION_RESULTS:
                 self._counters.session(result)
-            case ["mail", str(result)]:
+            case ["mail", str(result)] if result in MAIL_RESULTS:
                 self._counters.mail(result)
-            case ["seconds", float(seconds)]:
+            case ["seconds", float(seconds)] if math.isfinite(seconds):
                 self._counters.commit_seconds(seconds)
             case ["pong", int()]:
                 pass
@@ -213,6 +219,7 @@ class ProcessRoom:
         except Exception:  # the task's owner: the session says that it cannot be answered now
             log.exception("mail process not answered", extra={"event": "smtp_process.unanswered", "question": question})
             row = [FAILED]
+        child.asking -= 1
         if not child.ended:
             child.outbox.say(["answer", serial, *row])
 
@@ -257,6 +264,8 @@ class _Child:
         self.outbox = Outbox(pipe, self.kill)
         self.connections: dict[int, Callable[[], None]] = {}
         self.ended = False
+        self.asking = 0
+        """Questions that have no answer yet."""
         self._why = ""
         self._serials = itertools.count()
         self._heard: float | None = None

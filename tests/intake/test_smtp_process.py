@@ -6,11 +6,17 @@ import asyncio
 import os
 import resource
 import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 import tests.intake.world as world_module
+from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, StoredFile
+from faxgw.intake.smtp_pipe import Outbox, mail_of, messages_of
+from faxgw.intake.smtp_process import TOO_LONG, Gateway
 from faxgw.intake.smtp_processes import ProcessRoom
+from faxgw.pipe import Pipe, pair
 from tests.intake.world import Connect, Start, settings
 
 
@@ -18,6 +24,15 @@ from tests.intake.world import Connect, Start, settings
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions take place in one process."""
     monkeypatch.setattr(world_module, "PROCESSES", 1)
+
+
+@pytest.fixture
+async def pipes() -> AsyncIterator[tuple[Pipe, Pipe]]:
+    """Both ends."""
+    ends = Pipe((both := pair())[0]), Pipe(both[1])
+    yield ends
+    for end in ends:
+        end.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -44,3 +59,23 @@ async def test_more_clients_than_a_process_usually_has_descriptors(start: Start,
     clients = [await connect(world.port) for _ in range(80)]  # each is greeted
     replies = await asyncio.gather(*(client.say("NOOP") for client in clients))
     assert {reply[:3] for reply in replies} == {"250"}
+
+
+async def test_a_mail_too_long_for_the_pipe_is_refused_alone(pipes: tuple[Pipe, Pipe]) -> None:
+    """Recipients whose parameters fill a line each, in letters that take six octets: the process goes on."""
+    outbox = Outbox(pipes[0], pytest.fail)
+    gateway = Gateway(outbox, 1_000)
+    to = MailRecipient("a@b", "0199", "+33199", "", "c1", "", "utf-8;" + "\u00fc" * 494, "")
+    who = Principal("c1", "u1", "login", "a@b", "auth")
+    mail = MailSubmission(
+        "msg_1", who, "a@b", (to,) * 10_000, StoredFile("k", "h", 1), "", "", False, 1.0, "", "", False
+    )  # fmt: skip
+    assert await gateway.submit_mail(mail) == TOO_LONG
+    asked = asyncio.create_task(gateway.submit_mail(replace(mail, recipients=(to,) * 4_000)))
+    frame = await asyncio.wait_for(pipes[1].receive(), 10)
+    assert frame is not None
+    ((word, serial, question, row),) = messages_of(frame.payload)
+    assert (word, question) == ("ask", "submit_mail")
+    assert mail_of(row).recipients == (to,) * 4_000
+    gateway.answered(serial, ["receipt", "msg_1", ""])
+    assert await asked == Receipt("msg_1", "")

@@ -195,6 +195,13 @@ pipe.receive()
         ("pipe.send(b'[[\"dance\"]]'); pipe.receive()", "talks nonsense: not understood: 'dance'"),
         ("pipe.send(b'[[\"gone\", 5]]'); pipe.receive()", "talks nonsense: no such connection: 5"),
         ("pipe.send(b'[[\"session\", {}]]'); pipe.receive()", "talks nonsense: not understood: 'session'"),
+        ('pipe.send(b\'[["session", "x"]]\'); pipe.receive()', "talks nonsense: not understood: 'session'"),
+        ('pipe.send(b\'[["mail", "x"]]\'); pipe.receive()', "talks nonsense: not understood: 'mail'"),
+        ("pipe.send(b'[[\"seconds\", NaN]]'); pipe.receive()", "talks nonsense: not understood: 'seconds'"),
+        (
+            "pipe.send(b'[' + b','.join([b'[\"ask\", 1, \"x\"]'] * 16_001) + b']'); pipe.receive()",
+            "talks nonsense: too many questions at a time",
+        ),
         ("sys.exit(3)", "exit status 3"),
         ("import os; os.abort()", "killed by SIGABRT"),
     ],
