@@ -277,8 +277,17 @@ def _add_belongings(group: click.Group, ask: Asker) -> None:
             return
         body: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
         body |= {"allow": list(allow)} if allow else {}
+        before = next((row for row in ask.rows("logins", "customers", customer) if row["name"] == name), None)
+        if before is not None:
+            if user and user != before["user"]:
+                owned = f"{customer}/{before['user']}" if before["user"] else customer
+                raise click.UsageError(f"The login {name} is {owned}'s; remove it and make it again to give it away.")
+            if before["state"] == "ended":
+                raise click.UsageError(f"The login {name} is ended; remove it before you make it again.")
+            if not (body or password):
+                raise click.UsageError(f"There is a login {name}: say what is to change, --password, --scope, --allow.")
         body |= {"password": click.prompt("Password", hide_input=True, confirmation_prompt=True)} if password else {}
-        if name in {row["name"] for row in ask.rows("logins", "customers", customer)}:
+        if before is not None:
             ask("PATCH", "customers", customer, "logins", name, body=body)
             click.echo(f"{name} is changed")
             return

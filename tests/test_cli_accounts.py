@@ -208,3 +208,20 @@ async def test_what_is_missing_is_named(faxgw: Faxgw) -> None:
     assert missing.exit_code == 1 and "There is no user nobody." in missing.output
     missing = await faxgw("account", "sender", "acme", "zoe@acme.example", "--user", "nobody")
     assert missing.exit_code == 1 and "There is no user nobody." in missing.output
+
+
+async def test_a_login_that_is_there_is_changed_only_as_asked(faxgw: Faxgw) -> None:
+    await lines(faxgw("account", "create", "acme/zoe"))
+    assert "shown this once" in (await lines(faxgw("account", "login", "acme/zoe", "zoe")))[0]
+    for words, said in (
+        (("acme/zoe", "zoe"), "say what is to change"),
+        (("acme/bert", "zoe", "--scope", "admin"), "The login zoe is acme/zoe's"),
+    ):
+        refused = await faxgw("account", "login", *words)
+        assert refused.exit_code == 2 and said in " ".join(refused.output.split())
+    assert await lines(faxgw("account", "login", "acme/zoe", "zoe", "--scope", "faxes:read")) == ["zoe is changed"]
+    await lines(faxgw("account", "close", "acme", "--login", "zoe"))
+    refused = await faxgw("account", "login", "acme/zoe", "zoe", "--scope", "faxes:read")
+    assert refused.exit_code == 2 and "is ended" in refused.output
+    await lines(faxgw("account", "login", "acme/zoe", "zoe", "--remove"))
+    assert "shown this once" in (await lines(faxgw("account", "login", "acme/zoe", "zoe")))[0]

@@ -128,7 +128,7 @@ class Caller:
 def why_not(caller: Caller, *scopes: Scope) -> tuple[str, str]:
     """Code and text for a caller who may do none of these: his account's state, or what he was given, is why."""
     if caller.barred.intersection(scopes):
-        what = "send" if Scope.FAXES_WRITE in scopes else "do this"
+        what = "send or change faxes" if Scope.FAXES_WRITE in scopes else "do this"
         return "account_suspended", f"This account may not {what} at present."
     return "scope_missing", f"These credentials are not for {' or '.join(scopes)}."
 
