@@ -1,11 +1,12 @@
 """Spool objects: the only module that names, writes, syncs, renames and removes them.
 
 Spine sections 5 (250) and 7. An object is durable when `commit` has returned: file synced, renamed, folder synced
-(without the last step a power cut brings the temporary name back). Then a row may name it. Every name carries
-node and incarnation, so that the sweep touches only what an earlier life of this node left without a row.
+(without the last step a power cut brings the temporary name back); a small one lies under its final name from the
+beginning (`rounds`). Then a row may name it. Every name carries node and incarnation, so that the sweep touches only
+what an earlier life of this node left without a row, whole or not.
 A failed fsync is final (reliability rule 2): the file is dropped, never synced again.
 
-    tmp/<random>.<node>.<incarnation>             being written
+    tmp/<random>.<node>.<incarnation>             being written, where it is larger than BUFFER_BYTES
     spool/ab/<random>.<node>.<incarnation>        mails; `spool/ab/…` is the object's key
     objects/ab/<random>.<node>.<incarnation>      everything else
 
@@ -98,7 +99,7 @@ class Swept:
     temporary: int
     """Files that were never finished."""
     orphans: int
-    """Finished objects no row names: their 250 was never given."""
+    """Objects no row names, finished or not: their 250 was never given."""
 
 
 class Files:
@@ -322,7 +323,7 @@ class SpoolFile:
         await self._step(lambda: self._writer.copy(fd))
 
     async def commit(self) -> StoredFile:
-        """Make the file durable under its final name: sync, rename, sync the folder.
+        """Make the file durable under its final name: synced, and its folder synced.
 
         Raises:
             StoreError: If any of it failed; the file is dropped.
