@@ -257,7 +257,8 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "empty": {"fr": "vide", "de": "leer"},
 }
 """Why a part of a mail is not faxed, as it stands behind its name."""
-_WHY = re.compile(r"(?<=” \()[^()]+(?=\))")
+_LEFT_OUT = re.compile(r"“([^“”]*)” \(([^()]+)\)")
+_QUOTED = {"fr": "« {} »", "de": "„{}“"}
 
 
 def in_words(said: str, values: Values, language: str) -> str:
@@ -292,10 +293,14 @@ def _filled(said: str, values: Values, language: str) -> str:
     if given.pop("uncounted", ""):
         given["pages"] = _MORE_THAN[language].format(pages=given["pages"])
     if language != "en" and "left_out" in given:
-        given["left_out"] = _WHY.sub(lambda why: LEFT_OUT.get(why[0], {}).get(language, why[0]), given["left_out"])
+        given["left_out"] = _LEFT_OUT.sub(lambda one: _left_out(one[1], one[2], language), given["left_out"])
     if clause := given.get("clause"):
         given["clause"] = (CLAUSES.get(clause) or SENTENCES.get(clause, {})).get(language, clause).format(**given)
     return SENTENCES.get(said, {}).get(language, said).format(**given)
+
+
+def _left_out(name: str, why: str, language: str) -> str:
+    return f"{_QUOTED[language].format(name)} ({LEFT_OUT.get(why, {}).get(language, why)})"
 
 
 def _number(digits: str, language: str) -> str:

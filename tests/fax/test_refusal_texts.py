@@ -112,10 +112,10 @@ def test_every_kind_of_file_that_is_not_faxed_has_a_name() -> None:
             ),
             "The mail is empty: there is nothing to fax. Left out: “logo.png” (inline image), “smime.p7s” (signature), "
             "“x” (y).",
-            "Le message est vide : il n’y a rien à faxer. Laissé de côté : “logo.png” (image du texte), “smime.p7s” "
-            "(signature), “x” (y).",
-            "Die E-Mail ist leer: es gibt nichts zu faxen. Weggelassen: “logo.png” (Bild im Text), “smime.p7s” "
-            "(Signatur), “x” (y).",
+            "Le message est vide : il n’y a rien à faxer. Laissé de côté : « logo.png » (image du texte), "
+            "« smime.p7s » (signature), « x » (y).",
+            "Die E-Mail ist leer: es gibt nichts zu faxen. Weggelassen: „logo.png“ (Bild im Text), „smime.p7s“ "
+            "(Signatur), „x“ (y).",
         ),
         (
             refusal.encrypted("a.pdf"),
