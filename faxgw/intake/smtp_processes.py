@@ -30,7 +30,7 @@ from faxgw.intake.smtp_settings import SmtpListener
 from faxgw.pipe import Pipe, PipeClosed, pair
 from faxgw.settings import Tls
 
-START_WITHIN = 30.0
+START_WITHIN = 60.0
 """Seconds a process may take to make ready, on a busy machine."""
 PING_EVERY = 5.0
 """Seconds between pings."""
