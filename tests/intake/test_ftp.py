@@ -374,3 +374,22 @@ async def test_what_is_being_laid_down_by_one_who_is_shut_out_stays_half(
         assert [entry.name for entry in drop.inbox().entries()] == []
         client.writer.close()
         await server.stop(0.2)
+
+
+async def test_a_rename_takes_the_place_of_what_had_the_name(house: House, tmp_path: Path) -> None:
+    """As rename(2) does, and as those expect who upload under another name; SFTP has two ways to say it."""
+    async with files_world(house, tmp_path) as world:
+        await world.login("erp")
+        server, (port,) = await start(world, None, allow_plain=True)
+        for name, octets in (("letter.pdf", b"old"), ("letter.tmp", b"new")):
+            await world.lay(name, octets)
+        client = await raw(port, "erp")
+        assert (await client.say("RNFR in/letter.tmp")).startswith("350")
+        assert (await client.say("RNTO in/letter.pdf")).startswith("250")
+        drop = await world.accounts.find("login:erp", "acme")
+        assert drop is not None
+        assert [(one.name, drop.inbox().read(one.name, 10)) for one in drop.inbox().entries()] == [
+            ("letter.pdf", b"new")
+        ]
+        client.writer.close()
+        await server.stop(0.2)
