@@ -7,6 +7,7 @@ A frame is a JSON list of messages, each a list `[word, …]`; what is said in o
         enter    connection, listener (index), peer; its descriptor goes with the frame
         stress   begun or over
         tls      certificate and key to be read anew (`Tls`, JSON)
+        logs     how to log from now on
         answer   serial, and what `answer_row` says
         ping     number
         stop     grace in seconds

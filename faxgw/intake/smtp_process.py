@@ -28,6 +28,7 @@ from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox, TooLong
 from faxgw.intake.smtp_room import SessionRoom
+from faxgw.logs import Manner
 from faxgw.pipe import Frame, Pipe, PipeClosed
 from faxgw.settings import Tls
 from faxgw.store.files import Files
@@ -161,6 +162,8 @@ class MailProcess:
                     self._gateway.answered(values[0], values[1:])
                 case "enter":
                     self._enter(sockets.pop(), *values)
+                case "logs":
+                    Manner(**values[0]).follow()
                 case "ping":
                     self._outbox.say(["pong", *values])
                 case "stress":

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Self  # Any: plain JSON values
 
 from faxgw.fax.ports import MailSession, Principal, Submissions
@@ -27,6 +27,7 @@ from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox
 from faxgw.intake.smtp_process import FAILED
 from faxgw.intake.smtp_room import context_of
 from faxgw.intake.smtp_settings import SmtpListener
+from faxgw.logs import Manner
 from faxgw.pipe import Pipe, PipeClosed, pair
 from faxgw.settings import Tls
 
@@ -161,7 +162,8 @@ class ProcessRoom:
     async def _live(self) -> str:
         """One process from its start to its end; returns how it ended. Raises OSError if it cannot be started."""
         child = self._child = await _Child.start(self._command)
-        child.outbox.say(self._opening.row())
+        child.manner = Manner.now()
+        child.outbox.say(replace(self._opening, logs=child.manner).row())
         child.outbox.flush()  # in a frame of its own, before anything else is said
         watching = asyncio.create_task(child.watch(), name=f"mail process {child.process.pid} watch")
         try:
@@ -266,6 +268,8 @@ class _Child:
         self.ended = False
         self.asking = 0
         """Questions that have no answer yet."""
+        self.manner: Manner | None = None
+        """How it logs."""
         self._why = ""
         self._serials = itertools.count()
         self._heard: float | None = None
@@ -316,7 +320,7 @@ class _Child:
                 self.process.kill()
 
     async def watch(self) -> None:
-        """Ping it, and kill it when it is silent."""
+        """Ping it, have it log as we do by now, and kill it when it is silent."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         for serial in itertools.count():
@@ -329,6 +333,9 @@ class _Child:
             if loop.time() - max(begun, self._heard or begun) > patience:
                 self.kill(f"silent for {patience:.0f} s")
                 return
+            if (manner := Manner.now()) is not None and manner != self.manner:
+                self.manner = manner
+                self.outbox.say(["logs", asdict(manner)])
             self.outbox.say(["ping", serial])
 
     async def end(self) -> str:

@@ -305,11 +305,12 @@ async def test_a_thousand_recipients_and_a_large_mail_pass(start: Start) -> None
 
 
 async def test_logs_are_those_of_the_gateway(tmp_path: Path) -> None:
-    """A process logs where the gateway does and in its manner, without numbers or names."""
+    """A process logs where the gateway does and in its manner, without numbers or names, and follows it in time."""
     code = (
         "import asyncio, smtplib, sys\n"
         "from pathlib import Path\n"
         "from faxgw import logs\n"
+        "from faxgw.intake import smtp_processes\n"
         "from faxgw.intake.smtp import SmtpServer\n"
         "from faxgw.store.files import Files\n"
         "from tests.intake.world import Gate, settings\n"
@@ -317,11 +318,16 @@ async def test_logs_are_those_of_the_gateway(tmp_path: Path) -> None:
         "    with smtplib.SMTP('127.0.0.1', port) as client:\n"
         f"        client.sendmail('anna@example.com', ['{NUMBER}'], {MAIL!r})\n"
         "async def main():\n"
+        "    smtp_processes.PING_EVERY = 0.05\n"
         "    logs.configure(form='json')\n"
         "    files = Files(Path(sys.argv[1]), 'node', 1)\n"
         "    await files.start()\n"
         "    server = SmtpServer(settings(processes=1), Gate(), files)\n"
         "    (bound,) = await server.start()\n"
+        "    await asyncio.to_thread(send, bound.port)\n"
+        "    logs.configure(form='text', show_numbers=True)\n"
+        "    while server._rooms[0]._child.manner != logs.Manner.now():\n"
+        "        await asyncio.sleep(0.01)\n"
         "    await asyncio.to_thread(send, bound.port)\n"
         "    await server.stop(1)\n"
         "    await files.close()\n"
@@ -333,10 +339,14 @@ async def test_logs_are_those_of_the_gateway(tmp_path: Path) -> None:
     _out, err = await asyncio.wait_for(process.communicate(), 60)
     lines = err.decode().splitlines()
     assert process.returncode == 0, err.decode()
-    assert [line for line in lines if not line.startswith('{"time"')] == []
-    assert any('"event": "mail_accepted"' in line and "+33…89" in line for line in lines)
-    assert any('"event": "smtp_session"' in line for line in lines)
-    assert "33123456789" not in err.decode() and "anna" not in err.decode()
+    before = [line for line in lines if line.startswith('{"time"')]
+    after = lines[len(before) :]
+    assert lines[: len(before)] == before
+    assert any('"event": "mail_accepted"' in line and "+33…89" in line for line in before)
+    assert any('"event": "smtp_session"' in line for line in before)
+    assert "33123456789" not in "".join(before) and "anna" not in err.decode()
+    assert any("event=mail_duplicate" in line for line in after)
+    assert any("event=smtp_session" in line for line in after)
 
 
 async def test_room_is_asked_for_once_a_moment_and_told_exactly_when_it_is_short(
