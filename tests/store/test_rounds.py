@@ -80,6 +80,17 @@ def test_what_does_not_fit_is_taken_back(which: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_a_file_system_that_takes_no_advice_keeps_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in C: beginning to write early is an offer."""
+
+    def refused(*args: object) -> None:
+        raise OSError(errno.ENOSYS, "no advice")
+
+    monkeypatch.setattr(os, "posix_fadvise", refused)
+    assert rounds.write_python(str(tmp_path), [(str(tmp_path / "a"), b"mail")]) == [None]
+    assert (tmp_path / "a").read_bytes() == b"mail"
+
+
 def test_c_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     used: list[str] = []
     for name in ("write_native", "write_python"):
