@@ -221,8 +221,8 @@ async def main(descriptor: int) -> None:
 
 def _take_descriptors() -> None:
     """As many as we may have: one that is sent to us and finds no room breaks the pipe, and with it all sessions."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # a system call filter may be against it
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
