@@ -7,6 +7,7 @@ that the sender reads; the promise is one transaction (docs/spine.md section 5).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from faxgw.fax.number import (
     DialPlan,
     FaxNumber,
     NumberClass,
+    is_assigned,
     is_global,
     local_part_to_number,
     masked,
@@ -338,11 +340,14 @@ def read_number(local_part: str, settings: Effective) -> FaxNumber:
 
 def _read_number(local_part: str, plan: DialPlan) -> FaxNumber:
     typed, sub_address = local_part_to_number(local_part)
+    if not (is_global(local_part) and typed[:1].isdigit() and not typed.startswith("0")):
+        return parse_number(typed, plan, sub_address)
+    with contextlib.suppress(Refused):  # RFC 3191 has international numbers only; some senders leave their + out
+        if is_assigned((number := parse_number(f"+{typed}", plan, sub_address)).e164):
+            return replace(number, typed=typed)
     try:
         return parse_number(typed, plan, sub_address)
     except Refused:
-        if not (is_global(local_part) and typed[:1].isdigit() and not typed.startswith("0")):
-            raise
         return replace(parse_number(f"+{typed}", plan, sub_address), typed=typed)
 
 

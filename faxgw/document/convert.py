@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from faxgw.document import (
-    charsets,
     html,
     images,
     layout,
@@ -25,6 +24,7 @@ from faxgw.document.fit import Target
 from faxgw.document.limits import MAX_TEXT
 from faxgw.document.office import NONE, Programs
 from faxgw.document.types import OUTSIDE, Kind
+from faxgw.fax import charsets
 
 
 def pages(

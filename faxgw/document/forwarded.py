@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 
-from faxgw.document import charsets, html, mime
+from faxgw.document import html, mime
 from faxgw.document.mime import Part
+from faxgw.fax import charsets
 
 FIELDS = ("From", "Date", "To", "Cc", "Subject")
 """RFC 5322 section 3.6, in the order in which they are shown."""

@@ -16,12 +16,13 @@ from enum import Enum
 from html import escape
 from urllib.parse import unquote
 
-from faxgw.document import charsets, forwarded, html, images, mime, refusal, related, sniff, text, tnef
+from faxgw.document import forwarded, html, images, mime, refusal, related, sniff, text, tnef
 from faxgw.document.limits import MAX_DOCUMENTS, MAX_LIST, MAX_MAIL, MAX_SUBJECT, MAX_TEXT
 from faxgw.document.mime import Part
 from faxgw.document.office import NONE, Programs
 from faxgw.document.render import memory_file, read_all
 from faxgw.document.types import OUTSIDE, Document, Ignored, Kind, Origin, Reason, Walked, WalkOptions
+from faxgw.fax import charsets
 
 BODY_NAME = "mail text"
 """Name of the body as a document."""

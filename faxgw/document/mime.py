@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from faxgw.document import charsets, refusal
+from faxgw.document import refusal
 from faxgw.document.limits import MAX_BOUNDARY, MAX_HEADER, MAX_NAME, MAX_NESTING, MAX_PARTS
 from faxgw.document.types import Reason
+from faxgw.fax import charsets
 
 MAX_VALUE = 8_192
 """Octets of one header field that are looked at."""

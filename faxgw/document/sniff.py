@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from faxgw.document import charsets, ole, package
+from faxgw.document import ole, package
 from faxgw.document.types import Kind
+from faxgw.fax import charsets
 
 _HEAD = 4096
 _HTML = re.compile(

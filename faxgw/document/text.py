@@ -12,12 +12,13 @@ import unicodedata
 from collections.abc import Iterator
 from html import escape
 
-from faxgw.document import bitmap, charsets, fonts, layout, pdf, refusal, scripts
+from faxgw.document import bitmap, fonts, layout, pdf, refusal, scripts
 from faxgw.document.bitmap import Bits
 from faxgw.document.fit import Target, sheet_rows
 from faxgw.document.limits import MAX_TEXT
 from faxgw.document.tiff import WIDTH
 from faxgw.document.types import Resolution
+from faxgw.fax import charsets
 
 COLUMNS = 80
 """Characters of a line."""

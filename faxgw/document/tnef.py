@@ -11,8 +11,9 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from faxgw.document import charsets, mime
+from faxgw.document import mime
 from faxgw.document.limits import MAX_DOCUMENTS
+from faxgw.fax import charsets
 
 MAGIC = b"\x78\x9f\x3e\x22"
 """[MS-OXTNEF] section 2.1.3.1."""

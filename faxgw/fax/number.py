@@ -154,6 +154,11 @@ def is_global(local_part: str) -> bool:
     return re.match(r"(?:FAX|FAXNUMBER)=", _unquoted(local_part), re.IGNORECASE) is not None
 
 
+def is_assigned(e164: str) -> bool:
+    """Whether a number lies in a range of its country's plan that is given out."""
+    return phonenumbers.is_valid_number(phonenumbers.parse(e164))
+
+
 def _imcea(text: str) -> str:
     """Undo Exchange's encapsulation: `+XX` is a hexadecimal octet, `_` a slash."""
     return re.sub(r"\+([0-9A-Fa-f]{2})", lambda m: chr(int(m.group(1), 16)), text.replace("_", "/"))

@@ -8,9 +8,10 @@ The mail itself is walked later, in a page process.
 from __future__ import annotations
 
 import binascii
-import codecs
 import re
 from dataclasses import dataclass
+
+from faxgw.fax import charsets
 
 FIELD_OCTETS = 8_192
 """Octets of one field that are looked at."""
@@ -25,15 +26,6 @@ _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]{1,40})?\?([BbQq])\?([!->@-~]{0,512})\?=")
 _Q_OCTET = re.compile(rb"=([0-9A-Fa-f]{2})")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_CHARSETS = frozenset(
-    codecs.lookup(name).name
-    for name in (
-        *("us-ascii", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "koi8-r", "koi8-u", "gb2312", "gbk", "gb18030"),
-        *("big5", "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr", "iso-2022-kr", "cp932", "cp949", "tis-620"),
-        *(f"iso-8859-{part}" for part in (*range(1, 12), 13, 14, 15, 16)),
-        *(f"windows-125{page}" for page in range(9)),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +141,7 @@ def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return value.decode("latin-1")
+        return value.decode("cp1252", "replace")
 
 
 def _keyword(value: bytes) -> str:
@@ -159,11 +151,8 @@ def _keyword(value: bytes) -> str:
 
 def _word(match: re.Match[str]) -> tuple[str, bytes] | None:
     """Charset and octets of an encoded word, or None if it is none that we know."""
-    try:
-        charset = codecs.lookup(match[1]).name
-    except LookupError:
-        return None
-    if charset not in _CHARSETS:
+    charset = match[1].lower()
+    if charsets.codec_of(charset) is None:
         return None
     if match[2] in "Qq":
         octets = match[3].replace("_", " ").encode("ascii")
@@ -175,7 +164,7 @@ def _word(match: re.Match[str]) -> tuple[str, bytes] | None:
 
 
 def _flushed(charset: str, run: bytes) -> str:
-    return run.decode(charset, "replace") if run else ""
+    return charsets.decode(run, charset) if run else ""
 
 
 def _printable(text: str) -> str:

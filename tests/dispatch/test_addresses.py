@@ -12,6 +12,7 @@ from faxgw.intake.smtp_syntax import SyntaxFault, parse_recipient
 
 FRANCE = resolve([])
 LONDON = resolve([(Origin(Level.CUSTOMER, "acme"), {"country": "GB", "area_code": "020"})])
+POTSDAM = resolve([(Origin(Level.CUSTOMER, "acme"), {"country": "DE", "area_code": "0331"})])
 BOSTON = resolve([(Origin(Level.CUSTOMER, "acme"), {"country": "US", "area_code": "617"})])
 PLUS = resolve([(Origin(Level.CUSTOMER, "acme"), {"plus_sign": True})])
 ONE = "+33199000001"
@@ -67,6 +68,10 @@ def test_one_number_in_every_form(local: str, e164: str, sub: str) -> None:
     "local, settings, e164",
     [
         ("02079460001", LONDON, "+442079460001"),
+        ("33199000001", POTSDAM, "+4933199000001"),
+        ("FAX=33199000001", POTSDAM, ONE),  # RFC 3191: never a misdial for a forgotten +
+        ("FAX=033199000001", POTSDAM, "+4933199000001"),
+        ("FAX=6175550123", BOSTON, "+16175550123"),
         ("79460001", LONDON, "+442079460001"),
         ("442079460001", LONDON, "+442079460001"),
         ("5550123", BOSTON, "+16175550123"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faxgw.document import charsets
+from faxgw.fax import charsets
 
 
 @pytest.mark.parametrize(

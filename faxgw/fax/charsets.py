@@ -1,4 +1,4 @@
-"""Octets to characters: the charsets of texts, mails and mark-up (page process only).
+"""Octets to characters: the charsets of texts, mails and mark-up.
 
 A byte order mark decides, then UTF-16 that shows by its own, then the declared charset if it is one of those we know,
 then UTF-8 if the octets are UTF-8, else Windows-1252. A charset that is declared and wrong is not believed where the
