@@ -71,16 +71,24 @@ class Opening:
 
     @classmethod
     def of(cls, message: Message) -> Opening:
-        """From a message."""
-        word, settings, place, dsn, manner = message
+        """From a message.
+
+        Raises:
+            BadMessage: If it is another one, or what it says does not hold (any more): certificate and key are read.
+        """
+        word, settings, place, dsn, _manner = message
         if word != "start":
             raise BadMessage("the first frame does not say what to do")
-        return cls(
-            SmtpSettings.model_validate_json(settings),
-            SpoolPlace(**place),
-            bool(dsn),
-            None if manner is None else Manner(**manner),
-        )
+        try:
+            chosen = SmtpSettings.model_validate_json(settings)
+        except ValueError as error:
+            raise BadMessage(str(error)) from error
+        return cls(chosen, SpoolPlace(**place), bool(dsn), manner_of(message))
+
+
+def manner_of(opening: Message) -> Manner | None:
+    """How to log, of an opening's message."""
+    return None if opening[-1] is None else Manner(**opening[-1])
 
 
 class Outbox:

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import resource
 import signal
@@ -41,6 +42,8 @@ FAILED = "failed"
 """Kind of the answer to a question whose answering failed."""
 TOO_LONG = Rejection(552, "5.5.3", "So many recipients with so long parameters do not fit in one mail; send several")
 """Answer to a mail that the pipe does not take: 10,000 recipients, each with an ORCPT of 500 letters."""
+
+log = logging.getLogger("faxgw.intake.smtp_process")  # which is `__main__` where it runs
 
 T = TypeVar("T")
 
@@ -180,8 +183,10 @@ class MailProcess:
         self._room.enter(sock, self._settings.listeners[listener], peer, gone)
 
     def _reload_tls(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # the gateway has just read them; it keeps the old ones otherwise too
+        try:
             self._room.reload_tls(Tls.model_validate_json(text))
+        except (OSError, ValueError) as error:  # replaced since the gateway has read them; the old ones stay
+            log.error("certificate not taken on", extra={"event": "smtp_process.tls", "why": str(error)})
 
     async def _stop(self, grace: float) -> None:
         await self._room.stop(grace)
@@ -210,13 +215,14 @@ async def main(descriptor: int) -> None:
     first = await pipe.receive()
     if first is None:
         return
-    opening = Opening.of(smtp_pipe.messages_of(first.payload)[0])
-    if opening.logs is not None:
-        opening.logs.follow()
     try:
-        await MailProcess(pipe, opening).run()
+        message = smtp_pipe.messages_of(first.payload)[0]
+        if (manner := smtp_pipe.manner_of(message)) is not None:
+            manner.follow()  # before anything else can fail
+        await MailProcess(pipe, Opening.of(message)).run()
     except (BadMessage, PipeClosed, OSError) as error:
-        sys.exit(f"mail process: {error}")
+        log.error("mail process cannot go on", extra={"event": "smtp_process.broken", "why": str(error)})
+        sys.exit(1)
 
 
 def _take_descriptors() -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import tests.intake.world as world_module
 from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, StoredFile
-from faxgw.intake.smtp_pipe import Outbox, mail_of, messages_of
+from faxgw.intake.smtp_pipe import Opening, Outbox, mail_of, messages_of
 from faxgw.intake.smtp_process import TOO_LONG, Gateway
-from faxgw.intake.smtp_processes import ProcessRoom
+from faxgw.intake.smtp_processes import COMMAND, ProcessRoom
+from faxgw.logs import Manner
 from faxgw.pipe import Pipe, pair
-from tests.intake.world import Connect, Start, settings
+from faxgw.settings import Tls
+from faxgw.store.files import SpoolPlace
+from tests.conftest import MakeCertificate
+from tests.intake.world import Connect, Start, listener, settings
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +85,47 @@ async def test_a_mail_too_long_for_the_pipe_is_refused_alone(pipes: tuple[Pipe, 
     assert mail_of(row).recipients == (to,) * 4_000
     gateway.answered(serial, ["receipt", "msg_1", ""])
     assert await asked == Receipt("msg_1", "")
+
+
+async def test_why_a_process_cannot_go_on_is_a_line_of_the_log(
+    make_certificate: MakeCertificate, tmp_path: Path
+) -> None:
+    certificate, key = make_certificate()
+    chosen = settings(tls=Tls(certificate=certificate, key=key), listeners=(listener(security="tls"),))
+    key.write_text("no key")
+    opening = Opening(chosen, SpoolPlace(str(tmp_path), "node", 1), False, Manner("INFO", "json", False))
+    ours, theirs = pair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            "--fd",
+            str(theirs.fileno()),
+            pass_fds=(theirs.fileno(),),
+            stderr=asyncio.subprocess.PIPE,
+        )
+    pipe = Pipe(ours)
+    pipe.send(json.dumps([opening.row()]).encode())
+    _out, err = await asyncio.wait_for(process.communicate(), 60)
+    pipe.close()
+    assert process.returncode == 1
+    (line,) = err.decode().splitlines()
+    told = json.loads(line)
+    assert (told["logger"], told["event"]) == ("faxgw.intake.smtp_process", "smtp_process.broken")
+    assert "PEM" in told["why"]
+
+
+async def test_a_certificate_that_is_being_replaced_costs_no_session(
+    start: Start, connect: Connect, make_certificate: MakeCertificate
+) -> None:
+    """The gateway has read certificate and key; a moment later, when the process does, they do not fit."""
+    certificate, key = make_certificate()
+    tls = Tls(certificate=certificate, key=key)
+    world = await start(settings(tls=tls, listeners=(listener(security="starttls"),)))
+    (room,) = world.server._rooms
+    assert isinstance(room, ProcessRoom) and room._child is not None
+    client = await connect(world.port)
+    key.write_text("no key")
+    room._child.outbox.say(["tls", tls.model_dump_json()])
+    other = await connect(world.port)  # told after that
+    for one in (client, other):
+        assert (await one.say("NOOP")).startswith("250")
