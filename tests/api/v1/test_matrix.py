@@ -51,7 +51,7 @@ async def things(api: Native) -> dict[str, str]:
     kept = await api.call("PUT", "/templates/cover/mine", BODIES["putTemplate"])
     assert kept.status == 200, kept.body
     message = "out_" + "0" * 32
-    put: dict[str, Any] = {"customer": "acme", "payload": {}, "now": api.house.now}
+    put: dict[str, Any] = {"customer": "acme", "payload": {"event": "fax.sent"}, "now": api.house.now}
     await api.house.do(outbox.put, message, "webhook", "https://app.example.org/", **put)
     await api.house.change(update(t.outbox).where(t.outbox.c.id == message).values(state="dead"))
     tried = webhooks.Try(message, "fax.sent", "FN1", api.house.now, 1, 503, 12, "why", False)
