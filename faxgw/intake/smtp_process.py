@@ -38,6 +38,8 @@ OOM_SCORE = 500
 """When memory is short the kernel ends this process before the gateway: its clients send again."""
 ROOM_BELIEVED_S = 0.5
 """Seconds for which room for the largest mail is believed (as `store.files.AMPLE_S`)."""
+DESCRIPTORS = 64
+"""Descriptors needed besides those of connections and of the file that each may be writing."""
 FAILED = "failed"
 """Kind of the answer to a question whose answering failed."""
 TOO_LONG = Rejection(552, "5.5.3", "So many recipients with so long parameters do not fit in one mail; send several")
@@ -210,7 +212,6 @@ async def main(descriptor: int) -> None:
     """Serve until the pipe ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # to all of us, meant for the gateway: it tells us
         signal.signal(number, signal.SIG_IGN)
-    _take_descriptors()
     pipe = Pipe(socket.socket(fileno=descriptor))
     first = await pipe.receive()
     if first is None:
@@ -219,16 +220,23 @@ async def main(descriptor: int) -> None:
         message = smtp_pipe.messages_of(first.payload)[0]
         if (manner := smtp_pipe.manner_of(message)) is not None:
             manner.follow()  # before anything else can fail
-        await MailProcess(pipe, Opening.of(message)).run()
+        opening = Opening.of(message)
+        _take_descriptors(DESCRIPTORS + 2 * opening.settings.connection_limit)
+        await MailProcess(pipe, opening).run()
     except (BadMessage, PipeClosed, OSError) as error:
         log.error("mail process cannot go on", extra={"event": "smtp_process.broken", "why": str(error)})
         sys.exit(1)
 
 
-def _take_descriptors() -> None:
+def _take_descriptors(wanted: int) -> None:
     """As many as we may have: one that is sent to us and finds no room breaks the pipe, and with it all sessions."""
     with contextlib.suppress(OSError, ValueError):  # a system call filter may be against it
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            log.warning(
+                "fewer descriptors than connections and their files may need",
+                extra={"event": "smtp_process.descriptors", "limit": hard, "wanted": wanted},
+            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

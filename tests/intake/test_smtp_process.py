@@ -129,3 +129,25 @@ async def test_a_certificate_that_is_being_replaced_costs_no_session(
     other = await connect(world.port)  # told after that
     for one in (client, other):
         assert (await one.say("NOOP")).startswith("250")
+
+
+@pytest.mark.parametrize("limit, told", [(2_063, ["smtp_process.descriptors"]), (2_064, [])])
+async def test_too_few_descriptors_for_all_connections_are_told(tmp_path: Path, limit: int, told: list[str]) -> None:
+    opening = Opening(settings(), SpoolPlace(str(tmp_path), "node", 1), False, Manner("WARNING", "json", False))
+    ours, theirs = pair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"),
+            *COMMAND,
+            "--fd",
+            str(theirs.fileno()),
+            pass_fds=(theirs.fileno(),),
+            stderr=asyncio.subprocess.PIPE,
+        )
+    pipe = Pipe(ours)
+    pipe.send(json.dumps([opening.row()]).encode())
+    frame = await asyncio.wait_for(pipe.receive(), 60)
+    assert frame is not None and messages_of(frame.payload) == [["ready"]]
+    pipe.close()
+    _out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert [json.loads(line)["event"] for line in err.decode().splitlines()] == told
