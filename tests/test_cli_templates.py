@@ -141,7 +141,7 @@ async def test_a_cover_that_is_none_is_refused_with_its_place(faxgw: Faxgw, tmp_
         ("a.html", b"<p>\n<#macro x>", "line 2"),
         ("a.pdf", b"%PDF-1.4", "PDF"),
         ("a.rtf", b"{\\rtf1 $\\{Nobody\\}}", "Nobody"),
-        ("empty", b"", "octets"),
+        ("empty", b"", "no document"),
         ("large", b"x" * 2_000_001, ""),
     ):
         (tmp_path / name).write_bytes(content)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -54,14 +53,13 @@ async def test_signals_for_the_gateway_cost_no_session(start: Start, connect: Co
     assert (await client.data(b"Subject: x\r\n\r\nx")).startswith("250")
 
 
-async def test_more_clients_than_a_process_usually_has_descriptors(start: Start, connect: Connect) -> None:
+async def test_more_clients_than_a_process_usually_has_descriptors(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the usual limit is below that of connections the sessions are not cut: a process takes what it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-    try:
-        world = await start(settings(client_connection_limit=100))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limited = ("sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", *COMMAND)
+    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (limited,))
+    world = await start(settings(client_connection_limit=100))
     clients = [await connect(world.port) for _ in range(80)]  # each is greeted
     replies = await asyncio.gather(*(client.say("NOOP") for client in clients))
     assert {reply[:3] for reply in replies} == {"250"}
