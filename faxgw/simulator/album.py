@@ -168,7 +168,11 @@ def _section(record: dict[str, Any]) -> str:
     ]
     count, kept = record.get("pages_confirmed", 0), len(record.get("pages", []))
     arrow = "→" if record.get("direction") == "in" else "placed →"
-    result = f"{text('result')}: {count} pages confirmed, {kept} kept" if text("result") else "no fax"
+    result = (
+        f"{text('result')}: {count} {'page' if count == 1 else 'pages'} confirmed, {kept} kept"
+        if text("result")
+        else "no fax"
+    )
     return (
         f"<section><h2>{text('caller')} {arrow} {text('number')} · {text('behaviour')}</h2>"
         f'<p class="{"ok" if good else "bad"}">{text("status")} {result}</p>'
