@@ -1,7 +1,7 @@
 """The gateway's side of a mail process (`smtp_process`): started, given connections, answered, watched, started again.
 
-What a process says is believed no further than its sessions would be: it asks the same questions, and a mail of its is
-committed by the same funnel.
+What a process says of its sessions (who logged in, from where) is believed, for it is ours; what it can make the
+gateway do or hold is bounded, and its mails pass the same funnel as all others.
 """
 
 from __future__ import annotations
