@@ -34,10 +34,15 @@ class Slow(Documents):
         super().__init__()
         self.go = asyncio.Event()
         self.asked = 0
+        self.given_up = asyncio.Event()
 
     async def pdf(self, pages: Sequence[int], title: str, created: datetime, *, thumbnail_px: int = 0) -> PdfMade:
         self.asked += 1
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
         return await super().pdf(pages, title, created, thumbnail_px=thumbnail_px)
 
 
@@ -65,6 +70,7 @@ async def test_while_rules_wait_no_document_is_kept_and_none_is_begun_again(hous
         await to_be_read(house, reception, 1, 2)
         await place.page(reception, 2, PageEnd.EOP)
         await until(lambda: house.ask(_awaits, reception))
+        await asyncio.wait_for(documents.given_up.wait(), 10)
         documents.go.set()
         await read(house, reception, 1, "nothing")
         await until(lambda: house.ask(_read_pages, reception, 1))
