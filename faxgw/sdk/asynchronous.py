@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +26,7 @@ from faxgw.sdk.steps import Answer, Lost, Pause, Request, Steps
 from faxgw.sdk.stream import EventReader
 
 T = TypeVar("T")
+P = TypeVar("P", bound=work.Part)
 
 
 class AsyncClient:
@@ -110,16 +112,11 @@ class AsyncClient:
         """One job."""
         return await self._run(work.job(job))
 
-    async def faxes(self, **filters: object) -> AsyncIterator[Fax]:
+    async def faxes(self, *, cursor: str | None = None, **filters: object) -> AsyncIterator[Fax]:
         """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
-        following = filters.pop("cursor", None)
-        while True:
-            page = await self._run(work.faxes(filters, following))
-            for one in page.faxes:
-                yield one
-            following = page.next
-            if following is None:
-                return
+        async for page in self._parts(partial(work.faxes, filters), cursor):
+            for fax in page.faxes:
+                yield fax
 
     async def wait(self, job: str, *, within: float | None = None, every: float = POLL_S) -> list[Fax]:
         """The faxes of a job, in order, once all of them are final.
@@ -250,36 +247,21 @@ class AsyncClient:
 
     async def numbers(self) -> AsyncIterator[NumberShown]:
         """All numbers of the account."""
-        following: str | None = None
-        while True:
-            part = await self._run(work.numbers(following))
+        async for part in self._parts(work.numbers):
             for one in part.numbers:
                 yield one
-            following = part.next
-            if following is None:
-                return
 
     async def users(self) -> AsyncIterator[UserShown]:
         """All users of the account."""
-        following: str | None = None
-        while True:
-            part = await self._run(work.users(following))
+        async for part in self._parts(work.users):
             for one in part.users:
                 yield one
-            following = part.next
-            if following is None:
-                return
 
     async def deliveries(self, webhook: str) -> AsyncIterator[TryShown]:
         """Every try to tell a webhook, newest first."""
-        following: str | None = None
-        while True:
-            part = await self._run(work.deliveries(webhook, following))
+        async for part in self._parts(partial(work.deliveries, webhook)):
             for one in part.deliveries:
                 yield one
-            following = part.next
-            if following is None:
-                return
 
     async def rotate_webhook(self, webhook: str) -> WebhookMade:
         """Give a webhook another secret, told here alone; the former one signs too for a day. Not tried again."""
@@ -313,6 +295,14 @@ class AsyncClient:
             await asyncio.sleep(reader.retry)
 
     # --------------------------------------------------------------------------------------------------- carrying out
+
+    async def _parts(self, ask: Callable[[str | None], Steps[P]], begun: str | None = None) -> AsyncIterator[P]:
+        """A list part by part, from a cursor on; None: from its beginning."""
+        part = await self._run(ask(begun))
+        yield part
+        while part.next is not None:
+            part = await self._run(ask(part.next))
+            yield part
 
     async def _run(self, doing: Steps[T]) -> T:
         """Carry out a piece of work."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,6 +25,7 @@ from faxgw.sdk.steps import Answer, Lost, Pause, Request, Steps
 from faxgw.sdk.stream import EventReader
 
 T = TypeVar("T")
+P = TypeVar("P", bound=work.Part)
 
 
 class Client:
@@ -109,15 +111,10 @@ class Client:
         """One job."""
         return self._run(work.job(job))
 
-    def faxes(self, **filters: object) -> Iterator[Fax]:
+    def faxes(self, *, cursor: str | None = None, **filters: object) -> Iterator[Fax]:
         """All faxes that the filters let through, newest first, part by part; filters as docs/api.md has them."""
-        following = filters.pop("cursor", None)
-        while True:
-            page = self._run(work.faxes(filters, following))
+        for page in self._parts(partial(work.faxes, filters), cursor):
             yield from page.faxes
-            following = page.next
-            if following is None:
-                return
 
     def wait(self, job: str, *, within: float | None = None, every: float = POLL_S) -> list[Fax]:
         """The faxes of a job, in order, once all of them are final.
@@ -248,33 +245,18 @@ class Client:
 
     def numbers(self) -> Iterator[NumberShown]:
         """All numbers of the account."""
-        following: str | None = None
-        while True:
-            part = self._run(work.numbers(following))
+        for part in self._parts(work.numbers):
             yield from part.numbers
-            following = part.next
-            if following is None:
-                return
 
     def users(self) -> Iterator[UserShown]:
         """All users of the account."""
-        following: str | None = None
-        while True:
-            part = self._run(work.users(following))
+        for part in self._parts(work.users):
             yield from part.users
-            following = part.next
-            if following is None:
-                return
 
     def deliveries(self, webhook: str) -> Iterator[TryShown]:
         """Every try to tell a webhook, newest first."""
-        following: str | None = None
-        while True:
-            part = self._run(work.deliveries(webhook, following))
+        for part in self._parts(partial(work.deliveries, webhook)):
             yield from part.deliveries
-            following = part.next
-            if following is None:
-                return
 
     def rotate_webhook(self, webhook: str) -> WebhookMade:
         """Give a webhook another secret, told here alone; the former one signs too for a day. Not tried again."""
@@ -308,6 +290,14 @@ class Client:
             time.sleep(reader.retry)
 
     # --------------------------------------------------------------------------------------------------- carrying out
+
+    def _parts(self, ask: Callable[[str | None], Steps[P]], begun: str | None = None) -> Iterator[P]:
+        """A list part by part, from a cursor on; None: from its beginning."""
+        part = self._run(ask(begun))
+        yield part
+        while part.next is not None:
+            part = self._run(ask(part.next))
+            yield part
 
     def _run(self, doing: Steps[T]) -> T:
         """Carry out a piece of work."""

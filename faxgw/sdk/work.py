@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from faxgw.api.v1.account import Account, Destination, Numbers, NumberShown, SettingsShown, Users, UserShown
 from faxgw.api.v1.calls import Attempts, CallLadder
@@ -19,6 +20,15 @@ from faxgw.sdk import steps
 from faxgw.sdk.steps import Request, Steps, get, read, segment
 
 OCTETS = {"Content-Type": MEDIA}
+
+
+class Part(Protocol):
+    """One part of a list."""
+
+    @property
+    def next(self) -> str | None:
+        """Where the next one begins; None: there is none."""
+        ...
 
 
 def send(to: object, documents: Sequence[object], key: str | None, fields: Mapping[str, object]) -> Steps[Accepted]:
