@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,46 +23,52 @@ def version_of(source: bytes) -> str:
     return hashlib.sha256(source).hexdigest()[:16]
 
 
-def build(source: Path, library: Path, macro: str, links: Sequence[str] = (), compiler: str | None = None) -> bool:
-    """Compile and put in place; False without a compiler.
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What is compiled of one source."""
 
-    Args:
-        source: The C file.
-        library: Where the result lies; replaced in one step, and left as it is when the compiler refuses.
-        macro: Name of the macro that gives the source its version.
-        links: Further words for the linker.
-        compiler: Program; None: whichever is there.
+    source: Path
+    """The C file."""
+    path: Path
+    """Where the result lies; replaced in one step, and left as it is when the compiler refuses."""
+    macro: str
+    """Name of the macro that gives the source its version."""
+    what: str
+    """What is compiled, for people."""
+    without: str
+    """What is so without a compiler."""
+    links: tuple[str, ...] = ()
+    """Further words for the linker."""
 
-    Raises:
-        subprocess.CalledProcessError: If the compiler refuses.
-        OSError: If the folder cannot be written.
-    """
-    compiler = compiler or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        return False
-    version = version_of(source.read_bytes())
-    made = library.with_suffix(f".{os.getpid()}")
-    try:
-        subprocess.run(
-            [compiler, *FLAGS, f'-D{macro}="{version}"', "-o", str(made), str(source), *links],
-            check=True,
-        )
-        made.replace(library)
-    finally:
-        made.unlink(missing_ok=True)
-    return True
+    def build(self, compiler: str | None = None) -> bool:
+        """Compile and put in place; False without a compiler.
 
+        Args:
+            compiler: Program; None: whichever is there.
 
-def tell(build: Callable[[], bool], what: str, without: str) -> None:
-    """Compile for somebody who looks on; a compiler that refuses ends the program with the reason.
+        Raises:
+            subprocess.CalledProcessError: If the compiler refuses.
+            OSError: If the folder cannot be written.
+        """
+        compiler = compiler or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        if compiler is None:
+            return False
+        version = version_of(self.source.read_bytes())
+        made = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            subprocess.run(
+                [compiler, *FLAGS, f'-D{self.macro}="{version}"', "-o", str(made), str(self.source), *self.links],
+                check=True,
+            )
+            made.replace(self.path)
+        finally:
+            made.unlink(missing_ok=True)
+        return True
 
-    Args:
-        build: Compiles.
-        what: What is compiled, for people.
-        without: What is so without a compiler.
-    """
-    try:
-        done = build()
-    except (OSError, subprocess.CalledProcessError) as exc:
-        sys.exit(f"{what} not built: {exc}")
-    sys.stdout.write(f"{what} built\n" if done else f"no C compiler: {without}\n")
+    def main(self) -> None:
+        """Compile for somebody who looks on; a compiler that refuses ends the program with the reason."""
+        try:
+            done = self.build()
+        except (OSError, subprocess.CalledProcessError) as exc:
+            sys.exit(f"{self.what} not built: {exc}")
+        sys.stdout.write(f"{self.what} built\n" if done else f"no C compiler: {self.without}\n")

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from faxgw import compiled
+from faxgw.compiled import Library
 from faxgw.document.native import LIBRARY, SOURCE
 
-
-def build(compiler: str | None = None) -> bool:
-    """Compile and put in place; False without a compiler.
-
-    Raises:
-        subprocess.CalledProcessError: If the compiler refuses.
-        OSError: If the folder cannot be written.
-    """
-    return compiled.build(SOURCE, LIBRARY, "PIXELS_VERSION", (), compiler)
-
-
-def main() -> None:
-    """Compile, or say why not."""
-    compiled.tell(build, "work on pixels", "pixels stay with numpy and libtiff")
-
+PIXELS = Library(SOURCE, LIBRARY, "PIXELS_VERSION", "work on pixels", "pixels stay with numpy and libtiff")
 
 if __name__ == "__main__":
-    main()
+    PIXELS.main()

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faxgw.document import bitmap, build, halftone, libtiff, native
+from faxgw.document import bitmap, halftone, libtiff, native
+from faxgw.document.build import PIXELS
 from faxgw.document.types import Mode, Resolution
 
 
@@ -20,7 +21,7 @@ def _built() -> None:
     """A checkout that was not set up with a compiler has no library: it is made, and a failure to do so is told."""
     if native.library() is None:
         native.library.cache_clear()
-        assert build.build()
+        assert PIXELS.build()
         assert native.library() is not None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from faxgw.store import build, rounds
+from faxgw.store import rounds
 
 Write = Callable[[str, Sequence[tuple[str, bytes]]], list[OSError | None]]
 BOTH = pytest.mark.parametrize("write", [rounds.write_native, rounds.write_python], ids=["in C", "in Python"])
@@ -112,15 +112,6 @@ def test_a_library_of_another_source_is_not_used(
     assert "another source" in caplog.text
     monkeypatch.setattr(rounds, "LIBRARY", tmp_path / "none.so")
     assert rounds.library.__wrapped__() is None
-
-
-def test_it_is_built_beside_its_source_and_says_of_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(build, "LIBRARY", tmp_path / "built.so")
-    assert build.build()
-    monkeypatch.setattr(rounds, "LIBRARY", tmp_path / "built.so")
-    assert rounds.library.__wrapped__() is not None
-    with pytest.raises(subprocess.CalledProcessError):
-        build.build("false")
 
 
 def test_any_round_stays_within_its_memory(tmp_path: Path) -> None:
