@@ -40,6 +40,23 @@ async def pipes() -> AsyncIterator[tuple[Pipe, Pipe]]:
         end.close()
 
 
+async def opened(opening: Opening, *before: str) -> tuple[asyncio.subprocess.Process, Pipe]:
+    """A process that was told what it is for, behind the words of another command; its log can be read."""
+    ours, theirs = pair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *before,
+            *COMMAND,
+            "--fd",
+            str(theirs.fileno()),
+            pass_fds=(theirs.fileno(),),
+            stderr=asyncio.subprocess.PIPE,
+        )
+    pipe = Pipe(ours)
+    pipe.send(json.dumps([opening.row()]).encode())
+    return process, pipe
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_signals_for_the_gateway_cost_no_session(start: Start, connect: Connect, number: signal.Signals) -> None:
     """A key on a terminal, or a service manager that is asked to signal, reaches all processes of the gateway."""
@@ -92,17 +109,7 @@ async def test_why_a_process_cannot_go_on_is_a_line_of_the_log(
     chosen = settings(tls=Tls(certificate=certificate, key=key), listeners=(listener(security="tls"),))
     key.write_text("no key")
     opening = Opening(chosen, SpoolPlace(str(tmp_path), "node", 1), False, Manner("INFO", "json", False))
-    ours, theirs = pair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            "--fd",
-            str(theirs.fileno()),
-            pass_fds=(theirs.fileno(),),
-            stderr=asyncio.subprocess.PIPE,
-        )
-    pipe = Pipe(ours)
-    pipe.send(json.dumps([opening.row()]).encode())
+    process, pipe = await opened(opening)
     _out, err = await asyncio.wait_for(process.communicate(), 60)
     pipe.close()
     assert process.returncode == 1
@@ -132,18 +139,7 @@ async def test_a_certificate_that_is_being_replaced_costs_no_session(
 @pytest.mark.parametrize("limit, told", [(2_063, ["smtp_process.descriptors"]), (2_064, [])])
 async def test_too_few_descriptors_for_all_connections_are_told(tmp_path: Path, limit: int, told: list[str]) -> None:
     opening = Opening(settings(), SpoolPlace(str(tmp_path), "node", 1), False, Manner("WARNING", "json", False))
-    ours, theirs = pair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *("sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"),
-            *COMMAND,
-            "--fd",
-            str(theirs.fileno()),
-            pass_fds=(theirs.fileno(),),
-            stderr=asyncio.subprocess.PIPE,
-        )
-    pipe = Pipe(ours)
-    pipe.send(json.dumps([opening.row()]).encode())
+    process, pipe = await opened(opening, "sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh")
     frame = await asyncio.wait_for(pipe.receive(), 60)
     assert frame is not None and messages_of(frame.payload) == [["ready"]]
     pipe.close()
