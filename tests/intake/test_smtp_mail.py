@@ -272,6 +272,7 @@ async def test_the_same_mail_again_is_not_sent_again_and_says_so(start: Start) -
     first = world.gate.mails[0].message
     assert (code, text.decode()) == (250, f"2.0.0 Accepted before as {first}; it is not sent again")
     assert world.spooled() == [world.gate.mails[0].file.key]
+    await world.until_ended(2)
     assert world.results == ["accepted", "duplicate"]
 
 

@@ -110,7 +110,7 @@ class World:
 
     async def until_ended(self, count: int) -> None:
         """Wait until so many sessions have ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.sessions) < count or self.server.connections:  # noqa: ASYNC110 - what ends it is the server's
                 await asyncio.sleep(0.005)
 
@@ -125,7 +125,7 @@ class Client:
     async def reply(self) -> str:
         """The next reply, its lines joined; empty when the server has closed."""
         lines = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while line := (await self.reader.readline()).decode():
                 lines.append(line.rstrip("\r\n"))
                 if line[3:4] != "-":
@@ -155,7 +155,7 @@ class Client:
 
     async def ended(self) -> bool:
         """Whether the server has closed."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read(1) == b""
             return True
