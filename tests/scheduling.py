@@ -2,11 +2,14 @@
 
 A file stays in one process, as with pytest-xdist's own `--dist loadfile`, with two differences. When a process dies,
 the plain scheduler gives its finished files to the others as well, which then wait without end for results of nothing:
-here only what is left of them goes on, without the test that died. And files whose tests wait for real calls come
+here only what is left of them goes on, without the test that died. It also gives work to a process that has died
+without its knowing yet, and then ends the whole run with an error. And files whose tests wait for real calls come
 first, so that a run does not end with long ones.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -38,6 +41,8 @@ class FileScheduling(LoadFileScheduling):  # type: ignore[misc]
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Take a process out. Returns: the test it died in, None if it had nothing left to do."""
+        if self.collection is None:  # nothing is shared out before the one in its place has collected too
+            self.registered_collections.pop(node, None)
         left = [unit for unit in self.assigned_work.pop(node).items() if self._pending_of(dict([unit]))]
         if not left:
             return None
@@ -51,3 +56,7 @@ class FileScheduling(LoadFileScheduling):  # type: ignore[misc]
     def _reschedule(self, node: WorkerController) -> None:
         if node in self.registered_collections:  # one that replaces a dead one may still be collecting
             super()._reschedule(node)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        with contextlib.suppress(OSError):  # it is dead, and hands the file back when that is told: `remove_node`
+            super()._assign_work_unit(node)
