@@ -27,6 +27,7 @@ from sqlalchemy import func, select
 
 from bench.broadcast_ways import LIMIT, PASSWORD, by_mail, by_rest, by_sftp, by_soap, login, rest_job, sftp_server
 from bench.measure import finish, percentile, pss_of, say, workplace
+from faxgw import garbage
 from faxgw.api.access import Access
 from faxgw.api.http import Ground
 from faxgw.api.retarus import RetarusApi
@@ -226,7 +227,9 @@ async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
     settings = ApiSettings(retarus=True, soap=True, max_recipients=5_000)
     jobs = VendorJobs(ground, JobGate(seat), settings, Egress())
     server.mount([*RetarusApi(ground, jobs, settings).routes(), *SoapApi(ground, jobs, settings).routes()])
-    return store, seat, server, (await server.start()).port
+    listening = await server.start()
+    garbage.set_aside()  # as at the end of the gateway's start
+    return store, seat, server, listening.port
 
 
 async def ask(port: int, job: str) -> tuple[float, int, list[str]]:

@@ -11,7 +11,7 @@ import logging
 import signal
 from pathlib import Path
 
-from faxgw import logs, reload
+from faxgw import garbage, logs, reload
 from faxgw.daemon import Daemon
 from faxgw.fax.errors import FaxError
 from faxgw.sdnotify import Notifier
@@ -66,6 +66,7 @@ class _Service:
         daemon = self._daemon
         self._notifier.starting(START_WITHIN, "starting")
         await daemon.start()
+        garbage.set_aside()
         self._notifier.ready(await daemon.summary())
         owned = [
             asyncio.create_task(self._stop.wait(), name="stop"),
