@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 AUTO: Final = "auto"
 """Setting `sender_evidence`: strangers prove themselves, hosts of this machine and of networks at hand do not."""
 DKIM: Final = "dkim"
-"""`Principal.how` of a sender who is accepted until the final dot, where his domain's signature decides."""
+"""`Principal.how` of a sender who is accepted until the final dot, where his domain's signature decides; what SPF said
+before stands behind a colon."""
 ASK_WITHIN: Final = 5.0
 """Seconds for one question to DNS."""
 KEYS_WITHIN: Final = 10.0
@@ -54,6 +55,25 @@ _AT_HAND: Final = tuple(
 )
 """Loopback, private and link-local networks (RFC 1918, RFC 3927, RFC 4193, RFC 4291)."""
 _LATER = Rejection(451, "4.4.3", "Who sent this cannot be proven at present, DNS does not answer; try again later.")
+
+
+_BY_SPF: Final = {
+    Verdict.NONE: "{} has no SPF record",
+    Verdict.PERMERROR: "the SPF record of {} is wrong",
+    **dict.fromkeys(
+        (Verdict.NEUTRAL, Verdict.SOFTFAIL, Verdict.FAIL),
+        "the SPF record of {} does not allow the host that brought it ({})",
+    ),
+}
+
+
+def waits_for_signature(how: str) -> bool:
+    """Whether a sender who was let in so far has still to be proven, by the mail's signatures.
+
+    Args:
+        how: `Principal.how`.
+    """
+    return how.partition(":")[0] == DKIM
 
 
 def is_stranger(peer: str, neighbours: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()) -> bool:
@@ -166,7 +186,7 @@ class Evidence:
         if verdict is Verdict.PASS:
             return replace(principal, how="spf")
         if wanted == "spf_or_dkim":
-            return replace(principal, how=DKIM)
+            return replace(principal, how=f"{DKIM}:{verdict.value}")
         domain = _domain(principal.address)
         if verdict is Verdict.TEMPERROR:
             return _LATER
@@ -179,7 +199,7 @@ class Evidence:
         return Rejection(550, "5.7.23", f"By the SPF record of {domain}, {peer} may not send for it ({verdict.value}).")
 
     async def at_final_dot(self, mail: MailSubmission) -> Rejection | None:
-        """Decide by the mail's signatures; None: it is proven."""
+        """Decide by the mail's signatures; None: it is proven. Where SPF could not be asked, it is put off at worst."""
         options = pages.SignedOptions(
             domain=_domain(mail.sender),
             recipients=tuple(recipient.address for recipient in mail.recipients),
@@ -200,7 +220,12 @@ class Evidence:
         log.info("signatures", extra={"event": "evidence.signed", "mail": mail.message, "how": how or "nothing"})
         if how:
             return None
+        spf = mail.principal.how.partition(":")[2]
+        if spf == Verdict.TEMPERROR:
+            return _LATER
         why = judged.public if isinstance(judged, pages.Refused) else judged.why
+        if spf in _BY_SPF:
+            why = f"{_BY_SPF[Verdict(spf)].format(options.domain, spf)}; {why}"
         return Rejection(550, "5.7.20", f"Nothing was sent. That {options.domain} sent this mail is not proven: {why}.")
 
     async def _judge(self, descriptor: int, options: pages.SignedOptions) -> pages.Signed | pages.Refused:

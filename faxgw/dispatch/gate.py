@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from faxgw.dispatch import letterheads, listing
 from faxgw.dispatch.covers import Covers
-from faxgw.dispatch.evidence import AUTO, DKIM, Evidence, is_stranger
+from faxgw.dispatch.evidence import AUTO, Evidence, is_stranger, waits_for_signature
 from faxgw.dispatch.known import Known
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
@@ -205,7 +205,7 @@ class Gate:
         missing = await self._covers.refusal(who, told) or await letterheads.refusal(self._seat, who, told)
         if missing:
             return Rejection(550, "5.6.0", f"Nothing was sent. {missing}")
-        if mail.principal.how == DKIM:
+        if waits_for_signature(mail.principal.how):
             if self._evidence is None:
                 return Rejection(451, "4.3.0", "Who sent this cannot be proven at present; try again later.")
             if unproven := await self._evidence.at_final_dot(mail):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import update
 
-from faxgw.dispatch.evidence import DKIM, Evidence, EvidenceSettings, is_stranger
+from faxgw.dispatch.evidence import DKIM, Evidence, EvidenceSettings, is_stranger, waits_for_signature
 from faxgw.dispatch.gate import Gate
 from faxgw.document.client import PageClient
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
@@ -137,11 +137,11 @@ async def test_spf_decides_at_rcpt(house: House, gate: Gate, server: NameServer)
 async def test_what_a_signature_may_decide_waits_for_the_final_dot(
     house: House, gate: Gate, server: NameServer
 ) -> None:
-    for evidence, asked in (("spf_or_dkim", ["TXT example.org."]), ("dkim", [])):
+    for evidence, asked, how in (("spf_or_dkim", ["TXT example.org."], "dkim:fail"), ("dkim", [], DKIM)):
         await wants(house, evidence)
         server.asked.clear()
         found = await sender(gate)
-        assert isinstance(found, Principal) and found.how == DKIM
+        assert isinstance(found, Principal) and found.how == how and waits_for_signature(how)
         assert server.asked == asked
 
 
@@ -165,10 +165,12 @@ async def test_of_itself_a_stranger_proves_who_he_is(house: House, gate: Gate, s
     """By SPF, else by a signature: anybody can write any envelope sender."""
     good, later = await sender(gate, "198.51.100.9"), await sender(gate, "8.8.8.8")
     assert isinstance(good, Principal) and good.how == "spf"
-    assert isinstance(later, Principal) and later.how == DKIM
+    assert isinstance(later, Principal) and later.how == "dkim:fail"
 
 
-@pytest.mark.parametrize("allow, how", [("8.8.8.0/24", "address"), ("0.0.0.0/0", DKIM), ("8.0.0.0/7", DKIM)])
+@pytest.mark.parametrize(
+    "allow, how", [("8.8.8.0/24", "address"), ("0.0.0.0/0", "dkim:fail"), ("8.0.0.0/7", "dkim:fail")]
+)
 async def test_hosts_that_a_listener_names_are_no_strangers(
     house: House, pages: PageClient, server: NameServer, allow: str, how: str
 ) -> None:
@@ -271,3 +273,42 @@ async def test_only_keys_that_matter_are_asked_for(house: House, gate: Gate, ser
     server.asked.clear()
     await gate.submit_mail(await submitted(house, signed(domain="evil.test")))
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "record, said",
+    [
+        ("", "example.org has no SPF record; it has no DKIM signature of example.org."),
+        ("v=spf1 nonsense", "the SPF record of example.org is wrong; it has no DKIM signature of example.org."),
+        (
+            "v=spf1 ip4:192.0.2.7 ~all",
+            "the SPF record of example.org does not allow the host that brought it (softfail); it has no DKIM "
+            "signature of example.org.",
+        ),
+    ],
+)
+async def test_a_stranger_hears_of_both_proofs(
+    house: House, gate: Gate, server: NameServer, record: str, said: str
+) -> None:
+    server.zone = [f'example.org. 60 IN TXT "{record}"'] if record else []
+    who = await sender(gate)
+    assert isinstance(who, Principal)
+    answer = str(await gate.submit_mail(replace(await submitted(house, MAIL), principal=who)))
+    assert answer.endswith(f"is not proven: {said}")
+
+
+async def test_a_mail_whose_spf_record_could_not_be_asked_for_is_put_off(
+    house: House, gate: Gate, server: NameServer
+) -> None:
+    """A domain that only has SPF loses no mail because its name servers are away; a signature proves it all the same.
+
+    RFC 7208 section 2.6.6: a later try may succeed.
+    """
+    server.broken = True
+    who = await sender(gate)
+    assert isinstance(who, Principal) and waits_for_signature(who.how)
+    unsigned = replace(await submitted(house, MAIL), principal=who)
+    assert str(await gate.submit_mail(unsigned)).startswith("451 4.4.3 ")
+    server.broken = False
+    by_signature = replace(await submitted(house, signed()), principal=who)
+    assert await gate.submit_mail(by_signature) == Receipt(by_signature.message)
