@@ -278,8 +278,6 @@ class Daemon:
             dispatcher.calling, worker.renderer.rendering, worker.renderer.slicing, worker.walking,
             self._inbound.routing, deliveries.delivering,
         ]  # fmt: skip
-        for station in self._stations:
-            self._tasks.append(asyncio.create_task(station.run(), name=f"station {station.name}"))
         self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
         line.tell_changes(dispatcher.calling.wake)
         self.health.add("line", partial(_line_state, line))
@@ -355,8 +353,11 @@ class Daemon:
             self._stations,
             data=self._node.data,
         )
+        core = tuple(self._stations)
         for part in PARTS:
             await part.start(house)
+        for station in core:  # only now: a delivery that a part knows how to make would find no way out before
+            house.task(station.run(), f"station {station.name}")
         return house
 
     async def _open_doors(self, house: House, gate: Gate, data: Path, clock: ClockWatch) -> None:
