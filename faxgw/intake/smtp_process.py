@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from faxgw import garbage
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
 from faxgw.intake import smtp_pipe
@@ -222,6 +223,7 @@ async def main(descriptor: int) -> None:
             manner.follow()  # before anything else can fail
         opening = Opening.of(message)
         _take_descriptors(DESCRIPTORS + 2 * opening.settings.connection_limit)
+        garbage.set_aside()
         await MailProcess(pipe, opening).run()
     except (BadMessage, PipeClosed, OSError) as error:
         log.error("mail process cannot go on", extra={"event": "smtp_process.broken", "why": str(error)})

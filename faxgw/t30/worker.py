@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -348,6 +349,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sock = socket.socket(fileno=options.fd)
     sock.set_inheritable(False)
     confine()
+    gc.collect()
+    gc.freeze()  # what is loaded is not looked through again while calls are ticked
     asyncio.run(serve(sock))
 
 
