@@ -15,6 +15,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,7 @@ class Walk:
         assert await self._do(lambda conn: ledger.answered(conn, attempt, dialog={"a": 1}, fence=fence, now=now))
         assert await self._do(lambda conn: ledger.exposed(conn, attempt, fax=fax, page=1, fence=fence, now=now))
         for page in range(1, PAGES + 1):
-            assert await self._do(
-                lambda conn, page=page: ledger.confirmed(conn, attempt, fax=fax, page=page, fence=fence, now=now)
-            )
+            assert await self._do(partial(ledger.confirmed, attempt=attempt, fax=fax, page=page, fence=fence, now=now))
         outcome = Outcome(Cause.OK, connected=True, exposed=True)
         assert await self._do(lambda conn: ledger.done(conn, attempt, outcome=outcome, fence=fence, now=now))
 
@@ -214,7 +213,7 @@ async def filled(folder: Path, name: str, faxes: int, customers: int) -> tuple[S
     await store.run(lambda conn: directory.seed(conn, [CustomerSeed(f"c{n:03}", "C") for n in range(customers)]))
     now, step = time.time(), 500
     for first in range(0, faxes, step):
-        await store.run(lambda conn, first=first: fill(conn, min(step, faxes), customers, first, now))
+        await store.run(partial(fill, faxes=min(step, faxes), customers=customers, first=first, now=now))
     return store, fence
 
 
@@ -253,13 +252,11 @@ async def restart(folder: Path, faxes: int, calls: int) -> dict[str, Any]:
         lambda conn: candidates.candidates(conn, now=time.time(), limit=calls, per_customer=calls)
     )  # fmt: skip
     for row in rows:
-        prepared = await store.read(lambda conn, fax=row.fax: planning.prepare(conn, fax))
+        prepared = await store.read(partial(planning.prepare, fax=row.fax))
         attempt = ids.prefixed("att", time.time(), secrets.token_bytes(16))
-        await store.run(lambda conn, a=attempt, p=prepared: plan(conn, a, p, fence))
-        await store.run(lambda conn, a=attempt: ledger.answered(conn, a, dialog={}, fence=fence, now=time.time()))
-        await store.run(
-            lambda conn, a=attempt, f=row.fax: ledger.exposed(conn, a, fax=f, page=1, fence=fence, now=time.time())
-        )
+        await store.run(partial(plan, attempt=attempt, prepared=prepared, fence=fence))
+        await store.run(partial(ledger.answered, attempt=attempt, dialog={}, fence=fence, now=time.time()))
+        await store.run(partial(ledger.exposed, attempt=attempt, fax=row.fax, page=1, fence=fence, now=time.time()))
     await store.close()
     begun = time.perf_counter()
     migrate.upgrade(f"sqlite:///{folder}/restart.db")
@@ -267,7 +264,7 @@ async def restart(folder: Path, faxes: int, calls: int) -> dict[str, Any]:
     ready = time.perf_counter() - begun
     strangers = await store.read(lambda conn: ledger.open_strangers(conn, fence=fence))
     now = time.time()
-    await asyncio.gather(*(store.run(lambda conn, a=row.id: ledger.recover(conn, a, now=now)) for row in strangers))
+    await asyncio.gather(*(store.run(partial(ledger.recover, attempt=row.id, now=now)) for row in strangers))
     recovered = time.perf_counter() - begun
     await store.close()
     say(f"restart: {len(strangers)} calls of {faxes} open faxes settled in {recovered:.2f} s")
