@@ -23,6 +23,7 @@ import pytest
 from psycopg import sql
 
 from faxgw.store.migrate import upgrade
+from tests.patience import PATIENCE_S
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 """Where Debian 12 has them; they are not in PATH."""
@@ -193,7 +194,7 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self.cut_all()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE_S)
         self._listener.close()
 
     def _spawn(self, work: Callable[..., None], *arguments: object) -> None:

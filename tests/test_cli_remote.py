@@ -14,6 +14,7 @@ from faxgw.cli import main
 from faxgw.store import schema as t
 from tests.api.v1.world import PDF, Native, native
 from tests.house import House, house, house_store
+from tests.patience import PATIENCE_S
 
 __all__ = ["house", "house_store"]
 
@@ -49,7 +50,7 @@ async def test_the_outcome_is_shown_and_is_the_exit_code(api: Native, tmp_path: 
     letter = tmp_path / "letter.pdf"
     letter.write_bytes(PDF)
     waiting = asyncio.create_task(run(api, letter, "--subject", "A letter"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (faxes := await api.house.rows(select(t.faxes))):  # noqa: ASYNC110  # the command's thread
             await asyncio.sleep(0.05)
     await api.post(f"/faxes/{faxes[0].id}/cancel")

@@ -13,6 +13,7 @@ from faxgw import demo
 from faxgw.demo import MailboxSink
 from faxgw.formats.status_mail import status_mail
 from tests.formats import samples
+from tests.patience import PATIENCE_S
 
 
 def status(subject: str = "Invoice 4711") -> bytes:
@@ -73,7 +74,7 @@ async def test_a_mail_is_stored_as_it_came(sink: MailboxSink) -> None:
 
 
 async def test_who_waits_for_a_mail_gets_it(sink: MailboxSink) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         waiting = asyncio.create_task(sink.wait_for(2))
         await deliver(sink, status("one"))
         await deliver(sink, status("two"))
@@ -172,7 +173,7 @@ async def test_what_is_not_there_is_not_found(path: str, browser: ClientSession)
 
 async def test_one_connection_too_many_is_told_so(sink: MailboxSink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "MAX_CONNECTIONS", 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         first, keep = await asyncio.open_connection("127.0.0.1", sink.port)
         assert (await first.readline()).startswith(b"220 ")
         second, other = await asyncio.open_connection("127.0.0.1", sink.port)
@@ -194,7 +195,7 @@ async def test_stopping_ends_open_connections(tmp_path: Path) -> None:
     await sink.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", sink.port)
     await reader.readline()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await sink.stop()
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from faxgw import egress
 from faxgw.egress import Egress, Forbidden, Unfetched, check_url, is_open
+from tests.patience import PATIENCE_S
 
 OPEN = ["8.8.8.8", "2001:4860:4860::8888", "64:ff9b::808:808"]
 CLOSED = [
@@ -230,7 +231,7 @@ async def test_a_connection_opens_to_checked_addresses_only() -> None:
     assert not accepted.is_set()
     made = await Egress([ip_network("127.0.0.0/8"), ip_network("::1")]).connect("localhost", port, within=5)
     made.close()
-    await asyncio.wait_for(accepted.wait(), 5)
+    await asyncio.wait_for(accepted.wait(), PATIENCE_S)
     server.close()
     with pytest.raises(ConnectionRefusedError):
         await Egress([ip_network("127.0.0.0/8")]).connect("127.0.0.1", port, within=5)

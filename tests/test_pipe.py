@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from faxgw.pipe import MAX_BACKLOG, MAX_DESCRIPTORS, MAX_FRAME, BlockingPipe, Frame, Pipe, PipeClosed, pair
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_a_frame_larger_than_the_socket_holds_does_not_block(
     payload = os.urandom(5_000_000)
     one.send(payload)
     one.send(b"after")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await other.receive() == Frame(payload)
         assert await other.receive() == Frame(b"after")
     one.close()
@@ -79,7 +80,7 @@ async def test_everything_sent_before_the_end_is_delivered(ends: tuple[socket.so
         one.send(bytes((number,)))
     one.close()
     got = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (frame := await other.receive()) is not None:
             got.append(frame.payload[0])
     assert got == list(range(100))
@@ -144,7 +145,7 @@ async def test_descriptors_that_are_given_need_no_duplicates(ends: tuple[socket.
         one.send(b"x", given, given=True)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    frame = await asyncio.wait_for(other.receive(), 10)
+    frame = await asyncio.wait_for(other.receive(), PATIENCE_S)
     assert frame is not None and contents(frame) == [b"a", b"b"]
     os.close(kept)
     one.close()
@@ -174,9 +175,9 @@ async def test_what_the_system_does_not_take_ends_the_stream(
         patch.setattr(one, "_sock", Exhausted())
         one.send(b"lost")
     one.send(b"after")
-    frame = await asyncio.wait_for(other.receive(), 10)
+    frame = await asyncio.wait_for(other.receive(), PATIENCE_S)
     assert frame == Frame(b"before")
-    assert await asyncio.wait_for(other.receive(), 10) is None
+    assert await asyncio.wait_for(other.receive(), PATIENCE_S) is None
     one.close()
     other.close()
 

@@ -18,6 +18,7 @@ from faxgw.fax.errors import FaxError, Refused
 from faxgw.metrics import Metrics
 from faxgw.settings import ByteSize, Duration, Listener, Tls
 from faxgw.webserver import Health, PartState, WebServer, WebSettings
+from tests.patience import PATIENCE_S
 
 routes = web.RouteTableDef()
 
@@ -89,7 +90,7 @@ async def web_() -> AsyncIterator[Running]:
 
 async def closed(reader: asyncio.StreamReader) -> bytes:
     """What came until the server closed the connection."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         try:
             return await reader.read()
         except ConnectionResetError:
@@ -162,7 +163,7 @@ class TestRoutes:
             writer.write(b"GET /stuck HTTP/1.1\r\nHost: x\r\n\r\n")
             await begun.wait()
             await found.server.stop(0.05)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await cancelled.wait()
             assert await closed(reader) == b""
             writer.close()
@@ -282,7 +283,7 @@ class TestLimits:
         async with running(max_body=ByteSize(1024)) as found:
             reader, writer = await found.connect()
             writer.write(b"POST /faxes HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
             writer.close()
 
@@ -362,7 +363,7 @@ class TestLimits:
                 sock.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(sock, (found.address.host, found.address.port))
                 await asyncio.get_running_loop().sock_sendall(sock, b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     await dropped.wait()
 
     async def test_a_connection_too_many_is_closed_and_the_others_go_on(self, caplog: pytest.LogCaptureFixture) -> None:

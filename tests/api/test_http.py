@@ -26,6 +26,7 @@ from faxgw.store.files import Kind
 from faxgw.store.space import Watermark
 from tests.api.desk import Desk, desk
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -165,7 +166,7 @@ async def raw(door: Desk, head: str, body: bytes = b"") -> tuple[bytes, bytes]:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(head.replace("\n", "\r\n").encode() + body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.readuntil(b"\r\n\r\n"), b""
     finally:
         writer.close()

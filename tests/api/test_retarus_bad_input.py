@@ -18,6 +18,7 @@ from faxgw.store import schema as t
 from tests.api.desk import basic
 from tests.api.retarus_world import BASE, FAR, PDF, Vendor, document, job, vendor
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -187,7 +188,7 @@ async def test_a_body_of_200_mb_is_refused_before_it_comes(erp: Vendor) -> None:
             "Content-Length: 200000000",
         ]
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        assert (await asyncio.wait_for(reader.readline(), 10)).split()[1] == status
+        assert (await asyncio.wait_for(reader.readline(), PATIENCE_S)).split()[1] == status
         writer.close()
         await writer.wait_closed()
 

@@ -22,6 +22,7 @@ from faxgw.delivery.ftp import FtpWay
 from faxgw.fax.ports import DeliveryResult
 from faxgw.fax.target import Target, TargetKind
 from tests.delivery.consignments import DOCUMENT, OPEN, RECEPTION, delivered, target
+from tests.patience import PATIENCE_S
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it stands on asyncore, which Python 3.12 no longer has, and which it then brings
@@ -180,7 +181,7 @@ async def vsftpd(tmp_path: Path, make_certificate: Callable[..., Any]) -> AsyncI
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         process = await asyncio.create_subprocess_exec("/usr/sbin/vsftpd", str(config))
         processes.append(process)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _answers(port):
                 assert process.returncode is None, "vsftpd does not start"
                 await asyncio.sleep(0.02)

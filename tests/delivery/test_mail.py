@@ -26,6 +26,7 @@ from faxgw.fax.ports import Parcel
 from faxgw.formats.report_payload import refused_to_payload, report_to_payload
 from faxgw.settings import Duration, Secret
 from tests.formats import samples
+from tests.patience import PATIENCE_S
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -357,7 +358,7 @@ async def test_a_relay_that_falls_silent_is_given_up_in_time(answered: int) -> N
             await converse(reader, writer, *replies[: answered - 1])
         await reader.read()
 
-    async with scripted(script) as port, asyncio.timeout(5):
+    async with scripted(script) as port, asyncio.timeout(PATIENCE_S):
         result = await delivery(port, timeout=Duration(0.2), data_timeout=Duration(0.2)).deliver(parcel())
     assert (result.delivered, result.permanent) == (False, False)
 
@@ -370,7 +371,7 @@ async def test_a_relay_that_answers_letter_by_letter_is_given_up_in_time() -> No
             writer.write(b"220-wait\r\n")
             await asyncio.sleep(0.02)
 
-    async with scripted(script) as port, asyncio.timeout(5):
+    async with scripted(script) as port, asyncio.timeout(PATIENCE_S):
         result = await delivery(port, timeout=Duration(0.3)).deliver(parcel())
     assert (result.delivered, result.permanent) == (False, False)
 
@@ -431,7 +432,7 @@ async def test_a_cancelled_delivery_closes_its_connection() -> None:
         await reader.read()
         gone.set()
 
-    async with scripted(script) as port, asyncio.timeout(5):
+    async with scripted(script) as port, asyncio.timeout(PATIENCE_S):
         task = asyncio.create_task(delivery(port).deliver(parcel()))
         await greeted.wait()
         task.cancel()
@@ -527,7 +528,7 @@ async def test_plaintext_injected_behind_the_220_of_starttls_is_not_heard(certif
             writer.write(reply)
         await reader.read()
 
-    async with scripted(script) as port, asyncio.timeout(5):
+    async with scripted(script) as port, asyncio.timeout(PATIENCE_S):
         sender = delivery(port, tls="starttls", ca_file=certificates / "127.0.0.1.pem")
         result = await sender.deliver(parcel())
     assert [c.split()[0] for c in commands] == [b"EHLO", b"MAIL", b"RCPT"]

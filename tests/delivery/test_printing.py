@@ -24,6 +24,7 @@ from faxgw.fax.target import Target, TargetKind
 from faxgw.formats import ipp
 from tests.delivery.consignments import DOCUMENT, OPEN, delivered, target
 from tests.delivery.receiver import Receiver, receiver
+from tests.patience import PATIENCE_S
 
 
 async def send(to: Target) -> DeliveryResult:
@@ -83,7 +84,7 @@ async def cups() -> AsyncIterator[Cups]:
     paper = await asyncio.start_server(made.print, "127.0.0.1", 0)
     device = f"socket://127.0.0.1:{paper.sockets[0].getsockname()[1]}/?waiteof=false"
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 assert process.returncode is None, "cupsd does not start"
                 with contextlib.suppress(OSError):

@@ -22,6 +22,7 @@ from faxgw.delivery.sftp import SftpWay, host_and_port
 from faxgw.egress import Egress
 from faxgw.fax.target import Target, TargetKind
 from tests.delivery.consignments import DOCUMENT, OPEN, RECEPTION, delivered, target
+from tests.patience import PATIENCE_S
 
 STEM = f"acme-{RECEPTION}"
 
@@ -236,7 +237,7 @@ async def openssh(tmp_path: Path) -> AsyncIterator[tuple[Server, asyncssh.SSHKey
         "/usr/sbin/sshd", "-D", "-e", "-f", str(tmp_path / "config"), stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while b"listening" not in (line := await process.stderr.readline()):
             assert line, "sshd does not start"
     yield Server(port, root, host.get_fingerprint()), user

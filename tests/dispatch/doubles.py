@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from faxgw.document import types as pages
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.fax.ports import CallIdentity, CallMarks, CallPlan
+from tests.patience import PATIENCE_S
 
 Script = Callable[[CallPlan, CallMarks], Awaitable[Outcome]]
 
@@ -129,7 +130,7 @@ class Pages:
         return pages.Composed(memory(b"II*\0composed"), (), pages.Resolution.FINE)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE_S) -> None:
     """Let the loop run until a condition holds; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:

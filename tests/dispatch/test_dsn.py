@@ -34,6 +34,7 @@ from faxgw.store.space import Watermark
 from tests.dispatch.doubles import Pages, until
 from tests.house import ALICE, House
 from tests.intake.world import settings
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -63,7 +64,7 @@ class Round:
         """Send a mail to numbers with their RCPT parameters; the message's id."""
 
         def talk() -> bytes:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE_S) as client:
                 client.ehlo()
                 assert client.has_extn("dsn")
                 assert client.mail(ALICE, list(options))[0] == 250

@@ -15,6 +15,7 @@ from faxgw.dispatch.fetching import Fetcher
 from faxgw.egress import Egress
 from faxgw.store import schema as t
 from tests.house import House
+from tests.patience import PATIENCE_S
 from tests.store.test_references import job, states
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,7 +61,7 @@ async def fetcher(house: House) -> AsyncIterator[Fetcher]:
 
 
 async def until(house: House, ident: str, what: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while what not in await house.events(ident):  # noqa: ASYNC110 - the journal tells nobody
             await asyncio.sleep(0.01)
 

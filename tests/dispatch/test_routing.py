@@ -23,6 +23,7 @@ from tests.dispatch.doubles import until
 from tests.dispatch.test_inbound import NUMBER, Documents, Mailbox, files_of, world
 from tests.dispatch.test_inbound_rules import _awaits, _has_items, add, read, to_be_read
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,7 +71,7 @@ async def test_while_rules_wait_no_document_is_kept_and_none_is_begun_again(hous
         await to_be_read(house, reception, 1, 2)
         await place.page(reception, 2, PageEnd.EOP)
         await until(lambda: house.ask(_awaits, reception))
-        await asyncio.wait_for(documents.given_up.wait(), 10)
+        await asyncio.wait_for(documents.given_up.wait(), PATIENCE_S)
         documents.go.set()
         await read(house, reception, 1, "nothing")
         await until(lambda: house.ask(_read_pages, reception, 1))

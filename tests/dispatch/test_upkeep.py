@@ -17,6 +17,7 @@ from faxgw.store.errors import StoreDown
 from faxgw.store.files import Files, Kind
 from tests.dispatch.doubles import ScriptedLine, until
 from tests.house import NODE, House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -116,7 +117,7 @@ async def test_the_lease_is_renewed_until_another_life_takes_over(
     assert not lost.is_set() and not keeping.done()
     away = False
     await house.next_life()
-    await asyncio.wait_for(lost.wait(), 5.0)
+    await asyncio.wait_for(lost.wait(), PATIENCE_S)
     await keeping
 
 

@@ -19,6 +19,7 @@ from faxgw.document import service
 from faxgw.document.client import PageClient, PagesUnavailable
 from faxgw.document.types import Document, Kind, PageSettings, Rendered, RenderOptions
 from tests.document.conftest import Make
+from tests.patience import PATIENCE_S
 
 ACTIVATED = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
@@ -95,7 +96,7 @@ async def convert(client: PageClient, make: Make, pages: int = 1) -> int:
     return len(rendered.pages)
 
 
-async def until(true: Callable[[], bool], within: float = 20.0) -> None:
+async def until(true: Callable[[], bool], within: float = PATIENCE_S) -> None:
     async with asyncio.timeout(within):
         while not true():  # noqa: ASYNC110 - what another process does sets no event here
             await asyncio.sleep(0.02)

@@ -22,6 +22,7 @@ import pytest
 import pytest_asyncio
 
 from tests.end_to_end.world import Gateway, gateway_at
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import STANDARD, page_image, pixels, tiff
 
 pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="module")]
@@ -75,7 +76,7 @@ async def call(gateway: Gateway, number: str, document: bytes, *options: str) ->
     return Sent(await process.wait(), json.loads(out))
 
 
-async def reception(gateway: Gateway, state: str, within: float = 20.0, **wanted: Any) -> Mapping[str, Any]:
+async def reception(gateway: Gateway, state: str, within: float = PATIENCE_S, **wanted: Any) -> Mapping[str, Any]:
     """The one reception that is as wanted, in detail."""
     found: Sequence[Mapping[str, Any]] = ()
     async with asyncio.timeout(within):
@@ -87,7 +88,7 @@ async def reception(gateway: Gateway, state: str, within: float = 20.0, **wanted
             await asyncio.sleep(0.1)
 
 
-async def mail_to(gateway: Gateway, address: str, fax: str, within: float = 20.0) -> EmailMessage:
+async def mail_to(gateway: Gateway, address: str, fax: str, within: float = PATIENCE_S) -> EmailMessage:
     """The mail that brings a fax to an address."""
     async with asyncio.timeout(within):
         while True:
@@ -253,7 +254,7 @@ async def _command(gateway: Gateway, *words: str) -> str:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())
 
 

@@ -13,6 +13,7 @@ from faxgw.client import Control
 from faxgw.fax.errors import FaxError
 from tests.end_to_end.test_inbound import ADDRESSES, TWO, VALUES, call, mail_to, reception
 from tests.end_to_end.world import Gateway, gateway_at
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="module")]
 
@@ -111,7 +112,7 @@ async def test_the_caller_is_called_and_faxed_the_reply(gateway: Gateway, routed
 
 async def test_the_next_fax_of_the_same_caller_is_not_replied_to(gateway: Gateway, routed: Mapping[str, Any]) -> None:
     await call(gateway, NUMBER, TWO, "--from", CALLER)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = [r for r in await gateway.control.receptions(limit=10, everything=True) if r["caller"] == CALLER]
             if len(found) == 2 and all(r["state"] == "delivered" for r in found):

@@ -14,6 +14,7 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.world import DOMAIN, Gateway, gateway_at, mail_with, pages_of, pdf, submit
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="module")]
 
@@ -218,5 +219,5 @@ async def test_the_same_mail_again_is_not_sent_again(calls: Round, tmp_path: Pat
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())

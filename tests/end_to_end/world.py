@@ -25,6 +25,7 @@ from faxgw.client import Control
 from faxgw.demo import MailboxSink
 from faxgw.fax.errors import FaxError
 from faxgw.rig import Simulator
+from tests.patience import PATIENCE_S
 
 DOMAIN = "fax.example.org"
 ALICE = "alice@example.org"
@@ -177,7 +178,7 @@ class Gateway:
                     return found
                 await asyncio.sleep(0.1)
 
-    async def told(self, message_id: str, within: float = 30.0) -> EmailMessage:
+    async def told(self, message_id: str, within: float = 120.0) -> EmailMessage:
         """The status mail that answers the mail with this Message-ID."""
         async with asyncio.timeout(within):
             while True:
@@ -192,7 +193,7 @@ class Gateway:
         records = [json.loads(path.read_text()) for path in self.received.glob("*.json")]
         return sorted((r for r in records if r["number"].endswith(number)), key=lambda r: r["started"])
 
-    async def records(self, number: str, count: int = 1, within: float = 20.0) -> list[Mapping[str, Any]]:
+    async def records(self, number: str, count: int = 1, within: float = PATIENCE_S) -> list[Mapping[str, Any]]:
         """The simulator's records of a number, once there are so many."""
         async with asyncio.timeout(within):
             while True:

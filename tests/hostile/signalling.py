@@ -36,6 +36,7 @@ from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener, Tls
 from tests.hostile.invites import AUDIO, T38, THIRD_PARTY, Draft, mutate
 from tests.line.far_end import Marks, plan
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import page_image, pixels, tiff
 
 TRUNK, STRANGER = "127.0.0.1", "127.0.0.2"
@@ -240,7 +241,7 @@ class Besieger:
         call_id = f"good{self._serial}"
         _drain(self.trunk)
         self._udp(self._trunk, self._draft("INVITE", "trunk", call_id, "a", "", 1, AUDIO).to_bytes())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 message = await self.trunk.messages.get()
                 if f"Call-ID: {call_id}".encode() not in message:

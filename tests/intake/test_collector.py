@@ -16,6 +16,7 @@ from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Take, Taken
 from faxgw.intake.threads import Threads
 from faxgw.store.errors import StoreDown
+from tests.patience import PATIENCE_S
 
 
 class Notes:
@@ -61,7 +62,7 @@ class World:
         return Drop(name, shelf, shelf, self.folder / name / "work", (Take.JOB,), sender)
 
     async def until(self, *finished: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while sorted(self.notes.finished) != sorted(finished):  # noqa: ASYNC110 - the handler only notes
                 await asyncio.sleep(0.005)
 
@@ -108,7 +109,7 @@ async def test_a_store_that_was_away_is_asked_again(world: World) -> None:
     world.collector.look(drop)
     await world.notes.asked.wait()
     world.now += 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while world.notes.finished != ["away"]:
             world.now += 1
             await asyncio.sleep(0.01)

@@ -28,6 +28,7 @@ from faxgw.intake.directory_settings import DirectorySettings
 from faxgw.intake.directory_source import SETTLED_S, Seen, Unreachable
 from faxgw.settings import Secret
 from tests.conftest import MakeCertificate
+from tests.patience import PATIENCE_S
 
 
 def directory(**more: Any) -> DirectorySettings:
@@ -238,7 +239,7 @@ class Ldap:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def settings(self, **ldap: Any) -> DirectorySettings:
         given = {

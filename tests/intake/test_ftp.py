@@ -23,6 +23,7 @@ from faxgw.settings import Listener, Tls
 from faxgw.store import schema as t
 from tests.house import House, house, house_store
 from tests.intake.files_world import PDF, FilesWorld, files_world, job_xml, run
+from tests.patience import PATIENCE_S
 
 __all__ = ["house", "house_store"]
 
@@ -72,7 +73,7 @@ async def ftp(house: House, tmp_path: Path, make_certificate: Callable[..., Any]
 
 
 async def until_jobs(world: FilesWorld, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(await world.jobs()) < count:  # noqa: ASYNC110 - the collector tells nobody
             await asyncio.sleep(0.01)
 
@@ -90,7 +91,7 @@ class Raw:
         return await self.reply()
 
     async def reply(self) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while line := (await self.reader.readline()).decode():
                 if line[3:4] == " " and line[:3].isdigit():
                     return line.rstrip("\r\n")
@@ -303,7 +304,7 @@ async def test_a_full_account_is_told(ftp: Ftp, monkeypatch: pytest.MonkeyPatch)
 async def test_a_line_without_an_end_ends_the_session(ftp: Ftp) -> None:
     client = await raw(ftp.port)
     client.writer.write(b"A" * 10_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with contextlib.suppress(ConnectionResetError):
             assert await client.reader.read(-1) == b""
     client.writer.close()
@@ -368,7 +369,7 @@ async def test_what_is_being_laid_down_by_one_who_is_shut_out_stays_half(
         data.close()
         drop = await world.accounts.find("login:erp", "acme")
         assert drop is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while server._sessions:  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.01)
         assert [entry.name for entry in drop.inbox().entries()] == []

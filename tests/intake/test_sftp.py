@@ -27,6 +27,7 @@ from faxgw.store.accounts import Author
 from faxgw.store.errors import OutOfSpace
 from tests.house import House, house, house_store
 from tests.intake.files_world import CHEAP, PDF, FilesWorld, files_world, job_xml, run
+from tests.patience import PATIENCE_S
 
 __all__ = ["house", "house_store"]
 
@@ -49,7 +50,7 @@ async def world(house: House, tmp_path: Path) -> AsyncIterator[FilesWorld]:
 
 
 async def until_jobs(world: FilesWorld, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(await world.jobs()) < count:  # noqa: ASYNC110 - the collector tells nobody
             await asyncio.sleep(0.01)
 
@@ -156,7 +157,7 @@ async def test_a_session_that_dies_leaves_its_file_half_and_the_next_resumes_it(
         connection.abort() if way == "abort" else client.exit()
         await connection.wait_closed() if way == "abort" else await client.wait_closed()
         connection.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await world.areas.area("acme", "erp")).shelf("in.partial").entry("job1.xml") is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await world.settle() is False and await world.jobs() == [], "all octets are there, but nobody closed it"
@@ -351,7 +352,7 @@ async def test_sessions_of_a_connection_are_bounded(world: FilesWorld) -> None:
             await connection.start_sftp_client()
         clients[0].exit()
         await clients[0].wait_closed()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await connection.start_sftp_client()
@@ -379,7 +380,7 @@ async def test_a_session_that_asks_for_nothing_is_ended(
         monkeypatch.setattr(server, "settings", server.settings.model_copy(update={"idle": Duration(0.05)}))
         connection = await connect(world)
         client = await connection.start_sftp_client()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await client.wait_closed()
             await connection.wait_closed()
 
@@ -483,7 +484,7 @@ async def test_strict_key_exchange_is_offered(world: FilesWorld) -> None:
     """Terrapin, CVE-2023-48795."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(b"SSH-2.0-test\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         octets = await reader.readuntil(b"kex-strict-s-v00@openssh.com")
     assert octets.startswith(b"SSH-2.0-faxgw\r\n")
     writer.close()
@@ -509,7 +510,7 @@ async def test_weak_algorithms_are_not_agreed_on(world: FilesWorld, case: str) -
 async def test_who_speaks_something_else_is_hung_up_on(world: FilesWorld, octets: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(octets)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await reader.read(-1)
     writer.close()
     async with connect(world):
@@ -579,7 +580,7 @@ async def test_who_is_shut_out_loses_the_connection(
                     await house.change(update(t.customers).values(settings={"interfaces": ["api"]}))
                 case _:
                     await house.change(login.values(state=case))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await connection.wait_closed()
 
 

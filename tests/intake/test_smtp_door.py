@@ -14,6 +14,7 @@ from faxgw.intake.smtp_door import Door
 from faxgw.intake.smtp_settings import SmtpListener
 from faxgw.settings import Listener
 from tests.intake.world import listener
+from tests.patience import PATIENCE_S
 
 
 class Seen:
@@ -28,7 +29,7 @@ class Seen:
         self.came.put_nowait((peer, where.name))
 
     async def next(self) -> tuple[str, str]:
-        return await asyncio.wait_for(self.came.get(), 10)
+        return await asyncio.wait_for(self.came.get(), PATIENCE_S)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from faxgw.settings import Tls
 from faxgw.store.files import SpoolPlace
 from tests.conftest import MakeCertificate
 from tests.intake.world import listener, settings
+from tests.patience import PATIENCE_S
 
 WHO = Principal("c1", "u1", "login", "ü@\udcff", "auth")
 TO = MailRecipient("a@b", "0199", "+33199", "12", "c1", "SUCCESS,FAILURE", "rfc822;x", "list.txt")
@@ -77,7 +78,7 @@ async def test_what_is_said_in_one_turn_goes_in_one_frame(pipes: tuple[Pipe, Pip
     outbox = Outbox(pipes[0], pytest.fail)
     for number in range(5):
         outbox.say(["ping", number])
-    frame = await asyncio.wait_for(pipes[1].receive(), 10)
+    frame = await asyncio.wait_for(pipes[1].receive(), PATIENCE_S)
     assert frame is not None
     assert smtp_pipe.messages_of(frame.payload) == [["ping", number] for number in range(5)]
 
@@ -93,7 +94,7 @@ async def test_frames_hold_so_many_octets_and_sockets(pipes: tuple[Pipe, Pipe], 
     seen: list[list[object]] = []
     descriptors: list[int] = []
     while len(seen) < MAX_DESCRIPTORS + 7:
-        frame = await asyncio.wait_for(pipes[1].receive(), 10)
+        frame = await asyncio.wait_for(pipes[1].receive(), PATIENCE_S)
         assert frame is not None
         descriptors += frame.descriptors
         seen += smtp_pipe.messages_of(frame.payload)

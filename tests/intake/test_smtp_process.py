@@ -23,6 +23,7 @@ from faxgw.settings import Tls
 from faxgw.store.files import SpoolPlace
 from tests.conftest import MakeCertificate
 from tests.intake.world import Connect, Start, listener, settings
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ async def test_a_mail_too_long_for_the_pipe_is_refused_alone(pipes: tuple[Pipe, 
     )  # fmt: skip
     assert await gateway.submit_mail(mail) == TOO_LONG
     asked = asyncio.create_task(gateway.submit_mail(replace(mail, recipients=(to,) * 4_000)))
-    frame = await asyncio.wait_for(pipes[1].receive(), 10)
+    frame = await asyncio.wait_for(pipes[1].receive(), PATIENCE_S)
     assert frame is not None
     ((word, serial, question, row),) = messages_of(frame.payload)
     assert (word, question) == ("ask", "submit_mail")

@@ -25,6 +25,7 @@ from faxgw.settings import Tls
 from tests.conftest import MakeCertificate
 from tests.intake import test_smtp_mail, test_smtp_session
 from tests.intake.world import DOMAIN, Connect, Start, World, listener, settings
+from tests.patience import PATIENCE_S
 
 NUMBER = f"+33123456789@{DOMAIN}"
 MAIL = b"Subject: Offer\r\nMessage-ID: <1@example.com>\r\n\r\nHello"
@@ -160,7 +161,7 @@ async def test_a_process_whose_gateway_is_gone_ends_by_itself(start: Start, conn
     assert child is not None
     child.pipe._sock.shutdown(2)  # as when the gateway is killed
     assert await client.ended()
-    assert await asyncio.wait_for(child.process.wait(), 10) == 1
+    assert await asyncio.wait_for(child.process.wait(), PATIENCE_S) == 1
 
 
 async def test_a_process_that_hangs_is_replaced(
@@ -279,7 +280,7 @@ async def test_whoever_is_asked_gets_what_the_session_knows(start: Start, monkey
     monkeypatch.setattr(world.gate, "sender", sender)
 
     def send() -> None:
-        with smtplib.SMTP("127.0.0.1", world.port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", world.port, timeout=PATIENCE_S) as client:
             client.sendmail("anna@example.com", [NUMBER, f"+33198765432@{DOMAIN}"], MAIL)
 
     await asyncio.to_thread(send)
@@ -368,7 +369,7 @@ async def test_room_is_asked_for_once_a_moment_and_told_exactly_when_it_is_short
     limit[0] = 5_000
     other = await connect(world.port)
     await other.say("EHLO client")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (reply := await other.say("MAIL FROM:<anna@example.com> SIZE=6000")).startswith("250"):
             await other.say("RSET")
     assert reply == "452 4.3.1 no room"

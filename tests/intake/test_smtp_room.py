@@ -15,6 +15,7 @@ from faxgw.settings import Tls
 from faxgw.store.files import Files
 from tests.conftest import MakeCertificate
 from tests.intake.world import Connect, Gate, Start, listener, settings
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def test_a_connection_at_the_stop_is_gone_once(tmp_path: Path, tls: Tls, s
         await room.stop(0)
         assert gone == [True]
         assert len(told) == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await asyncio.get_running_loop().sock_recv(theirs, 1000):
                 pass
     assert ours.fileno() == -1

@@ -16,6 +16,7 @@ from faxgw.intake.smtp_link import LINES_IN_A_ROW
 from faxgw.settings import Tls
 from tests.conftest import MakeCertificate
 from tests.intake.world import DOMAIN, Client, Connect, Start, World, listener, settings
+from tests.patience import PATIENCE_S
 
 NUMBER = f"+33123456789@{DOMAIN}"
 MAIL = b"Subject: Offer\r\n\r\nHello\r\n"
@@ -49,7 +50,7 @@ async def test_a_mail_goes_through_starttls_and_auth(start: Start, tls: Tls) -> 
     world = await start(settings(tls=tls, listeners=(listener(security="starttls", require_tls=True),)))
 
     def send() -> None:
-        with smtplib.SMTP("localhost", world.port, "client", timeout=10) as client:
+        with smtplib.SMTP("localhost", world.port, "client", timeout=PATIENCE_S) as client:
             client.starttls(context=trusting(tls.certificate))
             client.ehlo()
             assert "starttls" not in client.esmtp_features
@@ -67,7 +68,9 @@ async def test_a_mail_goes_through_a_connection_encrypted_from_the_start(start: 
     world = await start(settings(tls=tls, listeners=(listener(security="tls"),)))
 
     def send() -> None:
-        with smtplib.SMTP_SSL("localhost", world.port, "c", timeout=10, context=trusting(tls.certificate)) as client:
+        with smtplib.SMTP_SSL(
+            "localhost", world.port, "c", timeout=PATIENCE_S, context=trusting(tls.certificate)
+        ) as client:
             client.login("bert", "secret")
             client.sendmail("whoever@x.example", [NUMBER], MAIL * 20_000)
 
@@ -347,7 +350,7 @@ async def test_a_client_that_does_not_read_is_cut(start: Start, connect: Connect
     world = await start(settings(command_deadline=0.2, junk_limit=1_000_000))
     client = await connect(world.port, limit=1_000)
     with contextlib.suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await client.send(b"HELP\r\n" * 5_000)
     await world.until_ended(1)
@@ -364,7 +367,7 @@ async def test_one_client_has_only_so_many_connections(start: Start, connect: Co
     assert (await (await connect(world.port, local_addr=("127.0.0.8", 0))).say("NOOP")).startswith("250")
     assert (await clients[0].say("QUIT")).startswith("221")
     clients[0].close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while world.server.connections > 5:  # noqa: ASYNC110 - what ends it is the server's
             await asyncio.sleep(0.005)
     assert (await (await connect(world.port, local_addr=("127.0.0.7", 0))).say("NOOP")).startswith("250")
@@ -405,7 +408,7 @@ async def test_a_flood_of_idle_clients_keeps_nobody_else_out(start: Start, conne
     for _, writer in flood:
         writer.transport.abort()
     client.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while world.server.connections:  # noqa: ASYNC110 - what ends it is the server's
             await asyncio.sleep(0.01)
 
@@ -539,7 +542,7 @@ async def test_stop_ends_the_idle_and_lets_the_begun_finish(start: Start, connec
         await asyncio.open_connection("127.0.0.1", world.port)
     for client in (idle, begun, sending):
         client.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stopping
     assert world.sessions.count("stopped") == 3
     assert world.server.connections == 0
@@ -570,7 +573,7 @@ async def test_stop_cuts_what_does_not_finish_but_no_commit(start: Start, connec
     done, _ = await asyncio.wait([stopping], timeout=0.2)
     assert not done
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stopping
     assert world.spooled() == [world.gate.mails[0].file.key]
 

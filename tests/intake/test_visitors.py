@@ -12,6 +12,7 @@ from faxgw.fax.access import Caller, Denial, Interface, Scope
 from faxgw.fax.errors import FaxError
 from faxgw.intake import visitors
 from faxgw.intake.visitors import Visitors
+from tests.patience import PATIENCE_S
 
 
 class Asked:
@@ -95,6 +96,6 @@ async def test_a_store_that_fails_shuts_nobody_out_and_is_asked_again(
     asked.fault, asked.shut = FaxError("no store"), {"anna"}
     watching = asyncio.create_task(inside.watch())
     with caplog.at_level(logging.WARNING):
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
     watching.cancel()
     assert "logins not asked" in caplog.text and len(asked.questions) == 2

@@ -18,6 +18,7 @@ from tests.interop.peers import HOST, running
 from tests.interop.record import Keeper
 from tests.interop.rtpengine import Rtpengine
 from tests.interop.test_kamailio import registered, trunk
+from tests.patience import PATIENCE_S
 
 AUDIO_ONLY = "+33199000002"
 
@@ -35,7 +36,7 @@ async def record(scratch: Path) -> list[Path]:
             )
             if outcome.cause is not Cause.OK or called["code"] != 0:
                 raise SystemExit(f"not recorded: {outcome.detail}, {called['code']}")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await inside.outcomes.get()
     return keeper.kept
 

@@ -22,6 +22,7 @@ from faxgw.settings import Duration, Listener, Secret
 from tests.interop.kamailio import LOGIN, PASSWORD, RECEIVER, Kamailio
 from tests.interop.park import Inside, Park, call_us, document, send
 from tests.interop.peers import HOST, Authority, running, until
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import pixels
 
 pytestmark = pytest.mark.realtime
@@ -61,7 +62,7 @@ async def fax_both_ways(carrier: Kamailio, park: Park, folder: Path, transport: 
     uri = f"sip:{RECEIVER}@{HOST}:{carrier.udp}"
     async with registered(settings, engines=True) as (line, inside):
         outcome, record = await asyncio.gather(send(line, NUMBER, ours), call_us(uri, theirs, folder / "called"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             received = await inside.outcomes.get()
     assert (outcome.cause, outcome.transport) == (Cause.OK, "t38"), outcome.detail
     assert (received.cause, received.transport) == (Cause.OK, "t38"), received.detail

@@ -16,6 +16,7 @@ from tests.interop.park import Park, call_us, document, send
 from tests.interop.peers import HOST, running
 from tests.interop.rtpengine import Rtpengine
 from tests.interop.test_kamailio import registered, trunk
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import pixels
 
 pytestmark = pytest.mark.realtime
@@ -37,7 +38,7 @@ async def fax_both_ways(folder: Path, engine: Rtpengine, *, ours_is_t38: bool) -
             outcome, record = await asyncio.gather(
                 send(line, number, sent), call_us(uri, called, folder / "called", machine)
             )
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 received = await inside.outcomes.get()
     medium = "t38" if ours_is_t38 else "g711"
     assert (outcome.cause, outcome.transport) == (Cause.OK, medium), outcome

@@ -42,6 +42,7 @@ from tests.interop.sipp import (
     take_bye,
 )
 from tests.line.far_end import Marks, plan
+from tests.patience import PATIENCE_S
 
 FAKE = (sys.executable, str(Path(__file__).parents[1] / "line" / "fake_worker.py"))
 PORTS = PortRange(25000, 25999)
@@ -393,7 +394,7 @@ async def dial(sipp: Sipp, row: Row) -> tuple[Outcome, Marks]:
     marks = Marks()
     try:
         await line.start()
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(PATIENCE_S):
             return await line.call(plan(line.new_identity("t"), NUMBER, row.script, 1), marks), marks
     finally:
         await line.stop()

@@ -25,6 +25,7 @@ from tests.interop.peers import HOST, running
 from tests.interop.sipp import AUDIO, BOTH, T38, Sipp, again, calls, has, keep, lacks, pause, recv, take_bye
 from tests.line import fake_receiver as plays
 from tests.line.test_incoming import Inside
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import pixels
 
 FAKE = (sys.executable, str(Path(__file__).parents[1] / "line" / "fake_receiver.py"))
@@ -230,7 +231,7 @@ async def test_sipp_calls(name: str, tmp_path: Path) -> None:
             assert not (fault := await sipp.verdict()), fault
             inside.may_admit.set()
             if row.cause is not None:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     outcome, _acknowledged, _farewell = await inside.end()
                 assert (outcome.cause, outcome.transport) == (row.cause, row.transport), outcome.detail
     finally:

@@ -22,6 +22,7 @@ from faxgw.settings import Listener
 from tests.foip.conftest import rfc4475  # noqa: F401 -- a fixture
 from tests.foip.test_agent_torture import ANSWERS
 from tests.foip.wire import AUDIO, request
+from tests.patience import PATIENCE_S
 
 HERE, CALLER = "127.0.0.1", "127.1.4.75"
 """CALLER is an address of loopback that no other test uses, so that the ports of the messages are free there."""
@@ -55,7 +56,7 @@ async def over_udp(port: int, data: bytes) -> int | None:
         await loop.sock_sendto(sender, data, (HERE, port))
         await loop.sock_sendto(sender, probe, (HERE, port))
         answers: list[bytes] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not answers or parse(answers[-1]).call_id != "probe":
                 answers.append(await loop.sock_recv(sender, 65536))
         answers.pop()
@@ -87,7 +88,7 @@ async def over_tcp(port: int, data: bytes) -> int | None:
     found: int | None = None
     writer.write(data)
     writer.write(b"" if data.endswith(b"9999") else PING)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while found is None and (octets := await reader.read(65536)):
             frames = [frame for frame in decoder.feed(octets) if isinstance(frame, Whole)]
             answers = [parse(frame.data) for frame in frames]
@@ -164,7 +165,7 @@ async def test_nobody_at_a_port_is_told_by_icmp_at_once(host: str) -> None:
         )
         caller.listen(call, inbox)
         caller.pump()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             event = await inbox.get()
         assert isinstance(event, Rejected)
         assert (event.status, event.local) == (503, True)

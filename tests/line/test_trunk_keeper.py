@@ -21,6 +21,7 @@ from tests.foip.wire import AUDIO
 from tests.line.far_end import until
 from tests.line.registrar import Registrar
 from tests.line.test_registrar_client import registering
+from tests.patience import PATIENCE_S
 
 
 def trunk(name: str, **changes: object) -> Trunk:
@@ -58,7 +59,7 @@ async def call(host: str, target: str, line_port: int) -> int:
         )
         endpoint.listen(made, inbox)
         endpoint.pump()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not isinstance(event := await inbox.get(), Rejected):
                 assert isinstance(event, Event)
         return event.status

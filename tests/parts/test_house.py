@@ -15,6 +15,7 @@ from faxgw.parts.house import House
 from faxgw.settings import load
 from faxgw.tables import SECTIONS
 from faxgw.webserver import Health
+from tests.patience import PATIENCE_S
 
 
 def test_every_part_has_a_name_and_tables_of_its_own() -> None:
@@ -55,7 +56,7 @@ async def test_a_station_is_stopped_and_its_task_named() -> None:
 
     built = house()
     built.station(cast(Any, SimpleNamespace(name="sorting", run=run)))
-    await asyncio.wait_for(gone.wait(), 5)
+    await asyncio.wait_for(gone.wait(), PATIENCE_S)
     assert [task.get_name() for task in built.tasks] == ["station sorting"]
     assert len(built.stations) == 1
 

@@ -16,6 +16,7 @@ from faxgw.simulator.callers import CALLING
 from faxgw.simulator.machines import ANSWERING
 from faxgw.simulator.manners import NEGOTIATION, NETWORK, REFUSALS, SIGNALLING
 from faxgw.simulator.program import main
+from tests.patience import PATIENCE_S
 from tests.t30.conftest import page_image, tiff
 
 PROGRAM = [sys.executable, "-m", "faxgw.simulator"]
@@ -33,7 +34,7 @@ def simulator(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str,
         ready = json.loads(process.stdout.readline())
         yield process, ready
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def test_the_ready_line_names_the_port_and_sigterm_ends_it(
@@ -46,7 +47,7 @@ def test_the_ready_line_names_the_port_and_sigterm_ends_it(
     assert ready["received"] == str(tmp_path / "in")
     assert "No call yet" in (tmp_path / "in" / "index.html").read_text()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_call_by_command_says_what_became_of_it(

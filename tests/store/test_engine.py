@@ -11,6 +11,7 @@ import faxgw.store.postgres
 import faxgw.store.sqlite
 from faxgw.store.engine import Store, notify, open_store
 from faxgw.store.errors import SchemaMismatch, StoreBusy, StoreDown, StoreError
+from tests.patience import PATIENCE_S
 from tests.store.things import Gate, add, adding, gathered, ids, metadata, parts, things
 
 StartStore = Callable[..., Awaitable[Store]]
@@ -24,7 +25,7 @@ def set_limit(monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Units that nobody waits for are done at a time of their own."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():
             pass
 
@@ -203,7 +204,7 @@ async def test_a_read_sees_one_snapshot(store: Store) -> None:
     def twice(conn: Connection) -> tuple[int | None, int | None]:
         count = select(func.count()).select_from(things)
         before = conn.scalar(count)
-        asyncio.run_coroutine_threadsafe(store.run(adding(2)), loop).result(10)
+        asyncio.run_coroutine_threadsafe(store.run(adding(2)), loop).result(PATIENCE_S)
         return before, conn.scalar(count)
 
     assert await store.read(twice) == (1, 1)

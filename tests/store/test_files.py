@@ -17,6 +17,7 @@ from faxgw.store import rounds
 from faxgw.store.errors import FileFailed, ObjectDamaged, ObjectMissing, ObjectTooLarge, OutOfSpace, StoreError
 from faxgw.store.files import BUFFER_BYTES, GATHERED_FILES, Files, Kind, Swept
 from faxgw.store.space import FreeSpace, Watermark
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ async def test_a_caller_who_goes_takes_his_file_with_him_and_no_other(
 
     def slow(fd: int) -> None:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(PATIENCE_S)
         fsync(fd)
 
     in_python(monkeypatch)
@@ -290,7 +291,7 @@ async def test_cancelled_in_its_commit_a_file_is_removed(
 
     def slow(fd: int) -> None:
         entered.set()
-        assert opened.wait(10)
+        assert opened.wait(PATIENCE_S)
         fsync(fd)
 
     in_python(monkeypatch)

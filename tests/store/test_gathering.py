@@ -9,6 +9,7 @@ import pytest
 
 from faxgw.store.errors import StoreBusy
 from faxgw.store.gathering import Gathering
+from tests.patience import PATIENCE_S
 
 
 class Worker:
@@ -52,7 +53,7 @@ async def test_who_comes_when_a_batch_has_just_ended_is_not_forgotten() -> None:
     worker = Worker()
     worker.go.set()
     for number in range(20):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await worker.gathering.add(number) == number * 2
             for _ in range(number % 4):  # at every turn of the loop after it
                 await asyncio.sleep(0)

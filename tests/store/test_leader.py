@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-import faxgw.store.engine as engine_module
 import faxgw.store.leader as leader_module
 from faxgw.store.engine import Leadership, Store
 from faxgw.store.errors import StoreDown
 from faxgw.store.leader import lock_key
+from tests.patience import PATIENCE_S
 from tests.postgres import Server
 
 StartStore = Callable[..., Awaitable[Store]]
@@ -27,7 +27,7 @@ OTHER_NODE = """
 import asyncio, sys
 import faxgw.store.leader as leader
 from faxgw.store.engine import open_store
-leader.SESSION_S, leader.TRUST_S, leader.BEAT_S = 1, 0.8, 0.2
+leader.SESSION_S, leader.TRUST_S, leader.BEAT_S = 3, 2.5, 0.2
 
 async def main():
     store = open_store(sys.argv[1], print)
@@ -60,16 +60,14 @@ async def other_node(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def said(process: asyncio.subprocess.Process) -> bytes:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         return await process.stdout.readline()
 
 
-async def soon(what: Awaitable[None]) -> float:
-    """Await what must come in time; return after how many seconds it came."""
-    began = time.monotonic()
-    async with asyncio.timeout(ELECTION_S):
+async def soon(what: Awaitable[None]) -> None:
+    """Await what must come."""
+    async with asyncio.timeout(PATIENCE_S):
         await what
-    return time.monotonic() - began
 
 
 async def test_a_node_alone_leads_until_it_resigns(store: Store) -> None:
@@ -108,7 +106,7 @@ async def test_of_two_nodes_one_leads_and_the_other_follows_when_it_resigns(
 
 
 @POSTGRESQL
-async def test_a_leader_that_is_killed_is_followed_within_10_s(store: Store, database: str) -> None:
+async def test_a_leader_that_is_killed_is_followed(store: Store, database: str) -> None:
     async with other_node(database) as leader, store.lead("dispatcher") as mine:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(mine.gained(), 1.0)
@@ -146,13 +144,16 @@ async def test_a_leader_whose_session_ends_is_told_and_stands_again(
 async def test_who_gets_no_answer_in_time_does_not_lead(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server may have given the lock away already; so trust ends before the server's patience does."""
     assert leader_module.TRUST_S + leader_module.BEAT_S <= leader_module.SESSION_S
+    assert leader_module.SESSION_S + 2 * leader_module.BEAT_S < ELECTION_S  # silence, a try just before, the next
     leadership = Leadership("dispatcher")
     leadership.set_until(time.monotonic() + 0.05)
-    assert leadership.held
     await soon(leadership.lost())
     assert not leadership.held
-    leadership.set_until(100.0)
-    monkeypatch.setattr(engine_module.time, "monotonic", lambda: 100.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: 99.9)
+        leadership.set_until(100.0)
+        assert leadership.held
+    monkeypatch.setattr(time, "monotonic", lambda: 100.1)
     assert not leadership.held
 
 

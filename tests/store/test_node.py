@@ -21,6 +21,7 @@ from faxgw.store.errors import FenceLost, FolderLocked, StoreDown
 from faxgw.store.ledger import fence_of
 from faxgw.store.node import LEASE_S, FolderLock, Lease, expire, register, renew, require, voided
 from faxgw.store.schema import nodes
+from tests.patience import PATIENCE_S
 
 HOLDER = """
 import sys, pathlib
@@ -173,7 +174,7 @@ def test_a_second_daemon_is_told_who_has_the_folder(tmp_path: Path) -> None:
             FolderLock(folder)
         assert caught.value.pid == holder.pid and str(folder) not in caught.value.public
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(PATIENCE_S)
     with FolderLock(folder):
         assert (folder / "lock").read_text() == f"{os.getpid()}\n"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -206,7 +207,7 @@ def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
         with pytest.raises(FolderLocked):
             FolderLock(tmp_path)
         parent.kill()
-        parent.wait(10)
+        parent.wait(PATIENCE_S)
         FolderLock(tmp_path).release()
         parent.stdin.close()
         assert parent.stdout.readline() == b"child ends\n"

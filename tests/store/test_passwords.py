@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 
 from faxgw.store import passwords
 from faxgw.store.passwords import MAX_PASSWORD, REMEMBERED_S, Passwords, TooManyChecks
+from tests.patience import PATIENCE_S
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 DIGEST = CHEAP.hash("secret")
@@ -28,7 +29,7 @@ class Counting(PasswordHasher):
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
         self.verified.append(hash)
-        assert self.free.wait(10)
+        assert self.free.wait(PATIENCE_S)
         return super().verify(hash, password)
 
 

@@ -17,13 +17,11 @@ from faxgw.store.engine import Store, notify, open_store
 from faxgw.store.errors import CommitUncertain, OutOfSpace, SchemaMismatch, StoreBusy, StoreDown, StoreError
 from faxgw.store.locks import LOCKS, WRITE_LOCK
 from faxgw.store.migrate import upgrade
+from tests.patience import PATIENCE_S
 from tests.postgres import Proxy, Server, server
 from tests.store.things import Gate, add, adding, gathered, ids, metadata, things
 
 StartStore = Callable[..., Awaitable[Store]]
-
-RETURN_S = 10.0
-"""Seconds in which a database that is back must be in use again (R-14)."""
 
 
 @pytest.fixture
@@ -246,7 +244,7 @@ async def test_a_deadlock_with_a_stranger_is_tried_again(store: Store, postgres:
             return len(runs)
 
         assert await store.run(unit) == 2
-        second[0].join(10)
+        second[0].join(PATIENCE_S)
     assert store.counters.busy == 1
 
 
@@ -379,7 +377,7 @@ async def test_a_commit_nobody_can_ask_about_is_uncertain(
 
 async def until_run(store: Store, number: int) -> int:
     """Hand a unit in until the database is back."""
-    async with asyncio.timeout(RETURN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with contextlib.suppress(StoreDown):
                 return await store.run(adding(number))
@@ -457,7 +455,7 @@ async def test_while_the_server_is_away_units_fail_and_its_return_is_noticed(
         with pytest.raises(StoreDown, match="has been away"):  # at once: nothing waits for it
             await store.run(adding(1))
         await asyncio.to_thread(own.start)
-        async with asyncio.timeout(RETURN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await heard.wait()  # what other nodes noted meanwhile is not known: everybody looks
         assert await store.run(adding(1)) == 1
     assert fatal == []
@@ -485,7 +483,7 @@ async def test_a_server_that_does_not_answer_is_given_up(own: Server, monkeypatc
         await asyncio.to_thread(own.freeze)
         try:
             with pytest.raises(StoreDown):
-                async with asyncio.timeout(RETURN_S):
+                async with asyncio.timeout(PATIENCE_S):
                     await store.run(adding(1))
         finally:
             await asyncio.to_thread(own.thaw)
@@ -499,7 +497,7 @@ async def test_a_commit_wakes_the_listeners_of_other_nodes(store: Store, start_s
     other = await start_store()
     there, elsewhere = other.listen("queue's"), other.listen("outbox")
     await store.run(lambda conn: notify(conn, "queue's"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await there.wait()
     assert not elsewhere.is_set()
     there.clear()
@@ -511,7 +509,7 @@ async def test_a_commit_wakes_the_listeners_of_other_nodes(store: Store, start_s
     with pytest.raises(ValueError):
         await store.run(fail)
     await store.run(lambda conn: notify(conn, "outbox"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await elsewhere.wait()
     assert not there.is_set()
 
@@ -521,7 +519,7 @@ async def test_a_listening_session_that_was_lost_wakes_everybody(
 ) -> None:
     heard = store.listen("queue")
     assert kill_sessions(name_of(database), admin, "query IN ('LISTEN faxgw', 'SELECT 1')") == 1
-    async with asyncio.timeout(RETURN_S):
+    async with asyncio.timeout(PATIENCE_S):
         await heard.wait()
 
 

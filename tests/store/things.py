@@ -8,6 +8,7 @@ from functools import partial
 from sqlalchemy import Column, Connection, ForeignKey, Integer, LargeBinary, MetaData, Table, insert, select
 
 from faxgw.store.engine import Store
+from tests.patience import PATIENCE_S
 
 metadata = MetaData()
 things = Table("things", metadata, Column("id", Integer, primary_key=True), Column("data", LargeBinary))
@@ -41,7 +42,7 @@ class Gate:
 
     def __call__(self, conn: Connection) -> None:
         self.entered.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(PATIENCE_S)
 
 
 async def gathered(store: Store, *units: Callable[[Connection], object]) -> list[object]:

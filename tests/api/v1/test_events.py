@@ -20,6 +20,7 @@ from faxgw.store.journal import note
 from tests.api.desk import CHEAP
 from tests.api.v1.world import Native, native, received
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -36,7 +37,7 @@ async def opened(api: Native, **headers: str) -> aiohttp.ClientResponse:
 
 async def next_of(answer: aiohttp.ClientResponse, reader: EventReader, number: int) -> list[Any]:
     found: list[Any] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < number:
             if (event := reader.feed((await answer.content.readline()).decode().rstrip("\n"))) is not None:
                 found.append(event)
@@ -148,7 +149,7 @@ async def test_who_is_shut_out_hears_no_more(api: Native, monkeypatch: pytest.Mo
         .where(t.customers.c.id == "acme")
         .values(settings={"interfaces": ["smtp"]}),
     }
-    async with asyncio.timeout(20), await opened(who) as answer:
+    async with asyncio.timeout(PATIENCE_S), await opened(who) as answer:
         beats = 0
         while beats < 2:  # it goes on as long as they hold
             beats += (await answer.content.readline()).startswith(b":")
