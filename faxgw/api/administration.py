@@ -24,11 +24,11 @@ from faxgw.api import openapi
 from faxgw.api.accesses import peer
 from faxgw.api.answers import Refusal
 from faxgw.api.http import MAX_BODY, Api, Ground, Handler, read_json
-from faxgw.api.v1.fax_models import MAX_RECIPIENTS
 from faxgw.api.v1.table import Operation, Outcome, Table
 from faxgw.api.v1.types import Document, Query, checked
 from faxgw.fax import ids
 from faxgw.fax.access import Caller, Interface, Scope
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.errors import FaxError, Stale
 from faxgw.store.accounts import Author, Conflict, NotFound
 from faxgw.store.templates import UnknownTemplate

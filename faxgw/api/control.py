@@ -32,6 +32,7 @@ from faxgw.fax.ports import (
     StoredFile,
     Submissions,
 )
+from faxgw.fax.recipients import too_many
 from faxgw.store import directory, lookup, queue
 from faxgw.store.engine import Store
 from faxgw.store.files import Files, Kind
@@ -251,6 +252,8 @@ class ControlServer:
             recipients.append(answer)
         if not recipients:
             raise web.HTTPBadRequest(text="No number was given.")
+        if many := too_many(len(recipients), recipients[0].most):
+            raise web.HTTPUnprocessableEntity(text=many.told())
         if refusal := await self._do.submissions.room_for(request.content_length or 0):
             raise web.HTTPInsufficientStorage(text=refusal.text)
         return await self._submit(request, principal, sender, tuple(recipients))

@@ -15,11 +15,11 @@ from pydantic.json_schema import models_json_schema
 
 from faxgw import __version__
 from faxgw.api.answers import PROBLEM
-from faxgw.api.v1.fax_models import MAX_RECIPIENTS
 from faxgw.api.v1.problems import PROBLEMS
 from faxgw.api.v1.table import PATH_PARAMS, PREFIX, Operation
 from faxgw.api.v1.types import Answer
 from faxgw.fax.access import Scope
+from faxgw.fax.account import MAX_RECIPIENTS
 
 EVENTS = "text/event-stream"
 REF = "#/components/schemas/{model}"

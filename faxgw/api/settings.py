@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from faxgw.egress import Network
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.settings import ByteSize, Duration, Section
 
 
@@ -21,8 +22,8 @@ class ApiSettings(Section):
     """Serve the SOAP interface of Retarus, version 3, under /soap/v3."""
     max_body: Annotated[ByteSize, Field(ge=100_000)] = ByteSize(100_000_000)
     """Octets of a request with documents in it; as base64 these take a third more than their files."""
-    max_recipients: Annotated[int, Field(ge=1, le=5_000)] = 1_000
-    """Recipients of one job."""
+    max_recipients: Annotated[int, Field(ge=1, le=MAX_RECIPIENTS)] = 1_000
+    """Recipients of one job over these interfaces; an account's own `max_recipients` may be less."""
     duplicate_window: Annotated[Duration, Field(ge=0, le=86_400)] = Duration(600)
     """The same request of the same login within this time is answered with 409 and the first one's id; 0: never."""
     fetch_limit: Annotated[ByteSize, Field(ge=1_000)] = ByteSize(50_000_000)

@@ -21,7 +21,7 @@ from faxgw.dispatch.evidence import AUTO, Evidence, is_stranger, waits_for_signa
 from faxgw.dispatch.known import Known
 from faxgw.dispatch.seat import Seat
 from faxgw.document.client import PageClient
-from faxgw.fax import header_policy
+from faxgw.fax import header_policy, recipients
 from faxgw.fax.access import Interface
 from faxgw.fax.account import AccountState, Effective, Level
 from faxgw.fax.errors import FaxError, Refused
@@ -158,17 +158,17 @@ class Gate:
         settings = account.settings
         if principal.how != "operator" and Interface.SMTP not in settings["interfaces"]:
             return Rejection(550, "5.7.1", "Mail to fax is not open to this account.")
-        watched = settings["list_name"] if settings["max_list"] else ""
+        watched, most = settings["list_name"] if settings["max_list"] else "", settings["max_recipients"]
         if place := place_of(local):
             return _closed(place, settings) or MailRecipient(
-                address, place, "", "", principal.customer, list_name=watched
+                address, place, "", "", principal.customer, list_name=watched, most=most
             )
         try:
             number = _read_number(local, account.plan)
         except Refused as exc:
             return Rejection(550, "5.1.3", exc.public)
         return MailRecipient(
-            address, number.typed, number.e164, number.sub_address, principal.customer, list_name=watched
+            address, number.typed, number.e164, number.sub_address, principal.customer, list_name=watched, most=most
         )
 
     async def room_for(self, octets: int) -> Rejection | None:
@@ -253,7 +253,8 @@ class Gate:
             texts = await listing.find(self._seat.files, self._pages, mail.file, settings)
         except listing.ListsRefused as exc:
             return Rejection(550, "5.6.0", f"Nothing was sent. {exc}")
-        found = await listing.read(texts, settings, dial_plan(settings), wanted=wanted)
+        beside = frozenset((r.number_e164, r.sub_address) for r in mail.recipients if r.number_e164)
+        found = await listing.read(texts, settings, dial_plan(settings), wanted=wanted, beside=beside)
         if found.fault:
             return Rejection(550, "5.5.3" if found.too_many else "5.6.0", f"Nothing was sent. {found.fault.told()}")
         return len(found.recipients)
@@ -265,9 +266,9 @@ class Gate:
         customer = mail.principal.customer
         account = await self._accounts.ask((customer, mail.principal.user))
         settings = account.settings
-        if len(mail.recipients) > settings["max_recipients"]:
-            limit = settings["max_recipients"]
-            return Rejection(550, "5.5.3", f"At most {limit} recipients are allowed in one mail.")
+        people = sum(1 for recipient in mail.recipients if recipient.number_e164)
+        if (many := recipients.refusal(settings, people)) is not None:
+            return Rejection(550, "5.5.3", f"Nothing was sent. {many.told()}")
         if not account.active:
             return INACTIVE
         if unlawful := header_policy.refusal(settings):

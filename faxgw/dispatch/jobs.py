@@ -24,7 +24,7 @@ from faxgw.dispatch.covers import Covers, NoCover, lacking
 from faxgw.dispatch.gate import dial_plan
 from faxgw.dispatch.readers import report_targets
 from faxgw.dispatch.seat import Seat
-from faxgw.fax import header_policy, ids
+from faxgw.fax import header_policy, ids, recipients
 from faxgw.fax.account import Effective, Level, Origin, check_settings, resolve
 from faxgw.fax.cover import missing
 from faxgw.fax.errors import Refused
@@ -38,8 +38,6 @@ from faxgw.store.queue import NewFax, NewJob
 
 log = logging.getLogger(__name__)
 
-MAX_RECIPIENTS = 5_000
-"""Recipients of one job at most: beyond, the unit that accepts it would last too long (docs/spine.md section 7)."""
 NUMBERS_AT_ONCE = 50
 """Numbers that are read before others get their turn: some 10 ms."""
 STANDING_S = 1.0
@@ -100,9 +98,6 @@ class JobGate:
     async def _submit(self, job: JobSubmission) -> JobReceipt | JobKnown | JobRefused:
         if not job.recipients:
             return JobRefused("no_recipient", "The job has no recipient.", "recipients")
-        if len(job.recipients) > MAX_RECIPIENTS:
-            text = f"A job may have at most {MAX_RECIPIENTS} recipients."
-            return JobRefused("too_many_recipients", text, "recipients")
         account = await self._account(job.principal.customer, job.principal.user)
         settings = await self._in_force(job, account)
         if isinstance(settings, JobRefused):
@@ -139,6 +134,8 @@ class JobGate:
         who, seat = job.principal, self._seat
         if not account.standing.active:
             return JobRefused("account_inactive", "This account may not send faxes at present.")
+        if (many := recipients.refusal(account.settings, len(job.recipients))) is not None:
+            return JobRefused("too_many_recipients", many.told(), "recipients")
         if any(key in given for _origin, given in account.standing.levels for key in quota.LIMITS):
             more, now = len(job.recipients), seat.clock()
             over = await seat.store.read(

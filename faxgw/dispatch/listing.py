@@ -13,6 +13,7 @@ from itertools import islice
 
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
+from faxgw.fax import recipients
 from faxgw.fax.account import Effective
 from faxgw.fax.fault_texts import Said
 from faxgw.fax.number import DialPlan
@@ -61,7 +62,14 @@ class ListsRefused(Exception):
     """A mail in which lists were to be found cannot be read, and never will; the text says why."""
 
 
-async def read(texts: Sequence[str], settings: Effective, plan: DialPlan, *, wanted: bool) -> Listing:
+async def read(
+    texts: Sequence[str],
+    settings: Effective,
+    plan: DialPlan,
+    *,
+    wanted: bool,
+    beside: frozenset[tuple[str, str]] = frozenset(),
+) -> Listing:
     """Read the lists of a mail.
 
     Args:
@@ -69,6 +77,7 @@ async def read(texts: Sequence[str], settings: Effective, plan: DialPlan, *, wan
         settings: The account's.
         plan: How its numbers are read.
         wanted: The mail is addressed to its list, so there must be one.
+        beside: Number (E.164) and sub-address of everybody in the envelope: they count, but only once.
     """
     name, most = settings["list_name"], settings["max_list"]
     if not texts:
@@ -88,4 +97,8 @@ async def read(texts: Sequence[str], settings: Effective, plan: DialPlan, *, wan
         listed(lines[start : start + NUMBERS_AT_ONCE], plan, faults, known)
         await asyncio.sleep(0)
     fault = faults.sentence()
+    if fault is None:
+        people = beside.union((one.number.e164, one.number.sub_address) for one in known.values())
+        if (many := recipients.refusal(settings, len(people))) is not None:
+            return Listing(fault=many, too_many=True)
     return Listing(() if fault else tuple(known.values()), fault)

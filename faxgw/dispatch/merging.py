@@ -22,7 +22,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient
 from faxgw.document.limits import MAX_DOCUMENTS
-from faxgw.fax import ids
+from faxgw.fax import ids, recipients
 from faxgw.fax.account import Effective
 from faxgw.fax.errors import FaxError
 from faxgw.fax.fault_texts import NumberRefused, Said
@@ -179,6 +179,9 @@ class Merging:
             raise LettersRefused(merged)
         try:
             letters = await read_letters(document.name, merged.pages, settings, now=message.received_at)
+            for letter in letters:
+                if (many := recipients.refusal(settings, len(letter.numbers))) is not None:
+                    raise LettersRefused(many)
             most = settings["max_merged"]
             if sum(len(job.faxes) for job in jobs) + sum(len(letter.numbers) for letter in letters) > most:
                 raise LettersRefused(Said("The mail has more than {limit} merged faxes.", {"limit": most}))

@@ -128,7 +128,11 @@ class PageWorker:
         finally:
             walked.close()
         listed = await listing.read(
-            walked.lists, settings, dial_plan(settings), wanted=any(p.typed == LIST for p in message.recipients)
+            walked.lists,
+            settings,
+            dial_plan(settings),
+            wanted=any(p.typed == LIST for p in message.recipients),
+            beside=frozenset((p.e164, p.sub_address) for p in message.recipients if p.e164),
         )
         if listed.fault:
             await self._forget(documents)

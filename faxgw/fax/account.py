@@ -308,6 +308,9 @@ def _models(value: Any) -> tuple[str, ...]:
     return found
 
 
+MAX_RECIPIENTS = 5_000
+"""Recipients of one fax at most, whatever is set: beyond, the unit that accepts it would last too long
+(docs/spine.md section 7)."""
 NO_LIMIT = 1_000_000
 """A day's faxes or pages that no account reaches."""
 
@@ -408,7 +411,13 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("open_classes", (), _classes, "Closed number classes that are open here"),
         Setting("open_numbers", (), _prefixes, "Numbers or beginnings, +33899, open though their class is closed"),
         Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most", min),
-        Setting("max_recipients", 100, _number(1, 1000), "Recipients of one mail at most", min),
+        Setting(
+            "max_recipients",
+            1000,
+            _number(1, MAX_RECIPIENTS),
+            "Recipients of one fax at most, whichever way it comes, its distribution lists included",
+            min,
+        ),
         Setting("max_list", 1000, _number(0, 5000), "Recipients of one distribution list at most", min),
         Setting("max_merged", 200, _number(0, 500), "Faxes of one merged document at most", min),
         Setting(

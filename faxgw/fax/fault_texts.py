@@ -209,6 +209,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "de": "der persönliche Text ist zu lang",
     },
     # ------------------------------------------------------------------------------------------------- the account
+    "The fax has {count} recipients; the limit of this account is {limit}.": {
+        "fr": "La télécopie a {count} destinataires ; la limite de ce compte est de {limit}.",
+        "de": "Das Fax hat {count} Empfänger; die Grenze dieses Kontos ist {limit}.",
+    },
     "At most {limit} faxes are accepted from this account in 24 hours.": {
         "fr": "{limit} télécopies au plus sont acceptées de ce compte en 24 heures.",
         "de": "Von diesem Konto werden in 24 Stunden höchstens {limit} Faxe angenommen.",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.destination import PATIENCE, T38Use
 from faxgw.fax.outcome import Outcome
 from faxgw.fax.reception import ReceivedPage
@@ -78,6 +79,8 @@ class MailRecipient:
     """RFC 3461 ORCPT, as given."""
     list_name: str = ""
     """Name, in lower case, of attachments that are distribution lists for this recipient's account; empty: none."""
+    most: int = MAX_RECIPIENTS
+    """Recipients that a mail of this sender may have."""
 
 
 @dataclass(frozen=True, slots=True)

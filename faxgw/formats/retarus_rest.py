@@ -15,12 +15,11 @@ from datetime import datetime
 from typing import Any  # parsed JSON
 
 from faxgw.fax import header as headers
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.errors import Refused
 from faxgw.fax.overlay import OverlayMode
 from faxgw.formats.json_body import Blob, decode_base64
 
-MAX_RECIPIENTS = 5_000
-"""Recipients of one job at most (docs/spine.md section 7: more would be more than one unit of work)."""
 MAX_DOCUMENTS = 100
 MAX_ALTERNATIVES = 5
 """Further numbers of one recipient at most."""

@@ -64,10 +64,17 @@ _OPERATIONS = {
     "deletefaxreports": Operation.DELETE_ALL,
 }
 """Names of the element in the body, in lower case."""
+
+
+def _place(word: str) -> re.Pattern[str]:
+    """The word as a place: at the beginning of a text, in an index or a path; not in the middle of a sentence."""
+    return re.compile(rf"(?:^|(?<=[.\]])){word}\b|\b{word}(?=\[|\.\w)")
+
+
 _PLACES = (
-    (re.compile(r"\brecipients\b"), "faxRecipient"),
-    (re.compile(r"\bdocuments\b"), "document"),
-    (re.compile(r"\bproperties\b"), "property"),
+    (_place("recipients"), "faxRecipient"),
+    (_place("documents"), "document"),
+    (_place("properties"), "property"),
     (re.compile(r"\brenderingOptions\.coverpageTemplate\b"), "options.coverpageTemplateName"),
     (re.compile(r"\bmeta\.jobValid\.start\b"), "options.scheduleTS"),
     (re.compile(r"\bmeta\.jobValid\.end\b"), "options.jobExpireyMinutes"),

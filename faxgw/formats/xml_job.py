@@ -16,6 +16,7 @@ from typing import Any  # values of settings, checked by fax.account
 from xml.sax.saxutils import escape, quoteattr
 
 from faxgw.fax import header as headers
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.errors import Refused
 from faxgw.fax.vendor_report import PENDING, VendorReport
 from faxgw.formats.json_body import decode_base64
@@ -25,8 +26,6 @@ MAX_JOB_FILE = 40 * 2**20
 """Octets of a job file at most, documents within it included."""
 MAX_FAXES = 100
 """Faxes (jobs of ours) in one job file at most."""
-MAX_RECIPIENTS = 5_000
-"""Recipients of one fax at most (docs/spine.md section 7)."""
 MAX_FILES = 100
 """Documents of one fax at most."""
 MAX_ALTERNATIVES = 5

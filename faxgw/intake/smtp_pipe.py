@@ -180,6 +180,7 @@ def recipient_row(to: MailRecipient) -> Message:
     """A recipient."""
     return [
         to.address, to.number_typed, to.number_e164, to.sub_address, to.customer, to.notify, to.orcpt, to.list_name,
+        to.most,
     ]  # fmt: skip
 
 

@@ -12,13 +12,14 @@ import contextlib
 import inspect
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any  # aiosmtpd hands its untyped `arg` about
 
 from aiosmtpd.smtp import Envelope, Session
 
 from faxgw.fax.ports import MailRecipient, MailSession, Principal, Receipt, Rejection
+from faxgw.fax.recipients import too_many
 from faxgw.intake import smtp_syntax as syntax
 from faxgw.intake.smtp_link import AUTH_OCTETS, Desk, Goodbye, SmtpLink, Transaction
 from faxgw.intake.smtp_logins import Verdict
@@ -243,6 +244,8 @@ class SmtpSession(SmtpLink):
             await self.push("503 5.5.1 Say MAIL first")
         elif mail.principal is None or not mail.recipients:
             await self.push("554 5.5.1 No valid recipients")
+        elif (many := _too_many(mail.recipients.values())) is not None:
+            await self.push(str(many))
         elif (full := await self._desk.submissions.room_for(mail.argument.size)) is not None:
             await self.push(str(full))
         else:
@@ -317,6 +320,17 @@ class SmtpSession(SmtpLink):
 
 def _with_dsn(recipient: MailRecipient, asked: syntax.RecipientArgument) -> MailRecipient:
     return replace(recipient, notify=asked.notify, orcpt=asked.orcpt)
+
+
+def _too_many(recipients: Collection[MailRecipient]) -> Rejection | None:
+    """550 before the mail comes where its recipients are more than its sender may have; lists count when it is there.
+
+    All of them are refused, for who got the fax and who did not would be left to chance; and not with the 452 of RFC
+    5321 section 4.5.3.1.10, after which a client sends the rest as another fax.
+    """
+    numbers = sum(1 for recipient in recipients if recipient.number_e164)
+    fault = too_many(numbers, min((recipient.most for recipient in recipients), default=numbers))
+    return None if fault is None else Rejection(550, "5.5.3", f"Nothing was sent. {fault.told()}")
 
 
 def _list_names(recipients: Mapping[tuple[str, str, str], MailRecipient]) -> frozenset[str]:

@@ -127,6 +127,13 @@ async def test_calls_in_progress_are_told_with_the_time(house: House, control: C
     assert await control.calls() == {"at": house.now, "calls": [{"call": "att_1"}]}
 
 
+async def test_more_recipients_than_the_account_may_have_are_refused(control: Control, house: House) -> None:
+    await house.change(update(t.customers).values(settings={"max_recipients": 1}))
+    status, answer = await raw(house, "POST", "/send?customer=acme&number=0199000001&number=0199000002", b"%PDF")
+    assert (status, answer["error"]) == (422, "The fax has 2 recipients; the limit of this account is 1.")
+    assert not await house.rows(select(t.messages))
+
+
 async def test_recordings_are_asked_for_and_read(house: House, control: Control) -> None:
     assert await control.record("+33199000001", "root") == "+33199000001 by root"
     assert await control.recording("att_1", "pcap") == b"att_1 as pcap"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from faxgw.api.report_age import forget_for_ever
 from faxgw.api.settings import ApiSettings
@@ -24,6 +24,7 @@ from faxgw.store.errors import CommitUncertain
 from tests.api.desk import desk
 from tests.api.retarus_world import BASE, FAR, PDF, Vendor, document, job, rest, vendor
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -103,6 +104,15 @@ async def test_many_recipients_are_one_job_whose_pages_are_made_once(house: Hous
         assert [r["number"] for r in report["recipientStatus"]] == numbers
         await house.render(ident)
         assert {await house.state(f) for f in (await erp.faxes(ident))[:3]} == {"ready"}
+
+
+async def test_an_account_with_fewer_recipients_is_refused_more_and_nothing_stays(erp: Vendor) -> None:
+    await erp.house.change(update(t.customers).values(settings={"max_recipients": 1}))
+    status, answer = await erp.call("POST", "", job(FAR, "+33199000002"))
+    assert (status, answer["code"], answer["param"]) == (400, "too_many_recipients", "recipients")
+    assert answer["detail"] == "The fax has 2 recipients; the limit of this account is 1."
+    assert not await erp.house.rows(select(t.jobs)) and not list((erp.house.folder / "objects").glob("*/*"))
+    await erp.send(job(FAR))
 
 
 async def test_a_number_that_cannot_be_dialled_fails_its_own_recipient_only(erp: Vendor) -> None:
@@ -219,7 +229,7 @@ async def test_a_job_that_is_being_committed_is_finished_though_its_client_is_go
         await slow.begun.wait()
         call.cancel()
         slow.may.set()
-        await asyncio.wait_for(slow.done.wait(), 10)
+        await asyncio.wait_for(slow.done.wait(), PATIENCE_S)
     assert len(await house.rows(select(t.jobs.c.id))) == 1
 
 
@@ -432,7 +442,7 @@ async def test_reports_are_kept_for_as_long_as_the_setting_says_from_the_end_of_
         house.clock.now += 86_400 * 2
         ground = erp.desk.ground
         task = asyncio.create_task(forget_for_ever(ground.store, ground.clock, ApiSettings().report_days))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await house.rows(select(t.job_keys)):  # noqa: ASYNC110 - the keys go last, and tell nobody
                 await asyncio.sleep(0.01)
         task.cancel()

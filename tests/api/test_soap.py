@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from faxgw.api import soap as soap_api
 from faxgw.api.settings import ApiSettings
@@ -381,3 +381,12 @@ async def test_a_job_with_many_recipients_is_read_beside_the_event_loop(
     assert where == [False, True]
     ((count,),) = await house.rows(select(func.count()).select_from(t.faxes))
     assert count == soap_api.READ_AT_ONCE + 2
+
+
+async def test_an_account_with_fewer_recipients_is_refused_more(house: House) -> None:
+    async with soap(house) as made:
+        await house.change(update(t.customers).values(settings={"max_recipients": 1}))
+        status, _, code, said = await made.refused(send(TO + TO.replace("01<", "02<") + LETTER))
+        assert (status, code) == (500, "too_many_recipients")
+        assert said == "The fax has 2 recipients; the limit of this account is 1."
+        assert await made.jobs() == []

@@ -212,7 +212,12 @@ async def test_a_mail_that_cannot_be_committed_keeps_no_other_from_it(house: Hou
 async def test_too_many_recipients_and_none_are_refused(house: House, gate: Gate) -> None:
     await house.change(update(t.customers).values(settings={"max_recipients": 1}))
     mail = await house.mail("+33188000001", "+33188000002")
-    refused(await gate.submit_mail(mail), 550, "5.5.3", "At most 1 recipients")
+    refused(
+        await gate.submit_mail(mail),
+        550,
+        "5.5.3",
+        "Nothing was sent. The fax has 2 recipients; the limit of this account is 1.",
+    )
     assert not lies(house, mail.file.key)
     refused(await gate.submit_mail(await house.mail()), 554, "5.5.1", "no valid recipient")
 
@@ -356,6 +361,7 @@ async def test_a_good_list_is_promised(house: House, cheap: PasswordHasher) -> N
         (lists("+33199000001\nAnna"), {}, "5.6.0", "distribution-list.txt, line 2: “Anna” is not a telephone number."),
         (lists("0199000001\n0899000000\n112"), {}, "5.6.0", "line 2: “0899000000” is a premium number"),
         (lists("0199000001\n" * 4), {"max_list": 3}, "5.5.3", "distribution-list.txt has more than 3 recipients."),
+        (lists("0199000001\n0199000002"), {"max_recipients": 1}, "5.5.3", "The fax has 2 recipients; the limit of"),
         (
             pages.Refused(pages.Reason.TOO_LARGE, "“distribution-list.txt” cannot be faxed: too large."),
             {}, "5.6.0", "too large",

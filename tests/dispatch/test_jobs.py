@@ -86,3 +86,26 @@ async def test_a_cover_alone_is_something_to_send(house: House) -> None:
     await account(house, cover="plain")
     assert isinstance(await submit(house, document=False), JobReceipt)
     assert await submit(house, document=False, cover="none") == nothing
+
+
+async def test_an_account_with_fewer_recipients_has_fewer_over_every_interface(house: House) -> None:
+    """`max_recipients` is an entitlement: what a job overrides does not widen it, a user's own value narrows it."""
+    await account(house, max_recipients=1)
+    words = "The fax has 2 recipients; the limit of this account is 1."
+    refused = JobRefused("too_many_recipients", words, "recipients")
+    assert await submit(house, FAR, OTHER) == refused
+    assert await submit(house, FAR, OTHER, settings={"max_recipients": 5_000}) == refused
+    assert not await house.rows(select(t.jobs)) and not list(house.folder.glob("objects/*/*"))
+    assert isinstance(await submit(house, FAR), JobReceipt)
+
+
+async def test_without_a_limit_of_its_own_an_account_may_send_to_a_thousand(house: House) -> None:
+    many = tuple(JobRecipient((f"+331990{n:05}",)) for n in range(1_001))
+    answer = await submit(house, *many)
+    assert (
+        isinstance(answer, JobRefused)
+        and answer.text == "The fax has 1001 recipients; the limit of this account is 1000."
+    )
+    assert isinstance(await submit(house, *many[:-1]), JobReceipt)
+    await account(house, max_recipients=5_000)
+    assert isinstance(await submit(house, *many), JobReceipt)

@@ -46,3 +46,11 @@ async def test_an_account_without_lists_has_none() -> None:
 async def test_national_numbers_are_the_accounts() -> None:
     found = await listing("79460001", country="GB", area_code="020")
     assert [one.number.e164 for one in found.recipients] == ["+442079460001"]
+
+
+@pytest.mark.parametrize("beside, fault", [((), ""), ((ONE, TWO), ""), (("+33199000003",), "The fax has 3 recipients")])
+async def test_a_list_counts_with_the_envelope_and_nobody_twice(beside: tuple[str, ...], fault: str) -> None:
+    given = resolve([(Origin(Level.CUSTOMER, "acme"), {"max_recipients": 2})])
+    people = frozenset((number, "") for number in beside)
+    found = await read((f"{ONE}\n{TWO}",), given, dial_plan(given), wanted=False, beside=people)
+    assert told(found).startswith(fault) and found.too_many == bool(fault) and bool(found.recipients) != bool(fault)

@@ -212,6 +212,7 @@ async def test_what_lies_there_counts_only_while_its_login_may_send(world: Files
     assert told((await world.out())["rep1.xml"])["code"] == code and await world.jobs() == []
 
 
+ADDRESS = b"<fax-address><fax-number>+33123456780</fax-number></fax-address>"
 REFUSED: dict[str, tuple[bytes, str]] = {
     "a DTD": (b"<!DOCTYPE a>" + job_xml(), "bad_xml"),
     "no XML": (b"%PDF", "bad_xml"),
@@ -234,6 +235,17 @@ async def test_what_is_refused_is_told_at_once(world: FilesWorld, case: str) -> 
     world.ticks.now += WAIT_S
     await world.settle()
     assert told((await world.out())["rep1.xml"])["code"].startswith(code) and await world.jobs() == []
+
+
+async def test_an_account_with_fewer_recipients_is_refused_more(world: FilesWorld) -> None:
+    await world.house.change(update(t.customers).values(settings={"max_recipients": 1}))
+    two = job_xml().replace(b"</fax-address>", b"</fax-address>" + ADDRESS)
+    await world.lay("letter.pdf", PDF)
+    await world.lay("job1.xml", two)
+    await world.settle()
+    said = told((await world.out())["rep1.xml"])
+    assert said["code"] == "too_many_recipients" and "has 2 recipients; the limit of this account is 1" in str(said)
+    assert await world.jobs() == [] and not _stored(world)
 
 
 async def test_links_and_pipes_are_not_there(world: FilesWorld, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from faxgw.fax.ports import MailSubmission, Receipt, Rejection, StoredFile
 from faxgw.store.errors import FileFailed, OutOfSpace
 from faxgw.store.files import Files, Kind, SpoolFile
 from tests.intake.world import DOMAIN, Client, Connect, Start, World, settings
+from tests.patience import PATIENCE_S
 
 NUMBER = f"+33123456789@{DOMAIN}"
 MAIL = b"From: Anna <anna@example.com>\r\nSubject: Offer\r\nMessage-ID: <1@example.com>\r\n\r\nHello\r\n"
@@ -23,7 +24,7 @@ async def in_thread(world: World, mail: bytes, *to: str) -> tuple[int, bytes]:
     """Send with Python's client; the answer to the final dot."""
 
     def send() -> tuple[int, bytes]:
-        with smtplib.SMTP("127.0.0.1", world.port, "client.example", timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", world.port, "client.example", timeout=PATIENCE_S) as client:
             client.ehlo()
             client.mail("anna@example.com", [f"size={len(mail)}"])
             for address in to or (NUMBER,):
@@ -475,7 +476,7 @@ async def test_a_commit_that_does_not_end_is_451_and_is_not_cancelled(
     go.set()
     world.gate.before_commit = None
     assert (await client.say("NOOP")).startswith("250")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not world.gate.mails:  # noqa: ASYNC110 - what ends it is the server's
             await asyncio.sleep(0.005)
     assert world.content(world.gate.mails[0]) == MAIL + b"\r\n"
@@ -514,7 +515,7 @@ async def test_a_file_that_is_being_made_durable_is_not_dropped_when_nobody_wait
         await world.until_ended(1)
         go.set()
         await stopping
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not world.gate.mails:  # noqa: ASYNC110 - what ends it is the server's
             await asyncio.sleep(0.005)
     assert world.content(world.gate.mails[0]) == MAIL
@@ -539,7 +540,7 @@ async def test_unfinished_mails_take_no_memory(start: Start, connect: Connect) -
     block = MAIL + line * 500
     for _ in range(20):
         await asyncio.gather(*(client.send(block) for client in clients))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (  # noqa: ASYNC110 - what ends it is the server's
             sum((world.root / path).stat().st_size for path in world.spooled()) < 20 * 9_500_000
         ):
@@ -596,6 +597,22 @@ async def test_too_many_recipients_are_refused_one_by_one(start: Start, connect:
         assert (await client.say(f"RCPT TO:<{NUMBER}>")).startswith("452 4.5.3")
     assert (await client.say(f"RCPT TO:<{NUMBER}>")).startswith("421")
     assert await client.ended()
+
+
+async def test_more_recipients_than_the_account_may_have_are_refused_before_the_mail_comes(
+    start: Start, connect: Connect
+) -> None:
+    """All of them, and for good: after a 452 the client would send the rest as another fax."""
+    world = await start()
+    world.gate.most = 2
+    client = await connect(world.port)
+    await client.begin("+33123456780", "+33123456781", "+33123456782")
+    assert await client.say("DATA") == (
+        "550 5.5.3 Nothing was sent. The fax has 3 recipients; the limit of this account is 2."
+    )
+    assert (await client.say("RSET")).startswith("250")
+    await client.begin("+33123456780", "+33123456781", "+33123456781")
+    assert (await client.data(MAIL)).startswith("250") and len(world.gate.mails) == 1
 
 
 async def test_mistyped_numbers_of_a_long_list_do_not_end_the_session(start: Start, connect: Connect) -> None:

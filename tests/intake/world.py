@@ -34,6 +34,8 @@ class Gate:
     full: Rejection | None = None
     answer: Receipt | Rejection | None = None
     """Given to every mail when set."""
+    most: int = 1_000
+    """Recipients of a mail at most."""
     before_commit: Callable[[], Awaitable[None]] | None = None
     keys: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
@@ -57,7 +59,7 @@ class Gate:
             number = parse_number(typed, FRENCH, sub)
         except Refused as refused:
             return Rejection(550, "5.1.3", refused.public)
-        return MailRecipient(address, typed, number.e164, sub, principal.customer)
+        return MailRecipient(address, typed, number.e164, sub, principal.customer, most=self.most)
 
     async def room_for(self, octets: int) -> Rejection | None:
         return self.full

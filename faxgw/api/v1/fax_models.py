@@ -10,12 +10,11 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, fiel
 from faxgw.api.v1.cursor import Cursor
 from faxgw.api.v1.types import PRINTABLE, Answer, Document, GivenTime, Line, Moment, Query, Whole
 from faxgw.document.limits import MAX_DOCUMENTS
+from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.outcome import Cause
 
 MAX_PAGE = 200
 """Faxes in one answer at most."""
-MAX_RECIPIENTS = 5_000
-"""Recipients of one job at most; `[api] max_recipients` may be less."""
 MAX_ALTERNATIVES = 5
 MAX_PROPERTIES = 200
 MAX_TOLD = 100

@@ -592,3 +592,14 @@ async def test_of_twenty_at_the_same_moment_one_is_accepted(api: Native) -> None
     assert {got.body["code"] for got in found if got.status == 409} <= {"in_progress"}
     assert len({got.body["job"] for got in found if got.status == 202}) == 1
     assert len(await api.house.rows(select(t.jobs.c.id))) == 1
+
+
+async def test_an_account_with_fewer_recipients_is_refused_more(api: Native) -> None:
+    """Of a new fax, and of one that is sent again."""
+    await api.house.change(update(t.customers).values(settings={"max_recipients": 1}))
+    sent = (await api.send())["faxes"][0]["id"]
+    for path, body in (("/faxes", fax(FAR, "+33199000002")), (f"/faxes/{sent}/resend", {"to": [FAR, "+33199000002"]})):
+        got = await api.call("POST", path, body)
+        assert (got.status, got.body["code"], got.body["param"]) == (422, "invalid", "to"), got.body
+        assert got.body["detail"] == "The fax has 2 recipients; the limit of this account is 1."
+    assert len(await api.house.rows(select(t.jobs.c.id))) == 1
