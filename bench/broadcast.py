@@ -212,7 +212,7 @@ async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
         CustomerSeed(
             name,
             name,
-            settings={"max_list": RECIPIENTS},
+            settings={"max_list": RECIPIENTS, "max_recipients": RECIPIENTS},
             users=(UserSeed("erp", login=f"{name}-erp", password_hash=digest),),
         )
         for name in ("acme", "beta")
