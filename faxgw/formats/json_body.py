@@ -24,6 +24,8 @@ MAX_TEXT = 16 * 2**20
 """Octets of the text without its long strings at most: 10,000 recipients with a kilobyte each, and room."""
 
 _IN_STRING = re.compile(rb'["\\]')
+_WHOLE_STRING = re.compile(rb'[^"]*"[^"\\]{0,1000}(?:\\.[^"\\]{0,100}){0,100}"', re.DOTALL)
+"""A string that ends in this piece and is not near LONG_STRING, with what is before it; a broadcast has 40,000."""
 _ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|([^u]))", re.DOTALL)
 _BLANKS = b" \t\r\n"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -138,7 +140,7 @@ class JsonBody:
         at = 0
         while at < len(piece):
             if self._string < 0:
-                at = self._outside(piece, at)
+                at = self._outside(piece, self._strings(piece, at))
             elif self._blob is None:
                 at = self._inside(piece, at)
                 if self._string >= 0 and len(self._text) - self._string > LONG_STRING and not self._escaped:
@@ -162,6 +164,14 @@ class JsonBody:
         if isinstance(value, str) and value.startswith(self._mark):
             return Blob(int(value[len(self._mark) :]))
         return None
+
+    def _strings(self, piece: bytes, at: int) -> int:
+        """Pass the whole strings that come next; where what follows them begins."""
+        end = at
+        while match := _WHOLE_STRING.match(piece, end):
+            end = match.end()
+        self._text += piece[at:end]
+        return end
 
     def _outside(self, piece: bytes, at: int) -> int:
         quote = piece.find(b'"', at)

@@ -118,3 +118,15 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
 
 def test_a_byte_order_mark_is_taken() -> None:
     assert parse_json(b"\xef\xbb\xbf{}") == {}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_thousands_of_short_strings_arrive_as_they_were_sent(seed: int) -> None:
+    """Whole strings are passed together; those with escapes, long ones and those cut in two are among them."""
+    chance = random.Random(seed)
+    texts = ["", "Ann", 'say "x"', "back\\slash", "é\u2028", "\\" * 300, "y" * 999, "y" * 1_001, "z" * 5_000]
+    value = [{chance.choice(texts): chance.choice(texts), "n": chance.choice(texts)} for _ in range(2_000)]
+    octets = json.dumps(value, ensure_ascii=bool(seed % 2)).encode()
+    body, found = feed(octets, *cuts(len(octets), 40, seed))
+    assert body.finish() == value
+    assert found == {}
