@@ -141,7 +141,9 @@ class _Book:
 
     def load_of(self, fax: Row[Any]) -> int | None:
         """The load a fax belongs to."""
-        return load_of(self.jobs[fax.job].in_reply_to)
+        job = self.jobs[fax.job]
+        named = (load_of(word) for word in (job.in_reply_to, job.reference, job.subject))
+        return next((load for load in named if load is not None), None)
 
 
 def reader(url: str) -> Engine:

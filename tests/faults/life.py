@@ -1,7 +1,7 @@
 """One life of a gateway under the scripted line, cut off with SIGKILL at a counted step. Run by worlds, not a test.
 
 A single-threaded process that has imported everything forks one life per line of its input (JSON: config, folder,
-fatal, variant, epoch, callers, seed); it answers with two lines, `{"pid": …}` and `{"status": …}`, the
+fatal, variant, epoch, speed, callers, seed); it answers with two lines, `{"pid": …}` and `{"status": …}`, the
 life's wait status.
 """
 
@@ -23,7 +23,8 @@ from faxgw.settings import load
 from faxgw.store import leader
 from faxgw.store import passwords as passwords_module
 from faxgw.tables import SECTIONS
-from tests.faults.scripted import SPEED, FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
+from tests.faults import scripted
+from tests.faults.scripted import FarEnd, FastClock, FastLoop, ScriptedLine, ScriptedMailbox, ScriptedPages
 from tests.faults.scripted_callers import Callers
 from tests.faults.steps import Steps
 from tests.faults.variants import VARIANTS
@@ -43,8 +44,8 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon_module.MailDelivery = lambda *_: mailbox
     daemon_module.time = clock
     for name in ("BUDGET", "ADMIT_WITHIN"):  # real seconds: the machine is no faster than usual
-        setattr(inbound, name, getattr(inbound, name) * SPEED)
-    leader.BEAT_S /= SPEED  # in a thread, which has no fast loop
+        setattr(inbound, name, getattr(inbound, name) * scripted.SPEED)
+    leader.BEAT_S /= scripted.SPEED  # in a thread, which has no fast loop
     passwords.PasswordHasher = functools.partial(passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
     if plan["variant"]:
         VARIANTS[plan["variant"]].apply(steps)
@@ -86,6 +87,7 @@ def child(plan: dict[str, Any]) -> None:
     os.dup2(log, 2)
     logs.configure(level="INFO", form="json")
     steps = Steps(plan["fatal"], folder / "steps")
+    scripted.SPEED = plan["speed"]
     steps.rig()
     with asyncio.Runner(loop_factory=FastLoop) as runner:
         runner.run(live(plan, steps))

@@ -14,17 +14,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any  # JSON
+from typing import Any, TypeVar  # Any: JSON
 
 from sqlalchemy import text
 
 from faxgw.store.migrate import upgrade
 from tests.faults.checker import Evidence, Violation, check, reader
 from tests.faults.ledger import SENDERS, Client, Ledger, Load, Log, draw_loads, fax_domain
-from tests.faults.scripted import CHANNELS, build_mail, far_calls, sink_mails
+from tests.faults.scripted import CHANNELS, SPEED, build_mail, far_calls, sink_mails
 from tests.faults.scripted_callers import OUR_NUMBER, OWNER, confirmed_pages, delivered_faxes
 from tests.postgres import Server
 
@@ -98,6 +98,8 @@ e164 = "{number}"
 deliver_to = ["{owner}"]
 """
 
+W = TypeVar("W", bound="ScriptedWorld")
+
 
 class Zygote:
     """The process that forks lives."""
@@ -163,18 +165,22 @@ class ScriptedWorld:
         self._zygote = zygote
         self._variant = variant
         self._epoch = time.time()
-        self._port = _free_port()
+        self._port = free_port()
         self._up = False
         self._lives = 0
         self._log = Log(folder / "ledger")
         self.client = Client(self._log, lambda: self._port if self._up else 0, build_mail)
+        self.speed = SPEED
         self.config = folder / "faxgw.toml"
+        self.config.write_text(self._settings())
+        self.config.chmod(0o600)
+
+    def _settings(self) -> str:
         settings = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
         for policy, sender in SENDERS.items():
             settings += CUSTOMER.format(policy=policy, sender=sender, domain=fax_domain(policy))
-        settings += "" if url.startswith("sqlite") else f'[database]\nurl = "{url}"\n'
-        settings += NUMBER.format(number=OUR_NUMBER, owner=OWNER)
-        self.config.write_text(settings)
+        settings += "" if self.url.startswith("sqlite") else f'[database]\nurl = "{self.url}"\n'
+        return settings + NUMBER.format(number=OUR_NUMBER, owner=OWNER)
 
     async def live(
         self,
@@ -195,7 +201,7 @@ class ScriptedWorld:
         for name in ("up", "called", "steps"):
             (self.folder / name).unlink(missing_ok=True)
         places = {"config": str(self.config), "folder": str(self.folder)}
-        told = {"variant": self._variant, "epoch": self._epoch, "fatal": fatal}
+        told = {"variant": self._variant, "epoch": self._epoch, "fatal": fatal, "speed": self.speed}
         self._lives += 1
         pid = await self._zygote.fork({**places, **told, "callers": callers, "seed": self._lives})
         ended = asyncio.create_task(self._zygote.ended())
@@ -251,19 +257,20 @@ class ScriptedWorld:
 
     def check(self) -> list[Violation]:
         """Measure the world against the invariants; it has to be over."""
-        return check(
-            Evidence(
-                ledger=Ledger.read(self.folder / "ledger"),
-                calls=far_calls(self.folder / "far-end"),
-                mails=sink_mails(self.folder / "mailbox"),
-                url=self.url,
-                data=self.data,
-                confirmed_to_callers=confirmed_pages(self.folder / "callers"),
-                delivered_faxes=[
-                    [hashlib.sha256(page).hexdigest() for page in fax]
-                    for fax in delivered_faxes(self.folder / "received")
-                ],
-            )
+        return check(self.evidence())
+
+    def evidence(self) -> Evidence:
+        """What there is to look at."""
+        return Evidence(
+            ledger=Ledger.read(self.folder / "ledger"),
+            calls=far_calls(self.folder / "far-end"),
+            mails=sink_mails(self.folder / "mailbox"),
+            url=self.url,
+            data=self.data,
+            confirmed_to_callers=confirmed_pages(self.folder / "callers"),
+            delivered_faxes=[
+                [hashlib.sha256(page).hexdigest() for page in fax] for fax in delivered_faxes(self.folder / "received")
+            ],
         )
 
     def log_tail(self) -> str:
@@ -307,14 +314,18 @@ class Bench:
     @contextlib.asynccontextmanager
     async def world(self, variant: str = "") -> AsyncIterator[ScriptedWorld]:
         """A fresh world; its folder is gone afterwards."""
-        self._serial += 1
-        folder = self._root / f"world-{self._serial}"
-        (folder / "data").mkdir(mode=0o700, parents=True)
-        world = ScriptedWorld(folder, self._zygote, self._database_in(folder / "data"), variant)
+        world = self.make(lambda folder, zygote, url: ScriptedWorld(folder, zygote, url, variant))
         try:
             yield world
         finally:
             world.close()
+
+    def make(self, kind: Callable[[Path, Zygote, str], W]) -> W:
+        """A world of some kind in a folder and on a database of its own; the caller closes it."""
+        self._serial += 1
+        folder = self._root / f"world-{self._serial}"
+        (folder / "data").mkdir(mode=0o700, parents=True)
+        return kind(folder, self._zygote, self._database_in(folder / "data"))
 
     def _database_in(self, data: Path) -> str:
         if self._server is not None:
@@ -368,7 +379,7 @@ class Bench:
                     number += loads
                     after = random_.uniform(*KILLED_AFTER)
                     ends.append(await world.live(kill_after=after, handed_in=clients[-1], callers=callers))
-                ends.append(await world.live(handed_in=asyncio.create_task(_all_of(clients))))
+                ends.append(await world.live(handed_in=asyncio.create_task(all_of(clients))))
             finally:
                 for client in clients:
                     client.cancel()
@@ -376,7 +387,7 @@ class Bench:
             return ends, world.check()
 
 
-async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks)
 
 
@@ -387,7 +398,7 @@ def _is_done(task: asyncio.Task[None]) -> bool:
     return task.done()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

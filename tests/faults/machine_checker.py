@@ -1,0 +1,183 @@
+"""What machines were told, measured against the database and against one another (docs/spine.md sections 5 and 10).
+
+M1  what was acknowledged to a program is one job, with one fax to each number;
+M2  what a program was told of its job is so, and final;
+M3  a status push comes at least once for each job that asked for it, always under one id, and tells the truth;
+M4  each event of a customer's faxes comes to its webhook at least once, under one id and in one form, signed;
+M5  each job file has one result, which is never written over, and nothing else is told of it but duplicates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any  # rows, JSON
+from xml.etree import ElementTree
+
+from sqlalchemy import select
+
+from faxgw.fax.job import FINAL, FaxState
+from faxgw.store import schema as t
+from faxgw.store.event_feed import PUBLIC
+from tests.faults.checker import Violation, reader
+from tests.faults.ledger import load_of, read_log
+from tests.faults.machine_listener import Heard, Listener
+
+FILES = ("sftp", "ftp", "folder")
+"""Programs whose jobs come as files."""
+
+
+class _Books:
+    """The database and the programs' ledger, read once."""
+
+    def __init__(self, url: str, ledger: Path) -> None:
+        database = reader(url)
+        try:
+            with database.connect() as conn:
+                self.jobs = {row.id: row for row in conn.execute(select(t.jobs))}
+                self.faxes = list(conn.execute(select(t.faxes)))
+                self.events = list(conn.execute(select(t.events).where(t.events.c.what.in_(PUBLIC))))
+                self.hooks = list(conn.execute(select(t.webhooks)))
+        finally:
+            database.dispose()
+        lines = read_log(ledger)
+        self.loads: dict[int, dict[str, Any]] = {line["load"]: line for line in lines if line["what"] == "load"}
+        self.accepted = {line["load"]: line["job"] for line in lines if line["what"] == "accepted"}
+        self.told = {line["load"]: line["told"] for line in lines if line["what"] == "told"}
+        self.results: dict[int, set[str]] = defaultdict(set)
+        for line in lines:
+            if line["what"] == "result":
+                self.results[line["load"]].add(line["octets"])
+        self.by_load: dict[int | None, list[Any]] = defaultdict(list)
+        for fax in self.faxes:
+            job = self.jobs[fax.job]
+            named = [load for load in (load_of(job.reference), load_of(job.subject)) if load is not None]
+            self.by_load[named[0] if named else None].append(fax)
+
+
+def check(url: str, ledger: Path, listener: Listener, results: Mapping[str, bytes]) -> list[Violation]:
+    """Every violation; the world has to be over."""
+    books = _Books(url, ledger)
+    return [
+        *_accepted(books),
+        *_told(books),
+        *_pushed(books, listener),
+        *_events(books, listener),
+        *_results(books, results),
+    ]
+
+
+def _accepted(books: _Books) -> Iterator[Violation]:
+    for number, load in books.loads.items():
+        faxes = books.by_load[number]
+        if number not in books.accepted:
+            yield Violation("M1", f"load {number} by {load['by']} was never acknowledged")
+            continue
+        jobs, job = {fax.job for fax in faxes}, books.accepted[number]
+        if len(jobs) != 1 or (job and jobs != {job}):
+            yield Violation(
+                "M1", f"load {number} by {load['by']}, acknowledged as {job or 'a file'}, is {sorted(jobs)}"
+            )
+        numbers = sorted(fax.numbers[0]["e164"] for fax in faxes)
+        if numbers != sorted(load["to"]):
+            yield Violation("M1", f"load {number} by {load['by']} went to {numbers}, not {load['to']}")
+
+
+def _is_true(status: str, state: str) -> bool:
+    """Whether a vendor's status says what a fax's state is."""
+    if state == FaxState.SENT:
+        return status == "OK"
+    if state == FaxState.UNKNOWN:
+        return status == "EOD_FAILED"
+    return state in FINAL and status not in ("OK", "PENDING")
+
+
+def _told(books: _Books) -> Iterator[Violation]:
+    for number, load in books.loads.items():
+        told = books.told.get(number)
+        if told is None:
+            yield Violation("M2", f"the {load['by']} program of load {number} was not told")
+            continue
+        yield from _compared(books, number, told, f"the {load['by']} program")
+
+
+def _compared(books: _Books, number: int, told: Mapping[str, str], who: str) -> Iterator[Violation]:
+    states = {fax.numbers[0]["e164"]: fax.state for fax in books.by_load[number]}
+    for recipient, state in states.items():
+        if not _is_true(told.get(recipient, "nothing"), state):
+            text = f"load {number} to {recipient} is {state}; {who} was told {told.get(recipient, 'nothing')}"
+            yield Violation("M2", text)
+
+
+def _pushed(books: _Books, listener: Listener) -> Iterator[Violation]:
+    pushes: dict[int | None, list[Heard]] = defaultdict(list)
+    for heard in listener.at("/push/"):
+        pushes[load_of(heard.path.rpartition("/")[2])].append(heard)
+    for number, load in books.loads.items():
+        if load["by"] != "rest":
+            continue
+        if not any(heard.answered for heard in pushes[number]):
+            yield Violation("M3", f"the report of load {number} was not pushed")
+        if len({heard.ident for heard in pushes[number]}) > 1:
+            yield Violation("M3", f"the report of load {number} was pushed as {[h.ident for h in pushes[number]]}")
+        for heard in pushes[number]:
+            found = [each for each in ElementTree.fromstring(heard.body).iter() if _local(each) == "faxRecipient"]
+            told = {_text(each, "number"): _text(each, "status") for each in found}
+            yield from _compared(books, number, told, "the pushed-to program")
+
+
+def _local(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _text(element: ElementTree.Element, name: str) -> str:
+    return next((each.text or "" for each in element if _local(each) == name), "")
+
+
+def _events(books: _Books, listener: Listener) -> Iterator[Violation]:
+    for hook in books.hooks:
+        heard = listener.at("/" + hook.url.partition("//")[2].partition("/")[2])
+        ids, bodies, answered = defaultdict[str, set[str]](set), defaultdict[str, set[bytes]](set), set[str]()
+        for one in heard:
+            event = json.loads(one.body)["data"]["event"]
+            ids[event].add(one.ident)
+            bodies[one.ident].add(one.body)
+            if one.answered:
+                answered.add(event)
+            if not one.signed:
+                yield Violation("M4", f"event {event} came with a signature that is not right")
+        jobs = {job.id for job in books.jobs.values() if job.customer == hook.customer and _sees(hook, job)}
+        wanted = {str(row.serial): row for row in books.events if row.job in jobs}
+        for serial, row in wanted.items():
+            if serial not in answered:
+                yield Violation("M4", f"{row.what} of {row.entity} (event {serial}) never came to the webhook")
+            if len(ids[serial]) > 1:
+                yield Violation("M4", f"event {serial} came under the ids {sorted(ids[serial])}")
+        for serial in ids.keys() - wanted.keys():
+            yield Violation("M4", f"event {serial} came to {hook.url}, whose customer has none such")
+        for ident, forms in bodies.items():
+            if len(forms) > 1:
+                yield Violation("M4", f"{ident} came in {len(forms)} forms")
+
+
+def _sees(hook: Any, job: Any) -> bool:
+    return not hook.user or hook.user == job.user
+
+
+def _results(books: _Books, results: Mapping[str, bytes]) -> Iterator[Violation]:
+    lying: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+    for path, octets in results.items():
+        name = path.rpartition("/")[2]
+        lying[name].append((path, octets))
+        if name.startswith("err-") and b"duplicate" not in octets:
+            yield Violation("M5", f"{path} says {octets.decode()[-300:]}")
+    for number, load in books.loads.items():
+        if load["by"] not in FILES:
+            continue
+        found = lying[f"rep-load-{number}.xml"]
+        if len(found) != 1:
+            yield Violation("M5", f"load {number} by {load['by']} has {len(found)} results")
+        elif books.results[number] != {found[0][1].decode()}:
+            yield Violation("M5", f"the result of load {number} was written over: {books.results[number]}, {found}")
