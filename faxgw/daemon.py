@@ -363,7 +363,8 @@ class Daemon:
     async def _open_doors(self, house: House, gate: Gate, data: Path, clock: ClockWatch) -> None:
         seat = house.seat
         counters = Counters(self._counting.session, self._counting.mail, self._counting.promise)
-        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True)
+        known = partial(upkeep.named_keys, seat)
+        self._smtp = SmtpServer(self._smtp_settings, gate, seat.files, counters, dsn=True, known=known)
         self._stack.push_async_callback(self._smtp.stop, 0.0)
         await self._smtp.prepare()
         operations = Operations(

@@ -22,10 +22,12 @@ from faxgw.intake.smtp_logins import CountedLogins
 from faxgw.intake.smtp_mail import Counters, SpoolFiles
 from faxgw.intake.smtp_pipe import Opening
 from faxgw.intake.smtp_processes import ProcessRoom
+from faxgw.intake.smtp_remains import Remains
 from faxgw.intake.smtp_room import Room, SessionRoom
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
 from faxgw.logs import Manner
 from faxgw.settings import Tls
+from faxgw.store.files import Known
 
 REFUSALS_LOGGED_EVERY = 10.0
 """Seconds between two log lines about connections that were not let in."""
@@ -43,6 +45,8 @@ class SmtpServer:
         counters: Where to count.
         now: Unix time in seconds, for sessions in this process.
         dsn: Announce RFC 3461; only when the reports it promises are sent.
+        known: Says which of some spool objects a row names, so that what a process left behind that was killed can be
+            removed; None: it stays until the gateway starts again.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class SmtpServer:
         now: Callable[[], float] = time.time,
         *,
         dsn: bool = False,
+        known: Known | None = None,
     ) -> None:
         self._settings = settings
         self._counters = counters or Counters()
@@ -69,8 +74,10 @@ class SmtpServer:
         self._rooms: list[Room]
         if settings.processes:
             opening = Opening(settings, files.place, dsn, Manner.now())
+            remains = None if known is None else Remains(files, known)
             self._rooms = [
-                ProcessRoom(opening, submissions, logins, self._counters, self._look) for _ in range(settings.processes)
+                ProcessRoom(opening, submissions, logins, self._counters, self._look, remains)
+                for _ in range(settings.processes)
             ]
         else:
             self._rooms = [SessionRoom(settings, submissions, logins, files, self._counters, now, dsn=dsn)]
@@ -143,7 +150,10 @@ class SmtpServer:
                 room.reload_tls(tls or self._settings.tls)
 
     def _look(self) -> None:
-        """Accept connections while there is a room for them."""
+        """Accept connections while there is a room for them, and no more than the rooms hold."""
+        most = sum(room.most for room in self._rooms if room.ready)
+        self._connections.total = min(most, self._settings.connection_limit)
+        self._note_stress()
         if self.ready:
             self._door.open()
         else:
@@ -154,7 +164,7 @@ class SmtpServer:
         client = client_of(peer)
         refusal = self._refusal(client, peer, listener)
         if refusal is None:
-            room = min((room for room in self._rooms if room.ready), key=self._here.__getitem__)
+            room = min(self._free(), key=self._here.__getitem__)
             self._here[room] += 1
             self._note_stress()
             room.enter(sock, listener, peer, partial(self._gone, client, room))
@@ -171,12 +181,19 @@ class SmtpServer:
         self._here[room] -= 1
         self._note_stress()
 
+    def _free(self) -> list[Room]:
+        """Rooms that one more may be sent into."""
+        return [room for room in self._rooms if room.ready and self._here[room] < room.most]
+
     def _refusal(self, client: str, peer: str, listener: SmtpListener) -> tuple[str, bytes] | None:
         if listener.allow and not is_within(peer, listener.allow):
             return "refused_network", b"554 5.7.1 Your network may not use this server\r\n"
+        full = "refused_full", b"421 4.3.2 Too many connections; please try again later\r\n"
+        if not self._free():
+            return full
         match self._connections.admit(client):
             case Admission.SERVER_FULL:
-                return "refused_full", b"421 4.3.2 Too many connections; please try again later\r\n"
+                return full
             case Admission.CLIENT_FULL:
                 return "refused_client", b"421 4.7.0 Too many connections from your address\r\n"
             case Admission.WELCOME:

@@ -9,11 +9,22 @@ from collections.abc import Iterable
 
 from faxgw.fax.limits import MAX_TRACKED, Failures, client_of
 
-__all__ = ["MAX_TRACKED", "Admission", "Connections", "Failures", "client_of", "is_within"]
+__all__ = [
+    "DESCRIPTORS", "MAX_TRACKED", "Admission", "Connections", "Failures", "client_of", "connections_within",
+    "is_within",
+]  # fmt: skip
 
 STRESS_SHARE = 0.8
 """Share of the connections in use above which deadlines shrink; all in use in Postfix (STRESS_README), which can
 start no process for the one that would notice."""
+
+DESCRIPTORS = 64
+"""Descriptors of a mail process besides those of its connections and of the file that each may be writing."""
+
+
+def connections_within(descriptors: int) -> int:
+    """Connections at a time for which so many descriptors are enough; one at least, or nobody could send anything."""
+    return max(1, (descriptors - DESCRIPTORS) // 2)
 
 
 class Admission(enum.Enum):
@@ -37,10 +48,13 @@ class Connections:
     Args:
         total: Most at a time.
         per_client: Most at a time of one client.
+
+    Attributes:
+        total: May be changed; connections that are open stay.
     """
 
     def __init__(self, total: int, per_client: int) -> None:
-        self._total = total
+        self.total = total
         self._per_client = per_client
         self._clients: Counter[str] = Counter()
         self._open = 0
@@ -53,11 +67,11 @@ class Connections:
     @property
     def stressed(self) -> bool:
         """More than 80 % are in use."""
-        return self._open > STRESS_SHARE * self._total
+        return self._open > STRESS_SHARE * self.total
 
     def admit(self, client: str) -> Admission:
         """Take one more of this client, if that may be."""
-        if self._open >= self._total:
+        if self._open >= self.total:
             return Admission.SERVER_FULL
         if self._clients[client] >= self._per_client:
             return Admission.CLIENT_FULL

@@ -23,7 +23,7 @@ from faxgw.intake.smtp_header import Header, HeaderTap
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.intake.smtp_stream import Allowance, DataScanner, Inlet, NameWatch, Patience
 from faxgw.store.errors import OutOfSpace, StoreError
-from faxgw.store.files import Kind, SpoolFile, SpoolPlace
+from faxgw.store.files import Kind, Known, SpoolFile, SpoolPlace, Swept
 
 OVERRUN = 2
 """A mail is read up to so many times the limit to be answered 552; then the connection is closed."""
@@ -58,6 +58,10 @@ class SpoolFiles(Protocol):
 
     async def remove(self, key: str) -> None:
         """Remove an object no row names."""
+        ...
+
+    async def sweep_marked(self, mark: str, known: Known, spared: Collection[str] = ...) -> Swept:
+        """Remove what a process made that has ended, and no row names."""
         ...
 
 

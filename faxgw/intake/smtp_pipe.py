@@ -6,13 +6,13 @@ A frame is a JSON list of messages, each a list `[word, …]`; what is said in o
         start    what it needs (`Opening`); the first frame
         enter    connection, listener (index), peer; its descriptor goes with the frame
         stress   begun or over
-        tls      certificate and key to be read anew (`Tls`, JSON)
+        tls      certificate and key to be used from now on (`smtp_tls.Pair`)
         logs     how to log from now on
         answer   serial, and what `answer_row` says
         ping     number
         stop     grace in seconds
     process to gateway
-        ready
+        ready    connections that it has room for
         ask      serial, question, arguments
         gone     connection
         session  result
@@ -30,13 +30,16 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any  # Any: plain JSON values
 
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection, StoredFile
 from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_settings import SmtpSettings
+from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
 from faxgw.pipe import MAX_DESCRIPTORS, MAX_FRAME, Pipe, PipeClosed
+from faxgw.settings import Tls
 from faxgw.store.files import SpoolPlace
 
 FRAME_OCTETS = 1_048_576
@@ -63,32 +66,48 @@ class Opening:
     dsn: bool
     logs: Manner | None
     """How to log; None: as Python does by itself."""
+    pair: Pair | None = None
+    """Certificate and key, which the process does not read from the disk."""
 
     def row(self) -> Message:
         """As a message."""
         manner = None if self.logs is None else asdict(self.logs)
-        return ["start", self.settings.model_dump_json(), asdict(self.place), self.dsn, manner]
+        pair = None if self.pair is None else self.pair.row()
+        return ["start", self.settings.model_dump_json(), asdict(self.place), self.dsn, pair, manner]
 
     @classmethod
     def of(cls, message: Message) -> Opening:
         """From a message.
 
         Raises:
-            BadMessage: If it is another one, or what it says does not hold (any more): certificate and key are read.
+            BadMessage: If it is another one, or what it says does not hold.
         """
-        word, settings, place, dsn, _manner = message
-        if word != "start":
+        if message[0] != "start" or len(message) != 6:
             raise BadMessage("the first frame does not say what to do")
+        _word, settings, place, dsn, row, _manner = message
         try:
-            chosen = SmtpSettings.model_validate_json(settings)
-        except ValueError as error:
+            pair = None if row is None else Pair.of(row)
+            chosen = _settings_of(settings, pair)
+        except (OSError, ValueError) as error:
             raise BadMessage(str(error)) from error
-        return cls(chosen, SpoolPlace(**place), bool(dsn), manner_of(message))
+        return cls(chosen, SpoolPlace(**place), bool(dsn), manner_of(message), pair)
 
 
 def manner_of(opening: Message) -> Manner | None:
     """How to log, of an opening's message."""
     return None if opening[-1] is None else Manner(**opening[-1])
+
+
+def _settings_of(text: str, pair: Pair | None) -> SmtpSettings:
+    """The settings, with their names of certificate and key, though the files may not fit or be out of reach."""
+    if pair is None:
+        return SmtpSettings.model_validate_json(text)
+    named = json.loads(text)
+    lies = Tls.model_construct(certificate=Path(named["tls"]["certificate"]), key=Path(named["tls"]["key"]))
+    with pair.as_files() as files:
+        named["tls"] = {"certificate": str(files.certificate), "key": str(files.key)}
+        chosen = SmtpSettings.model_validate_json(json.dumps(named))
+    return chosen.model_copy(update={"tls": lies})
 
 
 class Outbox:

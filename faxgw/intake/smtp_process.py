@@ -26,21 +26,20 @@ from faxgw import garbage
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import MailRecipient, MailSession, MailSubmission, Principal, Receipt, Rejection
 from faxgw.intake import smtp_pipe
+from faxgw.intake.smtp_limits import connections_within
 from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_mail import Counters
 from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox, TooLong
 from faxgw.intake.smtp_room import SessionRoom
+from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
 from faxgw.pipe import Frame, Pipe, PipeClosed
-from faxgw.settings import Tls
 from faxgw.store.files import Files
 
 OOM_SCORE = 500
 """When memory is short the kernel ends this process before the gateway: its clients send again."""
 ROOM_BELIEVED_S = 0.5
 """Seconds for which room for the largest mail is believed (as `store.files.AMPLE_S`)."""
-DESCRIPTORS = 64
-"""Descriptors needed besides those of connections and of the file that each may be writing."""
 FAILED = "failed"
 """Kind of the answer to a question whose answering failed."""
 TOO_LONG = Rejection(552, "5.5.3", "So many recipients with so long parameters do not fit in one mail; send several")
@@ -142,19 +141,21 @@ class MailProcess:
         self._outbox = Outbox(pipe, _leave)
         self._gateway = Gateway(self._outbox, int(self._settings.message_limit))
         place = opening.place
-        self._files = Files(Path(place.root), place.node, place.incarnation)
+        self._files = Files(Path(place.root), place.node, place.incarnation, place.mark)
         counters = Counters(
             session=lambda result: self._outbox.say(["session", result]),
             mail=lambda result: self._outbox.say(["mail", result]),
             commit_seconds=lambda seconds: self._outbox.say(["seconds", round(seconds, 6)]),
         )
-        self._room = SessionRoom(self._settings, self._gateway, self._gateway, self._files, counters, dsn=opening.dsn)
+        self._room = SessionRoom(
+            self._settings, self._gateway, self._gateway, self._files, counters, dsn=opening.dsn, pair=opening.pair
+        )
         self._stopping: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until told to stop. Raises OSError if it cannot begin."""
         await self._room.start()
-        self._outbox.say(["ready"])
+        self._outbox.say(["ready", _take_descriptors(self._settings.connection_limit)])
         while (frame := await self._pipe.receive()) is not None:
             self._on_frame(frame)
         _leave("the gateway is gone")
@@ -175,7 +176,7 @@ class MailProcess:
                 case "stress":
                     self._room.stress(values[0])
                 case "tls":
-                    self._reload_tls(values[0])
+                    self._reload_tls(values)
                 case "stop":
                     self._stopping = asyncio.create_task(self._stop(values[0]), name="smtp stops")
                 case _:
@@ -185,10 +186,10 @@ class MailProcess:
         gone = partial(self._outbox.say, ["gone", connection])
         self._room.enter(sock, self._settings.listeners[listener], peer, gone)
 
-    def _reload_tls(self, text: str) -> None:
+    def _reload_tls(self, row: Message) -> None:
         try:
-            self._room.reload_tls(Tls.model_validate_json(text))
-        except (OSError, ValueError) as error:  # replaced since the gateway has read them; the old ones stay
+            self._room.use(Pair.of(row))
+        except (OSError, ValueError) as error:  # the gateway has tried them; the old ones stay
             log.error("certificate not taken on", extra={"event": "smtp_process.tls", "why": str(error)})
 
     async def _stop(self, grace: float) -> None:
@@ -222,7 +223,6 @@ async def main(descriptor: int) -> None:
         if (manner := smtp_pipe.manner_of(message)) is not None:
             manner.follow()  # before anything else can fail
         opening = Opening.of(message)
-        _take_descriptors(DESCRIPTORS + 2 * opening.settings.connection_limit)
         garbage.set_aside()
         await MailProcess(pipe, opening).run()
     except (BadMessage, PipeClosed, OSError) as error:
@@ -230,16 +230,16 @@ async def main(descriptor: int) -> None:
         sys.exit(1)
 
 
-def _take_descriptors(wanted: int) -> None:
-    """As many as we may have: one that is sent to us and finds no room breaks the pipe, and with it all sessions."""
+def _take_descriptors(wanted: int) -> int:
+    """Take as many as we may have; for how many connections, of those wanted, they are enough.
+
+    One that is sent to us and finds no descriptor breaks the pipe, and with it all sessions.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # a system call filter may be against it
-        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            log.warning(
-                "fewer descriptors than connections and their files may need",
-                extra={"event": "smtp_process.descriptors", "limit": hard, "wanted": wanted},
-            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, connections_within(soft))
 
 
 def _offer_to_end() -> None:

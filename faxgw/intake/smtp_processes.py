@@ -25,8 +25,9 @@ from faxgw.intake.smtp_logins import Logins
 from faxgw.intake.smtp_mail import MAIL_RESULTS, SESSION_RESULTS, Counters
 from faxgw.intake.smtp_pipe import Answer, BadMessage, Message, Opening, Outbox
 from faxgw.intake.smtp_process import FAILED
-from faxgw.intake.smtp_room import context_of
+from faxgw.intake.smtp_remains import Remains, Trail
 from faxgw.intake.smtp_settings import SmtpListener
+from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
 from faxgw.pipe import Pipe, PipeClosed, pair
 from faxgw.settings import Tls
@@ -60,6 +61,7 @@ class ProcessRoom:
         logins: Checks logins.
         counters: Where to count.
         changed: Called when `ready` changed.
+        remains: Removes what a process left behind; None: it stays.
         command: What to start; `--fd N` is appended.
     """
 
@@ -70,6 +72,7 @@ class ProcessRoom:
         logins: Logins,
         counters: Counters,
         changed: Callable[[], None],
+        remains: Remains | None = None,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._opening = opening
@@ -77,6 +80,7 @@ class ProcessRoom:
         self._logins = logins
         self._counters = counters
         self._changed = changed
+        self._remains = remains
         self._command = tuple(command)
         self._listeners = {listener.name: index for index, listener in enumerate(opening.settings.listeners)}
         self._stressed = False
@@ -85,8 +89,11 @@ class ProcessRoom:
         self._first: asyncio.Future[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
+        self._removals: set[asyncio.Task[None]] = set()
         self.ready = False
         """Whether connections may be sent in."""
+        self.most = 0
+        """Connections at a time that the process has descriptors for."""
 
     @property
     def pid(self) -> int:
@@ -96,7 +103,7 @@ class ProcessRoom:
     async def start(self) -> None:
         """Start the process and wait until it is ready. Raises OSError."""
         if self._opening.settings.tls is not None:
-            context_of(self._opening.settings.tls)
+            self._opening = replace(self._opening, pair=Pair.read(self._opening.settings.tls))
         self._first = asyncio.get_running_loop().create_future()
         self._keeping = asyncio.create_task(self._keep(), name="mail process")
         await self._first
@@ -115,11 +122,11 @@ class ProcessRoom:
         self._say(["stress", begun])
 
     def reload_tls(self, tls: Tls) -> None:
-        """Read certificate and key anew. Raises OSError; then the old ones stay."""
-        context_of(tls)
+        """Read certificate and key anew. Raises OSError; then the old ones stay, for the next process too."""
+        pair = Pair.read(tls)
         settings = self._opening.settings.model_copy(update={"tls": tls})
-        self._opening = replace(self._opening, settings=settings)  # for the next process too
-        self._say(["tls", tls.model_dump_json()])
+        self._opening = replace(self._opening, settings=settings, pair=pair)
+        self._say(["tls", *pair.row()])
 
     async def stop(self, grace: float) -> None:
         """Have it end; a process that does not is killed. Commits are waited for."""
@@ -133,6 +140,9 @@ class ProcessRoom:
             await self._keeping
         if self._answers:
             await asyncio.wait(self._answers, timeout=patience)
+        for task in self._removals:  # the next start removes what is left
+            task.cancel()
+        await asyncio.gather(*self._removals, return_exceptions=True)
 
     def _say(self, message: Message) -> None:
         if self._child is not None:
@@ -163,7 +173,8 @@ class ProcessRoom:
         """One process from its start to its end; returns how it ended. Raises OSError if it cannot be started."""
         child = self._child = await _Child.start(self._command)
         child.manner = Manner.now()
-        child.outbox.say(replace(self._opening, logs=child.manner).row())
+        place = replace(self._opening.place, mark=child.trail.mark)
+        child.outbox.say(replace(self._opening, logs=child.manner, place=place).row())
         child.outbox.flush()  # in a frame of its own, before anything else is said
         watching = asyncio.create_task(child.watch(), name=f"mail process {child.process.pid} watch")
         try:
@@ -184,7 +195,16 @@ class ProcessRoom:
             for _connection in child.connections:
                 self._counters.session("failed")
             child.let_go()
+            self._remove_remains(child)
         return why
+
+    def _remove_remains(self, child: _Child) -> None:
+        """The files of a process that is gone, while the next one starts: theirs bear another mark."""
+        if self._remains is not None:
+            name = f"mail process {child.process.pid} files"
+            task = asyncio.create_task(self._remains.remove(child.trail, child.answers), name=name)
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
 
     def _on_message(self, child: _Child, message: Message) -> None:
         match message:
@@ -193,8 +213,9 @@ class ProcessRoom:
                     raise BadMessage("too many questions at a time")
                 child.asking += 1
                 task = asyncio.create_task(self._answer(child, serial, question, values), name=f"smtp {question}")
-                self._answers.add(task)
-                task.add_done_callback(self._answers.discard)
+                for tasks in (self._answers, child.answers):
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
             case ["gone", int(connection)]:
                 child.gone(connection)
             case ["session", str(result)] if result in SESSION_RESULTS:
@@ -205,7 +226,13 @@ class ProcessRoom:
                 self._counters.commit_seconds(seconds)
             case ["pong", int()]:
                 pass
-            case ["ready"]:
+            case ["ready", int(most)] if most > 0:
+                self.most = most
+                if most < (wanted := self._opening.settings.connection_limit):
+                    log.warning(
+                        "fewer descriptors than connections and their files need",
+                        extra={"event": "smtp_process.descriptors", "connections": most, "wanted": wanted},
+                    )
                 child.outbox.say(["stress", self._stressed])
                 log.info("mail process started", extra={"event": "smtp_process.started", "pid": child.process.pid})
                 self._set_ready(True)
@@ -217,7 +244,7 @@ class ProcessRoom:
 
     async def _answer(self, child: _Child, serial: int, question: str, values: Sequence[Any]) -> None:
         try:
-            row = smtp_pipe.answer_row(await self._put(question, values))
+            row = smtp_pipe.answer_row(await self._put(child, question, values))
         except Exception:  # the task's owner: the session says that it cannot be answered now
             log.exception("mail process not answered", extra={"event": "smtp_process.unanswered", "question": question})
             row = [FAILED]
@@ -225,7 +252,7 @@ class ProcessRoom:
         if not child.ended:
             child.outbox.say(["answer", serial, *row])
 
-    async def _put(self, question: str, values: Sequence[Any]) -> Answer:
+    async def _put(self, child: _Child, question: str, values: Sequence[Any]) -> Answer:
         """Have the gateway answer a question."""
         match question, *values:
             case "sender", session, address:
@@ -235,7 +262,7 @@ class ProcessRoom:
             case "room_for", octets:
                 return await self._submissions.room_for(octets)
             case "submit_mail", mail:
-                return await self._submissions.submit_mail(smtp_pipe.mail_of(mail))
+                return await child.trail.commit(self._submissions, smtp_pipe.mail_of(mail))
             case "check", login, password, session:
                 return await self._logins.check(login, password, MailSession(*session))
             case _:
@@ -268,6 +295,9 @@ class _Child:
         self.ended = False
         self.asking = 0
         """Questions that have no answer yet."""
+        self.answers: set[asyncio.Task[None]] = set()
+        """What answers them."""
+        self.trail = Trail()
         self.manner: Manner | None = None
         """How it logs."""
         self._why = ""

@@ -22,6 +22,7 @@ from faxgw.intake.smtp_mail import Counters, Mailroom, SpoolFiles
 from faxgw.intake.smtp_session import SmtpSession
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
 from faxgw.intake.smtp_stream import Patience
+from faxgw.intake.smtp_tls import Pair, context_of
 from faxgw.settings import Tls
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,11 @@ class Room(Protocol):
     @property
     def ready(self) -> bool:
         """Whether connections may be sent in."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """Connections at a time that it has room for; meant while it is ready."""
         ...
 
     async def start(self) -> None:
@@ -86,6 +92,7 @@ class SessionRoom:
         counters: Where to count.
         now: Unix time in seconds.
         dsn: Announce RFC 3461.
+        pair: Certificate and key to begin with; None: those of the settings.
     """
 
     ready = True
@@ -100,8 +107,10 @@ class SessionRoom:
         now: Callable[[], float] = time.time,
         *,
         dsn: bool = False,
+        pair: Pair | None = None,
     ) -> None:
         self._settings = settings
+        self._pair = pair
         self._context: ssl.SSLContext | None = None
         self._entering: dict[asyncio.Task[None], _Entering] = {}
         self._desk = Desk(
@@ -114,9 +123,16 @@ class SessionRoom:
             dsn=dsn,
         )
 
+    @property
+    def most(self) -> int:
+        """Connections at a time: as the settings say."""
+        return self._settings.connection_limit
+
     async def start(self) -> None:
         """Read the certificate. Raises OSError."""
-        if self._settings.tls is not None:
+        if self._pair is not None:
+            self.use(self._pair)
+        elif self._settings.tls is not None:
             self.reload_tls(self._settings.tls)
 
     def enter(self, sock: socket.socket, listener: SmtpListener, peer: str, gone: Callable[[], None]) -> None:
@@ -139,6 +155,10 @@ class SessionRoom:
     def reload_tls(self, tls: Tls) -> None:
         """Read certificate and key anew. Raises OSError; then the old ones stay."""
         self._context = context_of(tls)
+
+    def use(self, pair: Pair) -> None:
+        """Take this certificate and key from now on. Raises OSError; then the old ones stay."""
+        self._context = pair.context()
 
     async def stop(self, grace: float) -> None:
         """End what is idle, wait for mails that are begun, cancel the rest, wait for commits."""
@@ -184,17 +204,6 @@ class SessionRoom:
             entering.sock.close()
             self._desk.counters.session("tls_failed" if entering.context is not None else "lost")
             entering.session.gone()
-
-
-def context_of(tls: Tls) -> ssl.SSLContext:
-    """How servers encrypt.
-
-    Raises:
-        OSError: If certificate and key cannot be used.
-    """
-    context = tls.server_context()
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    return context
 
 
 async def _all_done(tasks: Collection[asyncio.Task[None]], seconds: float) -> None:

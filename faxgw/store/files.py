@@ -27,7 +27,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,10 +67,18 @@ SWEEP_KEYS = 500
 SWEEP_SHARDS = 32
 """Folders listed at once by the sweep; with a million objects some 60,000 names."""
 
+Known = Callable[[Sequence[str]], Awaitable[Collection[str]]]
+"""Says which of some keys a row names."""
+_Theirs = Callable[[re.Match[str] | None, int], bool]
+"""Whether a name is one of those to be swept; the second argument is the number of the group with its node, after that
+of the random part."""
+MARK_DIGITS = 12
+"""Of a name's 32 random digits, those that say which process made it."""
+_MARK = re.compile(rf"(?:[0-9a-f]{{{MARK_DIGITS}}})?")
 _NODE = re.compile(r"[a-z0-9-]{1,32}")
 _KEY = re.compile(r"(?:spool|objects)/([0-9a-f]{2})/([0-9a-f]{32})\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
 _DAMAGE = {errno.EIO, errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
-_TEMPORARY = re.compile(r"[0-9a-f]{32}\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
+_TEMPORARY = re.compile(r"([0-9a-f]{32})\.([a-z0-9-]{1,32})\.([0-9]{1,18})")
 
 
 class Kind(enum.Enum):
@@ -90,6 +98,8 @@ class SpoolPlace:
     """The data folder."""
     node: str
     incarnation: int
+    mark: str = ""
+    """How the random part of every name ends, so that one process's objects can be told from all others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +119,15 @@ class Files:
         root: The data folder; it exists and is ours alone (`node.lock_folder`).
         node: This node's name, lower-case letters, digits and hyphens, at most 32.
         incarnation: Serial of this life of the node, from `node.register`.
+        mark: MARK_DIGITS hexadecimal digits with which the random part of each name ends; empty: none.
     """
 
-    def __init__(self, root: Path, node: str, incarnation: int) -> None:
+    def __init__(self, root: Path, node: str, incarnation: int, mark: str = "") -> None:
         if _NODE.fullmatch(node) is None or incarnation < 1:
             raise ValueError("node must be a lower-case label and its incarnation positive")
+        if _MARK.fullmatch(mark) is None:
+            raise ValueError(f"a mark has {MARK_DIGITS} hexadecimal digits")
+        self._mark = mark
         self._root = root
         self._place = str(root)
         self._node = node
@@ -126,7 +140,7 @@ class Files:
     @property
     def place(self) -> SpoolPlace:
         """Where another process of this node makes objects as well."""
-        return SpoolPlace(self._place, self._node, self._incarnation)
+        return SpoolPlace(self._place, self._node, self._incarnation, self._mark)
 
     async def start(self) -> None:
         """Make the folders, durably."""
@@ -193,21 +207,45 @@ class Files:
         """
         await self._in_thread(lambda: self._path(key).unlink(missing_ok=True))
 
-    async def sweep(self, known: Callable[[Sequence[str]], Awaitable[Collection[str]]]) -> Swept:
+    async def sweep(self, known: Known) -> Swept:
         """Remove what earlier incarnations of this node left behind and no row names; safe beside live work.
 
         Args:
             known: Returns those of at most SWEEP_KEYS keys that a row names.
         """
-        temporary = await self._in_thread(self._sweep_temporary)
+        return await self._sweep(self._is_earlier, known, Kind)
+
+    async def sweep_marked(self, mark: str, known: Known, spared: Collection[str] = ()) -> Swept:
+        """Remove what a process of this incarnation made that has ended, and no row names; safe beside live work.
+
+        Args:
+            mark: In the names that it made; nobody else's have it.
+            known: As for `sweep`, once nothing of that process is on its way to a row any more.
+            spared: Keys of which nobody knows whether a row will name them; they wait for the next start.
+        """
+        if _MARK.fullmatch(mark) is None or not mark:
+            raise ValueError(f"a mark has {MARK_DIGITS} hexadecimal digits")
+
+        def made(match: re.Match[str] | None, node: int) -> bool:
+            if match is None:
+                return False
+            ours = match[node] == self._node and int(match[node + 1]) == self._incarnation
+            return ours and match[node - 1].endswith(mark)
+
+        return await self._sweep(made, known, (Kind.MAIL,), frozenset(spared))
+
+    async def _sweep(
+        self, theirs: _Theirs, known: Known, kinds: Iterable[Kind], spared: frozenset[str] = frozenset()
+    ) -> Swept:
+        temporary = await self._in_thread(functools.partial(self._sweep_temporary, theirs))
         orphans = 0
-        shards = await self._in_thread(self._shards)
+        shards = await self._in_thread(functools.partial(self._shards, kinds))
         for first in range(0, len(shards), SWEEP_SHARDS):
             some = shards[first : first + SWEEP_SHARDS]
-            keys = await self._in_thread(functools.partial(self._earlier_keys, some))
+            keys = await self._in_thread(functools.partial(self._keys_of, some, theirs))
             for start in range(0, len(keys), SWEEP_KEYS):
                 batch = keys[start : start + SWEEP_KEYS]
-                named = frozenset(await known(batch))
+                named = spared.union(await known(batch))
                 for key in batch:
                     if key not in named:
                         await self.remove(key)
@@ -238,7 +276,7 @@ class Files:
             raise OutOfSpace(f"{space.free} octets and {space.inodes} inodes free, watermark {watermark.floor(space)}")
 
     def _writer(self, kind: Kind, limit: int) -> _Writer:
-        random = secrets.token_hex(16)
+        random = secrets.token_hex(16)[len(self._mark) :] + self._mark
         return _Writer(self._place, f"{random}.{self._node}.{self._incarnation}", kind.value, limit)
 
     async def _keep_all(self, small: Sequence[tuple[_Writer, bytes]]) -> Sequence[StoredFile | Exception]:
@@ -265,17 +303,17 @@ class Files:
         """Say whether a name is of this node's earlier life; `node` is the number of the group with its name."""
         return match is not None and match[node] == self._node and int(match[node + 1]) < self._incarnation
 
-    def _shards(self) -> list[Path]:
-        return [folder for kind in Kind for folder in sorted((self._root / kind.value).iterdir()) if folder.is_dir()]
+    def _shards(self, kinds: Iterable[Kind]) -> list[Path]:
+        return [folder for kind in kinds for folder in sorted((self._root / kind.value).iterdir()) if folder.is_dir()]
 
-    def _earlier_keys(self, shards: list[Path]) -> list[str]:
+    def _keys_of(self, shards: list[Path], theirs: _Theirs) -> list[str]:
         keys = (f"{shard.parent.name}/{shard.name}/{path.name}" for shard in shards for path in shard.iterdir())
-        return [key for key in keys if self._is_earlier(_KEY.fullmatch(key), 3)]
+        return [key for key in keys if theirs(_KEY.fullmatch(key), 3)]
 
-    def _sweep_temporary(self) -> int:
+    def _sweep_temporary(self, theirs: _Theirs) -> int:
         removed = 0
         for entry in list((self._root / "tmp").iterdir()):
-            if self._is_earlier(_TEMPORARY.fullmatch(entry.name), 1):
+            if theirs(_TEMPORARY.fullmatch(entry.name), 2):
                 entry.unlink(missing_ok=True)
                 removed += 1
         return removed

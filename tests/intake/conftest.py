@@ -29,7 +29,7 @@ async def start(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Start
         gate, sessions, results, seconds = Gate(), list[str](), list[str](), list[float]()
         chosen = chosen or settings()
         counters = Counters(sessions.append, results.append, seconds.append)
-        server = SmtpServer(chosen, gate, files, counters, dsn=dsn)
+        server = SmtpServer(chosen, gate, files, counters, dsn=dsn, known=gate.known)
         ports = {bound.name: bound.port for bound in await server.start()}
         world = World(gate, files, root, chosen, server, ports, sessions, results, seconds)
         worlds.append(world)

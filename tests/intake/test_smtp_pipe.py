@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, R
 from faxgw.intake import smtp_pipe
 from faxgw.intake.smtp_logins import Verdict
 from faxgw.intake.smtp_pipe import FRAME_OCTETS, Answer, BadMessage, Opening, Outbox, answer_of, answer_row
+from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
-from faxgw.pipe import MAX_DESCRIPTORS, Pipe, pair
+from faxgw.pipe import MAX_DESCRIPTORS, Pipe
+from faxgw.pipe import pair as pipe_pair
 from faxgw.settings import Tls
 from faxgw.store.files import SpoolPlace
 from tests.conftest import MakeCertificate
@@ -30,7 +33,7 @@ TO = MailRecipient("a@b", "0199", "+33199", "12", "c1", "SUCCESS,FAILURE", "rfc8
 @pytest.fixture
 async def pipes() -> AsyncIterator[tuple[Pipe, Pipe]]:
     """Both ends."""
-    ends = Pipe((both := pair())[0]), Pipe(both[1])
+    ends = Pipe((both := pipe_pair())[0]), Pipe(both[1])
     yield ends
     for end in ends:
         end.close()
@@ -48,6 +51,12 @@ def test_an_opening_arrives_whole(make_certificate: MakeCertificate) -> None:
     ((message,),) = [smtp_pipe.messages_of(f"[{json.dumps(said.row())}]".encode())]
     assert Opening.of(message) == said
     assert Opening.of(Opening(chosen, said.place, False, None).row()).logs is None
+    place, pair = SpoolPlace("/data", "n1", 7, "0" * 12), Pair(certificate.read_bytes(), key.read_bytes())
+    held = replace(said, pair=pair, place=place)
+    key.unlink()
+    assert Opening.of(held.row()) == held, "whatever the files look like by now"
+    with pytest.raises(BadMessage):
+        Opening.of(replace(held, pair=Pair(b"none", b"")).row())
     with pytest.raises(BadMessage):
         Opening.of(["enter", 1, 2, 3, 4])
 

@@ -17,8 +17,10 @@ from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, S
 from faxgw.intake.smtp_pipe import Opening, Outbox, mail_of, messages_of
 from faxgw.intake.smtp_process import TOO_LONG, Gateway
 from faxgw.intake.smtp_processes import COMMAND, ProcessRoom
+from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
-from faxgw.pipe import Pipe, pair
+from faxgw.pipe import Pipe
+from faxgw.pipe import pair as pipe_pair
 from faxgw.settings import Tls
 from faxgw.store.files import SpoolPlace
 from tests.conftest import MakeCertificate
@@ -35,7 +37,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def pipes() -> AsyncIterator[tuple[Pipe, Pipe]]:
     """Both ends."""
-    ends = Pipe((both := pair())[0]), Pipe(both[1])
+    ends = Pipe((both := pipe_pair())[0]), Pipe(both[1])
     yield ends
     for end in ends:
         end.close()
@@ -43,7 +45,7 @@ async def pipes() -> AsyncIterator[tuple[Pipe, Pipe]]:
 
 async def opened(opening: Opening, *before: str) -> tuple[asyncio.subprocess.Process, Pipe]:
     """A process that was told what it is for, behind the words of another command; its log can be read."""
-    ours, theirs = pair()
+    ours, theirs = pipe_pair()
     with theirs:
         process = await asyncio.create_subprocess_exec(
             *before,
@@ -76,7 +78,7 @@ async def test_more_clients_than_a_process_usually_has_descriptors(
 ) -> None:
     """Where the usual limit is below that of connections the sessions are not cut: a process takes what it may."""
     limited = ("sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", *COMMAND)
-    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (limited,))
+    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (None, limited))
     world = await start(settings(client_connection_limit=100))
     clients = [await connect(world.port) for _ in range(80)]  # each is greeted
     replies = await asyncio.gather(*(client.say("NOOP") for client in clients))
@@ -108,8 +110,8 @@ async def test_why_a_process_cannot_go_on_is_a_line_of_the_log(
 ) -> None:
     certificate, key = make_certificate()
     chosen = settings(tls=Tls(certificate=certificate, key=key), listeners=(listener(security="tls"),))
-    key.write_text("no key")
-    opening = Opening(chosen, SpoolPlace(str(tmp_path), "node", 1), False, Manner("INFO", "json", False))
+    place, pair = SpoolPlace(str(tmp_path), "node", 1), Pair(certificate.read_bytes(), b"no key")
+    opening = Opening(chosen, place, False, Manner("INFO", "json", False), pair)
     process, pipe = await opened(opening)
     _out, err = await asyncio.wait_for(process.communicate(), 60)
     pipe.close()
@@ -120,29 +122,31 @@ async def test_why_a_process_cannot_go_on_is_a_line_of_the_log(
     assert "PEM" in told["why"]
 
 
-async def test_a_certificate_that_is_being_replaced_costs_no_session(
+async def test_a_pair_that_a_process_cannot_use_costs_no_session(
     start: Start, connect: Connect, make_certificate: MakeCertificate
 ) -> None:
-    """The gateway has read certificate and key; a moment later, when the process does, they do not fit."""
     certificate, key = make_certificate()
     tls = Tls(certificate=certificate, key=key)
     world = await start(settings(tls=tls, listeners=(listener(security="starttls"),)))
     (room,) = world.server._rooms
     assert isinstance(room, ProcessRoom) and room._child is not None
     client = await connect(world.port)
-    key.write_text("no key")
-    room._child.outbox.say(["tls", tls.model_dump_json()])
+    room._child.outbox.say(["tls", certificate.read_text(), "no key"])
+    room._child.outbox.say(["tls", "only one"])
     other = await connect(world.port)  # told after that
     for one in (client, other):
         assert (await one.say("NOOP")).startswith("250")
 
 
-@pytest.mark.parametrize("limit, told", [(2_063, ["smtp_process.descriptors"]), (2_064, [])])
-async def test_too_few_descriptors_for_all_connections_are_told(tmp_path: Path, limit: int, told: list[str]) -> None:
+@pytest.mark.parametrize("limit, most", [(66, 1), (264, 100), (2_063, 999), (2_064, 1_000), (3_000, 1_000)])
+async def test_a_process_says_for_how_many_connections_it_has_descriptors(
+    tmp_path: Path, limit: int, most: int
+) -> None:
+    """Each connection and the file of its mail, and what the process itself needs; never more than are wanted."""
     opening = Opening(settings(), SpoolPlace(str(tmp_path), "node", 1), False, Manner("WARNING", "json", False))
     process, pipe = await opened(opening, "sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh")
     frame = await asyncio.wait_for(pipe.receive(), 60)
-    assert frame is not None and messages_of(frame.payload) == [["ready"]]
+    assert frame is not None and messages_of(frame.payload) == [["ready", most]]
     pipe.close()
     _out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert [json.loads(line)["event"] for line in err.decode().splitlines()] == told
+    assert err == b""

@@ -19,12 +19,14 @@ import pytest
 import tests.intake.world as world_module
 from faxgw.fax.ports import MailSession, Principal, Receipt, Rejection
 from faxgw.intake import smtp_processes
-from faxgw.intake.smtp_processes import ProcessRoom
+from faxgw.intake.smtp_processes import COMMAND, ProcessRoom
 from faxgw.intake.smtp_room import Room
 from faxgw.settings import Tls
+from faxgw.store.errors import StoreError
+from faxgw.store.files import Kind
 from tests.conftest import MakeCertificate
 from tests.intake import test_smtp_mail, test_smtp_session
-from tests.intake.world import DOMAIN, Connect, Start, World, listener, settings
+from tests.intake.world import DOMAIN, Client, Connect, Start, World, listener, settings
 from tests.patience import PATIENCE_S
 
 NUMBER = f"+33123456789@{DOMAIN}"
@@ -136,15 +138,19 @@ async def test_a_mail_that_is_being_committed_when_its_process_dies_is_committed
         await go.wait()
 
     world.gate.before_commit = held
+    (room,) = rooms(world)
     client = await connect(world.port)
     await client.begin()
     assert (await client.say("DATA")).startswith("354")
     await client.send(MAIL + b"\r\n.\r\n")
     await reached.wait()
-    os.kill(rooms(world)[0].pid, signal.SIGKILL)
+    os.kill(room.pid, signal.SIGKILL)
     assert await client.ended()
+    await until(lambda: room.ready)
+    assert len(room._removals) == len(world.spooled()) == 1, "what it left waits for the commit"
     go.set()
     await until(lambda: world.gate.mails)
+    await until(lambda: not room._removals)
     again = await connect(world.port)
     await again.begin()
     assert "Accepted before as" in await again.data(MAIL)
@@ -211,7 +217,7 @@ async def test_what_never_makes_ready_is_an_error_at_the_start(
     start: Start, monkeypatch: pytest.MonkeyPatch, does: str, why: str
 ) -> None:
     command = (sys.executable, "-c", SAYS.replace("{}", does, 1))
-    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (command,))
+    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (None, command))
     with pytest.raises(OSError, match="the mail process did not start") as told:
         await start()
     assert why in str(told.value)
@@ -389,3 +395,152 @@ async def test_receipts_come_back_whole(start: Start, connect: Connect) -> None:
     await until(lambda: world.results)
     assert world.results == ["duplicate"]
     assert len(world.seconds) == 1
+
+
+# ------------------------------------------------------------------------------------ what a killed process leaves
+
+
+LARGE = b"Subject: large\r\n\r\n" + b"x" * 76 * 10_000 + b"\r\n"
+"""Lies on the disk while it comes."""
+
+
+async def sending(world: World, connect: Connect) -> Client:
+    """A client in the middle of a large mail, of which there is a file by now."""
+    before = set(world.spooled())
+    client = await connect(world.port)
+    await client.begin()
+    assert (await client.say("DATA")).startswith("354")
+    await client.send(LARGE)
+    await until(lambda: set(world.spooled()) - before)
+    return client
+
+
+async def test_files_of_a_killed_process_go_those_of_others_stay(start: Start, connect: Connect) -> None:
+    """Two processes, a mail coming to each, and one of the gateway's own: one process is killed."""
+    world = await start(settings(processes=2))
+    first = await sending(world, connect)
+    lost = set(world.spooled())
+    (room,) = (room for room in rooms(world) if world.server._here[room])
+    second = await sending(world, connect)
+    async with await world.files.open_temp(Kind.MAIL) as own:
+        await own.write(LARGE)
+        assert len(world.spooled()) == 3
+        os.kill(room.pid, signal.SIGKILL)
+        assert await first.ended()
+        await until(lambda: not lost & set(world.spooled()))
+        await until(lambda: room.ready)
+        assert len(world.spooled()) == 2
+        kept = await own.commit()
+    await second.send(b".\r\n")
+    assert (await second.reply()).startswith("250")
+    (mail,) = world.gate.mails
+    assert world.spooled() == sorted([kept.key, mail.file.key])
+
+
+async def test_a_file_of_a_killed_process_stays_where_nobody_knows_of_its_commit(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spine section 5, 250, step 4: the row may be there; the next start knows."""
+    world = await start()
+    (room,) = rooms(world)
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def lost(mail: object) -> Receipt:
+        reached.set()
+        await go.wait()
+        raise RuntimeError("no answer to COMMIT")
+
+    monkeypatch.setattr(world.gate, "submit_mail", lost)
+    client = await connect(world.port)
+    await client.begin()
+    assert (await client.say("DATA")).startswith("354")
+    await client.send(MAIL + b"\r\n.\r\n")
+    await reached.wait()
+    os.kill(room.pid, signal.SIGKILL)
+    assert await client.ended()
+    await until(lambda: room._removals)
+    go.set()
+    await until(lambda: not room._removals)
+    assert len(world.spooled()) == 1
+
+
+async def test_what_cannot_be_removed_now_is_left_to_the_next_start(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await start()
+    (room,) = rooms(world)
+
+    async def gone(keys: object) -> set[str]:
+        raise StoreError("the database is away")
+
+    assert room._remains is not None
+    monkeypatch.setattr(room._remains, "_known", gone)
+    client = await connect(world.port)
+    await client.begin()
+    assert (await client.say("DATA")).startswith("354")
+    await client.send(LARGE + b".\r\n")
+    assert (await client.reply()).startswith("250")
+    os.kill(room.pid, signal.SIGKILL)
+    await until(lambda: "files left to the next start" in caplog.text)
+    assert [mail.file.key for mail in world.gate.mails] == world.spooled()
+
+
+# ------------------------------------------------------------------------------------------------------ descriptors
+
+
+async def test_no_more_connections_than_a_process_has_descriptors_for(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One more is told to come again, and costs nobody his session; the operator reads it in the log."""
+    limited = ("sh", "-c", 'ulimit -n 71; exec "$@"', "sh", *COMMAND)
+    monkeypatch.setattr(ProcessRoom.__init__, "__defaults__", (None, limited))
+    world = await start()
+    clients = [await connect(world.port) for _ in range(3)]
+    refused = await connect(world.port, greeting=False)
+    assert (await refused.reply()).startswith("421 4.3.2 Too many connections")
+    for client in clients:
+        await client.begin()
+        assert (await client.say("DATA")).startswith("354")
+        await client.send(LARGE)
+    for number, client in enumerate(clients):
+        await client.send(b"%d\r\n.\r\n" % number)
+        assert (await client.reply()).startswith("250")
+    (told,) = (record for record in caplog.records if getattr(record, "event", "") == "smtp_process.descriptors")
+    assert (vars(told)["connections"], vars(told)["wanted"]) == (3, 1_000)
+    clients.pop().close()
+    await until(lambda: world.server.connections == 2)
+    await connect(world.port)  # is greeted
+
+
+async def test_a_room_that_is_full_leaves_the_others_theirs(start: Start, connect: Connect) -> None:
+    world = await start(settings(processes=2))
+    one, other = rooms(world)
+    one.most, other.most = 1, 2
+    world.server._look()
+    for _ in range(3):
+        await connect(world.port)
+    assert (world.server._here[one], world.server._here[other]) == (1, 2)
+    refused = await connect(world.port, greeting=False)
+    assert (await refused.reply()).startswith("421 4.3.2")
+
+
+# ------------------------------------------------------------------------------------------------------ certificates
+
+
+async def test_a_process_begins_with_the_last_pair_that_fitted(
+    start: Start, connect: Connect, tls: Tls, make_certificate: MakeCertificate
+) -> None:
+    """A certificate was replaced and its key was not (yet), or cannot be read any more: mail goes on."""
+    trusted = test_smtp_session.trusting(tls.certificate)
+    world = await start(settings(tls=tls, listeners=(listener(security="tls"),)))
+    (room,) = rooms(world)
+    other, _key = make_certificate()
+    tls.certificate.write_bytes(other.read_bytes())
+    with pytest.raises(OSError, match=r"."):
+        world.server.reload_tls()
+    tls.key.unlink()
+    first = room.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: room.ready and room.pid != first)
+    client = await connect(world.port, ssl=trusted, server_hostname="localhost")
+    assert (await client.say("NOOP")).startswith("250")

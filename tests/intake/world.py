@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class Gate:
         self.keys.update(dict.fromkeys(keys, mail.message))
         self.mails.append(mail)
         return Receipt(mail.message)
+
+    async def known(self, keys: Sequence[str]) -> set[str]:
+        """Which of some spool objects a row names."""
+        return {mail.file.key for mail in self.mails}.intersection(keys)
 
 
 @dataclass

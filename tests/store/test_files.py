@@ -405,6 +405,53 @@ async def test_the_sweep_removes_only_what_earlier_lives_of_this_node_left_witho
     await other.close()
 
 
+async def test_what_one_process_made_is_swept_alone(tmp_path: Path) -> None:
+    """A process that was killed: its unfinished files and those without a row go, nothing else does."""
+    mark = "0123456789ab"
+    files, lives = Files(tmp_path, "n1", 7), ((7, mark), (7, "ba9876543210"), (7, ""), (6, mark), (8, mark))
+    await files.start()
+    small, large = b"mail", b"m" * (2 * BUFFER_BYTES)
+    made: dict[tuple[int, str], list[StoredFile]] = {}
+    for life in lives:
+        theirs = Files(tmp_path, "n1", *life)
+        made[life] = [await theirs.keep(small, Kind.MAIL), await theirs.keep(large, Kind.MAIL)]
+        unfinished = await theirs.open_temp(Kind.MAIL)
+        await unfinished.write(large)
+        await theirs.close()
+    named, orphan = made[7, mark]
+    late = Files(tmp_path, "n1", 7, mark)
+    spared = await late.keep(small, Kind.MAIL)
+    await late.close()
+
+    async def known(keys: Sequence[str]) -> set[str]:
+        return {named.key}.intersection(keys)
+
+    def all_files() -> set[str]:
+        return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = all_files()
+    assert await files.sweep_marked(mark, known, {spared.key}) == Swept(temporary=1, orphans=1)
+    gone = before - all_files()
+    assert orphan.key in gone and len(gone) == 2
+    assert all(f"{mark}.n1.7" in name for name in gone)
+    await files.close()
+
+
+@pytest.mark.parametrize("mark", ["", "0123", "g" * 12, "0" * 13])
+async def test_a_mark_is_one(tmp_path: Path, mark: str) -> None:
+    files = Files(tmp_path, "n1", 1)
+
+    async def known(keys: Sequence[str]) -> set[str]:
+        return set()
+
+    with pytest.raises(ValueError, match="a mark has 12"):
+        await files.sweep_marked(mark, known)
+    if mark:
+        with pytest.raises(ValueError, match="a mark has 12"):
+            Files(tmp_path, "n1", 1, mark)
+    await files.close()
+
+
 async def test_below_the_watermark_nothing_new_is_accepted(files: Files) -> None:
     space = await files.free_space()
     assert 0 < space.free <= space.total
