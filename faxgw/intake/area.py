@@ -243,13 +243,23 @@ class Inbox(Place):
         areas: Does what blocks.
         area: Whose folders.
         arrived: Called when a file is complete, or has a new name.
+        take: Takes the jobs that are complete, at once; called, with the area's lock held, before a complete file is
+            changed, so that no job gets what its sender lays down for the next one. Raises OSError.
     """
 
-    def __init__(self, name: str, areas: Areas, area: Area, arrived: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        areas: Areas,
+        area: Area,
+        arrived: Callable[[], None],
+        take: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(name, writable=True)
         self._areas = areas
         self._area = area
         self._arrived = arrived
+        self._take = take
         self._writers: dict[str, WriteFile] = {}
 
     @property
@@ -281,6 +291,7 @@ class Inbox(Place):
             return await _opened(self._areas, lambda: self.partial if found else self.whole, name)
         await _has_room(self._areas)
         async with self._area.lock:
+            await self._take_with(name)
             await self._areas.run(lambda: self._check_open(name, how))  # who is refused takes it from nobody
             if (other := self._writers.pop(name, None)) is not None:
                 await other.lose()
@@ -288,6 +299,11 @@ class Inbox(Place):
             writer = WriteFile(self._areas, self._area, self, name, fd)
             self._writers[name] = writer
             return writer
+
+    async def _take_with(self, *names: str) -> None:
+        """Have jobs taken whose documents, or whose own files, are about to be changed; most changes are of none."""
+        if await self._areas.run(lambda: any(self.whole.entry(name) is not None for name in names)):
+            await self._take()
 
     def _check_open(self, name: str, how: Opening) -> None:
         found = self._entry(name)
@@ -313,6 +329,7 @@ class Inbox(Place):
     async def remove(self, name: str) -> None:
         """See the base."""
         async with self._area.lock:
+            await self._take_with(name)
             if (writer := self._writers.pop(name, None)) is not None:
                 await writer.lose()
             gone = await self._areas.run(lambda: self.whole.remove(name) | self.partial.remove(name))
@@ -324,6 +341,7 @@ class Inbox(Place):
         async with self._area.lock:
             if name in self._writers or new in self._writers:
                 raise TreeError(Fault.IN_USE)
+            await self._take_with(name, new)
             await self._areas.run(lambda: self._rename(name, new, replace=replace))
         self._arrived()
 

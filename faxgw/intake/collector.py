@@ -41,7 +41,7 @@ class Sender:
 
     principal: Principal
     owner: str
-    """As `Caller.name`, or a folder's."""
+    """As `Caller.name`, or a folder's: the name of the drop."""
     interface: Interface
 
 
@@ -69,16 +69,22 @@ class Drop:
     """What is taken here."""
     sender: Callable[[], Awaitable[Sender]]
     """Raises Turned, StoreError."""
+    customer: str
+    """Whose it is; with the name of the drop, the owner of its jobs."""
     settled: Callable[[Entry], bool] = lambda entry: True
     """Whether a file is complete; blocking."""
+    arriving: Callable[[str], bool] = lambda name: False
+    """Whether somebody is laying down a file of a name at this moment."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while files are chosen and taken."""
-    first_seen: dict[str, float] = field(default_factory=dict)
-    """When what waits was first seen, monotonic seconds."""
+    first_seen: dict[Entry, float] = field(default_factory=dict)
+    """When what waits was first seen, monotonic seconds; another file of the same name begins anew."""
+    tidy: bool = False
+    """What was being taken when an earlier life ended is put back."""
 
-    def waited(self, name: str, now: float) -> float:
+    def waited(self, entry: Entry, now: float) -> float:
         """Seconds for which a file waits."""
-        return now - self.first_seen.setdefault(name, now)
+        return now - self.first_seen.setdefault(entry, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,18 @@ class Handler(Protocol):
             inbox: Its files.
             entries: Those that are complete, oldest first.
             now: Monotonic seconds.
+        """
+        ...
+
+    async def ask(self, drop: Drop, now: float) -> bool:
+        """Find out what lets something be taken that waits; whether anything new is known, and `choose` is to be asked.
+
+        Args:
+            drop: The folder.
+            now: Monotonic seconds.
+
+        Raises:
+            StoreError: When that is not possible now; it is tried again.
         """
         ...
 
@@ -178,14 +196,42 @@ class Collector:
         """
         async with drop.lock:
             left = await self._threads.run(lambda: _left(drop))
+        drop.tidy = True
         for first in range(0, len(left), BATCH):
             await self._finish(drop, left[first : first + BATCH])
         while True:
             async with drop.lock:
                 found, waits = await self._threads.run(lambda: self._next(drop))
-            if not found:
+            if found:
+                await self._finish(drop, found)
+            elif not await self._ask(drop):
                 return waits
-            await self._finish(drop, found)
+
+    async def put_back(self, drop: Drop) -> None:
+        """Put back what was being taken when an earlier life ended, before anybody lays down files of these names.
+
+        Raises:
+            OSError: If a folder fails.
+        """
+        if drop.tidy:
+            return
+        async with drop.lock:
+            await self._threads.run(lambda: _left(drop))
+        drop.tidy = True
+
+    async def take_now(self, drop: Drop) -> None:
+        """Take all that is complete at once, to be finished soon; the caller holds the drop's lock.
+
+        A job whose files are all there has these files, whatever its sender lays down next.
+
+        Raises:
+            OSError: If a folder fails.
+        """
+        while (await self._threads.run(lambda: self._next(drop)))[0]:
+            self.look(drop)
+
+    async def _ask(self, drop: Drop) -> bool:
+        return any([await self._handlers[kind].ask(drop, self._ticks()) for kind in drop.kinds])
 
     async def _finish(self, drop: Drop, taken: Sequence[Taken]) -> None:
         """Finish all that were taken, together; when one cannot be, the others are."""
@@ -210,12 +256,11 @@ class Collector:
             for choice in choices:
                 with contextlib.suppress(FileNotFoundError):  # removed meanwhile, or another job's
                     taken.append(taking.take(kind, inbox, drop.work, choice.cause, choice.parts))
-                    drop.first_seen.pop(choice.cause, None)
             if taken:
                 return taken, True
             waits |= bool(choices)
-        here = {entry.name for entry in entries}
-        drop.first_seen = {name: at for name, at in drop.first_seen.items() if name in here}
+        here = set(entries)
+        drop.first_seen = {entry: at for entry, at in drop.first_seen.items() if entry in here}
         return (), waits
 
 

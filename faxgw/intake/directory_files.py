@@ -52,6 +52,10 @@ class DirectoryFiles:
         """The oldest CSV file: one after the other, for the last one counts."""
         return [Choice(entry.name) for entry in entries if entry.name.lower().endswith(CSV)][:1], False
 
+    async def ask(self, drop: Drop, now: float) -> bool:
+        """See `collector.Handler`: nothing waits here."""
+        return False
+
     async def finish(self, drop: Drop, taken: Taken) -> None:
         """Import it, and tell."""
         name = taken.cause[: -len(CSV)]

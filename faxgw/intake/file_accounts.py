@@ -61,15 +61,20 @@ class FileAccounts:
         area = await self._areas.area(caller.customer, caller.login)
         found: list[Place] = []
         if caller.may(Scope.FAXES_WRITE):
-            found.append(self._jobs(area)[1])
+            found.append(await self._ready(*self._jobs(area)))
         keeps = caller.may(Scope.ADMIN) and bool(self._directories(caller.customer))
         if keeps or caller.may(Scope.FAXES_READ) or caller.may(Scope.FAXES_WRITE):
             found.append(ShelfPlace("out", self._areas, partial(area.shelf, "out")))
         if keeps:
-            found.append(self._directory(area)[1])
+            found.append(await self._ready(*self._directory(area)))
         for make in self.more:
             found += await make(caller)
         return found
+
+    async def _ready(self, drop: Drop, inbox: Inbox) -> Inbox:
+        """An inbox, once nothing that an earlier life left can get mixed with what its visitors lay down."""
+        await self._collector.put_back(drop)
+        return inbox
 
     async def find(self, name: str, customer: str) -> Drop | None:
         """The drop of a login, by its name."""
@@ -111,7 +116,13 @@ class FileAccounts:
     ) -> tuple[Drop, Inbox]:
         key = (area.customer, area.login)
         if key not in known:
-            inbox = Inbox(folder, self._areas, area, lambda: self._collector.look(known[key][0]))
+            inbox = Inbox(
+                folder,
+                self._areas,
+                area,
+                lambda: self._collector.look(known[key][0]),
+                lambda: self._collector.take_now(known[key][0]),
+            )
             drop = Drop(
                 name=name,
                 inbox=lambda: inbox.whole,
@@ -119,6 +130,8 @@ class FileAccounts:
                 work=area.folder / work,
                 kinds=kinds,
                 sender=partial(self._sender, area, Scope.ADMIN if Take.DIRECTORY in kinds else Scope.FAXES_WRITE),
+                customer=area.customer,
+                arriving=inbox.is_open,
                 lock=area.lock,
             )
             known[key] = (drop, inbox)

@@ -73,6 +73,7 @@ class Folder:
             work=settings.path / WORK / "work",
             kinds=(Take.JOB,) if jobs else (Take.PLAIN,),
             sender=self._sender,
+            customer=settings.customer,
             settled=self._settled,
         )
 

@@ -54,6 +54,10 @@ class Funnel:
         self._threads = threads
         self._names_s = names_days * DAY_S
 
+    async def ask(self, drop: Drop, now: float) -> bool:
+        """See `collector.Handler`; nothing, unless a kind of files says otherwise."""
+        return False
+
     async def _is_job(self, taken: Taken, index: int) -> bool:
         """Whether a fax of the file is a job already: it was handed in before the gateway stopped."""
         job = taken.job(index)

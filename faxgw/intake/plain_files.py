@@ -47,7 +47,7 @@ class PlainFiles(Funnel):
             name = entry.name
             if drop_name.is_ignored(name):
                 continue
-            late = drop.waited(name, now) >= WAIT_S
+            late = drop.waited(entry, now) >= WAIT_S
             if document := drop_name.document_of(name):
                 if document in here and (late or _is_whole(inbox, name)):
                     found.append(Choice(document, (name,)))

@@ -1,6 +1,6 @@
 """Taking files out of a folder that others write to, so that no crash loses them or takes them twice.
 
-    <id>.new/    being moved in; put back at the next start
+    <id>.new/    being moved in; put back at the next start, where nothing of the same names was laid down since
     <id>/        taken: `0.<name>` is the file that caused it, `1.<name>` are its documents
 
 A job's id follows from the id of its folder, which is durable before the job is committed (docs/spine.md section 5):
@@ -120,8 +120,13 @@ def found(work: Path, inbox: Shelf) -> Sequence[Taken]:
     taken: list[tuple[float, Taken]] = []
     for folder in sorted(work.iterdir()):
         if folder.name.endswith(_MOVING):
-            _put_back(folder, inbox)
-        elif _ID.fullmatch(folder.name):
+            if _is_replaced(folder, inbox):
+                folder.rename(work / folder.name.removesuffix(_MOVING))
+                _sync(work)
+            else:
+                _put_back(folder, inbox)
+    for folder in sorted(work.iterdir()):
+        if _ID.fullmatch(folder.name):
             names = sorted(path.name for path in folder.iterdir())
             causes = [name[2:] for name in names if name.startswith("0.")]
             if len(causes) == 1:
@@ -130,6 +135,13 @@ def found(work: Path, inbox: Shelf) -> Sequence[Taken]:
             else:
                 _remove_rest(folder)
     return [each for _at, each in sorted(taken, key=lambda pair: pair[0])]
+
+
+def _is_replaced(folder: Path, inbox: Shelf) -> bool:
+    """Whether all was moved in, and something else has one of the names by now: put back, it would be mixed up."""
+    with Shelf(folder) as shelf:
+        names = [entry.name for entry in shelf.entries()]
+    return any(name.startswith("0.") for name in names) and any(inbox.entry(name[2:]) is not None for name in names)
 
 
 def _put_back(folder: Path, inbox: Shelf) -> None:

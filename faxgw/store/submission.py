@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # rows
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, exists, func, insert, select, update
 
 from faxgw.fax.account import AccountState, Level, Origin
 from faxgw.fax.job import FaxState, check_transition
@@ -158,6 +158,28 @@ def known(
     if not conn.execute(alive).scalar_one():
         return None
     return JobKnown(row.job, row.fingerprint == fingerprint)
+
+
+def held(conn: Connection, keys: Sequence[str], *, valid: float, now: float) -> frozenset[str]:
+    """Those of some keys under which a job was accepted of which something was, or may still be, sent; in one go.
+
+    Args:
+        conn: The unit's connection.
+        keys: Some hundreds at most.
+        valid: Seconds for which a key holds.
+        now: Unix seconds.
+    """
+    alive = exists().where(t.faxes.c.job == t.job_keys.c.job, t.faxes.c.state.not_in(_GIVEN_UP))
+    return frozenset(conn.execute(_used(keys, valid, now).where(alive)).scalars())
+
+
+def is_used(conn: Connection, keys: Sequence[str], *, valid: float, now: float) -> bool:
+    """Whether a job was accepted under one of some keys, whatever became of it."""
+    return conn.execute(_used(keys, valid, now).limit(1)).first() is not None
+
+
+def _used(keys: Sequence[str], valid: float, now: float) -> Select[str]:
+    return select(t.job_keys.c.key).where(t.job_keys.c.key.in_(keys), t.job_keys.c.created_at >= now - valid)
 
 
 def accept(conn: Connection, new: Accepted, *, now: float) -> JobKnown | None:

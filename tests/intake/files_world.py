@@ -34,6 +34,7 @@ from faxgw.store import schema as t
 from faxgw.store.accounts import Author
 from faxgw.store.passwords import Passwords
 from tests.house import House
+from tests.patience import PATIENCE_S
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PDF = b"%PDF-1.4 not looked at here\n"
@@ -147,7 +148,7 @@ async def run(*command: str, stdin: str = "", env: dict[str, str] | None = None)
         stderr=asyncio.subprocess.STDOUT,
         env={"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "LC_ALL": "C.UTF-8", **(env or {})},
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         printed, _ = await process.communicate(stdin.encode())
     assert process.returncode is not None
     return process.returncode, printed.decode(errors="replace")
@@ -182,7 +183,7 @@ async def files_world(
             world.port = (await server.start())[0][1]
             if not HOST_KEYS.exists():
                 shutil.copytree(folder / "keys", HOST_KEYS)
-            task = asyncio.create_task(collector.run())
+            task = world.extra["task"] = asyncio.create_task(collector.run())
         yield world
     finally:
         if serve:

@@ -22,10 +22,15 @@ class World:
         self.areas = areas
         self.area = area
         self.arrived = 0
-        self.inbox = Inbox("in", areas, area, self._arrive)
+        self.asked = 0
+        self.inbox = Inbox("in", areas, area, self._arrive, self._take)
 
     def _arrive(self) -> None:
         self.arrived += 1
+
+    async def _take(self) -> None:
+        assert self.area.lock.locked()
+        self.asked += 1
 
     def names(self, folder: str) -> list[str]:
         return [entry.name for entry in self.area.shelf(folder).entries()]
@@ -174,3 +179,21 @@ async def test_who_is_refused_takes_a_file_from_nobody(world: World, monkeypatch
     await file.write(2, b"3")
     await file.close(complete=True)
     assert world.area.shelf("in").read("a", 10) == b"123"
+
+
+async def test_jobs_are_taken_before_a_complete_file_is_changed_and_only_then(world: World) -> None:
+    for name in "ab":
+        file = await world.inbox.open(name, NEW)
+        await file.close(complete=True)
+    half = await world.inbox.open("half", NEW)
+    await half.close(complete=False)
+    await world.inbox.open("half", NEW)
+    await world.inbox.remove("half")
+    assert world.asked == 0
+    await world.inbox.rename("a", "c", replace=False)
+    await world.inbox.rename("c", "b", replace=True)
+    file = await world.inbox.open("b", NEW)
+    assert world.asked == 3
+    await file.close(complete=True)
+    await world.inbox.remove("b")
+    assert world.asked == 4

@@ -33,6 +33,9 @@ class Notes:
         ready = [name for name in names if not name.startswith("wait")]
         return [Choice(name) for name in ready][:BATCH], len(ready) < len(names)
 
+    async def ask(self, drop: Drop, now: float) -> bool:
+        return False
+
     async def finish(self, drop: Drop, taken: Taken) -> None:
         self.asked.set()
         if taken.cause.startswith("bad"):
@@ -59,7 +62,7 @@ class World:
         async def sender() -> Sender:
             raise AssertionError("a sender is not looked up before something was taken")
 
-        return Drop(name, shelf, shelf, self.folder / name / "work", (Take.JOB,), sender)
+        return Drop(name, shelf, shelf, self.folder / name / "work", (Take.JOB,), sender, "acme")
 
     async def until(self, *finished: str) -> None:
         async with asyncio.timeout(PATIENCE_S):

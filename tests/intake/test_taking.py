@@ -56,3 +56,18 @@ def test_the_rest_of_a_removal_is_removed_and_strange_names_are_left_alone(tmp_p
         (work / "strange").mkdir()
         assert found(work, inbox) == []
         assert [path.name for path in work.iterdir()] == ["strange"] and inbox.entries() == []
+
+
+def test_what_was_moved_whole_is_not_mixed_with_what_was_laid_down_since(tmp_path: Path, work: Path) -> None:
+    """The document of the same name is another's by now; the job has its own."""
+    with Shelf(tmp_path / "in") as inbox:
+        inbox.put("a.pdf", b"another's")
+        moving = work / ("j" + "0" * 32 + ".new")
+        moving.mkdir()
+        (moving / "1.a.pdf").write_bytes(b"its own")
+        (moving / "0.job1.xml").write_bytes(b"<a/>")
+        (taken,) = found(work, inbox)
+        assert (taken.id, taken.cause, taken.parts) == ("j" + "0" * 32, "job1.xml", ("a.pdf",))
+        assert inbox.read("a.pdf", 10) == b"another's"
+        with Shelf(taken.folder) as shelf:
+            assert shelf.read("1.a.pdf", 10) == b"its own"

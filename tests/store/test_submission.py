@@ -53,6 +53,19 @@ async def test_a_key_holds_for_its_time_and_tells_another_request(house: House) 
     assert await house.do(submission.forget_old_keys, now=house.now + 601) == 1
 
 
+async def test_many_keys_are_asked_about_in_one_go(house: House) -> None:
+    """`held` as `known` tells it for each; `is_used` also of those of which nothing was sent."""
+    for key, wrong in (("sent", 0), ("failed", 1)):
+        assert await accept(house, accepted(house, key=key, wrong=wrong)) is None
+    keys = ["sent", "failed", *(f"none{number}" for number in range(500))]
+    assert await house.ask(submission.held, keys, valid=600.0, now=house.now) == {"sent"}
+    assert await house.ask(submission.is_used, ["none0", "failed"], valid=600.0, now=house.now) is True
+    assert await house.ask(submission.is_used, ["none0"], valid=600.0, now=house.now) is False
+    later = house.now + 601
+    assert await house.ask(submission.held, keys, valid=600.0, now=later) == frozenset()
+    assert await house.ask(submission.is_used, keys, valid=600.0, now=later) is False
+
+
 async def test_thousands_of_wrong_numbers_fail_in_one_unit_and_finish_their_job(house: House) -> None:
     new = accepted(house, numbers=2_000, wrong=2_000)
     assert await accept(house, new) is None
