@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal  # Any: a setting's value has the typ
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from typing_extensions import TypeAliasType
 
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.types import Document
 from faxgw.fax.access import USER_SCOPES, Scope, check_networks
 from faxgw.fax.account import SETTINGS, AccountState
@@ -18,12 +19,11 @@ from faxgw.store.passwords import MAX_PASSWORD
 MIN_PASSWORD = 10
 """Characters of a password at least."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, Field(pattern=patterns.NAME)]
 """A short name."""
-E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{3,14}$")]
+E164 = Annotated[str, Field(pattern=patterns.E164)]
 """A number in international form."""
-LoginName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f:/][^\x00-\x1f\x7f:/]{0,254}$")]
-"""Without a colon, which ends the name in HTTP Basic (RFC 7617 section 2), and without a slash, for it is in paths."""
+LoginName = Annotated[str, Field(pattern=patterns.LOGIN)]
 
 
 def _shape(*, null: bool) -> WithJsonSchema:
@@ -40,11 +40,9 @@ Settings = TypeAliasType("Settings", Annotated[dict[str, Any], Field(max_length=
 """Keys of `faxgw settings --keys`; what each may be is checked where they are stored."""
 SettingsChange = TypeAliasType("SettingsChange", Annotated[dict[str, Any], Field(max_length=200), _shape(null=True)])
 """The same; null takes one away."""
-Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Field(max_length=200, pattern=patterns.PRINTABLE)]
 Networks = Annotated[tuple[str, ...], Field(max_length=50)]
-_DOMAIN = r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
-"""RFC 1123 section 2.1, of two labels and more."""
-Domain = Annotated[str, Field(pattern=_DOMAIN, min_length=4, max_length=253)]
+Domain = Annotated[str, Field(pattern=patterns.DOMAIN, min_length=4, max_length=253)]
 
 
 class CustomerNew(Document):
@@ -226,7 +224,7 @@ class SenderNew(Document):
         match self.kind:
             case "address" if not re.fullmatch(r"[^\s@<>]{1,64}@[^\s@<>]{1,255}", self.value):
                 raise ValueError("must be a mail address")
-            case "domain" if not (4 <= len(self.value) <= 253 and re.fullmatch(_DOMAIN[1:-1], self.value)):
+            case "domain" if not (4 <= len(self.value) <= 253 and re.fullmatch(patterns.DOMAIN[1:-1], self.value)):
                 raise ValueError("must be a domain name")
             case "network":
                 ipaddress.ip_network(self.value)
@@ -276,7 +274,7 @@ class RuleChange(Document):
 class RuleNew(RuleChange):
     """A rule to be made."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=patterns.RULE_NAME)]
     number: Annotated[str, Field(max_length=20)] = ""
     """Only for this number."""
     profile: Annotated[str, Field(max_length=64)] = ""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.types import Query, Whole
 from faxgw.formats.mail_examples import EXAMPLES
 
@@ -90,7 +91,7 @@ class PaperNew(Query):
 class Given(Query):
     """What recipients will give values."""
 
-    given: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,64}$")]] = Field(
+    given: list[Annotated[str, Field(pattern=patterns.FIELD)]] = Field(
         default_factory=list, max_length=99, json_schema_extra={"many": True}
     )
     """Names; the parameter may be repeated."""
@@ -103,7 +104,7 @@ class Preview(Query):
     language: Literal["en", "fr", "de"] = "en"
     paper: Literal["A4", "Letter", "Legal"] = "A4"
     resolution: Literal["standard", "fine", "superfine"] = "fine"
-    value: list[Annotated[str, Field(pattern="^[^=]+=")]] = Field(
+    value: list[Annotated[str, Field(pattern=patterns.VALUE, max_length=2_100)]] = Field(
         default_factory=list, max_length=99, json_schema_extra={"many": True}
     )
     """`name=text`; the parameter may be repeated."""

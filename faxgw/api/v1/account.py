@@ -12,6 +12,7 @@ from pydantic import Field
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import Answer, Moment, Query, Whole, shown_or_none
 from faxgw.fax.access import Scope
@@ -123,14 +124,14 @@ class Destination(Answer):
 class NumbersQuery(Query):
     """Where the list goes on."""
 
-    after: Annotated[str, Field(pattern=r"^\+[0-9]{1,15}$")] | None = None
+    after: Annotated[str, Field(pattern=patterns.NUMBERS_AFTER)] | None = None
     limit: Annotated[int, Field(ge=1, le=MANY), Whole] = 100
 
 
 class UsersQuery(Query):
     """Where the list goes on."""
 
-    after: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    after: Annotated[str, Field(pattern=patterns.NAMES_AFTER)] | None = None
     limit: Annotated[int, Field(ge=1, le=MANY), Whole] = 100
 
 

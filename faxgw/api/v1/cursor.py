@@ -13,10 +13,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.types import Query
 
-Cursor = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,300}$", description="`next` of the page before.")]
+Cursor = Annotated[str, Field(pattern=patterns.CURSOR, description="`next` of the page before.")]
 Place = tuple[float, str]
 """Time and id of the last thing told."""
 

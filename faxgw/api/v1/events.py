@@ -19,6 +19,7 @@ from pydantic import Field
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground, client_address
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.faxes import READ, find, view_of
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
@@ -115,7 +116,7 @@ class Events:
                 headers={
                     "Last-Event-ID": (
                         "Id of the last event that came.",
-                        {"type": "string", "pattern": "^[0-9]{1,15}$"},
+                        {"type": "string", "pattern": patterns.EVENT_ID},
                     )
                 },
                 problems=("too_many_streams",),

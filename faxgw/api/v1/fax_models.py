@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal  # Any: what discriminators look at
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.cursor import Cursor
-from faxgw.api.v1.types import PRINTABLE, Answer, Document, GivenTime, Line, Moment, Query, Whole
+from faxgw.api.v1.types import Answer, Document, GivenTime, Line, Moment, Query, Whole
 from faxgw.document.limits import MAX_DOCUMENTS
 from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.outcome import Cause
@@ -20,47 +21,24 @@ MAX_PROPERTIES = 200
 MAX_TOLD = 100
 """Faxes of a job that the answer to its acceptance tells; the others are in the list."""
 
-BASE64 = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"
-"""RFC 4648 section 4, not empty."""
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-"""RFC 1123 section 2.1."""
-_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_REST = rf"(:{_PORT})?(/[!-~]{{0,1000}})?$"
-_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-URL = rf"^https?://({_LABEL}\.){{1,9}}[A-Za-z][A-Za-z0-9-]{{0,61}}[A-Za-z0-9]{_REST}"
-"""A document's address: by a name (an international one as `xn--…`, RFC 5890), never by an IP address."""
-HOOK_URL = (
-    rf"^https?://(({_LABEL}\.){{0,9}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?|({_OCTET}\.){{3}}{_OCTET}){_REST}"
-)
-"""A program's address: by a name, of one label too, or by an IPv4 address; whether it is open is another question."""
-
 State = Literal[
     "accepted", "rendering", "ready", "waiting", "calling", "held",
     "sent", "failed", "cancelled", "expired", "unknown",
     "ringing", "receiving", "complete", "partial", "empty", "routed", "delivered", "retained",
 ]  # fmt: skip
 """States of faxes sent (the first eleven, docs/spine.md section 2) and received (section 4)."""
-Number = Annotated[
-    str,
-    Field(pattern=r"^[+0-9][0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"], description="As one types it."),
-]
-FormNumber = Annotated[str, Field(pattern=r"^(\+[1-9]|0[0-9])[0-9 ()./-]{1,39}[0-9()./-]$", examples=["+33199000000"])]
+Number = Annotated[str, Field(pattern=patterns.NUMBER, examples=["+33199000000"], description="As one types it.")]
+FormNumber = Annotated[str, Field(pattern=patterns.FORM_NUMBER, examples=["+33199000000"])]
 """In a form all is text: a number is told from others by its beginning."""
-NAME = r"^[A-Za-z0-9_.-]{1,100}$"
-"""Pattern of a property's name, as cover pages use it."""
-PropertyKey = Annotated[str, Field(pattern=NAME)]
-LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
-"""Pattern of text of several lines."""
-PropertyValue = Annotated[str, Field(max_length=2_000, pattern=LINES)]
-FileName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
+PropertyKey = Annotated[str, Field(pattern=patterns.PROPERTY)]
+PropertyValue = Annotated[str, Field(max_length=2_000, pattern=patterns.LINES)]
+FileName = Annotated[str, Field(min_length=1, max_length=200, pattern=patterns.FILE_NAME)]
 Charset = Literal["utf-8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16le", "utf-16be"]
-Mail = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,200}\.[A-Za-z]{2,20}$")]
-E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{3,14}$")]
-NumberFilter = Annotated[str, Field(pattern=r"^[+0-9][0-9 ()./-]{0,40}$")]
-LATIN = r"^[ -~\u00a1-\u00ac\u00ae-\u024f]*$"
-"""Pattern of letters of Latin scripts, digits, signs and blanks."""
-TemplateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-Reference = Annotated[str, Field(min_length=1, max_length=256, pattern=PRINTABLE)]
+Mail = Annotated[str, Field(pattern=patterns.MAIL)]
+E164 = Annotated[str, Field(pattern=patterns.E164)]
+NumberFilter = Annotated[str, Field(pattern=patterns.NUMBER_FILTER)]
+TemplateName = Annotated[str, Field(pattern=patterns.TEMPLATE)]
+Reference = Annotated[str, Field(min_length=1, max_length=256, pattern=patterns.PRINTABLE)]
 
 
 # ---------------------------------------------------------------------------------------------------------- sending
@@ -91,7 +69,9 @@ To = Annotated[
 class InlineDocument(Document):
     """A document in the request."""
 
-    data: Annotated[str, Field(json_schema_extra={"pattern": BASE64, "contentEncoding": "base64", "minLength": 4})]
+    data: Annotated[
+        str, Field(json_schema_extra={"pattern": patterns.BASE64, "contentEncoding": "base64", "minLength": 4})
+    ]
     """The file in base64; any format that docs/documents.md names."""
     name: FileName = "document"
     """For texts; what it is, its content says."""
@@ -102,15 +82,15 @@ class InlineDocument(Document):
     @classmethod
     def _check(cls, value: str, info: ValidationInfo) -> str:
         taken = (info.context or {}).get("blob_of")  # a long one went to the spool while it came
-        if (taken is None or taken(value) is None) and not re.fullmatch(BASE64[1:-1], value):
-            raise ValueError("must be base64, and not empty")
+        if (taken is None or taken(value) is None) and not re.fullmatch(patterns.BASE64[1:-1], value):
+            raise ValueError(patterns.words(patterns.BASE64))
         return value
 
 
 class LinkedDocument(Document):
     """A document that the gateway fetches."""
 
-    url: Annotated[str, Field(pattern=URL, max_length=2_000)]
+    url: Annotated[str, Field(pattern=patterns.URL, max_length=2_000)]
     """Fetched after the fax was accepted, again and again for an hour; only from public addresses."""
     name: FileName = "document"
     charset: Charset | None = None
@@ -137,7 +117,7 @@ class FaxOptions(Document):
     """How grey becomes black and white."""
     suppress_blank: bool | None = None
     """Pages without ink are left out."""
-    station_id: Annotated[str, Field(pattern=r"^[+0-9 ]{0,20}$")] | None = None
+    station_id: Annotated[str, Field(pattern=patterns.STATION_ID)] | None = None
     """What the far machine shows of us (TSI)."""
     caller: E164 | None = None
     """Caller number that is shown; one of the account's own."""
@@ -163,9 +143,9 @@ class FaxSaid(Document):
     """What a request to send says beside its recipients and documents."""
 
     subject: Line = ""
-    reference: Annotated[str, Field(max_length=256, pattern=PRINTABLE)] = ""
+    reference: Annotated[str, Field(max_length=256, pattern=patterns.PRINTABLE)] = ""
     """What you call it; told again in everything about it, and a filter of the list."""
-    cost_centre: Annotated[str, Field(max_length=80, pattern=LATIN)] = ""
+    cost_centre: Annotated[str, Field(max_length=80, pattern=patterns.LATIN)] = ""
     priority: Literal["normal", "express"] = "normal"
     send_at: GivenTime | None = None
     """Not called before; null or past: at once."""
@@ -173,7 +153,7 @@ class FaxSaid(Document):
     """Expires so many hours after `send_at` if it could not be sent."""
     cover: TemplateName | None = None
     """Cover page, a template's name; null: the account's, `none`: no cover page."""
-    cover_text: Annotated[str, Field(max_length=2_000, pattern=LINES)] = ""
+    cover_text: Annotated[str, Field(max_length=2_000, pattern=patterns.LINES)] = ""
     """What stands on the cover page."""
     overlay: TemplateName | None = None
     """Letterhead laid over the pages, a template's name; null: the account's, `none`: none."""
@@ -369,8 +349,8 @@ class FaxQuery(Query):
     until: GivenTime | None = None
     """Accepted or answered before this time."""
     reference: Reference | None = None
-    cost_centre: Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)] | None = None
-    user: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
-    job: Annotated[str, Field(pattern=r"^F[A-MO-Z0-9][A-Z0-9]{20}$")] | None = None
+    cost_centre: Annotated[str, Field(min_length=1, max_length=80, pattern=patterns.PRINTABLE)] | None = None
+    user: Annotated[str, Field(pattern=patterns.NAME)] | None = None
+    job: Annotated[str, Field(pattern=patterns.JOB)] | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Whole] = 50
     cursor: Cursor | None = None

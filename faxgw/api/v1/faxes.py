@@ -13,7 +13,7 @@ from sqlalchemy import Connection, update
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
 from faxgw.api.settings import ApiSettings
-from faxgw.api.v1 import cursor, told
+from faxgw.api.v1 import cursor, patterns, told
 from faxgw.api.v1.fax_models import (
     Accepted,
     Cancelled,
@@ -26,26 +26,24 @@ from faxgw.api.v1.fax_models import (
     Resend,
 )
 from faxgw.api.v1.problems import of_code
-from faxgw.api.v1.sending import KEY, Sending
+from faxgw.api.v1.sending import Sending
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import unix
 from faxgw.fax.access import Caller, Scope
 from faxgw.fax.errors import IllegalTransition
 from faxgw.fax.job import FaxState, Wish
-from faxgw.store import fax_book, queue
+from faxgw.store import fax_book, job_cancels, queue
 from faxgw.store import schema as t
 from faxgw.store.fax_book import RECEIVED, BookedFax, View, Wanted
 from faxgw.store.journal import note
 
-CANCELLED_AT_ONCE = 25
-"""Faxes of a job cancelled in one unit, which may last 100 ms (docs/spine.md section 7)."""
 READ = (Scope.FAXES_READ, Scope.INBOX_READ)
 """Either lets one ask; each shows its own direction."""
 _KEY_HEADER = {
     "Idempotency-Key": (
         "Makes it safe to send the request again: the same request is answered as the first time for 24 hours, "
         "and never sent twice.",
-        {"type": "string", "pattern": KEY, "maxLength": 128},
+        {"type": "string", "pattern": patterns.KEY, "maxLength": 128},
     )
 }
 _REPLAYED = {"Idempotent-Replayed": "`true`: an earlier request with this Idempotency-Key made the job."}
@@ -207,14 +205,12 @@ class Faxes:
     async def cancel_job(self, call: Call) -> Reply:
         """POST /jobs/{job}/cancel."""
         job, now, who = await self._job(call), self._ground.clock(), call.caller.name
-        faxes = await self._ground.store.read(lambda conn: fax_book.open_faxes(conn, job.id))
-        cancelled = calling = 0
-        for first in range(0, len(faxes), CANCELLED_AT_ONCE):
-            some = faxes[first : first + CANCELLED_AT_ONCE]
-            states = await self._ground.store.run(partial(_cancel, faxes=some, who=who, now=now))
-            cancelled += sum(state is FaxState.CANCELLED for state in states)
-            calling += sum(state is FaxState.CALLING for state in states)
-        return Reply(Cancelled(cancelled=cancelled, calling=calling))
+        await self._ground.store.run(partial(job_cancels.ask, job=job.id, who=who, now=now))
+        cancelled, over = 0, False
+        while not over:
+            done = await self._ground.store.run(partial(job_cancels.obey, job=job.id, now=now))
+            cancelled, over = cancelled + done.cancelled, done.over
+        return Reply(Cancelled(cancelled=cancelled, calling=done.calling))
 
     async def resend(self, call: Call) -> Reply:
         """POST /faxes/{fax}/resend."""
@@ -259,15 +255,6 @@ async def find(ground: Ground, call: Call, *, writing: bool = False) -> BookedFa
     if found is None:
         raise Refusal.missing()
     return found
-
-
-def _cancel(conn: Connection, faxes: Sequence[str], who: str, now: float) -> list[FaxState]:
-    states = []
-    for fax in faxes:
-        if FaxState(queue.fax_row(conn, fax).state).final:
-            continue
-        states.append(queue.wish(conn, fax, Wish.CANCEL, who=who, now=now))
-    return states
 
 
 def _acknowledge(conn: Connection, customer: str, reception: str, who: str, *, now: float) -> None:

@@ -25,7 +25,7 @@ from faxgw.api.http import Ground, too_large
 from faxgw.api.retarus_body import JobBody
 from faxgw.api.settings import ApiSettings
 from faxgw.api.uploads import Upload
-from faxgw.api.v1 import told
+from faxgw.api.v1 import patterns, told
 from faxgw.api.v1.fax_models import (
     MAX_TOLD,
     AnyDocument,
@@ -54,8 +54,6 @@ from faxgw.store.errors import CommitUncertain, ObjectTooLarge
 from faxgw.store.fax_book import BookedFax
 from faxgw.store.files import Kind
 
-KEY = r"^[!-~]{1,128}$"
-"""Idempotency-Key: printable ASCII."""
 KEY_VALID_S = 86_400.0
 """Seconds for which a key is remembered."""
 MAX_FORM_JSON = 4 * 2**20
@@ -170,8 +168,9 @@ class Sending:
         if given is None:
             yield ""
             return
-        if not re.fullmatch(KEY[1:-1], given):
-            raise of_code("invalid", "Idempotency-Key must be 1 to 128 printable characters.", param="Idempotency-Key")
+        if not re.fullmatch(patterns.KEY[1:-1], given):
+            text = f"Idempotency-Key: {patterns.words(patterns.KEY)}."
+            raise of_code("invalid", text, param="Idempotency-Key")
         whose = call.caller.user or call.caller.customer
         key = hashlib.sha256("\x00".join((whose, "v1", call.request.method, given)).encode()).hexdigest()
         if key in self._keys:

@@ -12,6 +12,7 @@ from pydantic import Field
 from faxgw.api.answers import Refusal
 from faxgw.api.http import read_body
 from faxgw.api.templates import Desk
+from faxgw.api.v1 import patterns
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import Answer, Moment, Query, Whole, shown_or_none
@@ -24,7 +25,6 @@ T = TypeVar("T")
 SCOPES = (Scope.TEMPLATES,)
 READ = (Scope.TEMPLATES, Scope.FAXES_WRITE)
 """Who sends may look at what there is."""
-NAME = r"^[^\x00-\x1f\x7f/]{1,200}$"
 MEDIA = "application/octet-stream"
 
 
@@ -60,7 +60,7 @@ class Templates(Answer):
 class PutQuery(Query):
     """What is said of a template that is put."""
 
-    given: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}(,[A-Za-z0-9_.-]{1,100}){0,98}$")] | None = None
+    given: Annotated[str, Field(pattern=patterns.PROPERTIES)] | None = None
     """Names that recipients' properties will give values, with commas between them."""
 
 

@@ -10,20 +10,12 @@ from typing import Annotated, Any, TypeVar  # Any: parsed JSON
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from faxgw.api.answers import Refusal
+from faxgw.api.v1 import patterns
 
 MAX_FAULTS = 50
 """Faults told in one answer at most."""
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2099
 """Years that a time may have."""
-
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
-"""Pattern of one line of text."""
-TIME_GIVEN = (
-    r"^20[0-9]{2}-(((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01]))|((0[469]|11)-(0[1-9]|[12][0-9]|30))|"
-    r"(02-(0[1-9]|1[0-9]|2[0-8])))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
-    r"(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$"
-)
-"""RFC 3339 section 5.6 with a zone; 29 February is the day after the 28th, and written so."""
 
 
 class Document(BaseModel):
@@ -61,11 +53,11 @@ def _whole(value: object) -> object:
 
 Whole = BeforeValidator(_whole)
 """Of a whole number; stands last in its type."""
-Line = Annotated[str, Field(max_length=200, pattern=PRINTABLE)]
+Line = Annotated[str, Field(max_length=200, pattern=patterns.PRINTABLE)]
 """One line of text."""
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """A time that is told: RFC 3339, UTC."""
-GivenTime = Annotated[str, Field(pattern=TIME_GIVEN, max_length=40, examples=["2026-11-22T08:00:00Z"])]
+GivenTime = Annotated[str, Field(pattern=patterns.TIME_GIVEN, max_length=40, examples=["2026-11-22T08:00:00Z"])]
 """A time that a client gives: RFC 3339 with a zone."""
 
 
@@ -80,7 +72,7 @@ def shown_or_none(at: float | None) -> str | None:
 
 
 def unix(given: str) -> float:
-    """Unix seconds of a time that fits TIME_GIVEN."""
+    """Unix seconds of a time that fits `patterns.TIME_GIVEN`."""
     return datetime.fromisoformat(given.replace("Z", "+00:00")).timestamp()
 
 
@@ -102,10 +94,12 @@ def checked(model: type[M], given: object, context: Mapping[str, Any] | None = N
 def refusal_of(error: ValidationError) -> Refusal:
     """The refusal that tells what is wrong with a document."""
     faults = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False)[:MAX_FAULTS]:
+    for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
         text = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             text = "There is no such member or parameter"
+        elif fault["type"] == "string_pattern_mismatch":
+            text = patterns.words(fault["ctx"]["pattern"])
         faults.append({"param": place(fault["loc"]), "detail": text})
     first = faults[0]
     more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""

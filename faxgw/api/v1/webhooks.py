@@ -10,9 +10,8 @@ from pydantic import Field
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import Ground
-from faxgw.api.v1 import cursor
+from faxgw.api.v1 import cursor, patterns
 from faxgw.api.v1.cursor import Cursor
-from faxgw.api.v1.fax_models import HOOK_URL
 from faxgw.api.v1.problems import of_code
 from faxgw.api.v1.table import Call, Operation, Outcome, Reply
 from faxgw.api.v1.types import Answer, Document, Line, Moment, Query, Whole, shown, shown_or_none
@@ -38,7 +37,7 @@ SCOPES = (Scope.WEBHOOKS,)
 class WebhookNew(Document):
     """A webhook to be made."""
 
-    url: Annotated[str, Field(pattern=HOOK_URL, max_length=2_000)]
+    url: Annotated[str, Field(pattern=patterns.HOOK_URL, max_length=2_000)]
     """Where events are posted, signed as Standard Webhooks says; only public addresses, and those that the operator has
     opened. An international name is written as `xn--…`."""
     events: Annotated[list[EventName], Field(min_length=1, max_length=30)]
@@ -49,7 +48,7 @@ class WebhookNew(Document):
 class WebhookChange(Document):
     """What is to change of a webhook."""
 
-    url: Annotated[str, Field(pattern=HOOK_URL, max_length=2_000)] | None = None
+    url: Annotated[str, Field(pattern=patterns.HOOK_URL, max_length=2_000)] | None = None
     events: Annotated[list[EventName], Field(min_length=1, max_length=30)] | None = None
     description: Line | None = None
     active: bool | None = None

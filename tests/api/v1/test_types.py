@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from faxgw.api.answers import Refusal
+from faxgw.api.v1.patterns import TIME_GIVEN
 from faxgw.api.v1.types import (
     MAX_FAULTS,
-    TIME_GIVEN,
     Document,
     GivenTime,
     Query,
