@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
-from faxgw.check_listeners import Finding, look_at_files, look_at_ports
+from faxgw.check_listeners import Finding, look_at_connections, look_at_files, look_at_ports
 from faxgw.client import Control, NotRunning
 from faxgw.delivery.dkim import DkimSettings
 from faxgw.delivery.mail import MailDelivery, RelaySettings
@@ -93,7 +93,8 @@ async def _surroundings(settings: Settings) -> list[Finding]:
         for trunk in settings.many("trunk", TrunkSettings)
     ]
     found, mails = await asyncio.gather(asyncio.gather(*looks), _mails(settings))
-    found = [*found, *mails, *await asyncio.to_thread(look_at_files, settings, time.time())]
+    found = [*found, *mails, look_at_connections(settings)]
+    found += await asyncio.to_thread(look_at_files, settings, time.time())
     if running:
         return [*found, Finding("gateway", True, "is running; its ports are not tried")]
     return [*found, *await asyncio.to_thread(look_at_ports, settings)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from faxgw.intake.folder_settings import FolderSettings
 from faxgw.intake.ftp_settings import FtpSettings
 from faxgw.intake.sftp import HOST_KEYS, MAX_HOST_KEY, read_host_key
 from faxgw.intake.sftp_settings import SftpSettings
+from faxgw.intake.smtp_limits import connections_within
 from faxgw.intake.smtp_settings import SmtpSettings
 from faxgw.line.trunk import SipSettings
 from faxgw.parts import files
@@ -65,6 +67,23 @@ def look_at_files(settings: Settings, now: float) -> Sequence[Finding]:
         folder = settings.one("node", NodeSettings).data / files.HOST_KEYS
         found += [_host_key(folder / name) for name in HOST_KEYS]
     return [*found, *(_watched(one) for one in settings.many("folder", FolderSettings))]
+
+
+def look_at_connections(settings: Settings) -> Finding:
+    """Whether the mail processes may have a descriptor for every connection, as far as this shell's limits tell."""
+    smtp, what = settings.one("smtp", SmtpSettings), "smtp connections"
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not smtp.processes or hard == resource.RLIM_INFINITY:
+        return Finding(what, True, f"{smtp.connection_limit} at a time")
+    most = min(smtp.connection_limit, smtp.processes * connections_within(hard))
+    if most == smtp.connection_limit:
+        return Finding(what, True, f"{most} at a time")
+    return Finding(
+        what,
+        False,
+        f"{most} at a time, not {smtp.connection_limit}: only {hard} files may be open here (ulimit -H -n); "
+        "raise that (LimitNOFILE= of the unit), or lower connection_limit",
+    )
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, Listener, socket.SocketKind]]:

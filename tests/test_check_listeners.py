@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from faxgw.check import run_checks
-from faxgw.check_listeners import SOON_DAYS, Finding, look_at_files, look_at_ports
+from faxgw.check_listeners import SOON_DAYS, Finding, look_at_connections, look_at_files, look_at_ports
 from faxgw.settings import load
 from faxgw.tables import SECTIONS
 
@@ -190,3 +191,24 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     found = named(look_at_files(read(tmp_path, more), 0.0))
     assert found["folder here"].ok
     assert not found["folder gone"].ok and "make it, or mount it" in found["folder gone"].text
+
+
+@pytest.mark.parametrize(
+    "hard, smtp, ok, text",
+    [
+        (65_536, "", True, "1000 at a time"),
+        (resource.RLIM_INFINITY, "", True, "1000 at a time"),
+        (2_064, "", True, "1000 at a time"),
+        (1_064, "", False, "500 at a time, not 1000: only 1064 files may be open here (ulimit -H -n); raise that"),
+        (1_064, "processes = 2", True, "1000 at a time"),
+        (1_064, "processes = 0", True, "1000 at a time"),
+        (1_064, "connection_limit = 500", True, "500 at a time"),
+    ],
+)
+def test_connections_that_find_no_descriptor_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard: int, smtp: str, ok: bool, text: str
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1_024, hard))
+    found = look_at_connections(read(tmp_path, f"[smtp]\n{smtp}\n"))
+    assert (found.what, found.ok) == ("smtp connections", ok)
+    assert found.text.startswith(text)

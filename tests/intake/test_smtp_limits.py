@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from faxgw.intake import smtp_limits
-from faxgw.intake.smtp_limits import Admission, Connections, Failures, client_of, is_within
+from faxgw.intake.smtp_limits import Admission, Connections, Failures, client_of, connections_within, is_within
 from faxgw.intake.smtp_settings import SmtpListener, SmtpSettings
 from faxgw.settings import Duration, Listener
 
@@ -26,6 +26,13 @@ def test_an_allow_list_sees_through_mapped_addresses() -> None:
     assert is_within("::ffff:192.0.2.7", networks)
     assert is_within("2001:db8::1", networks)
     assert not is_within("192.0.3.7", networks)
+
+
+@pytest.mark.parametrize(
+    "descriptors, connections", [(0, 1), (65, 1), (66, 1), (68, 2), (1_024, 480), (65_536, 32_736)]
+)
+def test_each_connection_and_the_file_of_its_mail_want_a_descriptor(descriptors: int, connections: int) -> None:
+    assert connections_within(descriptors) == connections
 
 
 def test_connections_are_counted_per_client_and_in_all() -> None:
