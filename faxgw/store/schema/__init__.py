@@ -20,7 +20,7 @@ from faxgw.store.schema.directory import (
     users,
 )
 from faxgw.store.schema.drawn import letterheads, renditions, templates
-from faxgw.store.schema.fax import CALLABLE, UNFINISHED, callable_jobs, faxes, page_ledger, staged_faxes
+from faxgw.store.schema.fax import CALLABLE, UNFINISHED, callable_jobs, faxes, job_cancels, page_ledger, staged_faxes
 from faxgw.store.schema.intake import dedupe, message_recipients, messages
 from faxgw.store.schema.job import job_documents, job_keys, job_references, job_reports, jobs
 from faxgw.store.schema.journal import audit, audit_ends, events, holds
@@ -48,6 +48,7 @@ __all__ = [
     "faxes",
     "feeds",
     "holds",
+    "job_cancels",
     "job_documents",
     "job_keys",
     "job_references",

@@ -75,6 +75,15 @@ callable_jobs = Table(
 )
 """Jobs with faxes that may be called, and from when the first of them (store/callable_jobs.py)."""
 
+job_cancels = Table(
+    "job_cancels",
+    metadata,
+    Column("job", ID, primary_key=True),
+    Column("who", String(64), nullable=False),
+    Column("asked_at", Float, nullable=False),
+)
+"""Jobs that are cancelled and have faxes that are not yet (store/job_cancels.py)."""
+
 staged_faxes = Table(
     "staged_faxes",
     metadata,
