@@ -14,7 +14,7 @@ from faxgw.dispatch import broadcast
 from faxgw.dispatch.seat import Seat
 from faxgw.fax.errors import FaxError
 from faxgw.fax.ports import CallIdentity, Line
-from faxgw.store import destinations, late, ledger, messages, node, queue, restore, staging, sweep
+from faxgw.store import destinations, job_cancels, late, ledger, messages, node, queue, restore, staging, sweep
 from faxgw.store.errors import FenceLost, StoreError
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,8 @@ async def keep_order(seat: Seat, clock_is_right: Callable[[], bool] = lambda: Tr
         try:
             while clock_is_right() and (expired := await seat.store.run(partial(queue.expire, now=now))):
                 log.info("faxes expired", extra={"event": "fax.expired", "faxes": expired})
+            for job in await seat.store.read(job_cancels.standing):
+                await _cancel(seat, job, now)
             if now >= late_at and clock_is_right() and not await _tell_late(seat, now):
                 late_at = now + LATE_EVERY
             if now >= restore_at:
@@ -130,6 +132,13 @@ async def keep_order(seat: Seat, clock_is_right: Callable[[], bool] = lambda: Tr
         except StoreError as exc:
             log.error("upkeep failed", extra={"event": "upkeep.failed", "why": str(exc)})
         await asyncio.sleep(EXPIRY_EVERY)
+
+
+async def _cancel(seat: Seat, job: str, now: float) -> None:
+    """Go on with the cancel of a job whose gateway died, or whose database was away, in the middle of it."""
+    while not (await seat.store.run(partial(job_cancels.obey, job=job, now=now))).over:
+        pass
+    log.info("job cancelled", extra={"event": "job.cancelled", "job": job})
 
 
 async def _tell_restored(seat: Seat) -> None:

@@ -188,12 +188,6 @@ def first_faxes(conn: Connection, job: str, *, limit: int) -> tuple[int, list[An
     return number, list(conn.execute(query).all())
 
 
-def open_faxes(conn: Connection, job: str) -> list[str]:
-    """The faxes of a job that are not final."""
-    query = select(t.faxes.c.id).where(t.faxes.c.job == job, t.faxes.c.finished_at.is_(None))
-    return list(conn.execute(query.order_by(t.faxes.c.position)).scalars())
-
-
 def documents(conn: Connection, job: str) -> list[Any]:
     """The documents of a job as they were handed in, in order."""
     query = select(t.job_documents).where(t.job_documents.c.job == job).order_by(t.job_documents.c.position)

@@ -95,10 +95,11 @@ def note_all(
     *,
     now: float,
     job: str,
+    who: str = "gateway",
     data: Mapping[str, object] | None = None,
 ) -> None:
     """Add the same entry for many entities of one job."""
-    shared = {"at": now, "job": job, "what": what, "who": "gateway", "data": dict(data or {})}
+    shared = {"at": now, "job": job, "what": what, "who": who[:130], "data": dict(data or {})}
     if entities:
         conn.execute(_INSERT, [{"entity": entity, **shared} for entity in entities])
 

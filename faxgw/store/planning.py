@@ -226,8 +226,12 @@ def obstacle(
     """What stands against a call now; asked before the pages are composed, and again by `plan`."""
     row = fax_row(conn, prepared.fax)
     settings = from_snapshot(prepared.settings)
-    user = conn.execute(select(t.jobs.c.user).where(t.jobs.c.id == row.job)).scalar_one()
-    states = directory.account_states(conn, row.customer, user)
+    job = conn.execute(
+        select(t.jobs.c.user, t.job_cancels.c.job.label("cancelled"))
+        .outerjoin(t.job_cancels, t.job_cancels.c.job == t.jobs.c.id)
+        .where(t.jobs.c.id == row.job)
+    ).one()
+    states = directory.account_states(conn, row.customer, job.user)
     on_trunk = select(func.count()).where(t.attempts.c.trunk == trunk, t.attempts.c.done_at.is_(None))
     on_number = select(t.attempts.c.id).where(
         t.attempts.c.number == prepared.number["e164"], t.attempts.c.done_at.is_(None)
@@ -240,6 +244,7 @@ def obstacle(
         (fence_of(conn, node) == fence, "another incarnation runs", later),
         (row.state in (FaxState.READY, FaxState.WAITING), f"fax is {row.state}", later),
         (row.wish == Wish.NONE, f"wish {row.wish} stands", later),
+        (job.cancelled is None, "its job is cancelled", later),
         (row.until <= now and row.earliest <= now, "not yet", later),
         (row.latest is None or now <= row.latest, "latest time passed", later),
         (row.number_index == prepared.number_index, "number changed", later),

@@ -301,6 +301,7 @@ def move_all(
     to: FaxState,
     *,
     now: float,
+    who: str = "gateway",
     cause: Cause | None = None,
     reason: str = "",
     values: Mapping[str, Any] | None = None,
@@ -326,7 +327,7 @@ def move_all(
     for old, some in by_state.items():
         now_in = t.faxes.c.id.in_(some) & (t.faxes.c.state == old.value)
         moved += conn.execute(update(t.faxes).where(now_in).values(**changed)).rowcount
-        note_all(conn, some, f"fax.{to.value}", now=now, job=job, data=_said(old, to, cause, reason))
+        note_all(conn, some, f"fax.{to.value}", now=now, who=who, job=job, data=_said(old, to, cause, reason))
     if moved != len(set(faxes)):
         raise Stale(f"faxes of {job} changed under us")
     if to in CALLABLE or not CALLABLE.isdisjoint(by_state):
