@@ -21,6 +21,8 @@ MIN_PASSWORD = 10
 
 Name = Annotated[str, Field(pattern=patterns.NAME)]
 """A short name."""
+UserName = Annotated[str, Field(pattern=patterns.USER)]
+"""Of a user that is there: those of a directory are called as their mail address."""
 E164 = Annotated[str, Field(pattern=patterns.E164)]
 """A number in international form."""
 LoginName = Annotated[str, Field(pattern=patterns.LOGIN)]
@@ -174,7 +176,7 @@ class LoginNew(_Allowed):
     name: LoginName
     password: Password | None = None
     """None: one is drawn, and shown in the answer alone."""
-    user: Name | None = None
+    user: UserName | None = None
     """Short name of a user; null: the customer as a whole."""
     scopes: CustomerScopes = USER_SCOPES
 
@@ -192,7 +194,7 @@ class TokenNew(_Allowed):
     name: Text
     """For people: where it is used."""
     scopes: Scopes
-    user: Name | None = None
+    user: UserName | None = None
     expires_at: float | None = Field(default=None, ge=0)
     """Unix seconds; null: never."""
 
@@ -210,7 +212,7 @@ class SenderNew(Document):
 
     kind: Literal["address", "domain", "network"]
     value: Annotated[str, Field(max_length=320)]
-    user: Name | None = None
+    user: UserName | None = None
 
     @model_validator(mode="before")
     @classmethod

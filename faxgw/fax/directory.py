@@ -6,6 +6,7 @@ docs/accounts.md. A column without an effect here is named, never silently read.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,14 @@ from faxgw.fax.resolution import Resolution
 
 MAX_NAME = 64
 """Characters of a user's name, as in the table."""
-_ADDRESS = re.compile(r"[^\s@<>,;]{1,64}@[^\s@<>,;]{1,255}")
+MAX_LOCAL = 64
+"""Octets before the @ of a mail address (RFC 5321 section 4.5.3.1.1)."""
+MAX_ADDRESS = 254
+"""Octets of a mail address: those of a path (RFC 5321 section 4.5.3.1.3) without its angle brackets."""
+_MARK = 12
+"""Digits that end the name of a user whose address is none."""
+_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
+_NO_ADDRESS = f"{{column}} must be {{what}} of at most {MAX_ADDRESS} characters, {MAX_LOCAL} of them before the @"
 _YES, _NO = frozenset({"true", "1", "yes", "on", "y"}), frozenset({"false", "0", "no", "off", "n"})
 _RESOLUTIONS = {"high": "fine", "low": "standard"} | {each.value: each.value for each in Resolution}
 _ORDERS = ("position", "result", "number")
@@ -36,11 +44,18 @@ class Wanted:
     """A user or a number as the directory wants it."""
 
     key: str
-    """The user's name, which is the mail address; or the number, E.164."""
+    """The user's name (`name_of`), or the number, E.164."""
+    address: str = ""
+    """The user's mail address; empty: it is a number."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     profile: str = ""
     """Short name; empty: none."""
     active: bool = True
+
+    @property
+    def shown(self) -> str:
+        """What the directory calls it."""
+        return self.address or self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,7 @@ def _meaning(
             faults.append(f"line {line}: {exc}")
             continue
         if one.key in wanted:
-            faults.append(f"line {line}: {one.key} stands twice")
+            faults.append(f"line {line}: {one.shown} stands twice")
         wanted[one.key] = one
         idle = [column for column in without_effect if values.get(column)]
         idle += [column for column in _IDENTS if values.get(column) and not _ident(values, column)]
@@ -90,8 +105,8 @@ def _meaning(
 
 def _sender(values: Mapping[str, str]) -> Wanted:
     address = values.get("e-mail", "").lower()
-    if not _ADDRESS.fullmatch(address) or len(address) > MAX_NAME or "/" in address:
-        raise ValueError(f"e-mail must be a mail address of at most {MAX_NAME} characters")
+    if not is_address(address):
+        raise ValueError(_NO_ADDRESS.format(column="e-mail", what="a mail address"))
     given: dict[str, Any] = {}
     _copy(values, given, {"billing-code": "billing_code", "header": "header"})
     if ident := _ident(values, "csid"):
@@ -112,7 +127,26 @@ def _sender(values: Mapping[str, str]) -> Wanted:
     if readers := _addresses(values, "error-to"):
         given["report_error_to"] = readers
     given |= _report(values)
-    return Wanted(address, _checked(given), values.get("profile-name", ""))
+    return Wanted(name_of(address), address, _checked(given), values.get("profile-name", ""))
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is a mail address of the length that RFC 5321 section 4.5.3.1 lets one have."""
+    local, _, _domain = text.partition("@")
+    fits = len(local.encode()) <= MAX_LOCAL and len(text.encode()) <= MAX_ADDRESS
+    return fits and _ADDRESS.fullmatch(text) is not None
+
+
+def name_of(address: str) -> str:
+    """The name of the user who has an address: the address itself, which is what people look for.
+
+    One that is longer than a name may be, or has a slash, which ends names in paths, is cut and given digits of its
+    own, always the same for the same address.
+    """
+    if len(address) <= MAX_NAME and "/" not in address:
+        return address
+    mark = hashlib.sha256(address.encode()).hexdigest()[:_MARK]
+    return f"{address.replace('/', '_')[: MAX_NAME - _MARK - 1]}~{mark}"
 
 
 def _report(values: Mapping[str, str]) -> Mapping[str, str]:
@@ -142,7 +176,7 @@ def _number(values: Mapping[str, str]) -> Wanted:
         given["language"] = language[:2].lower()
     _copy(values, given, {"billing-code": "billing_code"})
     active = _flag("active", values["active"]) if values.get("active") else True
-    return Wanted(e164, _checked(given), values.get("profile", ""), active)
+    return Wanted(e164, "", _checked(given), values.get("profile", ""), active)
 
 
 def _copy(values: Mapping[str, str], given: dict[str, Any], names: Mapping[str, str]) -> None:
@@ -158,8 +192,8 @@ def _ident(values: Mapping[str, str], column: str) -> str:
 
 def _addresses(values: Mapping[str, str], column: str) -> list[str]:
     found = [part for part in re.split(r"[,;\s]+", values.get(column, "")) if part]
-    if not all(_ADDRESS.fullmatch(address) for address in found):
-        raise ValueError(f"{column} must be mail addresses")
+    if not all(is_address(address) for address in found):
+        raise ValueError(_NO_ADDRESS.format(column=column, what="mail addresses"))
     return found
 
 

@@ -68,17 +68,17 @@ def plan(
     for one in wanted:
         row = mine.get(one.key)
         if one.profile and one.profile not in profiles:
-            faults.append(f"{one.key}: there is no profile {one.profile}")
+            faults.append(f"{one.shown}: there is no profile {one.profile}")
         if row is None:
             if kind is NUMBER and not one.key.startswith(tuple(beginnings)):
                 faults.append(f"{one.key} is none of the numbers that this directory may enter")
             create.append(one)
         elif row["managed"] != DIRECTORY:
             where = "in the settings file" if row["managed"] == FILE else "in the accounts"
-            faults.append(f"{one.key} is kept {where}, not by the directory")
+            faults.append(f"{one.shown} is kept {where}, not by the directory")
         elif _differs(customer, kind, row, one):
             change.append(one)
-    taken = _taken(conn, customer, kind, [one.key for one in create])
+    taken = _taken(conn, customer, kind, [one.shown for one in create])
     faults += [f"{key} is somebody else's" for key in taken]
     if faults:
         raise Refused(public=told(faults))
@@ -182,8 +182,8 @@ def _put(conn: Connection, customer: str, kind: Kind, one: Wanted) -> None:
         own = {"id": key, "name": one.key} if kind is USER else {"e164": key, "clip": False}
         conn.execute(insert(kind.table).values(customer=customer, **own, **values))
     if kind is USER:
-        sender = {"kind": "address", "value": one.key}
-        mine = (t.senders.c.kind == "address") & (t.senders.c.value == one.key)
+        sender = {"kind": "address", "value": one.address}
+        mine = (t.senders.c.kind == "address") & (t.senders.c.value == one.address)
         if conn.execute(update(t.senders).where(mine).values(user=key)).rowcount == 0:
             conn.execute(insert(t.senders).values(customer=customer, user=key, managed=DIRECTORY, **sender))
 
@@ -193,4 +193,5 @@ def _end(conn: Connection, customer: str, kind: Kind, key: str) -> None:
     conn.execute(update(kind.table).where(mine).values(state=AccountState.ENDED.value))
     if kind is USER:
         s = t.senders.c
-        conn.execute(delete(t.senders).where(s.kind == "address", s.value == key, s.managed == DIRECTORY))
+        own = s.user == f"{customer}/{key}"
+        conn.execute(delete(t.senders).where(s.kind == "address", own, s.managed == DIRECTORY))

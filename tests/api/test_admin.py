@@ -282,5 +282,10 @@ async def test_a_directory_is_posted_by_whom_it_belongs_to(
     assert (status, found["code"]) == (422, "import_refused")
     users = (await ask(door, admin, "GET", "/customers/gamma/users"))[1]["users"]
     assert [(user["name"], user["managed"]) for user in users] == [("anna@gamma.example", "directory")]
+    of = "/customers/gamma"
+    assert (await ask(door, admin, "GET", f"{of}/users/anna@gamma.example"))[1] == users[0]
+    assert (await ask(door, admin, "POST", f"{of}/logins", {"name": "anna", "user": users[0]["name"]}))[0] == 201
+    state = {"state": "suspended", "reason": "left"}
+    assert (await ask(door, operator, "POST", f"{of}/users/anna%40gamma.example/state", state))[0] == 200
     status, found = await ask(door, admin, "POST", "/directories/people/pull")
     assert (status, found["code"]) == (422, "import_refused") and "not fetched from anywhere" in found["detail"]

@@ -17,7 +17,7 @@ def test_a_sender_has_the_settings_that_are_filled() -> None:
     found = directory.senders([(1, values)])
     assert found.faults == []
     assert found.wanted == [
-        Wanted("anna@x.example", {"csid": "+33 1", "resolution": "fine", "language": "fr"}, "office")
+        Wanted("anna@x.example", "anna@x.example", {"csid": "+33 1", "resolution": "fine", "language": "fr"}, "office")
     ]
 
 
@@ -104,3 +104,39 @@ def test_letters_of_an_identification_are_left_out() -> None:
     assert (found.faults, found.unused) == ([], {"fax-id": 1})
     found = directory.senders([(1, sender(csid="ACME Fax"))])
     assert (found.wanted[0].settings, found.unused) == ({}, {"csid": 1})
+
+
+LOCAL, DOMAIN = "l" * 64, "a." + ".".join(["d" * 61] * 3) + ".ex"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        (f"{LOCAL}@{DOMAIN[:189]}", True),
+        (f"{LOCAL}@{DOMAIN[:189]}x", False),
+        (f"l{LOCAL}@x.example", False),
+        (f"{'é' * 32}@x.example", True),
+        (f"{'é' * 33}@x.example", False),
+        ("/c=fr/s=anna/@x.example", True),
+        ("anna", False),
+        ("a@b@c", False),
+        ("@x.example", False),
+        ("anna@", False),
+        ("an na@x.example", False),
+    ],
+)
+def test_an_address_is_as_long_as_smtp_lets_it_be(address: str, is_one: bool) -> None:
+    """RFC 5321 section 4.5.3.1: 64 octets before the @, 254 in all (a path has 256 with its brackets)."""
+    found = directory.senders([(7, sender(e_mail=address))])
+    assert [one.address for one in found.wanted] == ([address] if is_one else [])
+    words = "line 7: e-mail must be a mail address of at most 254 characters, 64 of them before the @"
+    assert list(found.faults) == ([] if is_one else [words])
+
+
+def test_a_user_is_called_as_his_address_where_it_is_a_name() -> None:
+    assert directory.name_of("anna@x.example") == "anna@x.example"
+    long = [f"{LOCAL}@x.example", f"{LOCAL}@y.example", "/c=fr/s=anna/@x.example", "_c=fr_s=anna_@x.example"]
+    names = [directory.name_of(address) for address in long]
+    assert len(set(names)) == 4 and all(len(name) <= 64 and "/" not in name for name in names)
+    assert names == [directory.name_of(address) for address in long], "always the same"
+    assert names[0].startswith("l" * 51 + "~") and names[3] == long[3]

@@ -12,6 +12,7 @@ from aiohttp import web
 from sqlalchemy import select, update
 
 from faxgw.fax.account import AccountState
+from faxgw.fax.directory import name_of
 from faxgw.formats.directory_csv import INBOUND, OUTBOUND
 from faxgw.intake import directory_source as source
 from faxgw.intake.directory_import import MAIL, DirectoryImports
@@ -86,6 +87,21 @@ async def test_senders_come_go_and_come_again(house: House) -> None:
     back = await made.take("people", people("anna", "bert", **row | {"csid": "+33 2"}), "folder")
     assert (back.created, back.changed) == (0, 1) and (await states(house))["bert"] == "active"
     assert await house.ask(directory.sender, "bert@gamma.example", "") is not None
+
+
+async def test_an_address_longer_than_a_name_is_a_sender_as_it_is(house: House) -> None:
+    """RFC 5321 section 4.5.3.1: up to 254 characters; a user's name has 64."""
+    made = imports(house, max_deletion=100)
+    long = f"{'firstname.lastname.of.a.very.long.department.name'}@{'sub.' * 20}gamma.example"
+    rows = "\n".join(line(OUTBOUND, e_mail=address) for address in (long, "/s=bert/@gamma.example")).encode()
+    assert (await made.take("people", rows, "folder")).created == 2
+    found = await house.ask(directory.sender, long.upper(), "")
+    assert found is not None and found[0].user == f"gamma/{name_of(long)}"
+    assert await house.ask(directory.sender, "/s=bert/@gamma.example", "") is not None
+    again = await made.take("people", rows, "folder")
+    assert (again.unchanged, again.created, again.changed) == (2, 0, 0)
+    assert (await made.take("people", people("anna"), "folder")).ended == 2
+    assert await house.ask(directory.sender, long, "") is None
 
 
 async def test_above_the_tolerated_deletion_rate_the_whole_import_is_refused(house: House) -> None:

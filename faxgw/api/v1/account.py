@@ -131,7 +131,7 @@ class NumbersQuery(Query):
 class UsersQuery(Query):
     """Where the list goes on."""
 
-    after: Annotated[str, Field(pattern=patterns.NAMES_AFTER)] | None = None
+    after: Annotated[str, Field(pattern=patterns.USER)] | None = None
     limit: Annotated[int, Field(ge=1, le=MANY), Whole] = 100
 
 

@@ -350,7 +350,7 @@ class FaxQuery(Query):
     """Accepted or answered before this time."""
     reference: Reference | None = None
     cost_centre: Annotated[str, Field(min_length=1, max_length=80, pattern=patterns.PRINTABLE)] | None = None
-    user: Annotated[str, Field(pattern=patterns.NAME)] | None = None
+    user: Annotated[str, Field(pattern=patterns.USER)] | None = None
     job: Annotated[str, Field(pattern=patterns.JOB)] | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Whole] = 50
     cursor: Cursor | None = None

@@ -55,7 +55,8 @@ VALUE = "^[^=]+="
 TEMPLATE = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A short name: of a customer, a profile, a user."""
-NAMES_AFTER = r"^[A-Za-z0-9._-]{1,64}$"
+USER = r"^[^\x00-\x20\x7f/]{1,64}$"
+"""Name of a user that is there: a short one, or a mail address where a directory made him (`fax.directory`)."""
 RULE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 LOGIN = r"^[^\x00-\x20\x7f:/][^\x00-\x1f\x7f:/]{0,254}$"
 """Without a colon, which ends the name in HTTP Basic (RFC 7617 section 2), and without a slash, for it is in paths."""
@@ -97,7 +98,7 @@ WORDS: Mapping[str, str] = {
     FIELD: "It must have 1 to 64 letters without accents, digits, blanks and . _ -, such as ToName",
     VALUE: "It must be a name, an equals sign and a value, such as ToName=Ann",
     NAME: f"{_SHORT} sales.paris",
-    NAMES_AFTER: "It must have 1 to 64 letters, digits and . _ -, such as sales.paris",
+    USER: "It must be the name of a user, such as anna or anna@example.org",
     RULE_NAME: f"{_SHORT.replace('letters', 'small letters', 1)} sales.paris",
     LOGIN: "It must have 1 to 255 characters, no colon, no slash, no control characters and no blank in front, such "
     "as erp",

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from faxgw.api.answers import Refusal
 from faxgw.api.http import MAX_BODY, Api, Ground, OpenHandler, read_body
-from faxgw.api.v1 import problems
+from faxgw.api.v1 import patterns, problems
 from faxgw.api.v1.types import Document, Query, checked
 from faxgw.fax.access import Caller, Interface, Scope, why_not
 from faxgw.formats.json_body import BadJson, parse_json
@@ -44,7 +44,7 @@ PATH_PARAMS: Mapping[str, PathParam] = {
     "position": PathParam(r"[1-9][0-9]{0,3}", "Position of a document, from 1.", "1"),
     "attempt": PathParam(r"(att|rcv)_[0-9a-f]{32}", "Id of a call.", "att_0193f0c0a1b27cc3a5d4e6f708192a3b"),
     "e164": PathParam(r"\+[1-9][0-9]{3,14}", "Number in international form.", "+33123456789"),
-    "user": PathParam(_NAME, "Name of a user.", "anna"),
+    "user": PathParam(patterns.USER[1:-1], "Name of a user.", "anna"),
     "kind": PathParam(r"(cover|overlay)", "What a template is for.", "cover"),
     "name": PathParam(r"[^\x00-\x1f\x7f/]{1,200}", "Name of a template.", "letter"),
     "message": PathParam(r"out_[0-9a-f]{32}", "The webhook-id of a message.", "out_0193f0c0a1b27cc3a5d4e6f708192a3b"),

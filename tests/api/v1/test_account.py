@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from faxgw.fax.outcome import Cause, Outcome
 from faxgw.store import schema as t
@@ -43,6 +43,18 @@ async def test_numbers_and_users_are_listed_in_parts(api: Native) -> None:
     assert (await admin.get("/users"))["users"] == [await admin.get("/users/bert")]
     await admin.get("/users/nobody", 404)
     await api.get("/numbers/%2B33199000055", 404)
+
+
+async def test_users_of_a_directory_are_called_as_their_mail_address(api: Native) -> None:
+    for name in ("zoe@acme.example", "zoë~0123456789ab"):
+        own = {"id": f"acme/{name}", "name": name}
+        await api.house.change(insert(t.users).values(customer="acme", state="active", settings={}, **own))
+    admin = api.by(await api.desk.token(scopes=["admin", "faxes:read"]))
+    first = await admin.get("/users", limit=2)
+    rest = await admin.get("/users", limit=2, after=first["next"])
+    assert [user["name"] for user in first["users"] + rest["users"]] == ["bert", "zoe@acme.example", "zoë~0123456789ab"]
+    assert (await admin.get("/users/zoe@acme.example"))["name"] == "zoe@acme.example"
+    assert (await admin.get("/faxes", user="zoe@acme.example"))["faxes"] == []
 
 
 async def test_a_destination_is_told_by_the_accounts_own_calls(api: Native) -> None:
