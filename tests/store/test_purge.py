@@ -340,6 +340,7 @@ async def test_every_table_with_files_or_references_is_known(house: House) -> No
         t.pulls,
         t.staged_faxes,
         t.callable_jobs,
+        t.job_cancels,
     }
     for table in t.metadata.sorted_tables:
         named = {name for name in parents.values() if name in table.columns} - {"message"}
