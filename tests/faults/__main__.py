@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faxgw.store.migrate import upgrade
-from tests.faults import inbound_real
+from tests.faults import inbound_real, machine_world
 from tests.faults.checker import Violation
 from tests.faults.daemon_under_test import STRIKES
 from tests.faults.ledger import Load, draw_loads
@@ -35,6 +35,8 @@ from tests.postgres import server as postgres_server
 
 KILLS_PER_WORLD = 10
 """Kills before a world is drained and checked."""
+BROADCAST = 300
+"""Recipients of the broadcast in each world of machines."""
 CALLERS_PER_LIFE = 3
 """Calls to us in each life with the scripted line."""
 REAL_LOADS_PER_WORLD = 12
@@ -187,6 +189,17 @@ class LongForm:
             self.tally.received.update(found.counts())
             self.tally.add(f"world {number + 1} of received faxes, {found.counts()}", found.violations)
 
+    async def machine_kills(self, bench: Bench, kills: int) -> None:
+        """Kills while every interface for machines is used."""
+        while self.tally.points["machines"] < kills:
+            count, world = min(KILLS_PER_WORLD, kills - self.tally.points["machines"]), self.tally.runs + 1
+            run = await machine_world.run_random(
+                bench, count, self._random, broadcast=BROADCAST, processes=world % 2
+            )  # every other world has its mail taken by processes of their own
+            self.tally.kills += sum(end.killed for end in run.ends) + run.facts["mail_processes_killed"]
+            self.tally.points["machines"] += count
+            self.tally.add(f"world {world} of machines, {run.facts}", list(run.violations))
+
     async def strikes(self) -> None:
         """Call workers killed, and stopped, at every mark of their calls."""
         strikes: dict[str, tuple[str, int]] = {}
@@ -254,6 +267,9 @@ async def _run(form: LongForm, options: argparse.Namespace) -> None:
                 await form.strikes()
             return
         bench = await stack.enter_async_context(Bench(form.root, server))
+        if options.machines:
+            await form.machine_kills(bench, options.kills)
+            return
         for wanted, part in parts:
             if wanted:
                 await part(bench)
@@ -285,6 +301,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variants", action="store_true", help="scripted: every broken variant has to be caught")
     parser.add_argument("--inbound-real", action="store_true",
                         help="real time: kills while ten machines send to us over SIP, T.38 and G.711")  # fmt: skip
+    parser.add_argument("--machines", action="store_true",
+                        help="scripted: kills while every interface for machines is used")  # fmt: skip
     parser.add_argument("--strikes", action="store_true", help="real: kill and stop call workers at every mark")
     return parser
 

@@ -19,6 +19,7 @@ from typing import Any  # the plan of a life is JSON
 import faxgw.daemon
 from faxgw import logs
 from faxgw.dispatch import gate, inbound
+from faxgw.intake import smtp_processes
 from faxgw.settings import load
 from faxgw.store import leader
 from faxgw.store import passwords as passwords_module
@@ -45,6 +46,8 @@ async def live(plan: dict[str, Any], steps: Steps) -> None:
     daemon_module.time = clock
     for name in ("BUDGET", "ADMIT_WITHIN"):  # real seconds: the machine is no faster than usual
         setattr(inbound, name, getattr(inbound, name) * scripted.SPEED)
+    for name in ("START_WITHIN", "SILENT_AFTER", "END_WITHIN"):
+        setattr(smtp_processes, name, getattr(smtp_processes, name) * scripted.SPEED)
     leader.BEAT_S /= scripted.SPEED  # in a thread, which has no fast loop
     passwords.PasswordHasher = functools.partial(passwords.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
     if plan["variant"]:

@@ -20,13 +20,15 @@ from sqlalchemy import select
 
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.store import schema as t
-from faxgw.store.event_feed import PUBLIC
 from tests.faults.checker import Violation, reader
 from tests.faults.ledger import load_of, read_log
 from tests.faults.machine_listener import Heard, Listener
 
 FILES = ("sftp", "ftp", "folder")
 """Programs whose jobs come as files."""
+
+WANTED = ("job.accepted", "job.finished", *(f"fax.{state}" for state in sorted(FINAL)))
+"""Events that webhooks are told of."""
 
 
 class _Books:
@@ -38,7 +40,7 @@ class _Books:
             with database.connect() as conn:
                 self.jobs = {row.id: row for row in conn.execute(select(t.jobs))}
                 self.faxes = list(conn.execute(select(t.faxes)))
-                self.events = list(conn.execute(select(t.events).where(t.events.c.what.in_(PUBLIC))))
+                self.events = list(conn.execute(select(t.events).where(t.events.c.what.in_(WANTED))))
                 self.hooks = list(conn.execute(select(t.webhooks)))
         finally:
             database.dispose()

@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 import aiohttp
 import asyncssh
 
+from tests.api.desk import basic
 from tests.faults.ledger import AGAIN, Load, Log
 
 PASSWORD = "secret"
@@ -89,12 +90,12 @@ class Program(ABC):
     """
 
     name = ""
-    asks = True
-    """It can ask what became of its job before it is over."""
 
     def __init__(self, doors: Doors, log: Log) -> None:
         self.doors = doors
         self._log = log
+        self._stored: set[str] = set()
+        """Files that it knows to be stored."""
 
     async def run(self, load: Load) -> None:
         """Hand a load in until it is acknowledged, and ask until it is over."""
@@ -103,6 +104,7 @@ class Program(ABC):
         )
         job = await self._accepted(load)
         if load.number % REPEATED == 0:
+            self._stored.clear()
             again = await self._accepted(load, "again")
             assert again == job, f"{self.name}: load {load.number} is {job}, and again {again}"
         while True:
@@ -143,10 +145,10 @@ class _Http(Program):
         self, load: Load, method: str, path: str, *, headers: Mapping[str, str] | None = None, **body: Any
     ) -> tuple[int, str]:
         """(status, text); what asks for patience is Away."""
-        timeout, auth = aiohttp.ClientTimeout(total=WAIT), aiohttp.BasicAuth(login_of(load), PASSWORD)
+        fields = {**basic(login_of(load), PASSWORD), **(headers or {})}
         async with (
-            aiohttp.ClientSession(timeout=timeout, auth=auth) as session,
-            session.request(method, self.doors.base + path, headers=headers, **body) as answer,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT)) as session,
+            session.request(method, self.doors.base + path, headers=fields, **body) as answer,
         ):
             text = await answer.text()
         if answer.status in (408, 429, 502, 503) or (answer.status == 409 and "in_progress" in text):
@@ -258,11 +260,6 @@ class Sftp(Program):
     """Job files over SFTP. A file that is known to be stored is not sent again."""
 
     name = "sftp"
-    asks = False
-
-    def __init__(self, doors: Doors, log: Log) -> None:
-        super().__init__(doors, log)
-        self._stored: set[str] = set()
 
     def files(self, load: Load) -> Mapping[str, bytes]:
         """What is laid down, in this order."""
@@ -271,8 +268,6 @@ class Sftp(Program):
         return {f"{name_of(load)}.pdf": document_of(load), f"job-{name_of(load)}.xml": job.encode()}
 
     async def hand_in(self, load: Load) -> str:
-        if all(name in self._stored for name in self.files(load)):  # once more, by a program that forgot
-            return ""
         async with self._session(load) as sftp:
             for name, octets in self.files(load).items():
                 if name not in self._stored:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 from sqlalchemy import text
 
+from tests.api.desk import basic
 from tests.faults import machine_checker
 from tests.faults.checker import Violation
-from tests.faults.ledger import SENDERS, Load, Log, draw_loads, fax_domain
+from tests.faults.ledger import SENDERS, Load, Log, draw_loads, fax_domain, read_log
+from tests.faults.machine_checker import WANTED
 from tests.faults.machine_clients import PASSWORD, PROGRAMS, Doors, Program, Rest
 from tests.faults.machine_listener import Listener
 from tests.faults.scripted import CHANNELS
@@ -34,14 +37,23 @@ from tests.faults.scripted_world import (
 
 SPEED = 8.0
 """How much faster time runs here: programs and the libraries between them are real, and no faster than usual."""
-KILLED_AFTER = (0.3, 4.0)
-"""Real seconds after its fork within which a life is killed."""
+KILLED_AFTER = (0.1, 3.0)
+"""Real seconds after its doors are open within which a life is killed."""
+FATAL = (60, 1_500)
+"""Counted steps of a life within which every other one is killed: a start takes some 40, a load of each interface
+some 1,500."""
+STRUCK_AFTER = (0.2, 4.0)
+"""Real seconds between two kills of a mail process."""
+MAILS = 2
+"""Mails that are handed in beside them in each life."""
 SUFFIXES = ("00", "00", "00", "10", "31", "32", "50", "51")
+DRAIN = 900.0
+"""Real seconds within which everything is over, without a kill, on a machine that has much else to do."""
 HOOK = "/hook/"
 PUSH = "/push/"
 MACHINES = """
 [smtp]
-processes = 0
+processes = {processes}
 
 [api]
 retarus = true
@@ -83,14 +95,19 @@ class MachineWorld(ScriptedWorld):
         folder: An empty folder, best in memory.
         zygote: Forks the lives.
         url: A database of its own at the newest revision.
-        random_: Of the listener's moods.
+        random_: Of the listener's moods, and of when mail processes are killed.
+        processes: Mail processes; 0: mail is taken by the gateway's own.
     """
 
-    def __init__(self, folder: Path, zygote: Zygote, url: str, random_: random.Random) -> None:
+    def __init__(self, folder: Path, zygote: Zygote, url: str, random_: random.Random, processes: int) -> None:
         self.listener = Listener(random_)
+        self._random = random_
+        self._processes = processes
+        self.struck = 0
+        """Mail processes killed."""
         self._places = {name: free_port() for name in ("http", "sftp", "ftp")}
         super().__init__(folder, zygote, url)
-        self.speed = SPEED
+        self.speed, self.drain = SPEED, DRAIN
         self._machine_log = Log(self.folder / "machines")
 
     @property
@@ -102,7 +119,7 @@ class MachineWorld(ScriptedWorld):
 
     def _settings(self) -> str:
         head = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
-        head = head.replace("[smtp]\nprocesses = 0\n", MACHINES.format(**self._places))
+        head = head.replace("[smtp]\nprocesses = 0\n", MACHINES.format(processes=self._processes, **self._places))
         head = head.replace('[http]\nlisten = "127.0.0.1:0"', f'[http]\nlisten = "127.0.0.1:{self._places["http"]}"')
         for policy in SENDERS:
             path = self.folder / "folders" / policy
@@ -123,12 +140,12 @@ class MachineWorld(ScriptedWorld):
     async def _subscribe(self) -> None:
         for policy in SENDERS:
             path = f"{HOOK}{policy}"
-            body = {"url": self.listener.url + path, "events": ["*"]}
-            auth = aiohttp.BasicAuth(f"erp-{policy}", PASSWORD)
+            body = {"url": self.listener.url + path, "events": list(WANTED)}
+            fields = basic(f"erp-{policy}", PASSWORD)
             while path not in self.listener.secrets:
                 with contextlib.suppress(OSError, aiohttp.ClientError):
                     async with (
-                        aiohttp.ClientSession(auth=auth) as session,
+                        aiohttp.ClientSession(headers=fields) as session,
                         session.post(f"{self.doors.base}/api/v1/webhooks", json=body) as answer,
                     ):
                         assert answer.status == 201, await answer.text()
@@ -166,6 +183,29 @@ class MachineWorld(ScriptedWorld):
             *machine_checker.check(evidence.url, self.folder / "machines", self.listener, self._results()),
         ]
 
+    async def strike(self) -> None:
+        """Kill one mail process after the other, for ever."""
+        while True:
+            await asyncio.sleep(self._random.uniform(*STRUCK_AFTER))
+            for process in await asyncio.to_thread(mail_processes, self.pid):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    self.struck += 1
+                break
+
+    def facts(self) -> dict[str, int]:
+        """What was seen: how much of it, and how long a program was not told after its fax was taken."""
+        lines = read_log(self.folder / "machines")
+        at = {line["load"]: line["at"] for line in lines if line["what"] == "accepted"}
+        waited = [line["at"] - at[line["load"]] for line in lines if line["what"] == "told"]
+        return {
+            "loads": len(waited),
+            "mail_processes_killed": self.struck,
+            "unanswered": sum(line["what"] == "no answer" for line in lines),
+            "heard": len(self.listener.heard),
+            "told_after_s": round(max(waited, default=0.0) * self.speed),
+        }
+
     def _results(self) -> dict[str, bytes]:
         """Every result file that lies about, by its path."""
         paths = [*self.data.glob("files/**/out/*"), *(self.folder / "folders").glob("*/out/*")]
@@ -174,6 +214,17 @@ class MachineWorld(ScriptedWorld):
     def close(self) -> None:
         self._machine_log.close()
         super().close()
+
+
+def mail_processes(pid: int) -> list[psutil.Process]:
+    """Those of a life."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "faxgw.intake.smtp_process" in child.cmdline():
+                    found.append(child)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +237,9 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def machine_world(bench: Bench, random_: random.Random) -> AsyncIterator[MachineWorld]:
+async def machine_world(bench: Bench, random_: random.Random, processes: int = 0) -> AsyncIterator[MachineWorld]:
     """A fresh world, its listener and its webhooks there."""
-    made = bench.make(lambda folder, zygote, url: MachineWorld(folder, zygote, url, random_))
+    made = bench.make(lambda folder, zygote, url: MachineWorld(folder, zygote, url, random_, processes))
     await made.listener.start()
     try:
         await made.subscribe()
@@ -198,9 +249,20 @@ async def machine_world(bench: Bench, random_: random.Random) -> AsyncIterator[M
         made.close()
 
 
-async def run_random(bench: Bench, kills: int, random_: random.Random, *, broadcast: int = 0) -> Run:
-    """So many lives killed at random times while every interface is used, then one that sees everything through."""
-    async with machine_world(bench, random_) as world:
+async def run_random(
+    bench: Bench, kills: int, random_: random.Random, *, broadcast: int = 0, processes: int = 0
+) -> Run:
+    """So many lives killed at random times while every interface is used, then one that sees everything through.
+
+    Args:
+        bench: Makes the world.
+        kills: Lives killed; where there are mail processes, these are killed in between, too.
+        random_: Of all choices.
+        broadcast: Recipients of a broadcast in the first life.
+        processes: Mail processes.
+    """
+    async with machine_world(bench, random_, processes) as world:
+        striking = asyncio.create_task(world.strike()) if processes else None
         ends: list[End] = []
         tasks: list[asyncio.Task[None]] = []
         number = 1
@@ -209,13 +271,18 @@ async def run_random(bench: Bench, kills: int, random_: random.Random, *, broadc
             for life in range(kills):
                 drawn = world.draw(random_, number, broadcast if life == 0 else 0)
                 number += len(drawn)
-                tasks.append(world.run(drawn))
-                after = random_.uniform(*KILLED_AFTER)
-                ends.append(await world.live(kill_after=after, handed_in=asyncio.create_task(all_of(tasks))))
+                tasks += [world.run(drawn), world.hand_in(draw_loads(random_, MAILS, SUFFIXES, number))]
+                number += MAILS
+                handed_in = asyncio.create_task(all_of(tasks))
+                if life % 2:
+                    ends.append(await world.live(fatal=random_.randint(*FATAL), handed_in=handed_in))
+                else:
+                    after = random_.uniform(*KILLED_AFTER)
+                    ends.append(await world.live(kill_after=after, of_open=True, handed_in=handed_in))
             world.listener.well = True
             ends.append(await world.live(handed_in=asyncio.create_task(all_of(tasks))))
         finally:
-            for task in tasks:
+            for task in (*tasks, *([striking] if striking is not None else [])):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return Run(ends, world.check(), {"loads": number - 1, "heard": len(world.listener.heard)})
+        return Run(ends, world.check(), world.facts())

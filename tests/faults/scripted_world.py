@@ -167,10 +167,12 @@ class ScriptedWorld:
         self._epoch = time.time()
         self._port = free_port()
         self._up = False
+        self.pid = 0
+        """Process of the life, or of the last one."""
         self._lives = 0
         self._log = Log(folder / "ledger")
         self.client = Client(self._log, lambda: self._port if self._up else 0, build_mail)
-        self.speed = SPEED
+        self.speed, self.drain = SPEED, DRAIN
         self.config = folder / "faxgw.toml"
         self.config.write_text(self._settings())
         self.config.chmod(0o600)
@@ -187,6 +189,7 @@ class ScriptedWorld:
         *,
         fatal: int | str = 0,
         kill_after: float = 0.0,
+        of_open: bool = False,
         handed_in: asyncio.Task[None] | None = None,
         callers: int = 0,
     ) -> End:
@@ -195,6 +198,7 @@ class ScriptedWorld:
         Args:
             fatal: The step to die at, see Steps; 0: none.
             kill_after: Real seconds after which it is killed; 0: never.
+            of_open: These seconds begin when its doors are open.
             handed_in: The clients; nothing is over before they are done.
             callers: Calls to us in this life.
         """
@@ -203,13 +207,15 @@ class ScriptedWorld:
         places = {"config": str(self.config), "folder": str(self.folder)}
         told = {"variant": self._variant, "epoch": self._epoch, "fatal": fatal, "speed": self.speed}
         self._lives += 1
-        pid = await self._zygote.fork({**places, **told, "callers": callers, "seed": self._lives})
+        pid = self.pid = await self._zygote.fork({**places, **told, "callers": callers, "seed": self._lives})
         ended = asyncio.create_task(self._zygote.ended())
         self._up = True
         killed_by_us = False
         quiet = 0
         try:
-            async with asyncio.timeout(kill_after or DRAIN):
+            while of_open and not ended.done() and not (self.folder / "up").exists():
+                await asyncio.wait({ended}, timeout=LOOK)
+            async with asyncio.timeout(kill_after or self.drain):
                 while not ended.done() and quiet < LOOKS:
                     await asyncio.wait({ended}, timeout=LOOK)
                     up = (self.folder / "called").exists() and (handed_in is None or _is_done(handed_in))
@@ -222,7 +228,11 @@ class ScriptedWorld:
             killed_by_us = True
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            assert kill_after, f"not over within {DRAIN} s: {self.rest()} {self.log_tail()}"
+            assert kill_after, f"not over within {self.drain} s: {self.rest()} {self.log_tail()}"
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            raise
         finally:
             self._up = False
             status = await ended
