@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 from faxgw.fax.access import Interface, Logins
 from faxgw.fax.limits import client_of
+from faxgw.intake.ftp_data import PassivePorts
 from faxgw.intake.ftp_session import LINE, LOGIN_S, FtpSession
 from faxgw.intake.ftp_settings import FtpListener, FtpSettings
 from faxgw.intake.tree import PlaceMaker
@@ -26,9 +29,13 @@ class FtpServer:
         settings: `[ftp]`.
         logins: Who somebody is.
         places: Makes what a visitor sees.
+        ticks: Monotonic seconds.
     """
 
-    def __init__(self, settings: FtpSettings, logins: Logins, places: PlaceMaker) -> None:
+    def __init__(
+        self, settings: FtpSettings, logins: Logins, places: PlaceMaker, ticks: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.ports = PassivePorts(settings.ports, ticks)
         self._settings = settings
         self._logins = logins
         self._places = places
@@ -98,8 +105,9 @@ class FtpServer:
         try:
             secure = listener.security == "implicit"
             session = FtpSession(
-                settings, self._logins, self._places, self._context, reader, writer, self._visitors, secure=secure
-            )
+                settings, self._logins, self._places, self._context, reader, writer, self._visitors, self.ports,
+                secure=secure,
+            )  # fmt: skip
             await session.run()
         except Exception:  # owner of the connection
             log.exception("session failed", extra={"event": "ftp.failed"})

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from faxgw.fax.access import Caller, Denial, Interface, Logins
 from faxgw.fax.errors import FaxError
 from faxgw.intake import ftp_data
-from faxgw.intake.ftp_data import NoData, Passive
+from faxgw.intake.ftp_data import NoData, Passive, PassivePorts
 from faxgw.intake.ftp_settings import FtpSettings
 from faxgw.intake.shelf import Entry
 from faxgw.intake.tree import Fault, Opening, Place, PlaceMaker, Spot, Tree, TreeError, read_path
@@ -71,6 +71,7 @@ class FtpSession:
         reader: The client's octets.
         writer: To the client.
         visitors: Who is in; ends the session when its login holds no longer.
+        ports: For data connections.
         secure: The connection is under TLS already.
     """
 
@@ -83,6 +84,7 @@ class FtpSession:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         visitors: Visitors,
+        ports: PassivePorts,
         *,
         secure: bool,
     ) -> None:
@@ -99,6 +101,7 @@ class FtpSession:
         self._caller: Caller | None = None
         self._tree = Tree(())
         self._folder = Spot()
+        self._ports = ports
         self._passive: Passive | None = None
         self._offset = 0
         self._renaming: Spot | None = None
@@ -164,7 +167,7 @@ class FtpSession:
         except TreeError as exc:
             return Reply(_CODES.get(exc.fault, 550), exc.public)
         except NoData as exc:
-            return Reply(426, str(exc))
+            return Reply(exc.code, str(exc))
         except FaxError as exc:
             return Reply(451, exc.public)
 
@@ -445,10 +448,10 @@ class FtpSession:
 
     async def _listen(self, host: str) -> int:
         self._close_passive()
-        self._passive = Passive(self._address)
-        context = self._context if self._protected else None
-        await self._passive.open(host, self._settings.ports, context)
-        return self._passive.port
+        passive = Passive(self._address, self._ports)
+        await passive.open(host, self._context if self._protected else None)
+        self._passive = passive
+        return passive.port
 
     async def _data(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The data connection, once its use was announced. Raises NoData, Reply."""

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+from prometheus_client import Gauge
+
 from faxgw.fax.errors import FaxError
 from faxgw.intake import folder_settings
 from faxgw.intake.area import Areas
@@ -16,6 +18,7 @@ from faxgw.intake.file_accounts import FileAccounts
 from faxgw.intake.folder import Folder, Folders
 from faxgw.intake.folder_settings import FolderSettings
 from faxgw.intake.ftp import FtpServer
+from faxgw.intake.ftp_data import PassivePorts
 from faxgw.intake.ftp_settings import FtpSettings
 from faxgw.intake.job_files import JobFiles
 from faxgw.intake.plain_files import PlainFiles
@@ -26,6 +29,7 @@ from faxgw.intake.taking import Take
 from faxgw.intake.threads import Threads
 from faxgw.parts.house import House, Part
 from faxgw.settings import Many, Maybe, Settings
+from faxgw.webserver import PartState
 
 FOLDERS = "files"
 """Folder of all accounts' folders, in the data folder."""
@@ -63,7 +67,8 @@ async def _start(house: House) -> None:
         secure = SftpServer(sftp, house.ground.access, accounts.places, house.data / HOST_KEYS)
         house.door("sftp", partial(_open, "sftp", secure.start), partial(secure.stop, GRACE_S))
     if ftp is not None:
-        plain = FtpServer(ftp, house.ground.access, accounts.places)
+        plain = FtpServer(ftp, house.ground.access, accounts.places, house.ground.ticks)
+        _watch_ports(house, plain.ports)
 
         async def take_on(settings: Settings) -> None:
             new = settings.maybe("ftp", FtpSettings)
@@ -107,6 +112,16 @@ def _watch(house: House, settings: tuple[FolderSettings, ...], threads: Threads)
         house.closing.callback(found.close)
         house.task(found.watch(), "folders")
     return found
+
+
+def _watch_ports(house: House, ports: PassivePorts) -> None:
+    """Say it where an operator looks, when no data connection can be made: uploads and lists fail, logins do not."""
+    registry = house.metrics.registry
+    held = Gauge("faxgw_ftp_ports_held", "Passive ports that wait for their client", registry=registry)
+    held.set_function(lambda: ports.held)
+    refused = Gauge("faxgw_ftp_ports_refused", "No passive port was free, since the start", registry=registry)
+    refused.set_function(lambda: ports.refused)
+    house.health.add("ftp", lambda: PartState(not ports.fault, ports.fault, True))
 
 
 async def _open(name: str, start: Callable[[], Awaitable[list[tuple[str, int]]]]) -> None:

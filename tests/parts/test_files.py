@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from faxgw.intake.ftp_data import PassivePorts
 from faxgw.parts import files
+from faxgw.webserver import PartState
 from tests.house import House
 from tests.parts.gateway import started
 
@@ -32,3 +34,15 @@ async def test_a_watched_folder_needs_no_server(house: House, tmp_path: Path) ->
     async with started(house, tmp_path, files.PART, text=text) as one:
         assert one.doors == [] and one.gateway.files is None
         assert {"folder scanner", "folders"} <= one.tasks and set(one.gateway.ways) == {"result_file"}
+
+
+async def test_ports_that_are_used_up_are_said_where_an_operator_looks(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm, and no reason to send anybody elsewhere: mail, REST and SFTP go on."""
+    text = "[sftp]\nlisten = ['127.0.0.1:0']\n[ftp]\nallow_plain = true\npassive_ports = '0-0'\n"
+    async with started(house, tmp_path, files.PART, text=text) as one:
+        (part,) = [state for name, state in one.gateway.health.check().items() if name == "ftp"]
+        assert part.ok and b"faxgw_ftp_ports_refused 0.0" in await one.gateway.metrics.render()
+        monkeypatch.setattr(PassivePorts, "fault", "no port")
+        assert one.gateway.health.check()["ftp"] == PartState(False, "no port", True)
