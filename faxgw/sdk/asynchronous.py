@@ -94,6 +94,10 @@ class AsyncClient:
         """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
         return await self._run(work.resend(fax, key, fields))
 
+    async def resend_job(self, job: str, *, key: str | None = None, **fields: object) -> Accepted:
+        """Send a job again to those who did not get it; `states` and `marked` as docs/api.md has them."""
+        return await self._run(work.resend_job(job, key, fields))
+
     async def cancel(self, fax: str) -> Fax:
         """Cancel a fax. Raises ApiError with code `final` when it is too late."""
         return await self._run(work.cancel(fax))

@@ -93,6 +93,10 @@ class Client:
         """Send a fax again, as a new job; `to` and `marked` as docs/api.md has them."""
         return self._run(work.resend(fax, key, fields))
 
+    def resend_job(self, job: str, *, key: str | None = None, **fields: object) -> Accepted:
+        """Send a job again to those who did not get it; `states` and `marked` as docs/api.md has them."""
+        return self._run(work.resend_job(job, key, fields))
+
     def cancel(self, fax: str) -> Fax:
         """Cancel a fax. Raises ApiError with code `final` when it is too late."""
         return self._run(work.cancel(fax))

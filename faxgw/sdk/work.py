@@ -42,6 +42,12 @@ def resend(fax: str, key: str | None, fields: Mapping[str, object]) -> Steps[Acc
     return read(Accepted, Request("POST", f"{_of(fax)}/resend", json=fields, headers=headers))
 
 
+def resend_job(job: str, key: str | None, fields: Mapping[str, object]) -> Steps[Accepted]:
+    """Send a job again to those who did not get it, with a key as in `send`."""
+    headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+    return read(Accepted, Request("POST", f"/jobs/{segment(job)}/resend", json=fields, headers=headers))
+
+
 def cancel(fax: str) -> Steps[Fax]:
     """Cancel a fax."""
     return read(Fax, Request("POST", f"{_of(fax)}/cancel"))

@@ -188,6 +188,13 @@ def first_faxes(conn: Connection, job: str, *, limit: int) -> tuple[int, list[An
     return number, list(conn.execute(query).all())
 
 
+def people(conn: Connection, job: str, states: Sequence[str]) -> list[Any]:
+    """Of the faxes of a job that are in these states, in order: state, numbers, properties."""
+    c = t.faxes.c
+    query = select(c.state, c.numbers, c.properties).where(c.job == job, c.state.in_(states)).order_by(c.position)
+    return list(conn.execute(query).all())
+
+
 def documents(conn: Connection, job: str) -> list[Any]:
     """The documents of a job as they were handed in, in order."""
     query = select(t.job_documents).where(t.job_documents.c.job == job).order_by(t.job_documents.c.position)

@@ -19,6 +19,7 @@ FAX = "FN0123456789ABCDEFGHIJ"
     [
         (work.cancel(FAX), "POST", f"/faxes/{FAX}/cancel"),
         (work.cancel_job("F1"), "POST", "/jobs/F1/cancel"),
+        (work.resend_job("F1", None, {}), "POST", "/jobs/F1/resend"),
         (work.fax(FAX), "GET", f"/faxes/{FAX}"),
         (work.job("F1"), "GET", "/jobs/F1"),
         (work.page(FAX, 2, "png"), "GET", f"/faxes/{FAX}/pages/2"),

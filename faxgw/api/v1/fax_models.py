@@ -27,6 +27,7 @@ State = Literal[
     "ringing", "receiving", "complete", "partial", "empty", "routed", "delivered", "retained",
 ]  # fmt: skip
 """States of faxes sent (the first eleven, docs/spine.md section 2) and received (section 4)."""
+Final = Literal["sent", "failed", "cancelled", "expired", "unknown"]
 Number = Annotated[str, Field(pattern=patterns.NUMBER, examples=["+33199000000"], description="As one types it.")]
 FormNumber = Annotated[str, Field(pattern=patterns.FORM_NUMBER, examples=["+33199000000"])]
 """In a form all is text: a number is told from others by its beginning."""
@@ -214,6 +215,15 @@ class Resend(Document):
     """Other recipients; null: the same one."""
     marked: bool | None = None
     """Its pages bear "POSSIBLE DUPLICATE"; null: if it is not known whether the first one arrived."""
+
+
+class JobResend(Document):
+    """Which recipients of a job get it again."""
+
+    states: Annotated[list[Final], Field(min_length=1, max_length=5)] | None = None
+    """Those whose fax is in one of these; null: `failed` or `expired`."""
+    marked: bool | None = None
+    """Its pages bear "POSSIBLE DUPLICATE"; null: if of one of them it is not known whether it arrived, or it did."""
 
 
 # ---------------------------------------------------------------------------------------------------------- answers

@@ -23,6 +23,7 @@ from faxgw.api.v1.fax_models import (
     FaxPage,
     FaxQuery,
     Job,
+    JobResend,
     Resend,
 )
 from faxgw.api.v1.problems import of_code
@@ -135,6 +136,22 @@ class Faxes:
             Operation(
                 "cancelJob", "POST", "/jobs/{job}/cancel", "Jobs", "Cancel all faxes of a job that are not final",
                 self.cancel_job, (Scope.FAXES_WRITE,), (Outcome(200, "What was cancelled.", Cancelled),),
+                doc="From the answer on none of its faxes is called any more.",
+            ),
+            Operation(
+                "resendJob", "POST", "/jobs/{job}/resend", "Jobs", "Send a job again to those who did not get it",
+                self.resend_job, (Scope.FAXES_WRITE,),
+                (Outcome(202, "Accepted.", Accepted, headers={"Location": "The job.", **_REPLAYED}),),
+                doc="One new job with the documents as they were handed in, the account's settings of now, and each "
+                "recipient's own properties; `resend_of` names the first job.",
+                body=JobResend, optional_body=True, headers=_KEY_HEADER,
+                problems=(
+                    "documents_pending", "conflict", "account_inactive", "express_not_open", "quota",
+                    "unknown_cover", "unknown_overlay", "missing_property", "nothing_to_send",
+                    "header_policy", "bad_setting", "in_progress", "key_reused", "uncertain",
+                    "no_room",
+                ),
+                stores=True,
             ),
         )  # fmt: skip
 
@@ -215,6 +232,10 @@ class Faxes:
     async def resend(self, call: Call) -> Reply:
         """POST /faxes/{fax}/resend."""
         return await self._sending.resend(call, await self._own(call))
+
+    async def resend_job(self, call: Call) -> Reply:
+        """POST /jobs/{job}/resend."""
+        return await self._sending.resend_job(call, (await self._job(call)).id)
 
     async def acknowledge(self, call: Call) -> Reply:
         """POST /faxes/{fax}/acknowledge."""

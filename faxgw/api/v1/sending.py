@@ -32,6 +32,7 @@ from faxgw.api.v1.fax_models import (
     FaxForm,
     FaxNew,
     FaxSaid,
+    JobResend,
     LinkedDocument,
     Recipient,
     Resend,
@@ -60,6 +61,8 @@ MAX_FORM_JSON = 4 * 2**20
 """Octets of the part `fax` of a form."""
 _CHUNK = 131_072
 _AT_TOP = frozenset({"cost_centre", "priority", "cover", "overlay", "overlay_pages"})
+NOT_REACHED = (FaxState.FAILED.value, FaxState.EXPIRED.value)
+"""States of faxes that a job is sent again for where nothing else is said: they did not arrive, and were to."""
 _OPTIONS = {"station_id": "csid", "caller": "clip"}
 """Our names → settings, where they differ."""
 
@@ -112,12 +115,49 @@ class Sending:
     async def resend(self, call: Call, first: BookedFax) -> Reply:
         """POST /faxes/{fax}/resend of a fax that the caller sees."""
         asked: Resend = call.body
-        self._check_number(len(asked.to or ()))
+        if asked.to:
+            recipients = _recipients(asked.to)
+        else:
+            numbers = await self._ground.view(call.caller).read(_numbers_of, first.id)
+            recipients = (JobRecipient(numbers, first.properties),)
+        marked = first.state is FaxState.UNKNOWN if asked.marked is None else asked.marked
+        return await self._again(call, first.job, recipients, marked, first.id)
+
+    async def resend_job(self, call: Call, job: str) -> Reply:
+        """POST /jobs/{job}/resend of a job that the caller sees."""
+        asked: JobResend = call.body
+        states = asked.states or NOT_REACHED
+        rows = await self._ground.view(call.caller).read(_people_of, job, states)
+        if not rows:
+            raise of_code("conflict", f"No fax of this job is {' or '.join(states)}.")
+        recipients = tuple(
+            JobRecipient(
+                tuple(number["typed"] for number in row.numbers),
+                tuple((key, text) for key, text in row.properties or ()),
+            )
+            for row in rows
+        )
+        arrived = any(row.state in (FaxState.UNKNOWN, FaxState.SENT) for row in rows)
+        return await self._again(call, job, recipients, arrived if asked.marked is None else asked.marked, job)
+
+    async def _again(
+        self, call: Call, first: str, recipients: tuple[JobRecipient, ...], marked: bool, named: str
+    ) -> Reply:
+        """Send the documents of a job again, as a new one.
+
+        Args:
+            call: The call.
+            first: The job.
+            recipients: Who gets it.
+            marked: Every page bears the mark.
+            named: The fax or job of the path.
+        """
+        self._check_number(len(recipients))
         fingerprint = hashlib.sha256(
-            json.dumps(["resend", first.id, asked.model_dump(mode="json")], sort_keys=True).encode()
+            json.dumps(["resend", named, call.body.model_dump(mode="json")], sort_keys=True).encode()
         ).hexdigest()
         async with self._key(call) as key, JobBody(self._ground.files, int(self._settings.max_body)) as body:
-            row, kept, pending = await self._ground.view(call.caller).read(_lineage, first.job)
+            row, kept, pending = await self._ground.view(call.caller).read(_lineage, first)
             if pending:
                 raise of_code(
                     "documents_pending", "Its documents are still being fetched.", headers={"Retry-After": "30"}
@@ -127,14 +167,12 @@ class Sending:
             files = await body.copies([StoredFile(d.key, d.sha256, d.size) for d in kept])
             snapshot = from_snapshot(row.settings)
             own = {key: snapshot[key] for key, origin in snapshot.origins.items() if origin.level is Level.JOB}
-            marked = first.state is FaxState.UNKNOWN if asked.marked is None else asked.marked
             now = self._ground.clock()
-            numbers = await self._ground.view(call.caller).read(_numbers_of, first.id)
             job = JobSubmission(
                 job=_new_job(),
                 principal=call.caller.principal(),
                 owner=call.caller.name,
-                recipients=_recipients(asked.to) if asked.to else (JobRecipient(numbers, first.properties),),
+                recipients=recipients,
                 documents=tuple(
                     JobDocument(d.name, d.kind, d.charset, file) for d, file in zip(kept, files, strict=True)
                 ),
@@ -144,9 +182,10 @@ class Sending:
                 key_valid=KEY_VALID_S,
                 key_for_good=True,
                 settings=own,
-                subject=first.subject,
-                reference=first.reference,
-                resend_of=first.job,
+                subject=row.subject,
+                reference=row.reference,
+                resend_of=first,
+                text=row.cover_text or "",
                 marked=marked,
             )
             if (known := await self._known(call, job)) is not None:
@@ -434,6 +473,10 @@ def _charset(part: BodyPartReader) -> str | None:
 
 def _lineage(conn: Connection, customer: str, job: str) -> tuple[Any, list[Any], int]:
     return fax_book.job_row(conn, job), fax_book.documents(conn, job), fax_book.pending_documents(conn, job)
+
+
+def _people_of(conn: Connection, customer: str, job: str, states: Sequence[str]) -> list[Any]:
+    return fax_book.people(conn, job, states)
 
 
 def _numbers_of(conn: Connection, customer: str, fax: str) -> tuple[str, ...]:

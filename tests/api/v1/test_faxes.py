@@ -188,6 +188,60 @@ async def test_a_fax_whose_fate_is_unknown_is_sent_again_marked_unless_told_othe
     assert (other.mark_from, other.e164) == (0, "+33199000007")
 
 
+async def test_the_words_on_the_cover_are_sent_again_too(api: Native) -> None:
+    first = await api.send(fax(FAR, cover="letter", cover_text="Dear Ann"))
+    again = await api.post(f"/faxes/{first['faxes'][0]['id']}/resend", {}, 202)
+    rows = await api.house.rows(select(t.jobs.c.id, t.jobs.c.cover_text))
+    assert {row.id: row.cover_text for row in rows} == {first["job"]: "Dear Ann", again["job"]: "Dear Ann"}
+
+
+async def ended(api: Native, *states: str) -> Any:
+    """A job whose faxes ended so."""
+    people = [{"number": f"+3319900000{place}", "properties": {"name": f"Ann {place}"}} for place in range(len(states))]
+    sent = await api.send(fax(*people, reference="r", subject="s"))
+    for one, state in zip(sent["faxes"], states, strict=True):
+        final = {"state": state, "finished_at": api.house.now, "cause": "busy"}
+        await api.house.change(update(t.faxes).where(t.faxes.c.id == one["id"]).values(**final))
+    return sent
+
+
+async def test_a_job_is_sent_again_to_those_who_did_not_get_it(api: Native) -> None:
+    first = await ended(api, "sent", "failed", "cancelled", "expired", "failed")
+    again = await api.post(f"/jobs/{first['job']}/resend", {}, 202)
+    rows = await api.house.rows(select(t.faxes).where(t.faxes.c.job == again["job"]).order_by(t.faxes.c.position))
+    assert [row.e164 for row in rows] == ["+33199000001", "+33199000003", "+33199000004"]
+    assert [row.properties for row in rows] == [[["name", f"Ann {place}"]] for place in (1, 3, 4)]
+    assert {row.mark_to for row in rows} == {0}
+    seen = await api.get(f"/jobs/{again['job']}")
+    assert (seen["resend_of"], seen["reference"], seen["subject"]) == (first["job"], "r", "s")
+
+
+async def test_a_job_is_sent_again_marked_to_those_who_may_have_it(api: Native) -> None:
+    first = await ended(api, "sent", "failed", "unknown")
+    path = f"/jobs/{first['job']}/resend"
+    marked = await api.post(path, {"states": ["failed", "unknown"]}, 202)
+    plain = await api.post(path, {"states": ["unknown"], "marked": False}, 202)
+    rows = await api.house.rows(select(t.faxes).where(t.faxes.c.job.in_([marked["job"], plain["job"]])))
+    found = sorted((row.job == marked["job"], row.e164, row.mark_from) for row in rows)
+    assert found == [(False, "+33199000002", 0), (True, "+33199000001", 1), (True, "+33199000002", 1)]
+
+
+async def test_a_job_that_reached_everybody_is_not_sent_again(api: Native) -> None:
+    first = await ended(api, "sent", "sent")
+    answer = await api.post(f"/jobs/{first['job']}/resend", {}, 409)
+    assert (answer["code"], answer["detail"]) == ("conflict", "No fax of this job is failed or expired.")
+
+
+async def test_a_key_makes_it_safe_to_send_a_job_again(api: Native) -> None:
+    first = await ended(api, "failed")
+    path, key = f"/jobs/{first['job']}/resend", {"Idempotency-Key": "again-1"}
+    answers = [await api.call("POST", path, {}, headers=key) for _ in range(2)]
+    assert [answer.status for answer in answers] == [202, 202]
+    assert answers[0].body["job"] == answers[1].body["job"]
+    other = await api.call("POST", path, {"states": ["failed", "sent"]}, headers=key)
+    assert (other.status, other.body["code"]) == (422, "key_reused")
+
+
 async def test_a_received_fax_is_acknowledged_and_the_first_one_stands(api: Native) -> None:
     ident = await received(api.house)
     seen = await api.post(f"/faxes/{ident}/acknowledge")
