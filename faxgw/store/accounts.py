@@ -20,6 +20,7 @@ from faxgw.store import directory, named_templates, register
 from faxgw.store import schema as t
 from faxgw.store.directory import DIRECTORY, FILE
 from faxgw.store.journal import Event, note
+from faxgw.store.namesakes import namesake
 
 MAX_LISTED = 1_000
 """Rows of one answer at most."""
@@ -90,6 +91,8 @@ def create_customer(conn: Connection, customer: str, *, name: str, settings: Map
     """Make a customer. Raises Conflict."""
     if conn.execute(select(t.customers.c.id).where(t.customers.c.id == customer)).first() is not None:
         raise Conflict(public=f"There is a customer {customer} already; ids are never used again.")
+    if (other := namesake(conn, t.customers.c.id, customer)) is not None:
+        raise Conflict(public=f"There is a customer {other} already; ids must differ in more than case.")
     stored = checked(settings)
     named_templates.require(conn, customer, stored)
     state = AccountState.ACTIVE.value
@@ -158,6 +161,10 @@ def create(conn: Connection, customer: str, kind: Kind, key: str, values: Mappin
     where = kind.table.c.id == f"{customer}/{key}" if kind.path else kind.table.c[kind.key] == key
     if conn.execute(select(kind.table.c[kind.key]).where(where)).first() is not None:
         raise Conflict(public=f"The {kind.name} {key} is taken.")
+    own = kind.table.c.customer == customer if kind.path else None
+    if kind is not NUMBER and (other := namesake(conn, kind.table.c[kind.key], key, own)) is not None:
+        taken = other if kind.path else key  # another's name is nobody's business but that it is taken
+        raise Conflict(public=f"The {kind.name} {taken} is taken; names must differ in more than case.")
     if kind is NUMBER and (last := values.get("last")):
         register.check_range(conn, key, last)
     stored = _checked_values(conn, customer, kind, values, by.now)

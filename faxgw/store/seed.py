@@ -15,13 +15,15 @@ from typing import Any, Self  # Any: settings of an account: each key has its ow
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import Field, field_validator, model_validator
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, true
 
 from faxgw.fax.account import check_settings
+from faxgw.fax.errors import Refused
 from faxgw.settings import Secret, Section
 from faxgw.store import directory, named_templates
 from faxgw.store import schema as t
 from faxgw.store.directory import CustomerSeed, NumberSeed, UserSeed
+from faxgw.store.namesakes import namesake
 from faxgw.store.register import MAX_RANGE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -252,14 +254,42 @@ def lay(
 
     Raises:
         UnknownName: If a setting that is new names a template that there is not; with all of them.
+        Refused: If a new name differs only in case from another.
     """
     faults = [f"settings: {fault}" for fault in named_templates.faults(conn, "", system or {})]
     for one in seeds:
         faults += _unknown_names(conn, one)
+    if alike := _namesakes(conn, seeds):
+        text = "; ".join(alike)
+        raise Refused(text, public=f"In the settings file names differ only in case: {text}.")
     if faults:
         text = "; ".join(faults)
         raise named_templates.UnknownName(text, public=f"The settings file names what is not there: {text}.")
     directory.seed(conn, [_with_hashes(c, hashed) for c in seeds])
+
+
+def _namesakes(conn: Connection, seeds: Sequence[CustomerSeed]) -> list[str]:
+    """New names that differ only in case from others, in the directory or in the file; those that are there stay."""
+    found: list[str] = []
+    seen: dict[tuple[str, str], str] = {}
+
+    def look(what: str, table: Table, key: str, name: str, of: str = "") -> None:
+        within = table.c.customer == of if of else true()
+        if conn.execute(select(table.c[key]).where(table.c[key] == name, within).limit(1)).first() is None:
+            other = namesake(conn, table.c[key], name, within) or seen.get((f"{what} {of}", name.casefold()))
+            if other not in (None, name):
+                found.append(f"{what} {name} and {other}" + (f" of customer {of}" if of else ""))
+        seen.setdefault((f"{what} {of}", name.casefold()), name)
+
+    for seed in seeds:
+        look("customer", t.customers, "id", seed.id)
+        for profile in seed.profiles:
+            look("profile", t.profiles, "name", profile, seed.id)
+        for user in seed.users:
+            look("user", t.users, "name", user.name, seed.id)
+            if user.login:
+                look("login", t.logins, "name", user.login)
+    return found
 
 
 def _unknown_names(conn: Connection, seed: CustomerSeed) -> list[str]:

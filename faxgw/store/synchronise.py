@@ -63,6 +63,7 @@ def plan(
     customer_row(conn, customer)
     mine = {str(row[kind.key]): row for row in _rows(conn, customer, kind)}
     profiles = set(conn.execute(select(t.profiles.c.name).where(t.profiles.c.customer == customer)).scalars())
+    alike = {key.casefold(): key for key in mine}
     faults: list[str] = []
     create, change = [], []
     for one in wanted:
@@ -72,6 +73,8 @@ def plan(
         if row is None:
             if kind is NUMBER and not one.key.startswith(tuple(beginnings)):
                 faults.append(f"{one.key} is none of the numbers that this directory may enter")
+            if (other := alike.get(one.key.casefold())) is not None:
+                faults.append(f"{one.shown} differs only in case from the user {other}")
             create.append(one)
         elif row["managed"] != DIRECTORY:
             where = "in the settings file" if row["managed"] == FILE else "in the accounts"
