@@ -26,6 +26,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
 from bench.broadcast_ways import LIMIT, PASSWORD, by_mail, by_rest, by_sftp, by_soap, login, rest_job, sftp_server
+from bench.look import database
 from bench.measure import finish, percentile, pss_of, say, workplace
 from faxgw import garbage
 from faxgw.api.access import Access
@@ -200,9 +201,8 @@ class Units:
 watch = Watch()
 
 
-async def gateway(folder: Path) -> tuple[Store, Seat, WebServer, int]:
+async def gateway(folder: Path, url: str) -> tuple[Store, Seat, WebServer, int]:
     """Store, files and the interfaces over HTTP."""
-    url = f"sqlite:///{folder}/faxgw.db"
     migrate.upgrade(url)
     store = open_store(url, lambda error: os._exit(1))
     await store.start()
@@ -263,9 +263,11 @@ async def count(store: Store, job: str, *states: FaxState) -> int:
     return int(await store.read(lambda conn: conn.execute(query).scalar_one()))
 
 
-async def measure(recipients: int, folder: Path, *, way: str = "rest", to_the_end: bool = False) -> dict[str, Any]:
-    """The whole story of one job."""
-    store, seat, server, port = await gateway(folder)
+async def measure(
+    recipients: int, folder: Path, *, way: str = "rest", to_the_end: bool = False, url: str = ""
+) -> dict[str, Any]:
+    """The whole story of one job; on SQLite where no database is named."""
+    store, seat, server, port = await gateway(folder, url or f"sqlite:///{folder}/faxgw.db")
     units, client, line = Units(store), Pages(recipients), Line()
     page_client = cast(PageClient, client)
     worker = PageWorker(seat, page_client)
@@ -410,6 +412,7 @@ async def main() -> None:
     parser.add_argument("--all", action="store_true", help="until the last recipient has his fax, by every way")
     parser.add_argument("--recipients", type=int, default=0, help="instead of 5,000")
     parser.add_argument("--way", choices=WAYS, help="by this way only")
+    parser.add_argument("--engine", choices=("sqlite", "postgresql"), default="sqlite", help="of the store")
     parser.add_argument("--send", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--job", default="", help=argparse.SUPPRESS)
@@ -425,8 +428,10 @@ async def main() -> None:
     for way in [options.way] if options.way else WAYS:
         with tempfile.TemporaryDirectory(prefix="faxgw-bench-", dir=workplace()) as name:
             to_the_end = options.all or way == "rest"
-            found[way] = await measure(recipients, Path(name), way=way, to_the_end=to_the_end)
-    finish("broadcast", {"recipients": recipients, "channels": CHANNELS, "call_s": CALL_S, **found})
+            with database(options.engine, Path(name), "faxgw") as url:
+                found[way] = await measure(recipients, Path(name), way=way, to_the_end=to_the_end, url=url)
+    facts = {"recipients": recipients, "engine": options.engine, "channels": CHANNELS, "call_s": CALL_S}
+    finish("broadcast", {**facts, **found})
 
 
 if __name__ == "__main__":
