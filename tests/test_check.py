@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from faxgw.check import run_checks
+from tests.ports import free_port
 
 SETTINGS = """
 [node]
@@ -45,16 +46,9 @@ def taken() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def unused() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 async def test_a_taken_port_and_a_dead_relay_are_both_named(tmp_path: Path, taken: int) -> None:
     config = tmp_path / "faxgw.toml"
-    config.write_text(SETTINGS.format(data=tmp_path / "data", taken=taken, dead=unused()))
+    config.write_text(SETTINGS.format(data=tmp_path / "data", taken=taken, dead=free_port()))
     found = {f.what: f for f in await run_checks(config)}
     assert not found["port smtp submission"].ok
     assert "another program" in found["port smtp submission"].text
@@ -93,7 +87,7 @@ async def test_no_settings_file_points_to_the_sample(tmp_path: Path) -> None:
 async def test_senders_whom_anybody_may_be_are_named(tmp_path: Path, proof: str, good: bool) -> None:
     """An address that is believed as it stands, on a port that strangers reach, is an open relay for faxes."""
     config = tmp_path / "faxgw.toml"
-    text = SETTINGS.format(data=tmp_path / "data", taken=unused(), dead=unused()).replace(
+    text = SETTINGS.format(data=tmp_path / "data", taken=free_port(), dead=free_port()).replace(
         'listen = "127.0.0.1:', 'listen = "0.0.0.0:', 1
     )
     config.write_text(f'{text}addresses = ["@acme.example"]\nsettings = {{ sender_evidence = "{proof}" }}\n')

@@ -23,6 +23,7 @@ from faxgw.fax.ports import DeliveryResult
 from faxgw.fax.target import Target, TargetKind
 from tests.delivery.consignments import DOCUMENT, OPEN, RECEPTION, delivered, target
 from tests.patience import PATIENCE_S
+from tests.ports import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it stands on asyncore, which Python 3.12 no longer has, and which it then brings
@@ -166,9 +167,7 @@ async def vsftpd(tmp_path: Path, make_certificate: Callable[..., Any]) -> AsyncI
     home = tempfile.mkdtemp(prefix="faxgw-vsftpd-")
 
     async def make(**values: str) -> Server:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         os.chmod(home, 0o755)
         os.mkdir(f"{home}/fax")
         os.chmod(f"{home}/fax", 0o777)

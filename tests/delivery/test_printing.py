@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import struct
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from faxgw.formats import ipp
 from tests.delivery.consignments import DOCUMENT, OPEN, delivered, target
 from tests.delivery.receiver import Receiver, receiver
 from tests.patience import PATIENCE_S
+from tests.ports import free_port
 
 
 async def send(to: Target) -> DeliveryResult:
@@ -62,9 +62,7 @@ class Cups:
 async def cups() -> AsyncIterator[Cups]:
     tmp_path = Path(tempfile.mkdtemp(prefix="faxgw-cups-"))
     os.chmod(tmp_path, 0o755)  # its printing is done by another user than the one that runs the tests
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for name in ("etc/ppd", "state", "cache", "spool/tmp"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "cupsd.conf").write_text(

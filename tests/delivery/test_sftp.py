@@ -23,6 +23,7 @@ from faxgw.egress import Egress
 from faxgw.fax.target import Target, TargetKind
 from tests.delivery.consignments import DOCUMENT, OPEN, RECEPTION, delivered, target
 from tests.patience import PATIENCE_S
+from tests.ports import free_port
 
 STEM = f"acme-{RECEPTION}"
 
@@ -225,9 +226,7 @@ async def openssh(tmp_path: Path) -> AsyncIterator[tuple[Server, asyncssh.SSHKey
     user.write_public_key(tmp_path / "authorized")
     root = tmp_path / "root"
     root.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/authorized\n"
         f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nSubsystem sftp internal-sftp -d {root}\n"

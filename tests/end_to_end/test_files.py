@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from tests.end_to_end.world import Gateway, gateway_at, pdf
 from tests.intake.files_world import job_xml, run
-from tests.interop.peers import free_ports
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="module")]
 

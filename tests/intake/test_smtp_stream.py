@@ -171,7 +171,7 @@ async def test_a_wait_can_be_shortened_but_not_lengthened() -> None:
     loop.call_later(0.03, patience.shorten, 100)
     with pytest.raises(TimeoutError):
         await patience.wait(loop.create_future(), 60)
-    assert 0.03 < loop.time() - started < 10
+    assert 0.03 < loop.time() - started < 60
 
 
 async def test_a_wait_that_is_over_ends_no_later_one() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.interop.peers import HOST, Authority, Listens, Peer, free_ports
+from tests.interop.peers import HOST, Authority, Listens, Peer
+from tests.ports import free_ports
 
 LOGIN, PASSWORD, REALM = "fax", "open sesame", "carrier.test"
 RECEIVER: Final = "+33199000099"

@@ -14,8 +14,9 @@ from faxgw.fax.outcome import Outcome
 from faxgw.fax.ports import Admission, CallDocument, CallProgress, Ringing
 from faxgw.fax.reception import ReceivedPage
 from faxgw.line.sip import SipLine
-from tests.interop.peers import Listens, Peer, free_ports
+from tests.interop.peers import Listens, Peer
 from tests.line.far_end import Marks, plan
+from tests.ports import free_ports
 from tests.t30.conftest import page_image, pixels, tiff
 
 CALLER = "+33199000077"

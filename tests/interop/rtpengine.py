@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
-from tests.interop.peers import HOST, Listens, Peer, free_ports
+from tests.interop.peers import HOST, Listens, Peer
+from tests.ports import PROCESS, free_ports
+
+_serial = itertools.count()
 
 
 class Rtpengine(Peer):
@@ -16,7 +20,9 @@ class Rtpengine(Peer):
 
     def __init__(self, folder: Path) -> None:
         (self.control,) = free_ports(1)
-        first = 10000 + self.control % 50 * 100  # it shares ports with another rtpengine: each has its own hundred
+        first = (
+            10000 + (PROCESS * 6 + next(_serial) % 6) * 100
+        )  # it shares ports with another: each has its own hundred
         words = ["rtpengine", "--config-file=none", "--foreground", "--log-stderr", "--log-level=6", "--table=-1"]
         words += [f"--interface={HOST}", f"--listen-ng={HOST}:{self.control}", "--num-threads=2"]
         words += [f"--port-min={first}", f"--port-max={first + 99}"]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from faxgw.foip.message import Request, Response, parse
-from tests.interop.peers import HOST, Listens, Peer, free_ports
+from tests.interop.peers import HOST, Listens, Peer
+from tests.ports import free_ports
 
 AUDIO: Final = (
     "v=0\no=sipp 5 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 19100 RTP/AVP 8 0\n"

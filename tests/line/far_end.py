@@ -220,7 +220,7 @@ def plan(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something that happens in another process or task has happened; 10 s at most."""
+    """Wait until something that happens in another process or task has happened; 40 s at most."""
     async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110 -- there is no event to wait for
             await asyncio.sleep(0.01)

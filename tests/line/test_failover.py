@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +21,7 @@ from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener, Secret
 from tests.line.far_end import FarEnd, Marks, plan, until
 from tests.line.name_server import NameServer
+from tests.ports import free_port
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
@@ -71,9 +71,7 @@ class Silent(asyncio.DatagramProtocol):
 
 def dead_port() -> int:
     """A port where nobody listens: the system says so at once."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.foip.events import IncomingCall
 from faxgw.line.sip import SipLine
 from faxgw.settings import Duration
-from tests.line.far_end import FarEnd
+from tests.line.far_end import FarEnd, until
 from tests.line.test_incoming import Caller, Inside, make_line
 from tests.line.test_sip import FAKE, dial, settings, trunk
 
@@ -70,18 +70,17 @@ async def test_the_far_ends_proposal_is_refused_where_t38_broke(far: Remembering
     far.after_ack = far.propose_t38
     async with line_to(far) as line:
         call = asyncio.create_task(dial(line, script="wait", t38=T38Use.AUDIO))
-        await asyncio.sleep(0.5)
+        await until(lambda: "refused 488" in far.log)
         await line.hangup("att_1")
         await call
-    assert "refused 488" in far.log
 
 
 async def test_where_ours_is_taken_it_comes_at_the_answer_tone(far: Remembering) -> None:
     began = monotonic()
-    async with line_to(far, wait=30.0) as line:
+    async with line_to(far, wait=120.0) as line:
         outcome = await dial(line, script="ced", t38=T38Use.EARLY)
     assert (outcome.cause, outcome.transport, outcome.far.t38) == (Cause.OK, "t38", "ours")
-    assert outcome.far.heard_after is not None and outcome.far.heard_after < monotonic() - began < 30.0
+    assert outcome.far.heard_after is not None and outcome.far.heard_after < monotonic() - began < 120.0
 
 
 async def test_no_first_offer_has_t38_where_it_is_not_proposed(far: Remembering) -> None:

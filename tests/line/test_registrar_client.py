@@ -13,7 +13,6 @@ import pytest
 
 from faxgw.foip import registration as machine
 from faxgw.line.ports import PortRange
-from faxgw.line.registrar_client import STOP_WITHIN
 from faxgw.line.sip import SipLine
 from faxgw.line.trunk import SipSettings, TrunkSettings
 from faxgw.settings import Duration, Listener, Secret
@@ -98,7 +97,7 @@ async def test_a_registrar_that_has_gone_does_not_hold_up_the_end() -> None:
             await until(lambda: line.trunks() == {"t": 2})
             registrar.silent = True
             began = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - began < STOP_WITHIN + 4.0
+        assert asyncio.get_running_loop().time() - began < 32.0, "less than a request lives, 64 × T1"
         assert registrar.registers()[-1].one("Expires") == "0"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from faxgw.simulator.album import CallRecord
 from faxgw.simulator.behaviour import BEHAVIOURS, Behaviour, Ending, Fax
 from faxgw.simulator.park import Park, ParkConfig
+from tests.ports import free_ports
 from tests.t30.conftest import STANDARD, page_image, pixels, tiff
 
 pytestmark = pytest.mark.realtime
@@ -244,12 +246,14 @@ async def test_stopping_hangs_up(tmp_path: Path) -> None:
 
 async def test_without_media_ports_a_call_is_refused(tmp_path: Path) -> None:
     """And the ports of a call that is over are free again."""
-    park = Park(ParkConfig(tmp_path / "in", media_ports=(40960, 40961)))
+    ports = next(pair for pair in itertools.pairwise(free_ports(8)) if pair[0] % 2 == 0 and pair[1] == pair[0] + 1)
+    park = Park(ParkConfig(tmp_path / "in", media_ports=ports))
     caller = Park(ParkConfig(tmp_path / "out"))
     address = await park.start()
     await caller.start()
-    first = asyncio.create_task(caller.place(f"sip:11@{address[0]}:{address[1]}", address, ONE, give_up=1.0))
-    await asyncio.sleep(0.3)
+    first = asyncio.create_task(caller.place(f"sip:11@{address[0]}:{address[1]}", address, ONE, give_up=5.0))
+    while not park.legs:  # noqa: ASYNC110 - the park has no event for it
+        await asyncio.sleep(0.02)
     assert (await caller.place(f"sip:10@{address[0]}:{address[1]}", address, ONE)).status == 503
     await first
     assert (await caller.place(f"sip:10@{address[0]}:{address[1]}", address, ONE)).status == 486
