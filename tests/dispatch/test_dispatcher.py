@@ -266,7 +266,7 @@ async def test_a_defect_of_ours_puts_one_fax_to_rest_and_does_not_spin(
 
 async def test_calls_begin_at_the_pace_of_set_ups(house: House) -> None:
     await house.job(*(f"+3319900000{n}" for n in range(4)))
-    times: list[float] = []
+    began, times = asyncio.get_running_loop().time(), list[float]()
 
     async def note(plan: CallPlan, marks: CallMarks) -> Outcome:
         times.append(asyncio.get_running_loop().time())
@@ -279,7 +279,7 @@ async def test_calls_begin_at_the_pace_of_set_ups(house: House) -> None:
     await until(lambda: len(times) == 4)
     await dispatcher.calling.stop(5.0)
     await running
-    assert times[-1] - times[0] >= 3 / 20 - 0.04
+    assert times[-1] - began >= 3 / 20  # none before its time, however late it is noted
 
 
 async def test_the_memory_of_turns_is_bounded(house: House) -> None:
