@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +30,8 @@ from faxgw.store.durable import NO_SPACE
 from faxgw.store.errors import OutOfSpace
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 MAX_FILE = 100 * 2**20
 """Octets of one file."""
@@ -168,8 +171,8 @@ class ShelfPlace(Place):
         self._removable = removable
 
     async def entries(self) -> Sequence[Entry]:
-        """See the base."""
-        found = await self._areas.run(lambda: self._shelf().entries())
+        """See the base: the newest, for whoever removes nothing looks for those."""
+        found = await self._areas.run(lambda: self._shelf().newest())
         return [entry for entry in found if not entry.name.startswith(".")]
 
     async def entry(self, name: str) -> Entry | None:
@@ -372,6 +375,8 @@ class Inbox(Place):
         """A client went away without closing its file: it stays half."""
         if self._writers.get(writer.name) is writer:
             del self._writers[writer.name]
+            facts = {"customer": self._area.customer, "login": self._area.login, "file": writer.name}
+            log.info("file left half", extra={"event": "files.half", **facts})
 
     def is_open(self, name: str) -> bool:
         """Whether somebody writes to a file now."""

@@ -18,7 +18,7 @@ from faxgw.fax.access import Interface
 from faxgw.fax.errors import Refused
 from faxgw.fax.ports import Principal
 from faxgw.intake import taking
-from faxgw.intake.shelf import Entry, Shelf
+from faxgw.intake.shelf import MAX_ENTRIES, Entry, Shelf
 from faxgw.intake.taking import Take, Taken
 from faxgw.intake.threads import Threads
 from faxgw.store.errors import StoreError
@@ -73,6 +73,8 @@ class Drop:
     """Whose it is; with the name of the drop, the owner of its jobs."""
     settled: Callable[[Entry], bool] = lambda entry: True
     """Whether a file is complete; blocking."""
+    ignored: Callable[[str], bool] = lambda name: False
+    """Names that are none of our business: such files do not count."""
     arriving: Callable[[str], bool] = lambda name: False
     """Whether somebody is laying down a file of a name at this moment."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -146,6 +148,8 @@ class Collector:
         self._due: set[Drop] = set()
         self._waiting: set[Drop] = set()
         self._busy: set[Drop] = set()
+        self._full: set[Drop] = set()
+        """Those in which more lies than is looked at; said once."""
         self._wake = asyncio.Event()
 
     def look(self, drop: Drop) -> None:
@@ -244,7 +248,13 @@ class Collector:
         """Take the next files that are complete; blocking."""
         inbox, now, waits = drop.inbox(), self._ticks(), False
         entries = []
-        for entry in sorted(inbox.entries(), key=lambda e: (e.modified, e.name)):
+        there = inbox.entries(skip=drop.ignored)
+        if len(there) >= MAX_ENTRIES and drop not in self._full:
+            self._full.add(drop)
+            log.warning("folder is full", extra={"event": "files.full", "drop": drop.name, "files": len(there)})
+        elif len(there) < MAX_ENTRIES:
+            self._full.discard(drop)
+        for entry in sorted(there, key=lambda e: (e.modified, e.name)):
             if drop.settled(entry):
                 entries.append(entry)
             else:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 from faxgw.fax.access import Interface
 from faxgw.fax.ports import Principal
+from faxgw.formats import drop_name
 from faxgw.intake.collector import Collector, Drop, Sender, Turned
 from faxgw.intake.folder_settings import FolderSettings, Layout
-from faxgw.intake.shelf import Entry, Shelf
+from faxgw.intake.shelf import MAX_ENTRIES, Entry, Shelf
 from faxgw.intake.taking import Take
 from faxgw.store import directory
 from faxgw.store.engine import Store
@@ -75,6 +76,7 @@ class Folder:
             sender=self._sender,
             customer=settings.customer,
             settled=self._settled,
+            ignored=(lambda name: False) if jobs else drop_name.is_ignored,
         )
 
     def close(self) -> None:
@@ -95,7 +97,7 @@ class Folder:
         now = self._ticks()
         look = self._looks.get(entry.name)
         if look is None or (look.size, look.modified) != (entry.size, entry.modified):
-            if len(self._looks) > 10_000:
+            if len(self._looks) > MAX_ENTRIES * 2:
                 self._looks.clear()  # what is still there is seen again
             self._looks[entry.name] = _Look(entry.size, entry.modified, now)
             return False

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import heapq
+import itertools
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -68,18 +70,23 @@ class Shelf:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def entries(self, limit: int = MAX_ENTRIES) -> Sequence[Entry]:
-        """The plain files, by name; at most `limit`."""
-        found: list[Entry] = []
+    def entries(self, limit: int = MAX_ENTRIES, skip: Callable[[str], bool] = lambda name: False) -> Sequence[Entry]:
+        """The plain files, by name; at most `limit`, without those whose names are to be skipped."""
+        return sorted(itertools.islice(self._all(skip), limit), key=lambda entry: entry.name)
+
+    def newest(self, limit: int = MAX_ENTRIES) -> Sequence[Entry]:
+        """The plain files that were last changed, by name; at most `limit`."""
+        return sorted(heapq.nlargest(limit, self._all(), lambda entry: entry.modified), key=lambda entry: entry.name)
+
+    def _all(self, skip: Callable[[str], bool] = lambda name: False) -> Iterator[Entry]:
         with os.scandir(self.fd) as names:
             for each in names:
-                if len(found) >= limit:
-                    break
+                if skip(each.name) or not is_name(each.name, MAX_NAME + 2):
+                    continue
                 with contextlib.suppress(FileNotFoundError):
                     facts = each.stat(follow_symlinks=False)
-                    if _is_plain(facts) and is_name(each.name, MAX_NAME + 2):
-                        found.append(Entry(each.name, facts.st_size, facts.st_mtime))
-        return sorted(found, key=lambda entry: entry.name)
+                    if _is_plain(facts):
+                        yield Entry(each.name, facts.st_size, facts.st_mtime)
 
     def entry(self, name: str) -> Entry | None:
         """One file; None where there is no plain file of the name."""
@@ -152,8 +159,8 @@ class Shelf:
         os.fsync(self.fd)
 
     def prune(self, before: float) -> int:
-        """Remove files that were last changed before a time; how many."""
-        old = [entry.name for entry in self.entries() if entry.modified < before]
+        """Remove files that were last changed before a time, however many there are; how many."""
+        old = [entry.name for entry in self._all() if entry.modified < before]
         return sum(self.remove(name) for name in old)
 
 

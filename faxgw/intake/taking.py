@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
+import itertools
 import re
 import secrets
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from faxgw.intake.shelf import Shelf
 
 _ID = re.compile(r"[a-z][0-9a-f]{32}")
 _MOVING = ".new"
+MAX_TWINS = 1_000
+"""Files of one name that are kept beside each other."""
 
 
 class Take(enum.Enum):
@@ -67,17 +70,25 @@ class Taken:
             return shelf.read(f"0.{self.cause}", limit)
 
     def move(self, target: Shelf) -> None:
-        """Move the files, under their names, to a shelf of the same file system; what has these names is replaced."""
+        """Move the files, under their names, to a shelf of the same file system.
+
+        Where others have these names, a number goes before them, up to MAX_TWINS; the last one is replaced.
+        """
         with Shelf(self.folder) as shelf:
             for name in self.parts:
-                shelf.move(f"1.{name}", target, name)
-            shelf.move(f"0.{self.cause}", target, self.cause)
+                shelf.move(f"1.{name}", target, _free(target, name))
+            shelf.move(f"0.{self.cause}", target, _free(target, self.cause))
 
     def forget(self) -> None:
         """Remove it: what came of it is committed. A power cut may bring it back, which is then found to be done."""
         with contextlib.suppress(FileNotFoundError):
             (self.folder / f"0.{self.cause}").unlink(missing_ok=True)  # first: without it, the rest is known to be done
             _remove_rest(self.folder)
+
+
+def _free(target: Shelf, name: str) -> str:
+    names = itertools.chain([name], (f"{number} {name}" for number in range(2, MAX_TWINS)))
+    return next((each for each in names if target.entry(each) is None), f"{MAX_TWINS} {name}")
 
 
 def job_of(taken: str, index: int) -> str:

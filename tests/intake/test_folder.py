@@ -16,12 +16,14 @@ from sqlalchemy import select, update
 from faxgw.dispatch.jobs import JobGate
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.ports import Parcel
+from faxgw.intake import collector
 from faxgw.intake.collector import WAIT_S, Collector
 from faxgw.intake.folder import UNSURE_S, Folder, Folders
 from faxgw.intake.folder_settings import FolderSettings, Layout, faults
 from faxgw.intake.job_files import JobFiles
 from faxgw.intake.plain_files import PlainFiles
 from faxgw.intake.result_files import ResultFiles
+from faxgw.intake.shelf import Shelf
 from faxgw.intake.taking import Take
 from faxgw.intake.threads import Threads
 from faxgw.store import schema as t
@@ -287,3 +289,33 @@ async def test_what_is_wrong_between_folders_is_said(tmp_path: Path) -> None:
     inner = FolderSettings(name="a", path=tmp_path / "in", customer="acme")
     assert faults((one, inner)) == ["folder a stands twice", "folder a is, or lies in, folder a"]
     assert faults((FolderSettings(name="b", path=Path("x"), customer="acme"),)) == ["folder b: path must be absolute"]
+
+
+async def test_results_and_others_temporary_files_hide_no_document(
+    drop: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has to remove results: they are not counted among what is looked at."""
+    entries = Shelf.entries
+    monkeypatch.setattr(Shelf, "entries", lambda self, limit=2, skip=lambda name: False: entries(self, limit, skip))
+    monkeypatch.setattr(collector, "MAX_ENTRIES", 2)
+    for number in range(50):
+        drop.lay(f"{number}.pdf.result.json", b"{}")
+        drop.lay(f"{number}.pdf.tmp")
+    drop.lay(f"{TO}.pdf")
+    await drop.look()
+    assert len(await drop.jobs()) == 1
+    assert [record for record in caplog.records if getattr(record, "event", "") == "files.full"] == []
+    for number in range(3):
+        drop.lay(f"nobody {number}.pdf")
+    await drop.look()
+    assert len([record for record in caplog.records if getattr(record, "event", "") == "files.full"]) == 1
+
+
+async def test_what_is_refused_under_one_name_twice_is_kept_twice(drop: Watched) -> None:
+    for octets in (b"first", b"second"):
+        drop.lay("letter.pdf", octets)
+        drop.lay("letter.pdf.json", b"{}")
+        await drop.look()
+    kept = drop.path / ".faxgw" / "refused"
+    assert drop.refused() == ["2 letter.pdf", "2 letter.pdf.json", "letter.pdf", "letter.pdf.json"]
+    assert [(kept / name).read_bytes() for name in ("letter.pdf", "2 letter.pdf")] == [b"first", b"second"]

@@ -68,3 +68,23 @@ def test_listings_are_bounded(tmp_path: Path) -> None:
         for number in range(5):
             (shelf.folder / str(number)).touch()
         assert len(shelf.entries(3)) == 3
+
+
+def test_what_is_skipped_does_not_count_and_the_newest_are_listed(tmp_path: Path) -> None:
+    """Results that lie beside documents must not hide the documents."""
+    with Shelf(tmp_path / "shelf") as shelf:
+        for number in range(6):
+            shelf.put(f"{number}", b"")
+            os.utime(shelf.folder / str(number), (number, (number * 5) % 6))
+        assert [e.name for e in shelf.entries(2, lambda name: name in "0123")] == ["4", "5"]
+        assert [e.name for e in shelf.newest(2)] == ["1", "2"]
+
+
+def test_however_many_there_are_the_old_ones_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = Shelf.entries
+    monkeypatch.setattr(Shelf, "entries", lambda self, limit=1: entries(self, limit))
+    with Shelf(tmp_path / "shelf") as shelf:
+        for number in range(5):
+            shelf.put(f"{number}", b"")
+            os.utime(shelf.folder / str(number), (number, number))
+        assert shelf.prune(4.0) == 4 and [e.name for e in shelf.entries(9)] == ["4"]
