@@ -21,7 +21,6 @@ ANOTHER_NAME: Mapping[str, Mapping[str, str]] = {
         "api/v1/native": "api/test_openapi",
         "api/received": "api/test_control",
         "api/restored": "api/test_control",
-        "intake/ftp_data": "intake/test_ftp",
         "intake/ftp_session": "intake/test_ftp",
         "intake/sftp_session": "intake/test_sftp",
         "intake/smtp": "intake/test_smtp_session",
