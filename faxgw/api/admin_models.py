@@ -11,9 +11,10 @@ from typing_extensions import TypeAliasType
 
 from faxgw.api.v1 import patterns
 from faxgw.api.v1.types import Document
-from faxgw.fax.access import USER_SCOPES, Scope, check_networks
+from faxgw.fax.access import MAX_NETWORKS, USER_SCOPES, Scope, check_networks
 from faxgw.fax.account import SETTINGS, AccountState
-from faxgw.fax.target import Encryption, Format, TargetKind
+from faxgw.fax.pattern import MAX_TEXT
+from faxgw.fax.target import MAX_VALUE, Encryption, Format, TargetKind
 from faxgw.store.passwords import MAX_PASSWORD
 
 MIN_PASSWORD = 10
@@ -43,8 +44,13 @@ Settings = TypeAliasType("Settings", Annotated[dict[str, Any], Field(max_length=
 SettingsChange = TypeAliasType("SettingsChange", Annotated[dict[str, Any], Field(max_length=200), _shape(null=True)])
 """The same; null takes one away."""
 Text = Annotated[str, Field(max_length=200, pattern=patterns.PRINTABLE)]
-Networks = Annotated[tuple[str, ...], Field(max_length=50)]
+Networks = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=MAX_NETWORKS)]
 Domain = Annotated[str, Field(pattern=patterns.DOMAIN, min_length=4, max_length=253)]
+
+
+Word = Annotated[str, Field(max_length=64)]
+Value = Annotated[str, Field(max_length=MAX_VALUE)]
+When = Annotated[str, Field(max_length=40)]
 
 
 class CustomerNew(Document):
@@ -238,7 +244,7 @@ class TargetChange(Document):
 
     kind: Annotated[TargetKind, Field(strict=False)] = TargetKind.MAIL
     address: Annotated[str, Field(max_length=1_000)] = ""
-    params: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    params: Annotated[dict[Word, Value], Field(max_length=50)] = Field(default_factory=dict)
     formats: Annotated[list[Annotated[Format, Field(strict=False)]], Field(max_length=20)] = Field(
         default_factory=lambda: [Format.PDF]
     )
@@ -247,7 +253,7 @@ class TargetChange(Document):
     file_name: Annotated[str, Field(max_length=200)] = ""
     encryption: Annotated[Encryption, Field(strict=False)] = Encryption.NONE
     recipient_key: Annotated[str, Field(max_length=100_000)] = ""
-    secrets: Annotated[dict[str, str], Field(max_length=20)] = Field(default_factory=dict)
+    secrets: Annotated[dict[Word, Value], Field(max_length=20)] = Field(default_factory=dict)
     active: bool = True
 
 
@@ -296,10 +302,12 @@ class RoutingTry(Document):
     pages: Annotated[int, Field(ge=0, le=100_000)] | None = None
     complete: bool = True
     junk: Annotated[int, Field(ge=0, le=100)] = 0
-    texts: Annotated[list[str], Field(max_length=1_000)] = Field(default_factory=list)
-    """What would be read, a text a page."""
-    barcodes: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=1_000)] = Field(
+    texts: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(max_length=1_000)] = Field(
         default_factory=list
+    )
+    """What would be read, a text a page."""
+    barcodes: Annotated[list[Annotated[list[Value], Field(min_length=2, max_length=2)]], Field(max_length=1_000)] = (
+        Field(default_factory=list)
     )
     """Pairs of kind and text."""
 
@@ -318,9 +326,9 @@ class HoldNew(Document):
     number: Annotated[str, Field(max_length=40)] = ""
     entity: Annotated[str, Field(max_length=64)] = ""
     """A fax."""
-    since: float | str | None = None
+    since: float | When | None = None
     """Unix seconds, or a date or time as in RFC 3339."""
-    until: float | str | None = None
+    until: float | When | None = None
     reason: Annotated[str, Field(max_length=1_000)] = ""
 
 

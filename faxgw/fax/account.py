@@ -95,14 +95,18 @@ def _shaped(**shape: Any) -> Callable[[C], C]:
     return keep
 
 
+MAX_COUNTRIES = 300
+"""Countries of a list: ISO 3166-1 has 249."""
+MAX_WORDS = 100
+"""Words of a list that has its words given, such as interfaces: more can only be repetitions."""
 _MAILBOX = r"^[^\s@<>]{1,64}@[^\s@<>]{1,255}$"
 _WILD = rf"^[ -)+-~]*(\*[ -)+-~]*){{0,{MAX_STARS}}}$"
 _VALUE = r"^[A-Za-z_][\w.-]{0,63}=.*$"
 
 
-def _list_of(item: Mapping[str, Any], most: int | None = None, least: int = 0) -> dict[str, Any]:
+def _list_of(item: Mapping[str, Any], most: int, least: int = 0) -> dict[str, Any]:
     bounds = {"minItems": least} if least else {}
-    return {"type": "array", "items": item, **bounds, **({} if most is None else {"maxItems": most})}
+    return {"type": "array", "items": item, **bounds, "maxItems": most}
 
 
 def _plain(value: Any) -> Any:
@@ -169,31 +173,31 @@ def _country(value: Any) -> str:
     return value
 
 
-@_shaped(**_list_of({"type": "string", "pattern": "^[A-Z]{2}$"}))
+@_shaped(**_list_of({"type": "string", "pattern": "^[A-Z]{2}$"}, MAX_COUNTRIES))
 def _countries(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of countries")
+    if not isinstance(value, list | tuple) or len(value) > MAX_COUNTRIES:
+        raise ValueError(f"must be a list of at most {MAX_COUNTRIES} countries")
     return tuple(_country(item) for item in value)
 
 
-@_shaped(**_list_of({"type": "string", "enum": ["premium", "shared_cost", "satellite"]}))
+@_shaped(**_list_of({"type": "string", "enum": ["premium", "shared_cost", "satellite"]}, MAX_WORDS))
 def _classes(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of number classes")
+    if not isinstance(value, list | tuple) or len(value) > MAX_WORDS:
+        raise ValueError(f"must be a list of at most {MAX_WORDS} number classes")
     return tuple(_one_of("premium", "shared_cost", "satellite")(item) for item in value)
 
 
-@_shaped(**_list_of({"type": "string", "enum": list(INTERFACES)}))
+@_shaped(**_list_of({"type": "string", "enum": list(INTERFACES)}, MAX_WORDS))
 def _interfaces(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of interfaces")
+    if not isinstance(value, list | tuple) or len(value) > MAX_WORDS:
+        raise ValueError(f"must be a list of at most {MAX_WORDS} interfaces")
     return tuple(sorted({_one_of(*INTERFACES)(item) for item in value}, key=INTERFACES.index))
 
 
-@_shaped(**_list_of({"type": "string", "enum": list(COMMANDS)}))
+@_shaped(**_list_of({"type": "string", "enum": list(COMMANDS)}, MAX_WORDS))
 def _commands(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of commands")
+    if not isinstance(value, list | tuple) or len(value) > MAX_WORDS:
+        raise ValueError(f"must be a list of at most {MAX_WORDS} commands")
     return tuple(sorted({_one_of(*COMMANDS)(item) for item in value}, key=COMMANDS.index))
 
 
