@@ -52,11 +52,24 @@ class _Books:
         for line in lines:
             if line["what"] == "result":
                 self.results[line["load"]].add(line["octets"])
-        self.by_load: dict[int | None, list[Any]] = defaultdict(list)
+        self.again = {line["load"]: line["job"] for line in lines if line["what"] == "again"}
+        self._by_job: dict[str, list[Any]] = defaultdict(list)
         for fax in self.faxes:
-            job = self.jobs[fax.job]
+            self._by_job[fax.job].append(fax)
+        self.by_load: dict[int, list[str]] = defaultdict(list)
+        """Jobs of each load, oldest first; there is more than one where those before it have failed as a whole."""
+        for job in sorted(self.jobs.values(), key=lambda job: job.accepted_at):
             named = [load for load in (load_of(job.reference), load_of(job.subject)) if load is not None]
-            self.by_load[named[0] if named else None].append(fax)
+            if named:
+                self.by_load[named[0]].append(job.id)
+
+    def faxes_of(self, number: int) -> list[Any]:
+        """The faxes of the job that a load became."""
+        return [fax for job in self.by_load[number][-1:] for fax in self._by_job[job]]
+
+    def failed(self, job: str) -> bool:
+        """Whether nothing of a job was sent, or may have been: it may be sent again."""
+        return all(fax.state == FaxState.FAILED for fax in self._by_job[job])
 
 
 def check(url: str, ledger: Path, listener: Listener, results: Mapping[str, bytes]) -> list[Violation]:
@@ -73,15 +86,14 @@ def check(url: str, ledger: Path, listener: Listener, results: Mapping[str, byte
 
 def _accepted(books: _Books) -> Iterator[Violation]:
     for number, load in books.loads.items():
-        faxes = books.by_load[number]
         if number not in books.accepted:
             yield Violation("M1", f"load {number} by {load['by']} was never acknowledged")
             continue
-        jobs, job = {fax.job for fax in faxes}, books.accepted[number]
-        if len(jobs) != 1 or (job and jobs != {job}):
-            yield Violation(
-                "M1", f"load {number} by {load['by']}, acknowledged as {job or 'a file'}, is {sorted(jobs)}"
-            )
+        jobs, promised = books.by_load[number], {books.accepted[number], books.again.get(number, "")} - {""}
+        if not jobs or not promised <= set(jobs) or not all(books.failed(job) for job in jobs[:-1]):
+            text = f"load {number} by {load['by']}, acknowledged as {sorted(promised) or 'a file'}, is {jobs}"
+            yield Violation("M1", text)
+        faxes = books.faxes_of(number)
         numbers = sorted(fax.numbers[0]["e164"] for fax in faxes)
         if numbers != sorted(load["to"]):
             yield Violation("M1", f"load {number} by {load['by']} went to {numbers}, not {load['to']}")
@@ -106,7 +118,7 @@ def _told(books: _Books) -> Iterator[Violation]:
 
 
 def _compared(books: _Books, number: int, told: Mapping[str, str], who: str) -> Iterator[Violation]:
-    states = {fax.numbers[0]["e164"]: fax.state for fax in books.by_load[number]}
+    states = {fax.numbers[0]["e164"]: fax.state for fax in books.faxes_of(number)}
     for recipient, state in states.items():
         if not _is_true(told.get(recipient, "nothing"), state):
             text = f"load {number} to {recipient} is {state}; {who} was told {told.get(recipient, 'nothing')}"

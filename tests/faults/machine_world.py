@@ -162,7 +162,7 @@ class MachineWorld(ScriptedWorld):
         loads = draw_loads(random_, len(programs), SUFFIXES, first)
         found = list(zip(programs, loads, strict=True))
         if broadcast:
-            to = tuple(f"+33199{100_000 + index}00" for index in range(broadcast))
+            to = tuple(f"+33199{1_000 + index}00" for index in range(broadcast))
             load = Load(first + len(programs), random_.choice(list(SENDERS)), 1, to)
             found.append((Rest(self.doors, self._machine_log), load))
         return found
