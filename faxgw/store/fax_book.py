@@ -146,7 +146,7 @@ def listed(
     """
     found: list[BookedFax] = []
     if view.sent and wanted.direction != "in" and _some(wanted.states, OUT_STATES):
-        found += _sent(conn, _out(customer, view, wanted, after).limit(limit))
+        found += _sent(conn, _chosen(customer, view, wanted, after).limit(limit))
     only_sent = wanted.reference or wanted.cost_centre or wanted.user or wanted.job
     if view.received and wanted.direction != "out" and not only_sent and _some(wanted.states, IN_STATES):
         found += _received(conn, _in(customer, view, wanted, after).limit(limit))
@@ -160,8 +160,8 @@ def find(conn: Connection, customer: str, view: View, fax: str) -> BookedFax | N
         query = _in(customer, view, nothing, None).where(t.receptions.c.id == fax)
         found = _received(conn, query) if view.received else []
     else:
-        query = _out(customer, view, nothing, None).where(t.faxes.c.id == fax)
-        found = _sent(conn, query) if view.sent else []
+        chosen = _chosen(customer, view, nothing, None).where(t.faxes.c.id == fax)
+        found = _sent(conn, chosen) if view.sent else []
     return found[0] if found else None
 
 
@@ -269,20 +269,11 @@ def _setting(key: str) -> ColumnElement[str]:
     return value
 
 
-def _out(customer: str, view: View, wanted: Wanted, after: tuple[float, str] | None) -> Select[Any]:
+def _chosen(customer: str, view: View, wanted: Wanted, after: tuple[float, str] | None) -> Select[Any]:
+    """The ids of the faxes wanted, newest first."""
     faxes, jobs = t.faxes.c, t.jobs.c
     query = (
-        select(
-            t.faxes,
-            jobs.accepted_at,
-            jobs.user,
-            jobs.subject,
-            jobs.reference,
-            jobs.resend_of,
-            _setting("billing_code").label("cost_centre"),
-            _setting("clip").label("clip"),
-            _setting("priority").label("class"),
-        )
+        select(faxes.id)
         .join(t.jobs, jobs.id == faxes.job)
         .where(jobs.customer == customer)
         .order_by(jobs.accepted_at.desc(), faxes.id.desc())
@@ -321,8 +312,33 @@ def _between(
     return query
 
 
-def _sent(conn: Connection, query: Select[Any]) -> list[BookedFax]:
-    rows = conn.execute(query).all()
+def _out(chosen: Select[Any]) -> Select[Any]:
+    """What is told of the faxes chosen.
+
+    Their settings are looked into when it is known which they are: PostgreSQL would do so for all that it sorts, and
+    twenty thousand faxes of four broadcasts took it two seconds.
+    """
+    faxes, jobs, ids = t.faxes.c, t.jobs.c, chosen.subquery()
+    return (
+        select(
+            t.faxes,
+            jobs.accepted_at,
+            jobs.user,
+            jobs.subject,
+            jobs.reference,
+            jobs.resend_of,
+            _setting("billing_code").label("cost_centre"),
+            _setting("clip").label("clip"),
+            _setting("priority").label("class"),
+        )
+        .join(ids, ids.c.id == faxes.id)
+        .join(t.jobs, jobs.id == faxes.job)
+        .order_by(jobs.accepted_at.desc(), faxes.id.desc())
+    )
+
+
+def _sent(conn: Connection, chosen: Select[Any]) -> list[BookedFax]:
+    rows = conn.execute(_out(chosen)).all()
     dialled = [row.id for row in rows if row.dials]
     counts = page_counts_of(conn, dialled) if dialled else {}
     lines = attempt_lines_of(conn, dialled) if dialled else {}
