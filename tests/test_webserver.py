@@ -321,14 +321,14 @@ class TestLimits:
             writer.close()
 
     async def test_a_client_that_sends_no_whole_head_is_dropped(self) -> None:
-        async with running(keep_alive=Duration(0.1)) as found:
+        async with running(keep_alive=Duration(1)) as found:
             reader, writer = await found.connect()
             writer.write(b"GET /health HTTP/1.1\r\n")
             assert await closed(reader) == b""
             writer.close()
 
     async def test_an_idle_connection_is_dropped(self) -> None:
-        async with running(keep_alive=Duration(0.1)) as found:
+        async with running(keep_alive=Duration(1)) as found:
             reader, writer = await found.connect()
             writer.write(b"GET /faxes/5 HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (await closed(reader)).startswith(b"HTTP/1.1 200 ")
@@ -336,7 +336,7 @@ class TestLimits:
 
     async def test_a_body_that_comes_too_slowly_is_answered_408(self, caplog: pytest.LogCaptureFixture) -> None:
         """RFC 9110 section 15.5.9."""
-        async with running(slow_client=Duration(0.1)) as found:
+        async with running(slow_client=Duration(1)) as found:
             reader, writer = await found.connect()
             writer.write(b"POST /faxes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
             answer = await closed(reader)

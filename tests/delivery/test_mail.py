@@ -402,7 +402,7 @@ async def test_a_lost_reply_to_the_final_dot_sends_the_same_mail_again(how: str)
             await reader.read()
 
     async with scripted(script) as port:
-        sender = delivery(port, data_timeout=Duration(0.3))
+        sender = delivery(port, data_timeout=Duration(1))
         for tries in (0, 1):
             result = await sender.deliver(parcel(tries=tries))
             assert (result.delivered, result.permanent) == (False, False)
