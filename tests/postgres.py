@@ -28,7 +28,7 @@ from tests.patience import PATIENCE_S
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 """Where Debian 12 has them; they are not in PATH."""
 USER = "faxgw"
-START_S = 30.0
+START_S = 120.0
 """Seconds a start may take, crash recovery included."""
 SETTINGS = {
     "listen_addresses": "",

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST: Final = "127.0.0.1"
-READY_WITHIN: Final = 20.0
+READY_WITHIN: Final = 60.0
 """Seconds a peer may take to listen."""
-END_WITHIN: Final = 5.0
+END_WITHIN: Final = 15.0
 """Seconds it may take to end after SIGTERM; SIGKILL follows."""
 PACKAGES: Final = {"sipp": "sip-tester", "kamailio": "kamailio", "rtpengine": "rtpengine-daemon"}
 """Programs, and the Debian packages they come from."""
@@ -132,7 +132,7 @@ async def running(peer: Peer) -> AsyncIterator[Peer]:
         await peer.stop()
 
 
-async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], within: float = 60.0) -> None:
     """Wait for what another process does."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 -- there is no event to wait for
