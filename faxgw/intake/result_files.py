@@ -61,7 +61,10 @@ class ResultFiles:
             return DeliveryResult(False, permanent=True, detail="the folder is no longer there")
         take, count = told.reference["take"], int(told.reference["count"])
         jobs = [job_of(take, index) for index in range(count)]
+        at_work = await self._threads.run((drop.work / take).exists)  # asked first: its jobs are there before it goes
         all_ = await self._store.read(lambda conn: rows.reported(conn, jobs))
+        if at_work and len(all_) < count:
+            return DeliveryResult(False, detail="faxes of the file are still being handed in")
         if not all(each.finished for each in all_.values()):
             return DeliveryResult(True, detail="other faxes of the file are not finished")
         ours = [job for job in jobs if job in all_]
