@@ -62,11 +62,11 @@ async def fax_both_ways(carrier: Kamailio, park: Park, folder: Path, transport: 
     uri = f"sip:{RECEIVER}@{HOST}:{carrier.udp}"
     async with registered(settings, engines=True) as (line, inside):
         outcome, record = await asyncio.gather(send(line, NUMBER, ours), call_us(uri, theirs, folder / "called"))
+        assert (record["code"], record["pages_confirmed"]) == (0, 1), record
         async with asyncio.timeout(PATIENCE_S):
             received = await inside.outcomes.get()
     assert (outcome.cause, outcome.transport) == (Cause.OK, "t38"), outcome.detail
     assert (received.cause, received.transport) == (Cause.OK, "t38"), received.detail
-    assert (record["code"], record["pages_confirmed"]) == (0, 1), record
     assert park.pages() == pixels(ours.read_bytes())
     assert inside.pages == pixels(theirs.read_bytes())
     assert inside.numbers == [RECEIVER]
