@@ -52,7 +52,7 @@ from faxgw.document.types import (
 from faxgw.fax.errors import FaxError
 
 START_SECONDS = 60.0
-"""Seconds until a started server must say that it is ready; it needs about 0.5, and more where a machine has much else to do."""
+"""Seconds until a started server must say that it is ready; alone on a machine it needs about 0.5."""
 GRACE_SECONDS = 10.0
 """Seconds beyond a request's own limit (kept by the server) until the server itself is taken for hung."""
 CONNECT_SECONDS = 5.0
