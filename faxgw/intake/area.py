@@ -20,6 +20,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +44,12 @@ ROOM_EVERY = 4 * 2**20
 """Octets that are written between two looks at the free space."""
 COUNTED_S = 5.0
 """Seconds for which the count of an account's octets holds."""
+
+RECENT_S = 15.0
+"""Seconds for which a file that a client laid down, and that is taken already, can still be asked about by its name.
+Longer, and who lays down another one of the name would be asked whether it is to be written over."""
+MAX_RECENT = 1_000
+"""Such files of one inbox."""
 
 Room = Callable[[], Awaitable[None]]
 """Raises OutOfSpace below the watermark."""
@@ -238,6 +245,17 @@ class ReadFile:
         os.close(self._fd)
 
 
+@dataclass(slots=True)
+class _Recent:
+    """A file that was laid down not long ago."""
+
+    entry: Entry
+    until: float
+    """Monotonic seconds."""
+    told: bool = False
+    """A client was told of it when it was taken already."""
+
+
 class Inbox(Place):
     """A folder that clients fill. One inbox serves all sessions of a login, so that it knows who writes what.
 
@@ -264,6 +282,7 @@ class Inbox(Place):
         self._arrived = arrived
         self._take = take
         self._writers: dict[str, WriteFile] = {}
+        self._recent: dict[str, _Recent] = {}
 
     @property
     def whole(self) -> Shelf:
@@ -281,8 +300,24 @@ class Inbox(Place):
         return sorted((*whole, *partial), key=lambda entry: entry.name)
 
     async def entry(self, name: str) -> Entry | None:
-        """See the base."""
-        return await self._areas.run(lambda: self._entry(name))
+        """See the base; for a while also a file that is taken already.
+
+        Many clients ask for the size of what they have just laid down, or set its times, and take it for lost when it
+        is gone (Paramiko's `put`, WinSCP).
+        """
+        found = await self._areas.run(lambda: self._entry(name))
+        recent = self._recent.get(name)
+        if found is not None or recent is None or time.monotonic() > recent.until:
+            return found
+        recent.told = True
+        return recent.entry
+
+    def _remember(self, entry: Entry | None) -> None:
+        if entry is not None:
+            self._recent.pop(entry.name, None)
+            self._recent[entry.name] = _Recent(entry, time.monotonic() + RECENT_S)
+            if len(self._recent) > MAX_RECENT:
+                del self._recent[next(iter(self._recent))]
 
     def _entry(self, name: str) -> Entry | None:
         return self.partial.entry(name) or self.whole.entry(name)
@@ -298,6 +333,7 @@ class Inbox(Place):
             await self._areas.run(lambda: self._check_open(name, how))  # who is refused takes it from nobody
             if (other := self._writers.pop(name, None)) is not None:
                 await other.lose()
+            self._recent.pop(name, None)
             fd = await self._areas.run(lambda: self._open_write(name, how))
             writer = WriteFile(self._areas, self._area, self, name, fd)
             self._writers[name] = writer
@@ -312,8 +348,10 @@ class Inbox(Place):
         found = self._entry(name)
         if found is not None and how.exclusive:
             raise TreeError(Fault.EXISTS)
-        if found is None and not how.create:
-            raise TreeError(Fault.MISSING)
+        recent = self._recent.get(name)
+        resumes = recent is not None and recent.told and not how.truncate and not how.exclusive
+        if found is None and (resumes or not how.create):
+            raise TreeError(Fault.MISSING)  # who resumes what is taken already would lay down its end alone
         if self._area.used() > MAX_ACCOUNT:
             raise TreeError(Fault.FULL)
         if found is None and len(self.whole.entries()) + len(self.partial.entries()) >= MAX_ENTRIES:
@@ -335,6 +373,7 @@ class Inbox(Place):
             await self._take_with(name)
             if (writer := self._writers.pop(name, None)) is not None:
                 await writer.lose()
+            self._recent.pop(name, None)
             gone = await self._areas.run(lambda: self.whole.remove(name) | self.partial.remove(name))
         if not gone:
             raise TreeError(Fault.MISSING)
@@ -345,15 +384,16 @@ class Inbox(Place):
             if name in self._writers or new in self._writers:
                 raise TreeError(Fault.IN_USE)
             await self._take_with(name, new)
-            await self._areas.run(lambda: self._rename(name, new, replace=replace))
+            self._recent.pop(name, None)
+            self._remember(await self._areas.run(lambda: self._rename(name, new, replace=replace)))
         self._arrived()
 
-    def _rename(self, name: str, new: str, *, replace: bool) -> None:
+    def _rename(self, name: str, new: str, *, replace: bool) -> Entry | None:
         source = next((shelf for shelf in (self.partial, self.whole) if shelf.entry(name) is not None), None)
         if source is None:
             raise TreeError(Fault.MISSING)
         if name == new:
-            return
+            return self.whole.entry(new)
         if self._entry(new) is not None:
             if not replace:
                 raise TreeError(Fault.EXISTS)
@@ -361,6 +401,7 @@ class Inbox(Place):
             other.remove(new)
         source.move(name, source, new)
         source.sync()
+        return self.whole.entry(new)
 
     async def complete(self, writer: WriteFile) -> None:
         """A client has closed its file, which is synced. Only the last one that opened it can complete it."""
@@ -368,7 +409,7 @@ class Inbox(Place):
             if self._writers.get(writer.name) is not writer:
                 raise TreeError(Fault.IN_USE)
             del self._writers[writer.name]
-            await self._areas.run(lambda: self._complete(writer.name))
+            self._remember(await self._areas.run(lambda: self._complete(writer.name)))
         self._arrived()
 
     def left(self, writer: WriteFile) -> None:
@@ -382,12 +423,13 @@ class Inbox(Place):
         """Whether somebody writes to a file now."""
         return name in self._writers
 
-    def _complete(self, name: str) -> None:
+    def _complete(self, name: str) -> Entry | None:
         try:
             self.partial.move(name, self.whole)
             self.whole.sync()
         except OSError as exc:
             raise _fault(exc) from exc
+        return self.whole.entry(name)
 
 
 class WriteFile:

@@ -197,3 +197,40 @@ async def test_jobs_are_taken_before_a_complete_file_is_changed_and_only_then(wo
     await file.close(complete=True)
     await world.inbox.remove("b")
     assert world.asked == 4
+
+
+async def test_what_is_taken_already_can_be_asked_about_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paramiko's `put` asks for the size, WinSCP sets the times: gone at once, both would take it for lost."""
+    monkeypatch.setattr(module, "RECENT_S", 600.0)
+    file = await world.inbox.open("a.part", NEW)
+    await file.write(0, b"123")
+    await file.close(complete=True)
+    await world.inbox.rename("a.part", "a", replace=False)
+    assert world.area.shelf("in").remove("a"), "taken"
+    entry = await world.inbox.entry("a")
+    assert entry is not None and entry.size == 3 and await world.inbox.entries() == []
+    assert await world.inbox.entry("a.part") is None
+    with pytest.raises(TreeError) as caught:
+        await world.inbox.open("a", Opening())
+    assert caught.value.fault is Fault.MISSING
+    with pytest.raises(TreeError) as caught:
+        await world.inbox.open("a", Opening(write=True, create=True))
+    assert caught.value.fault is Fault.MISSING, "resumed, it would be its own end alone"
+    await (await world.inbox.open("a", NEW)).close(complete=False)
+    await world.inbox.remove("a")
+    assert await world.inbox.entry("a") is None
+    monkeypatch.setattr(module, "RECENT_S", -1.0)
+    await (await world.inbox.open("b", NEW)).close(complete=True)
+    assert world.area.shelf("in").remove("b")
+    assert await world.inbox.entry("b") is None
+
+
+async def test_what_is_remembered_of_an_inbox_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_RECENT", 2)
+    monkeypatch.setattr(module, "RECENT_S", 600.0)
+    for name in "abc":
+        await (await world.inbox.open(name, NEW)).close(complete=True)
+        assert world.area.shelf("in").remove(name)
+    assert [await world.inbox.entry(name) is not None for name in "abc"] == [False, True, True]

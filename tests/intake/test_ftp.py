@@ -223,6 +223,22 @@ async def test_what_is_not_done_is_refused(ftp: Ftp, case: str) -> None:
     client.writer.close()
 
 
+async def test_a_client_that_asks_for_the_size_of_what_it_has_laid_down_is_told_it(
+    ftp: Ftp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FileZilla and others do, and the file may be taken by then."""
+    monkeypatch.setattr(area, "RECENT_S", 600.0)
+    for name, octets in (("letter.pdf", PDF), ("job1.xml", job_xml())):
+        (ftp.folder / name).write_bytes(octets)
+        assert await ftp.curl("--ssl-reqd", "-T", str(ftp.folder / name), ftp.url("in/")) == (0, "")
+    await until_jobs(ftp.world, 1)
+    client = await raw(ftp.implicit, "erp", ssl=trusting())
+    assert await client.say("SIZE in/job1.xml") == f"213 {len(job_xml())}"
+    assert (await client.say("MDTM in/job1.xml")).startswith("213 20")
+    assert (await client.say("SIZE in/job2.xml")).startswith("550")
+    client.writer.close()
+
+
 async def test_data_is_under_tls_unless_the_settings_say_otherwise(ftp: Ftp) -> None:
     client = await raw(ftp.implicit, "erp", ssl=trusting())
     assert (await client.say("PROT C")).startswith("534")

@@ -142,6 +142,45 @@ async def test_a_client_that_writes_under_another_name_and_renames_is_understood
         await until_jobs(world, 1)
 
 
+async def test_a_client_that_looks_after_its_file_finds_it_though_it_is_taken(
+    world: FilesWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paramiko's `put` asks for the size when it has closed; WinSCP renames, then sets times and permissions."""
+    monkeypatch.setattr(area, "RECENT_S", 600.0)
+    async with connect(world) as connection, connection.start_sftp_client() as client:
+        await client.put(str(world.folder / "letter.pdf"), "in/letter.pdf.filepart", preserve=True)
+        await client.rename("in/letter.pdf.filepart", "in/letter.pdf")
+        await client.put(str(world.folder / "job1.xml"), "in/job1.xml")
+        await until_jobs(world, 1)
+        for name in ("letter.pdf", "job1.xml"):
+            assert (await client.stat(f"in/{name}")).size == (world.folder / name).stat().st_size
+            await client.utime(f"in/{name}", (1, 1))
+            await client.chmod(f"in/{name}", 0o644)
+            with pytest.raises(NO_FILE):
+                await client.open(f"in/{name}", "rb")
+        assert sorted(str(name) for name in await client.listdir("in")) == [".", ".."]
+
+
+async def test_times_and_permissions_that_are_to_be_kept_trouble_nobody(world: FilesWorld) -> None:
+    """OpenSSH's `put -p` and lftp's `mirror -R`, as docs/sftp.md has it, set them."""
+    status, said = await world.sftp(f"put -p {world.folder}/letter.pdf in/\nput -p {world.folder}/job1.xml in/\n")
+    assert status == 0, said
+    await until_jobs(world, 1)
+    outgoing = world.folder / "outgoing"
+    outgoing.mkdir()
+    for index in range(3):
+        (outgoing / f"p{index}.pdf").write_bytes(PDF)
+        (outgoing / f"job-p{index}.xml").write_bytes(job_xml(f"p{index}.pdf"))
+    script = f"""set sftp:auto-confirm yes; set net:max-retries 1; set net:timeout 30
+set sftp:connect-program "ssh -a -x -F /dev/null -o UserKnownHostsFile=/dev/null -o PreferredAuthentications=password"
+open -u erp,secret sftp://127.0.0.1:{world.port}
+mirror -R {outgoing} in
+"""
+    status, said = await run("lftp", "-c", script)
+    assert status == 0, said
+    await until_jobs(world, 4)
+
+
 # ----------------------------------------------------------------------------------------------------- half files
 
 
