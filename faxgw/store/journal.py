@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from faxgw.store import audit
 from faxgw.store import schema as t
@@ -21,6 +21,8 @@ CONFIGURATION = (ACCOUNTS, "webhook.")
 """Beginnings of what changes settings: the audit has what was before and after."""
 ACCOUNTS_TOPIC = "accounts"
 """Noted when an account, or anything of it, was changed: what is remembered of accounts is forgotten."""
+PLACE = "journal"
+"""Entity of the entry that keeps the place of the newest ones that were taken away."""
 MAX_EVENTS_SHOWN = 2000
 """Rows `of_entity` returns at most."""
 
@@ -102,6 +104,27 @@ def note_all(
     shared = {"at": now, "job": job, "what": what, "who": who[:130], "data": dict(data or {})}
     if entities:
         conn.execute(_INSERT, [{"entity": entity, **shared} for entity in entities])
+
+
+def keep_serial(conn: Connection, serial: int, *, now: float) -> None:
+    """After entries were taken away: see to it that the next one is numbered after a serial that was there before.
+
+    SQLite numbers a row after the greatest that is left. Whoever reads the journal from where it stopped (webhooks, the
+    event stream) would pass by what comes under a number that it has seen. An entry that says nothing keeps the place.
+
+    Args:
+        conn: The unit's connection.
+        serial: The newest before.
+        now: Unix seconds.
+    """
+    if conn.dialect.name != "sqlite":
+        return  # a sequence gives no number twice
+    c = t.events.c
+    left = conn.execute(select(func.max(c.serial))).scalar() or 0
+    if left < serial:
+        entry = {"at": now, "entity": PLACE, "job": None, "what": "journal.purged", "who": GATEWAY, "data": {}}
+        conn.execute(_INSERT, {"serial": serial, **entry})
+    conn.execute(delete(t.events).where(c.entity == PLACE, c.serial < max(left, serial)))
 
 
 def of_entity(conn: Connection, entity: str) -> Sequence[Event]:

@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import MessageState
 from faxgw.fax.retention import Purged, retention
-from faxgw.store import audit, event_feed, holds, junk_mail, sweep, webhook_feed
+from faxgw.store import audit, event_feed, holds, journal, junk_mail, sweep, webhook_feed
 from faxgw.store import schema as t
 from faxgw.store.holds import Subject
 from faxgw.store.reports import item_id
@@ -126,6 +126,13 @@ def step(conn: Connection, *, now: float, after: Place = START) -> Step:
         now: Unix seconds.
         after: `Step.after` of the step before in this run; without it held mails are looked at again and again.
     """
+    newest = event_feed.newest(conn)
+    done = _next(conn, now, after)
+    journal.keep_serial(conn, newest, now=now)
+    return done
+
+
+def _next(conn: Connection, now: float, after: Place) -> Step:
     for table in (t.jobs, t.receptions):
         query = select(table).where(table.c.purge_at <= now).order_by(table.c.purge_at).limit(1)
         if (row := conn.execute(query).first()) is not None:
