@@ -31,6 +31,7 @@ from pydantic import Field, field_validator, model_validator
 from faxgw.delivery.dkim import Signer
 from faxgw.delivery.mail_documents import MailDocuments, refuse_sealed
 from faxgw.delivery.mail_oauth import oauth_login
+from faxgw.delivery.mail_password import password_login
 from faxgw.delivery.mail_route import Hop, MailRoutes
 from faxgw.delivery.received import Room
 from faxgw.delivery.tokens import Grant, TokenSource
@@ -94,7 +95,7 @@ class RelaySettings(Section):
     login: str = Field(default="", max_length=255)
     """User name at the relay; empty for none."""
     password: Secret | None = None
-    """Its password. Only over checked TLS, or to a relay on this machine. CRAM-MD5, PLAIN or LOGIN, as it offers."""
+    """Its password. Only over checked TLS, or to a relay on this machine. PLAIN, LOGIN or CRAM-MD5, as it offers."""
     oauth_token_url: str = Field(default="", pattern=r"^(https?://[!-~]{1,1990})?$")
     """Where access tokens come from, for a relay that takes no password (XOAUTH2, OAUTHBEARER); empty: none."""
     oauth_client: str = Field(default="", max_length=255)
@@ -407,7 +408,7 @@ class MailDelivery:
         if hop.oauth and self._tokens is not None:
             await oauth_login(client, hop.login, hop.host, hop.port, self._tokens)
         elif hop.login and hop.password is not None:
-            await client.login(hop.login, hop.password.reveal())
+            await password_login(client, hop.login, hop.password.reveal(), hop.host)
 
     def _client(self, hop: Hop) -> aiosmtplib.SMTP:
         """A client without timeouts of its own: its `wait_for` can swallow a cancellation (Python before 3.12)."""
