@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # rows
 
@@ -56,6 +56,16 @@ PER_TARGET = 2
 """To one target, of those."""
 LOOK = 50
 """Items looked at in one query while some are chosen."""
+IN_ORDER = "webhook"
+"""Kind of the items of which one waits for those before it: what one address is told of one fax."""
+HELD_TRIES = 3
+"""Tries of an earlier item that later ones wait for, some 100 s: then an address that takes one event and never another
+is told the rest."""
+HELD_S = max(PUSH_PAUSES[:HELD_TRIES])
+"""Seconds before or after now within which an earlier item that is tried again falls due."""
+MAX_HELD = 500
+"""Items of one address that may hold others up, and items that are passed over while some are chosen: more such items
+are chosen later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +109,9 @@ def put(
     job: str | None = None,
     message: str | None = None,
     reception: str | None = None,
+    due_at: float | None = None,
 ) -> None:
-    """Write an item. The same id twice is one item (a unit may be run again)."""
+    """Write an item, due now unless told. The same id twice is one item (a unit may be run again)."""
     if written(conn, item):
         return
     conn.execute(
@@ -115,7 +126,7 @@ def put(
             payload=dict(payload),
             state="due",
             created_at=now,
-            due_at=now,
+            due_at=now if due_at is None else due_at,
         )
     )
     note(conn, item, "outbox.due", now=now, job=job or message or reception, data={"kind": kind})
@@ -195,6 +206,82 @@ class _Places:
         return found
 
 
+class _Order:
+    """Which items must wait for an earlier one, of the same fax to the same address, that is on its way or tried again.
+
+    What is on its way is known by its lease, what is tried again by its tries: on every node, and after a restart.
+
+    Args:
+        conn: The unit's connection.
+        now: Unix seconds.
+    """
+
+    def __init__(self, conn: Connection, now: float) -> None:
+        self._conn = conn
+        self._now = now
+        self._targets: dict[str, dict[tuple[str, str], int]] = {}
+        self._passed: dict[str, list[str]] = {}
+
+    @property
+    def left(self) -> Sequence[ColumnElement[bool]]:
+        """What an item must be that was not passed over; of an address with many of these none is looked at."""
+        c = t.outbox.c
+        ids = [item for items in self._passed.values() for item in items]
+        if len(ids) >= MAX_HELD:
+            return [c.kind != IN_ORDER]
+        full = [target for target, items in self._passed.items() if len(items) >= LOOK]
+        return [c.id.not_in(ids), (c.kind != IN_ORDER) | c.target.not_in(full)] if ids else []
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether an item was passed over."""
+        return bool(self._passed)
+
+    def pass_over(self, row: Row[Any]) -> None:
+        """It is not the item's turn."""
+        self._passed.setdefault(row.target, []).append(row.id)
+
+    def is_next(self, row: Row[Any]) -> bool:
+        """Whether nothing stands before an item."""
+        place = _place_of(row)
+        if place is None:
+            return True
+        lane, serial = place
+        if row.target not in self._targets:
+            self._targets[row.target] = self._open(row.target)
+        return self._targets[row.target].get(lane, serial) >= serial
+
+    def note(self, row: Row[Any]) -> None:
+        """An item was chosen."""
+        if (place := _place_of(row)) is not None:
+            lane, serial = place
+            known = self._targets[row.target]
+            known[lane] = min(serial, known.get(lane, serial))
+
+    def _open(self, target: str) -> dict[tuple[str, str], int]:
+        """The first item that is on its way or tried again, of each fax."""
+        c, now = t.outbox.c, self._now
+        leased = (c.state == "leased") & (c.lease_until >= now) & ~voided(c.lease_fence)
+        again = (c.state == "due") & c.due_at.between(now - HELD_S, now + HELD_S) & c.tries.between(1, HELD_TRIES)
+        query = select(c.kind, c.payload).where(c.kind == IN_ORDER, c.target == target).limit(MAX_HELD)
+        found: dict[tuple[str, str], int] = {}
+        for state in (leased, again):
+            rows: Iterable[Row[Any]] = self._conn.execute(query.where(state))
+            for row in rows:
+                if (place := _place_of(row)) is not None:
+                    lane, serial = place
+                    found[lane] = min(serial, found.get(lane, serial))
+        return found
+
+
+def _place_of(row: Row[Any]) -> tuple[tuple[str, str], int] | None:
+    """Webhook and fax of an item, and the serial of its event; None: it has no order."""
+    event = row.payload.get("event") if row.kind == IN_ORDER else None
+    if not isinstance(event, Mapping) or not isinstance(event.get("serial"), int):
+        return None
+    return (str(row.payload.get("webhook")), str(event.get("fax") or event.get("job"))), event["serial"]
+
+
 def _choose(conn: Connection, now: float, limit: int, places: _Places) -> tuple[Sequence[Row[Any]], bool]:
     """The items whose turn it is, in the order in which they fell due, and whether others must wait for a place."""
     due = or_(
@@ -203,16 +290,21 @@ def _choose(conn: Connection, now: float, limit: int, places: _Places) -> tuple[
     )
     query = select(t.outbox).where(due).order_by(t.outbox.c.due_at, t.outbox.c.id)
     chosen: dict[str, Row[Any]] = {}
+    order = _Order(conn, now)
     while len(chosen) < limit:
-        some = query.where(t.outbox.c.id.not_in(list(chosen)), *places.left).limit(min(LOOK, limit))
+        left = (*places.left, *order.left)
+        some = query.where(t.outbox.c.id.not_in(list(chosen)), *left).limit(min(LOOK, limit))
         rows = conn.execute(some).all()
         if not rows:
             rest = query.with_only_columns(t.outbox.c.id).where(t.outbox.c.id.not_in(list(chosen))).limit(1)
             return list(chosen.values()), conn.execute(rest).first() is not None
         for row in rows:
-            if len(chosen) < limit and places.take(row):
+            if not order.is_next(row):
+                order.pass_over(row)
+            elif len(chosen) < limit and places.take(row):
                 chosen[row.id] = row
-    return list(chosen.values()), False
+                order.note(row)
+    return list(chosen.values()), order.has_passed
 
 
 def _parcel(row: Row[Any]) -> Parcel:

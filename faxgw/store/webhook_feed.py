@@ -29,6 +29,10 @@ WINDOW = 300
 MAX_PUT = 100
 """Items that one unit writes, but for those of its last entry: some 30 ms. A customer may have 50 webhooks, and a unit
 delays every gate and MCF (docs/spine.md section 7)."""
+MOST_PUT = MAX_PUT + 1_000
+"""More than one unit ever writes."""
+TICK = 1e-6
+"""Seconds between the moments at which items of one unit fall due: in the order of their events, and before now."""
 UNREAD = 10_000
 """Entries after which it is written down that nobody wanted them."""
 PURGED = "given up: its fax was purged when its days were over"
@@ -70,7 +74,7 @@ def spread(conn: Connection, *, now: float) -> bool:
             until = entry - 1  # the rest is the next unit's
             break
         for hook, event in told[entry]:
-            _put(conn, hook.id, hook.url, hook.customer, event, now)
+            _put(conn, hook.id, hook.url, hook.customer, event, now, due_at=now + (written - MOST_PUT) * TICK)
         written += len(told[entry])
     if until > serial:
         conn.execute(update(t.feeds).where(t.feeds.c.name == NAME).values(serial=until))
@@ -113,7 +117,7 @@ def _wants(events: list[str], kind: str) -> bool:
     return any(kind == one or (one.endswith("*") and kind.startswith(one[:-1])) for one in events)
 
 
-def _put(conn: Connection, hook: str, url: str, customer: str, event: FeedEvent, now: float) -> None:
+def _put(conn: Connection, hook: str, url: str, customer: str, event: FeedEvent, now: float, *, due_at: float) -> None:
     payload = {
         "webhook": hook,
         "event": {
@@ -126,4 +130,5 @@ def _put(conn: Connection, hook: str, url: str, customer: str, event: FeedEvent,
         },
     }
     item = item_id("webhook", hook, str(event.serial))
-    outbox.put(conn, item, KIND, url.partition("?")[0], customer=customer, payload=payload, now=now)
+    target = url.partition("?")[0]
+    outbox.put(conn, item, KIND, target, customer=customer, payload=payload, now=now, due_at=due_at)

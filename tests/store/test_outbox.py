@@ -11,6 +11,8 @@ from faxgw.store import outbox
 from faxgw.store import schema as t
 from tests.house import ALICE, House
 
+HOOK = "https://app.example/"
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -146,6 +148,81 @@ async def test_the_next_item_due_after_those_that_wait_for_a_place(house: House)
     await due(house, "out_2", "webhook", "https://slow.example/")
     assert (await house.do(outbox.next_due) or at) < at
     assert await house.do(outbox.next_due, at) == at + 60
+
+
+async def told(house: House, serial: int, fax: str = "FN1", hook: str = "whk_1", target: str = HOOK) -> str:
+    """An event for a webhook, whose id says nothing of its place."""
+    item = f"out_{97 * serial % 101:03}_{fax}_{hook}"
+    payload = {"webhook": hook, "event": {"serial": serial, "type": "fax.ready", "fax": fax, "job": "F1"}}
+    await house.do(
+        outbox.put, item, "webhook", target, customer="acme", payload=payload, now=house.now,
+        due_at=house.now - (100 - serial) * 1e-6,
+    )  # fmt: skip
+    return item
+
+
+async def after(house: House, item: str, *, good: bool) -> None:
+    """The end of a try, and the time after which it comes again."""
+    if good:
+        await house.do(outbox.done, item, fence=house.fence, now=house.now)
+    else:
+        await house.do(outbox.failed, item, fence=house.fence, now=house.now, permanent=False, detail="500")
+        house.clock.now += outbox.HELD_S + 1
+
+
+async def test_events_of_a_fax_reach_an_address_in_their_order(house: House) -> None:
+    """One after the other; those of other faxes, and other webhooks, do not wait for them."""
+    one, two, three = [await told(house, serial) for serial in (1, 2, 3)]
+    other = await told(house, 4, fax="FN2", target="https://elsewhere.example/")
+    hook = await told(house, 5, hook="whk_2")
+    assert await share(house) == ([one, other, hook], True)
+    assert await share(house) == ([], True), "the lease alone tells that it is on its way"
+    await after(house, one, good=True)
+    assert await share(house) == ([two], True)
+    await after(house, two, good=True)
+    assert await share(house) == ([three], False)
+
+
+async def test_an_event_that_is_tried_again_is_waited_for_but_not_for_ever(house: House) -> None:
+    first, second, another = await told(house, 1), await told(house, 2), await told(house, 3, fax="FN2")
+    assert await share(house) == ([first, another], True)
+    for _try in range(outbox.HELD_TRIES):
+        await after(house, first, good=False)
+        assert await share(house) == ([first], True)
+    await after(house, first, good=False)
+    assert await share(house) == ([second, first], False), "the address may like the second"
+
+
+async def test_an_event_that_dies_is_waited_for_no_more(house: House) -> None:
+    first, second = await told(house, 1), await told(house, 2)
+    assert (await share(house))[0] == [first]
+    await house.do(outbox.failed, first, fence=house.fence, now=house.now, permanent=True, detail="410")
+    assert await share(house) == ([second], False)
+
+
+async def test_an_old_event_that_is_sent_again_waits_for_nothing(house: House) -> None:
+    first, second = await told(house, 1), await told(house, 2)
+    for item in (first, second):
+        assert (await share(house))[0] == [item]
+        await after(house, item, good=True)
+    await told(house, 3)
+    await share(house)
+    await house.do(outbox.again, first, now=house.now, who="test")
+    assert (await share(house))[0] == [first]
+
+
+async def test_many_events_of_one_fax_keep_no_other_way_waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "LOOK", 5)
+    for serial in range(1, 9):
+        await told(house, serial)
+    for serial, target in enumerate(("https://a.example/", "https://b.example/"), 9):
+        await told(house, serial, fax=f"FN{serial}", target=target)
+    await due(house, "out_mail", "status_mail", ALICE)
+    expected = ["out_097_FN1_whk_1", "out_065_FN9_whk_1", "out_061_FN10_whk_1", "out_mail"]
+    assert await share(house) == (expected, True)
+    monkeypatch.setattr(outbox, "MAX_HELD", 3)
+    await due(house, "out_letter", "status_mail", ALICE)
+    assert await share(house) == (["out_letter"], True)
 
 
 async def test_the_oldest_open_delivery_is_one_of_ours(house: House) -> None:

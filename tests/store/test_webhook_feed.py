@@ -47,6 +47,18 @@ async def test_what_was_before_the_first_look_is_not_told(house: House) -> None:
     assert row.target == "https://all.example.org/"
 
 
+async def test_what_one_unit_writes_falls_due_in_the_order_of_the_events(house: House) -> None:
+    await spread(house)
+    await make(house, "all", "*")
+    for _ in range(5):
+        await house.ready_fax()
+    await spread(house)
+    rows = await house.rows(select(t.outbox).where(t.outbox.c.kind == "webhook").order_by(t.outbox.c.due_at))
+    serials = [row.payload["event"]["serial"] for row in rows]
+    assert serials == sorted(serials) and len(set(serials)) == len(serials) >= 15
+    assert all(row.created_at - 0.01 < row.due_at < row.created_at for row in rows)
+
+
 async def test_each_is_told_what_it_wants_of_its_own_customer_and_user(house: House) -> None:
     await spread(house)
     await make(house, "faxes", "fax.*")
