@@ -187,6 +187,8 @@ class MachineWorld(ScriptedWorld):
         """Kill one mail process after the other, for ever."""
         while True:
             await asyncio.sleep(self._random.uniform(*STRUCK_AFTER))
+            if not (self.folder / "up").exists():
+                continue  # a gateway whose first mail process dies while it starts does not start, and says so
             for process in await asyncio.to_thread(mail_processes, self.pid):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
