@@ -17,12 +17,11 @@ from typing import Any, Protocol  # JSON values
 
 from aiohttp import web
 
-from faxgw.api import accesses
+from faxgw.api import accesses, wishes
 from faxgw.api.destinations import DestinationRoutes
 from faxgw.api.received import ReceivedFaxes
 from faxgw.api.restored import RestoredRoutes
 from faxgw.fax.errors import FaxError
-from faxgw.fax.job import Wish
 from faxgw.fax.ports import (
     MailRecipient,
     MailSession,
@@ -218,21 +217,8 @@ class ControlServer:
         faxes = await self._do.store.read(lambda conn: lookup.fax_ids(conn, ident))
         if not faxes:
             raise web.HTTPNotFound(text=f"There is no fax or job {ident}.")
-        results = {}
-        for fax in faxes:
-            results[fax] = await self._one_wish(fax, verb, who, now)
-        return web.json_response({"faxes": results})
-
-    async def _one_wish(self, fax: str, verb: str, who: str, now: float) -> str:
-        run = self._do.store.run
-        try:
-            if verb == "release":
-                state = await run(lambda conn: queue.release(conn, fax, who=who, now=now))
-            else:
-                state = await run(lambda conn: queue.wish(conn, fax, Wish(verb), who=who, now=now))
-        except FaxError as exc:
-            return f"not done: {exc.public}"
-        return "calling; ends with the call" if state == "calling" else str(state)
+        results = await wishes.carry_out(self._do.store, faxes, verb, who=who, now=now)
+        return web.json_response({"faxes": dict(results)})
 
     async def _send(self, request: web.Request) -> web.Response:
         """A mail in the body becomes a message for `number`s (A17); the principal is the operator's choice."""
