@@ -80,7 +80,9 @@ def obey(conn: Connection, job: str, *, now: float) -> Obeyed:
 
 
 def standing(conn: Connection) -> Sequence[str]:
-    """Jobs whose cancel is not carried out yet."""
+    """Jobs whose cancel is to be carried out: none while a restored backup waits for its release (section 9)."""
+    if queue.restored(conn) is not None:
+        return []
     return list(conn.execute(select(t.job_cancels.c.job).order_by(t.job_cancels.c.asked_at)).scalars())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from faxgw.dispatch import upkeep
 from faxgw.fax.job import Wish
 from faxgw.fax.outcome import Cause
-from faxgw.store import job_cancels
+from faxgw.store import job_cancels, restore
 from faxgw.store import schema as t
 from faxgw.store.job_cancels import Obeyed
 from faxgw.store.planning import NotPlanned, Then
@@ -129,3 +129,20 @@ async def test_upkeep_goes_on_with_a_cancel_that_was_interrupted(house: House, m
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     assert await states(house, job) == {"cancelled": 5}
+
+
+async def test_a_restored_backup_that_waits_is_not_touched_and_its_cancel_outlives_the_release(house: House) -> None:
+    """Spine section 9: until the release nothing is decided; what was cancelled is not called after it."""
+    job, (fax, _other) = await house.job(*numbers(2))
+    await wish(house, job)
+    await house.do(restore.begin, now=house.now, backup={"made_at": 1.0})
+    while await house.do(restore.hold_next, now=house.now):
+        pass
+    await house.next_life()
+    assert await standing(house) == []
+    while await house.do(restore.release_next, who="operator", now=house.now):
+        pass
+    await house.do(restore.finish, who="operator", now=house.now, reports_too=True)
+    assert await house.state(fax) == "ready"
+    assert await house.try_plan(fax) == NotPlanned("its job is cancelled", Then.LATER)
+    assert await standing(house) == [job]
