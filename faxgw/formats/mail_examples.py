@@ -55,6 +55,7 @@ class Strangers:
     ident: str
     name: str
     reason: str
+    reference: str
 
 
 FRIENDLY = Strangers(
@@ -63,9 +64,12 @@ FRIENDLY = Strangers(
     ident="FAX PARIS 01",
     name="Dr. Éloïse Brandt",
     reason="The document contract.docx has a password.",
+    reference="Order 17",
 )
 _HOSTILE = "javascript:alert(1) x onclick=y style=z </td></style>--><b>\"'`> ${title} <#if a>"
-HOSTILE = Strangers(_HOSTILE, _HOSTILE, _HOSTILE, _HOSTILE, _HOSTILE)
+HOSTILE = Strangers(
+    _HOSTILE, _HOSTILE, _HOSTILE, _HOSTILE, _HOSTILE, f"{_HOSTILE} 1"
+)  # one like the subject is left out
 
 
 def letter_of(example: str, language: str, style: MailTemplate, strangers: Strangers = FRIENDLY) -> Letter:
@@ -271,7 +275,7 @@ def _job(example: str, language: str, strangers: Strangers) -> JobReport:
         language=language,
         billing_code="K-4711",
         thumbnail=b"",
-        reference=f"{strangers.name} 1",
+        reference=strangers.reference,
     )
 
 
