@@ -331,7 +331,10 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
             raise
         kept = {name: value for name, value in exc.headers.items() if name.lower() in _KEPT}
         said = exc.text or ""
-        return problem(exc.status, "" if said == f"{exc.status}: {exc.reason}" else said, headers=kept)
+        if said == f"{exc.status}: {exc.reason}":
+            said, code = _SAID.get(exc.status, ("", ""))
+            return problem(exc.status, said, headers=kept, **({"code": code} if code else {}))
+        return problem(exc.status, said, headers=kept)
     except FaxError as exc:
         log.info("request refused", extra={"event": "http_refused", "reason": str(exc)})
         if exc.temporary:
@@ -348,6 +351,11 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(500, "The fax gateway could not do this at the moment.")
 
 
+_SAID = {
+    404: ("There is nothing at this path.", "not_found"),
+    405: ("This path does not know this method; the header field Allow names those it knows.", "method_not_allowed"),
+}
+"""What is said where no route is: sentence, and code as in docs/api.md."""
 _KEPT = {"allow", "retry-after", "www-authenticate"}
 
 

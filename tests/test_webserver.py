@@ -177,7 +177,7 @@ class TestErrors:
             ("/raises/temporary", 503, "The fax gateway could not do this at the moment."),
             ("/raises/defect", 500, "The fax gateway could not do this at the moment."),
             ("/raises/http", 409, "The fax is on its way."),
-            ("/unknown", 404, None),
+            ("/unknown", 404, "There is nothing at this path."),
         ],
     )
     async def test_every_error_is_a_problem_document_without_internals(
@@ -201,6 +201,10 @@ class TestErrors:
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Basic")
         async with web_.client.delete("/faxes") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+            found = await answer.json(content_type="application/problem+json")
+            assert found["code"] == "method_not_allowed" and "Allow" in found["detail"]
+        async with web_.client.get("/unknown") as answer:
+            assert (await answer.json(content_type="application/problem+json"))["code"] == "not_found"
 
     async def test_a_redirect_is_no_error(self, web_: Running) -> None:
         async with web_.client.get("/raises/redirect", allow_redirects=False) as answer:

@@ -36,6 +36,8 @@ REQUESTS_PER_SECOND = 500.0
 """Requests of one caller in the long run; 300 jobs a second are the goal of the house."""
 BURST = 1_000.0
 """Requests of one caller at once."""
+CODINGS = frozenset({"", "identity", "gzip", "deflate"})
+"""What a body may be coded with; what it unpacks to counts against its limit."""
 MAX_BODY = 1_000_000
 """Octets of a body unless the route says otherwise."""
 RETRY_AFTER_S = 60
@@ -246,6 +248,10 @@ class Api:
         except BodyTooSlow:
             response = self._answer(Refusal(408, "The request's body did not come in time.", code="too_slow"))
             response.force_close()
+        except web.RequestPayloadError:
+            text = "The body cannot be read: it breaks off, or is not coded as Content-Encoding says."
+            response = self._answer(Refusal(400, text, code="bad_request"))
+            response.force_close()
         except ConnectionError:
             raise
         except Exception:  # owner of the request
@@ -264,6 +270,7 @@ class Api:
         address = client_address(request, ground.proxies)
         caller = request[_CALLER] = await ground.access.caller(request, address, self._interface, self._realm)
         self._check_caller(caller, endpoint.scope)
+        _check_coding(request)
         await self._check_size(request, endpoint)
         return caller
 
@@ -293,6 +300,15 @@ class Api:
                 await self._ground.files.require_room(self._ground.watermark)
             except OutOfSpace as exc:
                 raise _later(507, exc.public, "no_room") from exc
+
+
+def _check_coding(request: web.Request) -> None:
+    """Whether the body's coding can be undone (RFC 9110 section 8.4). Raises Refusal."""
+    given = [one.strip().lower() for one in ",".join(request.headers.getall("Content-Encoding", [])).split(",")]
+    if len(given) > 1 or given[0] not in CODINGS:
+        text = "The body may be coded with gzip or deflate, and not twice."
+        headers = {"Accept-Encoding": "gzip, deflate"}  # RFC 7694 section 3
+        raise Refusal(415, text, code="unsupported_encoding", headers=headers)
 
 
 async def _never(request: web.Request, caller: Caller) -> web.StreamResponse:

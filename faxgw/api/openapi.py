@@ -29,7 +29,7 @@ EVERYWHERE = (
     "unavailable", "refused",
 )  # fmt: skip
 """Refusals that every operation can give."""
-WITH_BODY = ("bad_json", "too_large", "unsupported_type", "unsupported_charset", "too_slow")
+WITH_BODY = ("bad_json", "too_large", "unsupported_type", "unsupported_encoding", "unsupported_charset", "too_slow")
 """Refusals of operations that take a body."""
 _INTRODUCTION = """\
 Send and receive faxes. Everything is JSON; times are RFC 3339 in UTC; errors are `application/problem+json` \

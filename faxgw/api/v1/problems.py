@@ -55,6 +55,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "too_many_webhooks": Kind(409, "The account has as many webhooks as it may have."),
     "too_large": Kind(413, "The body is larger than this operation takes; it is refused before it is read."),
     "unsupported_type": Kind(415, "The body is of another media type than this operation takes."),
+    "unsupported_encoding": Kind(415, "The body has another Content-Encoding than gzip or deflate, or several."),
     "unsupported_charset": Kind(415, "JSON is UTF-8; another charset was declared."),
     "bad_json": Kind(400, "The body is not JSON, or not UTF-8."),
     "bad_form": Kind(400, "The multipart body cannot be read."),

@@ -354,6 +354,11 @@ async def _(api: Native) -> Got:
     return await api.call("POST", "/faxes", b"to=1", headers={"Content-Type": "application/x-www-form-urlencoded"})
 
 
+@refuses("unsupported_encoding")
+async def _(api: Native) -> Got:
+    return await api.call("POST", "/faxes", b"\x8b\x03", headers={"Content-Encoding": "br"})
+
+
 @refuses("unsupported_charset")
 async def _(api: Native) -> Got:
     return await api.call("POST", "/webhooks", b"{}", headers={"Content-Type": "application/json; charset=utf-16"})
@@ -544,6 +549,25 @@ async def test_a_compressed_body_is_read(api: Native) -> None:
     body = gzip.compress(json.dumps(fax()).encode())
     got = await api.call("POST", "/faxes", body, headers={"Content-Encoding": "gzip"})
     assert got.status == 202
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("path", ["/faxes", "/webhooks"])
+async def test_a_body_that_is_not_coded_as_it_says_is_the_clients_fault(
+    api: Native, path: str, coding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = await api.call("POST", path, b"no such coding at all", headers={"Content-Encoding": coding})
+    assert (got.status, got.body["code"]) == (400, "bad_request") and "Content-Encoding" in got.body["detail"]
+    assert not [record for record in caplog.records if record.name == "faxgw.api.http"], "no fault of ours"
+
+
+@pytest.mark.parametrize("coding", ["br", "bogus", "gzip, gzip"])
+async def test_another_coding_is_refused_with_those_that_are_taken(api: Native, coding: str) -> None:
+    """RFC 9110 section 15.5.16, RFC 7694 section 3."""
+    got = await api.call("POST", "/faxes", fax(), headers={"Content-Encoding": coding})
+    assert (got.status, got.body["code"]) == (415, "unsupported_encoding")
+    assert got.headers["Accept-Encoding"] == "gzip, deflate"
+    assert not await api.house.rows(select(t.jobs.c.id))
 
 
 # -------------------------------------------------------------------------------------------------------------- keys
