@@ -26,8 +26,8 @@ MAX_JOB_FILE = 40 * 2**20
 """Octets of a job file at most, documents within it included."""
 MAX_FAXES = 100
 """Faxes (jobs of ours) in one job file at most."""
-MAX_FILES = 100
-"""Documents of one fax at most."""
+MAX_FILES = 60
+"""Documents of one fax at most: as many as are rendered together (document/limits.py)."""
 MAX_ALTERNATIVES = 5
 MAX_PROPERTIES = 200
 MAX_REFERENCE = 256

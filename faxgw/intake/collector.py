@@ -197,19 +197,24 @@ class Collector:
         Raises:
             StoreError: If the store is away; what was taken is taken up again later.
             OSError: If a folder fails.
+            Exception: What went wrong with one of those that were taken, after all others were dealt with.
         """
+        faults: list[Exception] = []
         async with drop.lock:
             left = await self._threads.run(lambda: _left(drop))
         drop.tidy = True
         for first in range(0, len(left), BATCH):
-            await self._finish(drop, left[first : first + BATCH])
+            faults += await self._finish(drop, left[first : first + BATCH])
         while True:
             async with drop.lock:
                 found, waits = await self._threads.run(lambda: self._next(drop))
             if found:
-                await self._finish(drop, found)
+                faults += await self._finish(drop, found)
             elif not await self._ask(drop):
-                return waits
+                break
+        if faults:
+            raise faults[0]
+        return waits
 
     async def put_back(self, drop: Drop) -> None:
         """Put back what was being taken when an earlier life ended, before anybody lays down files of these names.
@@ -237,12 +242,18 @@ class Collector:
     async def _ask(self, drop: Drop) -> bool:
         return any([await self._handlers[kind].ask(drop, self._ticks()) for kind in drop.kinds])
 
-    async def _finish(self, drop: Drop, taken: Sequence[Taken]) -> None:
-        """Finish all that were taken, together; when one cannot be, the others are."""
+    async def _finish(self, drop: Drop, taken: Sequence[Taken]) -> Sequence[Exception]:
+        """Finish all that were taken, together; when one cannot be, the others are, and why is returned.
+
+        Raises:
+            StoreError: If the store is away.
+        """
         ends = [self._handlers[each.kind].finish(drop, each) for each in taken]
-        for result in await asyncio.gather(*ends, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        faults = [each for each in await asyncio.gather(*ends, return_exceptions=True) if each is not None]
+        for fault in faults:
+            if isinstance(fault, StoreError) or not isinstance(fault, Exception):
+                raise fault
+        return [fault for fault in faults if isinstance(fault, Exception)]
 
     def _next(self, drop: Drop) -> tuple[Sequence[Taken], bool]:
         """Take the next files that are complete; blocking."""

@@ -30,12 +30,13 @@ from faxgw.fax.submission import (
 from faxgw.formats import xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax, XmlFile, XmlJob
 from faxgw.formats.xml_tree import EndsEarly
+from faxgw.intake.area import MAX_FILE
 from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
 from faxgw.intake.funnel import Funnel
 from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Taken
 from faxgw.store import submission
-from faxgw.store.errors import StoreError
+from faxgw.store.errors import ObjectTooLarge, StoreError
 
 JOB_NAME = re.compile(r"job.*\.[xX][mM][lL]", re.DOTALL)
 """Names of job files: `job` in lower case, as the vendor's format has it."""
@@ -218,6 +219,8 @@ class JobFiles(Funnel):
                 return _refusal(fax, first)  # whose documents went with it
             missing = next(f.name for f in fax.files if f.content is None and f.name not in taken.parts)
             return _Refusal((fax,), "missing_file", f"The document {missing} is not there.", xml_job.MISSING_FILE)
+        except ObjectTooLarge as exc:
+            return _Refusal((fax,), "too_large", exc.public)
         except StoreError as exc:
             if exc.temporary:
                 raise
@@ -245,7 +248,7 @@ class JobFiles(Funnel):
             raise FileNotFoundError(file.name)
         fd = await self._threads.run(lambda: taken.open(file.name))
         try:
-            return await self._files.adopt_fd(fd)
+            return await self._files.adopt_fd(fd, limit=MAX_FILE)
         finally:
             os.close(fd)
 

@@ -21,12 +21,13 @@ from faxgw.fax.submission import (
 from faxgw.formats import drop_name, xml_job
 from faxgw.formats.xml_job import BadJob, XmlFax
 from faxgw.formats.xml_tree import EndsEarly
+from faxgw.intake.area import MAX_FILE
 from faxgw.intake.collector import BATCH, WAIT_S, Choice, Drop, Sender, Turned
 from faxgw.intake.funnel import Funnel
 from faxgw.intake.result_files import plain_refusal
 from faxgw.intake.shelf import Entry, Shelf
 from faxgw.intake.taking import Taken
-from faxgw.store.errors import StoreError
+from faxgw.store.errors import ObjectTooLarge, StoreError
 
 REFUSED = "refused"
 """Folder for what was refused, beside the work folder."""
@@ -84,7 +85,9 @@ class PlainFiles(Funnel):
         fd = await self._threads.run(lambda: taken.open(taken.cause))
         try:
             modified = os.fstat(fd).st_mtime_ns
-            kept = await self._files.adopt_fd(fd)
+            kept = await self._files.adopt_fd(fd, limit=MAX_FILE)
+        except ObjectTooLarge as exc:
+            return "too_large", exc.public
         finally:
             os.close(fd)
         words = (sender.principal.customer, sender.owner, "plain", taken.cause, str(modified), kept.sha256)

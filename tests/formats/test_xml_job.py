@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from faxgw.document.limits import MAX_DOCUMENTS
 from faxgw.fax.vendor_report import VendorRecipient, VendorReport
 from faxgw.formats.xml_job import (
     MAX_FAXES,
@@ -95,6 +96,7 @@ def test_unknown_elements_are_left_alone_and_named() -> None:
         (b"<a/>", "no element “fax”"),
         (job("<fax></fax>"), "no recipient"),
         (job("<fax/>" * (MAX_FAXES + 1)), f"at most {MAX_FAXES} faxes"),
+        (fax(files="<fax-file><file-name>a</file-name></fax-file>" * (MAX_DOCUMENTS + 1)), "at most 60 documents"),
         (fax(address="<fax-number> </fax-number>"), "no number"),
         (fax(address="<fax-number>" + "1" * 129 + "</fax-number>"), "at most 128"),
         (fax(address="<fax-number>1</fax-number>" + "<alternative-number>2</alternative-number>" * 6), "at most 5"),

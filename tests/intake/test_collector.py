@@ -129,3 +129,17 @@ async def test_a_fault_in_one_folder_leaves_the_others_alone(world: World) -> No
         inbox.put("more", b"x")
     world.collector.look(good)
     await world.until("good", "more")
+
+
+async def test_one_that_cannot_be_finished_holds_up_no_other_of_its_folder(world: World) -> None:
+    """Neither those that come with it nor those that come later; it is tried again at every look."""
+    drop = world.drop("a")
+    with drop.inbox() as inbox:
+        for name in ("bad", "good"):
+            inbox.put(name, b"x")
+        world.collector.look(drop)
+        await world.until("good")
+        inbox.put("later", b"x")
+        world.collector.look(drop)
+        await world.until("good", "later")
+    assert len(list(drop.work.iterdir())) == 1

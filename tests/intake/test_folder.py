@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from faxgw.dispatch.jobs import JobGate
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.ports import Parcel
-from faxgw.intake import collector
+from faxgw.intake import collector, job_files, plain_files
 from faxgw.intake.collector import WAIT_S, Collector
 from faxgw.intake.folder import UNSURE_S, Folder, Folders
 from faxgw.intake.folder_settings import FolderSettings, Layout, faults
@@ -319,3 +319,31 @@ async def test_what_is_refused_under_one_name_twice_is_kept_twice(drop: Watched)
     kept = drop.path / ".faxgw" / "refused"
     assert drop.refused() == ["2 letter.pdf", "2 letter.pdf.json", "letter.pdf", "letter.pdf.json"]
     assert [(kept / name).read_bytes() for name in ("letter.pdf", "2 letter.pdf")] == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+async def test_a_document_that_is_too_large_is_refused_and_holds_up_no_other(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
+    for module in (plain_files, job_files):
+        monkeypatch.setattr(module, "MAX_FILE", 100)
+    path = tmp_path / "drop"
+    path.mkdir()
+    drop, threads = await watched(house, path, layout)
+    if layout is Layout.JOBS:
+        (path / "in").mkdir()
+        for number, octets in (("1", bytes(101)), ("2", PDF)):
+            (path / "in" / f"{number}.pdf").write_bytes(octets)
+            (path / "in" / f"job{number}.xml").write_bytes(job_xml(f"{number}.pdf"))
+    else:
+        drop.lay(f"{TO}_1.pdf", bytes(101))
+        drop.lay(f"{TO}_2.pdf")
+    await drop.look(3)
+    assert len(await drop.jobs()) == 1
+    if layout is Layout.JOBS:
+        (told,) = (path / "out").iterdir()
+        assert told.name == "rep1.xml" and "<code>too_large</code>" in told.read_text()
+    else:
+        assert drop.told(f"{TO}_1.pdf")["error"]["code"] == "too_large" and drop.refused() == [f"{TO}_1.pdf"]
+    drop.folder.close()
+    await threads.close()

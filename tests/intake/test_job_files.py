@@ -219,6 +219,22 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "no fax": (b"<jobs/>", "bad_job"),
     "itself as document": (job_xml("job1.xml"), "missing_file"),
     "another's document": (job_xml("../../other/in/letter.pdf"), "bad_job"),
+    "10,000 recipients": (
+        job_xml().replace(
+            b"<fax-address>", b"<fax-address><fax-number>1</fax-number></fax-address>" * 10_000 + b"<fax-address>"
+        ),
+        "bad_job",
+    ),
+    "an unknown charset of a document": (
+        job_xml("a.txt").replace(b"</file-name>", b"</file-name><file-encoding>ebcdic</file-encoding>"),
+        "bad_job",
+    ),
+    "an unknown charset": (job_xml().replace(b"UTF-8", b"EBCDIC-9"), "bad_xml"),
+    "101 faxes": (job_xml().replace(b"</jobs>", b"<fax/>" * 100 + b"</jobs>"), "bad_job"),
+    "61 documents": (
+        job_xml().replace(b"</fax-file>", b"</fax-file>" + b"<fax-file><file-name>a</file-name></fax-file>" * 60),
+        "bad_job",
+    ),
     "an unknown cover": (
         job_xml().replace(b"</fax>", b"<options><coverpage>no</coverpage></options></fax>"),
         "unknown",
@@ -235,6 +251,13 @@ async def test_what_is_refused_is_told_at_once(world: FilesWorld, case: str) -> 
     world.ticks.now += WAIT_S
     await world.settle()
     assert told((await world.out())["rep1.xml"])["code"].startswith(code) and await world.jobs() == []
+
+
+async def test_a_job_file_of_200_mb_is_refused_without_being_read(world: FilesWorld) -> None:
+    await world.lay("job1.xml", b"<jobs>")
+    os.truncate((await world.areas.area("acme", "erp")).shelf("in").folder / "job1.xml", 200_000_000)
+    assert await world.settle() is False
+    assert told((await world.out())["rep1.xml"])["code"] == "bad_job" and await world.jobs() == []
 
 
 async def test_an_account_with_fewer_recipients_is_refused_more(world: FilesWorld) -> None:
@@ -396,10 +419,10 @@ async def test_a_disk_that_fills_up_between_two_documents_is_not_filled_by_tryin
     await world.lay("job1.xml", both)
     real, files, failing = world.house.files.adopt_fd, world.house.files, True
 
-    async def adopt(fd: int, *more: Any) -> Any:
+    async def adopt(fd: int, **more: Any) -> Any:
         if failing and os.fstat(fd).st_size > len(PDF):
             raise OutOfSpace("full")
-        return await real(fd, *more)
+        return await real(fd, **more)
 
     monkeypatch.setattr(files, "adopt_fd", adopt)
     before = _stored(world)
