@@ -122,7 +122,7 @@ def final(found: Mapping[str, Any]) -> bool | None:
     """True when every fax was sent, False when all ended and one was not, None while one is open."""
     if found["job"] is None:
         return False if found["message"] and found["message"]["state"] == "refused" else None
-    states = {fax["state"] for fax in found["faxes"]}
+    states = set(found.get("states") or {fax["state"] for fax in found["faxes"]})
     if found["job"]["open"] or not states <= {state.value for state in FINAL}:
         return None
     return states == {"sent"}
@@ -153,6 +153,7 @@ def detail(found: Mapping[str, Any]) -> str:
         lines += [f"  refused: {message['reason']}"] if message["reason"] else []
     if job := found["job"]:
         lines.append(f"job {job['id']}  {job['pages'] or '?'} pages, accepted {_when(job['accepted_at'])}")
+        lines += _crowd(found)
     for fax in found["faxes"]:
         lines.append(f"fax {fax['id']}  to {fax['e164']}: {fax['state'].upper()}")
         doubt = f", page {fax['doubtful_page']} in doubt" if fax["doubtful_page"] else ""
@@ -161,6 +162,16 @@ def detail(found: Mapping[str, Any]) -> str:
         lines += [f"  {_expected(will)}"] if (will := fax.get("expected")) else []
         lines += [f"  {_attempt(a)}" for a in fax["attempts"]]
     return "\n".join(lines)
+
+
+def _crowd(found: Mapping[str, Any]) -> list[str]:
+    """What became of more faxes than are shown."""
+    states: Mapping[str, int] = found.get("states") or {}
+    faxes, shown = sum(states.values()), len(found["faxes"])
+    if faxes <= shown:
+        return []
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    return [f"  {faxes:,} faxes: {counts}; shown: {shown:,}"]
 
 
 def _expected(will: Mapping[str, Any]) -> str:

@@ -90,6 +90,7 @@ def test_the_status_shows_calls_and_faults() -> None:
         (found(fax(state="sent"), fax(state="failed")), False),
         (found(fax(state="sent"), fax()), None),
         (found(fax(state="sent"), job={"id": "F1", "open": 900}), None),
+        (found(fax(state="sent"), states={"sent": 4_999, "failed": 1}), False),
     ],
 )
 def test_the_end_is_known_when_every_fax_has_ended(what: dict[str, Any], expected: bool | None) -> None:
@@ -101,6 +102,12 @@ def test_progress_shows_pages_and_the_phase_of_the_call() -> None:
     assert line == "  +33199000001 [########................] 1/3 pages calling (page)"
     assert show.progress(found(fax(pages=0, pages_confirmed=0)), [], NOW).endswith("0/? pages waiting")
     assert show.progress(found(job=None, message=message()), [], NOW) == "  message received"
+
+
+def test_detail_counts_the_faxes_that_it_does_not_show() -> None:
+    many = show.detail(found(fax(), states={"failed": 10, "sent": 4_990}))
+    assert "  5,000 faxes: 10 failed, 4,990 sent; shown: 1" in many.splitlines()
+    assert "faxes:" not in show.detail(found(fax(), states={"waiting": 1}))
 
 
 def test_detail_and_trace_tell_calls_doubts_and_frames() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any  # rows as plain JSON
 
-from sqlalchemy import Column, Connection, RowMapping, select
+from sqlalchemy import Column, Connection, RowMapping, func, select
 
 from faxgw.fax.errors import Refused
 from faxgw.store import previewing, routing
@@ -15,7 +15,7 @@ from faxgw.store.journal import of_entity
 from faxgw.store.reports import page_counts
 
 MAX_FOUND = 200
-"""Faxes of one job shown at most."""
+"""Faxes of one job shown at most; the one that was asked for is among them."""
 MAX_EXPECTED = 20
 """Faxes of a job of which it is said what their next call will take."""
 MIN_BEGINNING = 6
@@ -24,6 +24,8 @@ MIN_BEGINNING = 6
 
 def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
     """Everything known of a fax, job, message, attempt or received fax; None when there is no such thing.
+
+    `states` counts all faxes of the job, of which at most MAX_FOUND are shown.
 
     Args:
         conn: The unit's connection.
@@ -35,14 +37,17 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
     job, message = _resolve(conn, ident)
     if job is None and message is None:
         reception = reception_id(conn, ident)
-        nothing: dict[str, Any] = {"message": None, "job": None, "faxes": []}
+        nothing: dict[str, Any] = {"message": None, "job": None, "faxes": [], "states": {}}
         return None if reception is None else {**nothing, **routing.detail(conn, reception)}
-    found: dict[str, Any] = {"message": message and _message(conn, message), "job": None, "faxes": [], "events": []}
+    found: dict[str, Any] = {"message": message and _message(conn, message), "job": None, "faxes": [], "states": {}}
     if job is not None:
         row = conn.execute(select(t.jobs).where(t.jobs.c.id == job)).mappings().one()
         found["job"] = {k: v for k, v in row.items() if k not in ("settings", "thumbnail", "page_facts")}
-        query = select(t.faxes).where(t.faxes.c.job == job).order_by(t.faxes.c.position).limit(MAX_FOUND)
-        found["faxes"] = [_fax(conn, fax) for fax in conn.execute(query).mappings()]
+        found["states"] = _states(conn, job)
+        asked = t.faxes.c.id == (_one(conn, t.faxes.c.id, ident.upper()) or "")
+        query = select(t.faxes).where(t.faxes.c.job == job).order_by(asked.desc(), t.faxes.c.position).limit(MAX_FOUND)
+        shown = sorted(conn.execute(query).mappings(), key=lambda fax: int(fax["position"]))
+        found["faxes"] = [_fax(conn, fax) for fax in shown]
         for fax in found["faxes"][:MAX_EXPECTED]:
             fax["expected"] = _expected(conn, fax["id"])
     events = {e.serial: e for entity in (message, job) if entity for e in of_entity(conn, entity)}
@@ -51,6 +56,12 @@ def find(conn: Connection, ident: str) -> Mapping[str, Any] | None:
         for _serial, e in sorted(events.items())
     ]
     return found
+
+
+def _states(conn: Connection, job: str) -> dict[str, int]:
+    """How many faxes of a job are in each state."""
+    query = select(t.faxes.c.state, func.count()).where(t.faxes.c.job == job).group_by(t.faxes.c.state)
+    return {row.state: row[1] for row in conn.execute(query.order_by(t.faxes.c.state))}
 
 
 def _resolve(conn: Connection, ident: str) -> tuple[str | None, str | None]:

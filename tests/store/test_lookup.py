@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from faxgw.fax.errors import Refused
+from faxgw.fax.job import Wish
 from faxgw.store import lookup
 from faxgw.store import schema as t
 from tests.house import House
@@ -59,3 +60,17 @@ async def test_a_beginning_of_two_faxes_is_refused(house: House) -> None:
     with pytest.raises(Refused):
         await house.ask(lookup.find, "fnsame")
     assert await house.ask(lookup.fax_ids, "fnsame2") == ["FNSAME2"]
+
+
+async def test_of_a_crowd_the_fax_that_was_asked_for_is_shown_and_all_are_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "MAX_FOUND", 3)
+    job, faxes = await house.job(*(f"+33199{place:06}" for place in range(6)))
+    await house.wish(faxes[5], Wish.CANCEL)
+    found = await house.ask(lookup.find, faxes[4])
+    assert found is not None
+    assert [fax["id"] for fax in found["faxes"]] == [*faxes[:2], faxes[4]]
+    assert found["states"] == {"cancelled": 1, "ready": 5}
+    whole = await house.ask(lookup.find, job)
+    assert whole is not None and [fax["id"] for fax in whole["faxes"]] == faxes[:3]
