@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import itertools
 import logging
 import os
@@ -40,6 +41,8 @@ OOM_SCORE = 500
 """When memory is short the kernel ends this process before the gateway: its clients send again."""
 ROOM_BELIEVED_S = 0.5
 """Seconds for which room for the largest mail is believed (as `store.files.AMPLE_S`)."""
+_NO_NEW_PRIVS = 38
+"""PR_SET_NO_NEW_PRIVS of linux/prctl.h."""
 FAILED = "failed"
 """Kind of the answer to a question whose answering failed."""
 TOO_LONG = Rejection(552, "5.5.3", "So many recipients with so long parameters do not fit in one mail; send several")
@@ -247,8 +250,15 @@ def _offer_to_end() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
 
 
+def _renounce() -> None:
+    """Nothing that this process, or whoever takes it over, starts can gain privileges by it (prctl(2))."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="faxgw.intake.smtp_process", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the pipe to the gateway")
     _offer_to_end()
+    _renounce()
     asyncio.run(main(parser.parse_args().fd))

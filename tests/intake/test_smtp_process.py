@@ -15,7 +15,7 @@ import pytest
 import tests.intake.world as world_module
 from faxgw.fax.ports import MailRecipient, MailSubmission, Principal, Receipt, StoredFile
 from faxgw.intake.smtp_pipe import Opening, Outbox, mail_of, messages_of
-from faxgw.intake.smtp_process import TOO_LONG, Gateway
+from faxgw.intake.smtp_process import OOM_SCORE, TOO_LONG, Gateway
 from faxgw.intake.smtp_processes import COMMAND, ProcessRoom
 from faxgw.intake.smtp_tls import Pair
 from faxgw.logs import Manner
@@ -71,6 +71,16 @@ async def test_signals_for_the_gateway_cost_no_session(start: Start, connect: Co
     assert (await client.say("NOOP")).startswith("250")
     await client.begin()
     assert (await client.data(b"Subject: x\r\n\r\nx")).startswith("250")
+
+
+async def test_nothing_gains_privileges_by_way_of_a_process(start: Start) -> None:
+    """Neither by a setuid program nor otherwise; and the kernel ends it before the gateway."""
+    world = await start()
+    (room,) = world.server._rooms
+    assert isinstance(room, ProcessRoom)
+    proc = Path(f"/proc/{room.pid}")
+    assert "NoNewPrivs:\t1\n" in (proc / "status").read_text()
+    assert int((proc / "oom_score_adj").read_text()) >= OOM_SCORE
 
 
 async def test_more_clients_than_a_process_usually_has_descriptors(
