@@ -33,7 +33,7 @@ async def test_kills_while_every_interface_is_used_break_no_promise(bench: Bench
     """REST, SOAP, the native API twice, SFTP, FTP, a folder and mail; pushes, webhooks and results with them."""
     seed = int(os.environ.get("FAULTS_SEED", SEED))
     sys.stdout.write(f"FAULTS_SEED={seed}\n")
-    run = await machine_world.run_random(bench, 2, random.Random(seed), broadcast=12)
+    run = await machine_world.run_random(bench, 2, random.Random(seed), broadcast=5)
     assert not run.violations, f"{run.ends} {run.facts}\n" + "\n".join(map(str, run.violations))
     assert [end.killed for end in run.ends] == [True, True, False]
     assert run.facts["heard"] > run.facts["loads"] > 0
