@@ -109,7 +109,10 @@ class PageClient(ReceivedRequests):
         Raises:
             PagesUnavailable: If it does not start or answer, or no sandbox can be had and none was not allowed.
         """
-        await self._running()
+        try:
+            await self._running()
+        except PagesUnavailable as exc:  # whoever starts a gateway is not told of a document, and will not try again
+            raise PagesUnavailable(str(exc), public=f"The page processes do not start: {exc}.") from exc
 
     async def close(self) -> None:
         """End the page server and everything it was doing; requests under way fail as PagesUnavailable."""

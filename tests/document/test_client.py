@@ -18,6 +18,7 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from faxgw.document import bitmap, tiff
+from faxgw.document import client as client_module
 from faxgw.document.client import PageClient, PagesDamaged, PagesUnavailable, charged_to
 from faxgw.document.limits import Limits
 from faxgw.document.types import (
@@ -255,6 +256,16 @@ async def test_closing_ends_every_process(make: Make) -> None:
     assert not alive
     with pytest.raises(PagesUnavailable):
         await client.start()
+
+
+async def test_whoever_starts_a_gateway_reads_why_its_page_processes_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that a document could not be converted, and that it will be tried again."""
+    monkeypatch.setattr(client_module, "START_SECONDS", 0.0)
+    client = PageClient()
+    with pytest.raises(PagesUnavailable) as told:
+        await client.start()
+    await client.close()
+    assert told.value.public == "The page processes do not start: the page server did not become ready."
 
 
 async def test_a_cancelled_request_ends_its_child(client: PageClient, make: Make) -> None:
