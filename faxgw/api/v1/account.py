@@ -47,6 +47,8 @@ class Account(Answer):
     pages_per_day: int | None
     max_pages: int
     """Of one fax."""
+    max_recipients: int
+    """Of one fax, as was booked; what the server takes at most stands in the description of the API."""
 
 
 class SettingShown(Answer):
@@ -202,6 +204,7 @@ class AccountRoutes:
                 faxes_per_day=None if faxes >= NO_LIMIT else faxes,
                 pages_per_day=None if pages >= NO_LIMIT else pages,
                 max_pages=settings["max_pages"],
+                max_recipients=settings["max_recipients"],
             )
         )
 

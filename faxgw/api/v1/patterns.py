@@ -52,7 +52,8 @@ FIELD = r"^[A-Za-z0-9._ -]{1,64}$"
 """A name in a template, as operators write it."""
 VALUE = "^[^=]+="
 """A name and its value."""
-TEMPLATE = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+TEMPLATE = r"^[ -.0-~\u00a1-\u00ac\u00ae-\u024f]{1,200}$"
+"""Name of a template as a path may have it, in letters of Latin scripts."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A short name: of a customer, a profile, a user."""
 USER = r"^[^\x00-\x20\x7f/]{1,64}$"
@@ -93,8 +94,8 @@ WORDS: Mapping[str, str] = {
     PROPERTY: "It must have 1 to 100 letters without accents, digits and _ . -, such as Recipient_Name",
     PROPERTIES: "It must be names with commas between them, each of 1 to 100 letters without accents, digits and _ . "
     "-, such as Matter,ToName",
-    TEMPLATE: "It must be the name of a template: 1 to 100 letters without accents, digits and _ . -, such as "
-    "letter-2026",
+    TEMPLATE: "It must be the name of a template: 1 to 200 letters of Latin scripts, digits, signs and blanks, no /, "
+    "such as Lettre à en-tête",
     FIELD: "It must have 1 to 64 letters without accents, digits, blanks and . _ -, such as ToName",
     VALUE: "It must be a name, an equals sign and a value, such as ToName=Ann",
     NAME: f"{_SHORT} sales.paris",

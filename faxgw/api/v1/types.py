@@ -18,6 +18,35 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2099
 """Years that a time may have."""
 
 
+SAID: Mapping[str, str] = {
+    "extra_forbidden": "There is no such member or parameter",
+    "missing": "It must be given",
+    "model_type": "It must be an object",
+    "model_attributes_type": "It must be an object",
+    "dict_type": "It must be an object",
+    "list_type": "It must be a list",
+    "tuple_type": "It must be a list",
+    "too_short": "It must have at least {min_length} of them",
+    "too_long": "It may have at most {max_length} of them",
+    "string_type": "It must be a text",
+    "string_too_short": "It must have at least {min_length} characters",
+    "string_too_long": "It may have at most {max_length} characters",
+    "bool_type": "It must be true or false",
+    "bool_parsing": "It must be true or false",
+    "int_type": "It must be a whole number",
+    "int_parsing": "It must be a whole number",
+    "int_from_float": "It must be a whole number",
+    "float_type": "It must be a number",
+    "float_parsing": "It must be a number",
+    "finite_number": "It must be a number",
+    "greater_than_equal": "It must be {ge} or more",
+    "less_than_equal": "It must be {le} or less",
+    "literal_error": "It must be {expected}",
+    "enum": "It must be {expected}",
+}
+"""What is told of a fault, by what pydantic calls it; a fault that is not here is told in pydantic's words."""
+
+
 class Document(BaseModel):
     """What a client sends; a member that is not known is refused."""
 
@@ -96,13 +125,14 @@ def refusal_of(error: ValidationError) -> Refusal:
     faults = []
     for fault in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
         text = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            text = "There is no such member or parameter"
+        if fault["type"] in SAID:
+            text = SAID[fault["type"]].format(**fault.get("ctx", {}))
         elif fault["type"] == "string_pattern_mismatch":
             text = patterns.words(fault["ctx"]["pattern"])
         faults.append({"param": place(fault["loc"]), "detail": text})
     first = faults[0]
-    more = f" ({len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    others = len(faults) - 1
+    more = f" ({others} more fault{'s' if others > 1 else ''})" if others else ""
     detail = f"{first['param'] or 'The body'}: {first['detail']}.{more}"
     return Refusal(422, detail, code="invalid", param=str(first["param"]), faults=faults)
 

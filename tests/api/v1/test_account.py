@@ -13,10 +13,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_caller_is_told_who_it_is(api: Native) -> None:
-    await api.house.change(update(t.customers).values(settings={"faxes_per_day": 500}))
+    await api.house.change(update(t.customers).values(settings={"faxes_per_day": 500, "max_recipients": 9}))
     token = await api.get("/account")
     assert (token["customer"], token["name"], token["user"], token["login"]) == ("acme", "Acme", "", "")
     assert (token["token"], token["faxes_per_day"], token["pages_per_day"]) == ("tok_1", 500, None)
+    assert (token["max_pages"], token["max_recipients"]) == (200, 9)
     login = await api.by(await api.desk.login("erp", user="acme/bert", scopes=["faxes:read"])).get("/account")
     assert (login["user"], login["login"], login["scopes"]) == ("bert", "erp", ["faxes:read"])
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from faxgw.store import schema as t
+from faxgw.store import templates
 from tests.api.v1.world import FAR, Native, fax, received
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -266,3 +267,13 @@ async def test_each_answer_tells_how_many_requests_are_left(api: Native) -> None
     first, second = [await api.call("GET", "/account") for _ in range(2)]
     assert first.headers["RateLimit-Policy"] == '"requests";q=1000;w=2'
     assert (first.headers["RateLimit"], second.headers["RateLimit"]) == ('"requests";r=999;t=0', '"requests";r=998;t=0')
+
+
+@pytest.mark.parametrize("name", ["Lettre à en-tête", "cover page (2).rtf", "x" * 200])
+async def test_a_template_is_named_as_it_is_called(api: Native, name: str) -> None:
+    await api.house.do(
+        templates.keep, "acme", templates.Kind.COVER, name, format="html", content=b"Hi", who="op", now=api.house.now
+    )
+    accepted = await api.send(fax(FAR, cover=name))
+    (row,) = await api.house.rows(select(t.jobs.c.settings).where(t.jobs.c.id == accepted["job"]))
+    assert row.settings["cover"]["value"] == name

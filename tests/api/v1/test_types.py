@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
@@ -49,6 +49,48 @@ def refusal(model: type[Document] | type[Query], given: object) -> Refusal:
     with pytest.raises(Refusal) as refused:
         checked(model, given)
     return refused.value
+
+
+class Every(Document):
+    """A member of each kind."""
+
+    text: Annotated[str, Field(min_length=2, max_length=3)] = ""
+    number: Annotated[int, Field(ge=1, le=9), Whole] = 1
+    share: Annotated[float, Field(ge=0.5)] = 1.0
+    flag: bool = False
+    word: Literal["a", "b"] = "a"
+    things: Annotated[list[int], Field(min_length=1, max_length=2)] = Field(default=[1])
+    values: dict[str, str] = Field(default_factory=dict)
+    inner: Inner = Inner(number="1")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (3, "The body: It must be an object."),
+        ([], "The body: It must be an object."),
+        ({"text": 3}, "text: It must be a text."),
+        ({"text": "x"}, "text: It must have at least 2 characters."),
+        ({"text": "xxxx"}, "text: It may have at most 3 characters."),
+        ({"number": None}, "number: It must be a whole number."),
+        ({"number": 1.5}, "number: It must be a whole number."),
+        ({"number": 0}, "number: It must be 1 or more."),
+        ({"number": 10}, "number: It must be 9 or less."),
+        ({"share": "x"}, "share: It must be a number."),
+        ({"share": 0.25}, "share: It must be 0.5 or more."),
+        ({"flag": "yes"}, "flag: It must be true or false."),
+        ({"word": "c"}, "word: It must be 'a' or 'b'."),
+        ({"things": 1}, "things: It must be a list."),
+        ({"things": []}, "things: It must have at least 1 of them."),
+        ({"things": [1, 2, 3]}, "things: It may have at most 2 of them."),
+        ({"values": []}, "values: It must be an object."),
+        ({"inner": "1"}, "inner: It must be an object."),
+        ({"inner": {}}, "inner.number: It must be given."),
+        ({"nothing": 1}, "nothing: There is no such member or parameter."),
+    ],
+)
+def test_faults_are_told_in_words_and_without_names_of_ours(given: object, words: str) -> None:
+    assert refusal(Every, given).detail == words
 
 
 @pytest.mark.parametrize(("given", "number"), [("7", 7), (7, 7), (7.0, 7)])
@@ -100,7 +142,7 @@ def test_members_that_are_not_known_are_refused_by_name() -> None:
 def test_a_fault_says_where_it_is_and_how_many_there_are() -> None:
     found = refusal(Sample, {"to": [{"number": "1"}, {"number": 7}], "count": "x"})
     assert found.param == "to[1].number"
-    assert found.detail.endswith("(1 more faults)")
+    assert found.detail.endswith("(1 more fault)")
 
 
 def test_a_body_that_is_no_object_is_a_fault_of_the_whole() -> None:
