@@ -27,7 +27,7 @@ GOOD = 12
 
 async def test_honest_documents_are_done_while_hostile_ones_are_being_decided(make: Make) -> None:
     """P-07: limits decide, the child alone is killed, the daemon and the other documents do not notice."""
-    client = PageClient(PageSettings(children=3, limits=Limits(page_cpu=4, job_seconds=20.0, memory=300 * 1024 * 1024)))
+    client = PageClient(PageSettings(children=3, limits=Limits(page_cpu=4, job_seconds=90.0, memory=300 * 1024 * 1024)))
     try:
         await client.start()
         server = client.pid
@@ -53,7 +53,7 @@ async def test_honest_documents_are_done_while_hostile_ones_are_being_decided(ma
 @pytest.mark.parametrize("name", BOMBS)
 async def test_each_kind_of_bomb_is_decided_by_its_limit_and_leaves_the_server_alone(make: Make, name: str) -> None:
     """The reason names the document; a mail of a thousand parts beside it is decided too."""
-    client = PageClient(PageSettings(limits=Limits(page_cpu=2, job_seconds=20.0, memory=300 * 1024 * 1024)))
+    client = PageClient(PageSettings(limits=Limits(page_cpu=2, job_seconds=90.0, memory=300 * 1024 * 1024)))
     try:
         await client.start()
         server = client.pid

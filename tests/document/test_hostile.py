@@ -187,7 +187,7 @@ async def test_a_bad_document_is_refused_by_name(
 @pytest.fixture(scope="module")
 def strict() -> PageSettings:
     """Less time and memory than by default, so that the tests are quick; everything else is the same."""
-    return PageSettings(limits=Limits(page_cpu=2, job_seconds=20.0, memory=300 * 1024 * 1024))
+    return PageSettings(limits=Limits(page_cpu=2, job_seconds=90.0, memory=300 * 1024 * 1024))
 
 
 BOMBS: list[tuple[str, Callable[[], bytes]]] = [
