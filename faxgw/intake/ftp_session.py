@@ -403,24 +403,27 @@ class FtpSession:
         return await self._store(argument, offset)
 
     async def _do_appe(self, argument: str) -> Reply:
-        spot = self._spot(argument)
-        try:
-            found = await self._tree.entry(spot)
-        except TreeError:
-            found = None
-        return await self._store(argument, found.size if isinstance(found, Entry) else 0)
+        return await self._store(argument, None)
 
-    async def _store(self, argument: str, offset: int) -> Reply:
+    async def _store(self, argument: str, offset: int | None) -> Reply:
+        """Take a file, from an offset on; None: from its end."""
         spot = self._spot(argument)
+        if self._passive is None and await self._is_there(spot):
+            return Reply(425, "PASV or EPSV first.")  # before what is there is changed
         file = await self._tree.open(spot, Opening(write=True, create=True, truncate=offset == 0))
         complete = False
         try:
-            if offset > (await file.entry()).size:
+            size = (await file.entry()).size
+            offset = size if offset is None else offset
+            if offset > size:
                 return Reply(554, "The file is shorter than that.")
             reader, _writer = await self._data()
             while data := await ftp_data.read_block(reader):
                 await file.write(offset, data)
                 offset += len(data)
+            await file.sync()
+            if self._is_given_up():
+                raise NoData("The transfer was given up.")
             complete = True
         finally:
             if not complete:
@@ -429,6 +432,21 @@ class FtpSession:
         await file.close(complete=True)
         self._close_passive()  # at once: some clients never answer the end of TLS
         return Reply(226, "Done.")
+
+    async def _is_there(self, spot: Spot) -> bool:
+        try:
+            return isinstance(await self._tree.entry(spot), Entry)
+        except TreeError:
+            return False
+
+    def _is_given_up(self) -> bool:
+        """Whether the client has asked to end a transfer, or went away before it was answered.
+
+        The end of the data connection alone says nothing: the system of a program that died sends it too, and that of
+        the control connection with it.
+        """
+        waiting = bytes(self._reader._buffer)  # type: ignore[attr-defined]  # nothing else lets one look ahead
+        return self._reader.at_eof() or b"ABOR" in waiting.upper()
 
     # --------------------------------------------------------------------------------------------------------- data
 

@@ -280,6 +280,50 @@ async def test_an_upload_that_breaks_stays_half(ftp: Ftp) -> None:
     await server.stop(0.1)
 
 
+@pytest.mark.parametrize("how", ["abort", "dies"])
+async def test_an_upload_that_is_given_up_stays_half_though_its_connection_ends_in_order(ftp: Ftp, how: str) -> None:
+    """ABOR (RFC 959 section 4.1.3), or the program is gone: its system ends both connections as if all were sent."""
+    server, (port,) = await start(ftp.world, None, allow_plain=True)
+    client = await raw(port, "erp")
+    passive = int((await client.say("EPSV")).split("|")[3])
+    _reader, data = await asyncio.open_connection("127.0.0.1", passive)
+    assert (await client.say("STOR in/letter.pdf")).startswith("150")
+    data.write(b"half")
+    await data.drain()
+    shelf = (await ftp.world.areas.area("acme", "erp")).shelf("in.partial")
+    if how == "abort":
+        client.writer.write(b"\xff\xf4\xffABOR\r\n")
+        await client.writer.drain()
+        data.close()
+        assert (await client.reply()).startswith("426") and (await client.reply()).startswith("226")
+    client.writer.close()
+    await client.writer.wait_closed()
+    data.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while server._sessions:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
+    assert [entry.name for entry in shelf.entries()] == ["letter.pdf"] and shelf.read("letter.pdf", 10) == b"half"
+    await server.stop(0.1)
+
+
+async def test_a_transfer_that_cannot_begin_changes_no_file(ftp: Ftp) -> None:
+    await ftp.world.lay("letter.pdf", PDF)
+    client = await raw(ftp.implicit, "erp", ssl=trusting())
+    assert (await client.say("STOR in/letter.pdf")).startswith("425")
+    assert (await client.say("APPE in/letter.pdf")).startswith("425")
+    assert (await ftp.world.areas.area("acme", "erp")).shelf("in").read("letter.pdf", 100) == PDF
+    client.writer.close()
+
+
+async def test_a_file_that_is_too_large_is_told_and_stays_half(ftp: Ftp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 MB where 100 are taken, in small."""
+    monkeypatch.setattr(area, "MAX_FILE", 100_000)
+    (ftp.folder / "a").write_bytes(bytes(200_000))
+    status, said = await ftp.curl("--ssl-reqd", "-v", "-T", str(ftp.folder / "a"), ftp.url("in/"))
+    assert status != 0 and "552" in said
+    assert (await ftp.world.areas.area("acme", "erp")).shelf("in").entries() == []
+
+
 async def test_what_is_sent_ahead_of_tls_is_not_taken(ftp: Ftp) -> None:
     """RFC 4217 section 10: a command in the clear must not count as one under TLS."""
     client = await raw(ftp.port)
