@@ -48,7 +48,7 @@ class Issuer:
 async def issuing(issuer: Issuer) -> AsyncIterator[Issuer]:
     app = web.Application()
     app.router.add_post("/token", issuer.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
