@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-schema/bin/schemathesis"
 ANSWERED_WITHIN = 120
 """Seconds; the program's own ten are too few for a page process that starts on a busy machine."""
-WITHIN = 380.0
-"""Seconds."""
+WITHIN = 1200.0
+"""Seconds; a guard against a run without end. Its test is given more than others are (`timeout`)."""
+REFUSED = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "5xx"]
+"""What may answer a request that breaks its schema: one that is too large does so too, with more than the program's own
+list has."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,6 @@ async def without_a_finding(
     examples: int,
     folder: Path,
     not_accepting: Sequence[str] = (),
-    not_covered: Sequence[str] = (),
 ) -> Run:
     """Run all checks.
 
@@ -48,17 +50,15 @@ async def without_a_finding(
         examples: Random requests per operation and phase, beside those that cover each rule of the schema.
         folder: Where the program may write.
         not_accepting: Operations that need more to be right than their schema can say: what it allows may be refused.
-        not_covered: Operations that only get random requests and those that follow from others' answers.
     """
     if not PROGRAM.exists():
         pytest.fail("schemathesis is not installed: run script/setup --tests")
     (folder / "schemathesis.toml").write_text(
-        "[checks]\nenabled = true\n"
+        f"[checks]\nenabled = true\nnegative_data_rejection.expected-statuses = {json.dumps(REFUSED)}\n"
         + "".join(
             f"[[operations]]\ninclude-name = {json.dumps(name)}\n"
-            + "[operations.checks.positive_data_acceptance]\nenabled = false\n" * (name in not_accepting)
-            + "[operations.phases.coverage]\nenabled = false\n" * (name in not_covered)
-            for name in sorted({*not_accepting, *not_covered})
+            "[operations.checks.positive_data_acceptance]\nenabled = false\n"
+            for name in not_accepting
         )
     )
     process = await asyncio.create_subprocess_exec(

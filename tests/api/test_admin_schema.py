@@ -9,10 +9,10 @@ import pytest
 
 from faxgw.api.administration import PREFIX
 from tests.api.offices import furnish, offices
-from tests.api.schemathesis_run import without_a_finding
+from tests.api.schemathesis_run import WITHIN, without_a_finding
 from tests.house import House
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(WITHIN + 60)]
 
 EXAMPLES = int(os.environ.get("FAXGW_ADMIN_SCHEMA_EXAMPLES", "2"))
 """Random requests per operation and phase, beside those that cover each rule of the schema."""

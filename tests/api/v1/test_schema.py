@@ -10,11 +10,11 @@ import pytest
 
 from faxgw.fax.access import Scope
 from faxgw.fax.limits import Failures
-from tests.api.schemathesis_run import without_a_finding
+from tests.api.schemathesis_run import WITHIN, without_a_finding
 from tests.api.v1.world import fax, native, received
 from tests.house import House
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(WITHIN + 60)]
 
 EXAMPLES = int(os.environ.get("FAXGW_SCHEMA_EXAMPLES", "6"))
 """Random requests per operation and phase, beside those that cover each rule of the schema."""
