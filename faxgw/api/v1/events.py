@@ -110,8 +110,8 @@ class Events:
                 "streamEvents", "GET", "/events", "Events", "Follow everything as it happens", self.stream, READ,
                 (Outcome(200, "Server-sent events; `data` is an Event as JSON.", Event, media=("text/event-stream",)),),
                 doc="Each message has an `id`. A client that comes again with `Last-Event-ID` misses nothing. Without "
-                "one the stream begins now, with a message `ready` that tells where. A comment every 15 seconds shows "
-                "that it lives; it ends after an hour.",
+                "one, or with one that has not come yet, the stream begins now, with a message `ready` that tells "
+                "where. A comment every 15 seconds shows that it lives; it ends after an hour.",
                 query=StreamQuery,
                 headers={
                     "Last-Event-ID": (
@@ -196,6 +196,8 @@ class Events:
         store, view = self._ground.view(call.caller), view_of(call.caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         greeting = f"retry: {RETRY_MS}\n\n"
+        if last is not None and last > await self._ground.store.read(event_feed.newest):
+            last = None  # an id of another gateway: waiting for it would be silence
         if last is None:
             last = await self._ground.store.read(partial(event_feed.settled, now=self._ground.clock()))
             greeting = f"retry: {RETRY_MS}\nid: {last}\nevent: ready\ndata: {{}}\n\n"

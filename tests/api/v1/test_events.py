@@ -68,6 +68,18 @@ async def test_a_client_that_comes_again_misses_nothing(api: Native) -> None:
     assert (cancelled.type, cancelled.data, finished.type) == ("fax.cancelled", {"cause": "cancelled"}, "job.finished")
 
 
+async def test_an_id_that_has_not_come_yet_is_no_silence(api: Native) -> None:
+    """As after a move to another gateway: the stream begins now, and says so."""
+    await api.send()
+    answer, reader = await opened(api, **{"Last-Event-ID": "999999999999"}), EventReader()
+    async with answer:
+        while reader.last == "":
+            reader.feed((await answer.content.readline()).decode().rstrip("\n"))
+        sent = await api.send()
+        (job,) = await next_of(answer, reader, 1)
+    assert (job.type, job.job) == ("job.accepted", sent["job"])
+
+
 async def test_a_stream_tells_each_its_own(api: Native) -> None:
     """Another customer, a user, and credentials without the scope: each hears what it may see and nothing more."""
     bert = api.by(await api.desk.token(user="acme/bert"))
