@@ -97,6 +97,8 @@ class _Memory:
 
     def forget(self, entries: Sequence[Entry]) -> None:
         """Forget all files but these."""
+        if not self.files:
+            return
         here = set(entries)
         self.files = {entry: waiting for entry, waiting in self.files.items() if entry in here}
         self._size = sum(waiting.size for waiting in self.files.values())
