@@ -5,12 +5,11 @@ Spine sections 5 (250) and 7. An object is durable when `commit` has returned: f
 beginning (`rounds`). Then a row may name it. Every name carries node and incarnation, so that the sweep touches only
 what an earlier life of this node left without a row, whole or not.
 A failed fsync is final (reliability rule 2): the file is dropped, never synced again.
+Names from outside never get here: an object's name is 128 random bits (reliability rule 14).
 
     tmp/<random>.<node>.<incarnation>             being written, where it is larger than BUFFER_BYTES
     spool/ab/<random>.<node>.<incarnation>        mails; `spool/ab/…` is the object's key
     objects/ab/<random>.<node>.<incarnation>      everything else
-
-Names from outside never get here: an object's name is 128 random bits (reliability rule 14).
 """
 
 from __future__ import annotations
@@ -227,16 +226,13 @@ class Files:
             raise ValueError(f"a mark has {MARK_DIGITS} hexadecimal digits")
 
         def made(match: re.Match[str] | None, node: int) -> bool:
-            if match is None:
+            if match is None or match[node] != self._node or int(match[node + 1]) != self._incarnation:
                 return False
-            ours = match[node] == self._node and int(match[node + 1]) == self._incarnation
-            return ours and match[node - 1].endswith(mark)
+            return match[node - 1].endswith(mark)
 
         return await self._sweep(made, known, (Kind.MAIL,), frozenset(spared))
 
-    async def _sweep(
-        self, theirs: _Theirs, known: Known, kinds: Iterable[Kind], spared: frozenset[str] = frozenset()
-    ) -> Swept:
+    async def _sweep(self, theirs: _Theirs, known: Known, kinds: Iterable[Kind], spared: Collection[str] = ()) -> Swept:
         temporary = await self._in_thread(functools.partial(self._sweep_temporary, theirs))
         orphans = 0
         shards = await self._in_thread(functools.partial(self._shards, kinds))
@@ -245,7 +241,7 @@ class Files:
             keys = await self._in_thread(functools.partial(self._keys_of, some, theirs))
             for start in range(0, len(keys), SWEEP_KEYS):
                 batch = keys[start : start + SWEEP_KEYS]
-                named = spared.union(await known(batch))
+                named = {*spared, *await known(batch)}
                 for key in batch:
                     if key not in named:
                         await self.remove(key)
