@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any  # rows, JSON
 from xml.etree import ElementTree
 
@@ -21,8 +20,8 @@ from sqlalchemy import select
 from faxgw.fax.job import FINAL, FaxState
 from faxgw.store import schema as t
 from tests.faults.checker import Violation, reader
-from tests.faults.ledger import load_of, read_log
-from tests.faults.machine_listener import Heard, Listener
+from tests.faults.ledger import load_of
+from tests.faults.machine_listener import Heard
 
 FILES = ("sftp", "ftp", "folder")
 """Programs whose jobs come as files."""
@@ -34,7 +33,7 @@ WANTED = ("job.accepted", "job.finished", *(f"fax.{state}" for state in sorted(F
 class _Books:
     """The database and the programs' ledger, read once."""
 
-    def __init__(self, url: str, ledger: Path) -> None:
+    def __init__(self, url: str, lines: Sequence[Mapping[str, Any]]) -> None:
         database = reader(url)
         try:
             with database.connect() as conn:
@@ -44,8 +43,7 @@ class _Books:
                 self.hooks = list(conn.execute(select(t.webhooks)))
         finally:
             database.dispose()
-        lines = read_log(ledger)
-        self.loads: dict[int, dict[str, Any]] = {line["load"]: line for line in lines if line["what"] == "load"}
+        self.loads: dict[int, Mapping[str, Any]] = {line["load"]: line for line in lines if line["what"] == "load"}
         self.accepted = {line["load"]: line["job"] for line in lines if line["what"] == "accepted"}
         self.told = {line["load"]: line["told"] for line in lines if line["what"] == "told"}
         self.results: dict[int, set[str]] = defaultdict(set)
@@ -72,14 +70,23 @@ class _Books:
         return all(fax.state == FaxState.FAILED for fax in self._by_job[job])
 
 
-def check(url: str, ledger: Path, listener: Listener, results: Mapping[str, bytes]) -> list[Violation]:
-    """Every violation; the world has to be over."""
+def check(
+    url: str, ledger: Sequence[Mapping[str, Any]], heard: Sequence[Heard], results: Mapping[str, bytes]
+) -> list[Violation]:
+    """Every violation; the world has to be over.
+
+    Args:
+        url: Of the database.
+        ledger: What programs wrote down.
+        heard: What came to the listener.
+        results: Octets of every result file, by its path.
+    """
     books = _Books(url, ledger)
     return [
         *_accepted(books),
         *_told(books),
-        *_pushed(books, listener),
-        *_events(books, listener),
+        *_pushed(books, heard),
+        *_events(books, heard),
         *_results(books, results),
     ]
 
@@ -125,19 +132,20 @@ def _compared(books: _Books, number: int, told: Mapping[str, str], who: str) -> 
             yield Violation("M2", text)
 
 
-def _pushed(books: _Books, listener: Listener) -> Iterator[Violation]:
+def _pushed(books: _Books, heard: Sequence[Heard]) -> Iterator[Violation]:
     pushes: dict[int | None, list[Heard]] = defaultdict(list)
-    for heard in listener.at("/push/"):
-        pushes[load_of(heard.path.rpartition("/")[2])].append(heard)
+    for one in heard:
+        if one.path.startswith("/push/"):
+            pushes[load_of(one.path.rpartition("/")[2])].append(one)
     for number, load in books.loads.items():
         if load["by"] != "rest":
             continue
-        if not any(heard.answered for heard in pushes[number]):
+        if not any(one.answered for one in pushes[number]):
             yield Violation("M3", f"the report of load {number} was not pushed")
-        if len({heard.ident for heard in pushes[number]}) > 1:
+        if len({one.ident for one in pushes[number]}) > 1:
             yield Violation("M3", f"the report of load {number} was pushed as {[h.ident for h in pushes[number]]}")
-        for heard in pushes[number]:
-            found = [each for each in ElementTree.fromstring(heard.body).iter() if _local(each) == "faxRecipient"]
+        for one in pushes[number]:
+            found = [each for each in ElementTree.fromstring(one.body).iter() if _local(each) == "faxRecipient"]
             told = {_text(each, "number"): _text(each, "status") for each in found}
             yield from _compared(books, number, told, "the pushed-to program")
 
@@ -150,11 +158,13 @@ def _text(element: ElementTree.Element, name: str) -> str:
     return next((each.text or "" for each in element if _local(each) == name), "")
 
 
-def _events(books: _Books, listener: Listener) -> Iterator[Violation]:
+def _events(books: _Books, heard: Sequence[Heard]) -> Iterator[Violation]:
     for hook in books.hooks:
-        heard = listener.at("/" + hook.url.partition("//")[2].partition("/")[2])
+        path = "/" + hook.url.partition("//")[2].partition("/")[2]
         ids, bodies, answered = defaultdict[str, set[str]](set), defaultdict[str, set[bytes]](set), set[str]()
         for one in heard:
+            if one.path != path:
+                continue
             event = json.loads(one.body)["data"]["event"]
             ids[event].add(one.ident)
             bodies[one.ident].add(one.body)

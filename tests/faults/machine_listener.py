@@ -67,10 +67,6 @@ class Listener:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def at(self, prefix: str) -> list[Heard]:
-        """What came under a path."""
-        return [heard for heard in self.heard if heard.path.startswith(prefix)]
-
     async def _hear(self, request: web.Request) -> web.Response:
         body = await request.read()
         mood = 1.0 if self.well else self._random.random()

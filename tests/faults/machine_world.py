@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any  # lines of the ledger
 
 import aiohttp
 import psutil
@@ -20,7 +21,7 @@ from tests.faults.checker import Violation
 from tests.faults.ledger import SENDERS, Load, Log, draw_loads, fax_domain, read_log
 from tests.faults.machine_checker import WANTED
 from tests.faults.machine_clients import PASSWORD, PROGRAMS, Doors, Program, Rest
-from tests.faults.machine_listener import Listener
+from tests.faults.machine_listener import Heard, Listener
 from tests.faults.scripted import CHANNELS
 from tests.faults.scripted_callers import OUR_NUMBER, OWNER
 from tests.faults.scripted_world import (
@@ -102,7 +103,7 @@ class MachineWorld(ScriptedWorld):
     def __init__(self, folder: Path, zygote: Zygote, url: str, random_: random.Random, processes: int) -> None:
         self.listener = Listener(random_)
         self._random = random_
-        self._processes = processes
+        self.processes = processes
         self.struck = 0
         """Mail processes killed."""
         self._places = {name: free_port() for name in ("http", "sftp", "ftp")}
@@ -119,7 +120,7 @@ class MachineWorld(ScriptedWorld):
 
     def _settings(self) -> str:
         head = SETTINGS.format(data=self.data, port=self._port, channels=CHANNELS)
-        head = head.replace("[smtp]\nprocesses = 0\n", MACHINES.format(processes=self._processes, **self._places))
+        head = head.replace("[smtp]\nprocesses = 0\n", MACHINES.format(processes=self.processes, **self._places))
         head = head.replace('[http]\nlisten = "127.0.0.1:0"', f'[http]\nlisten = "127.0.0.1:{self._places["http"]}"')
         for policy in SENDERS:
             path = self.folder / "folders" / policy
@@ -177,11 +178,19 @@ class MachineWorld(ScriptedWorld):
 
     def check(self) -> list[Violation]:
         """See the base; and what machines were told."""
-        evidence = self.evidence()
-        return [
-            *super().check(),
-            *machine_checker.check(evidence.url, self.folder / "machines", self.listener, self._results()),
-        ]
+        return [*super().check(), *self.check_machines(self.listener.heard, self.results())]
+
+    def check_machines(
+        self, heard: Sequence[Heard], results: Mapping[str, bytes], lines: Sequence[Mapping[str, Any]] = ()
+    ) -> list[Violation]:
+        """Measure the rules M1 to M5.
+
+        Args:
+            heard: What came to the listener.
+            results: Octets of every result file, by its path.
+            lines: Of the programs' ledger, besides those that are there.
+        """
+        return machine_checker.check(self.url, [*read_log(self.folder / "machines"), *lines], heard, results)
 
     async def strike(self) -> None:
         """Kill one mail process after the other, for ever."""
@@ -208,7 +217,7 @@ class MachineWorld(ScriptedWorld):
             "told_after_s": round(max(waited, default=0.0) * self.speed),
         }
 
-    def _results(self) -> dict[str, bytes]:
+    def results(self) -> dict[str, bytes]:
         """Every result file that lies about, by its path."""
         paths = [*self.data.glob("files/**/out/*"), *(self.folder / "folders").glob("*/out/*")]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
@@ -264,27 +273,33 @@ async def run_random(
         processes: Mail processes.
     """
     async with machine_world(bench, random_, processes) as world:
-        striking = asyncio.create_task(world.strike()) if processes else None
-        ends: list[End] = []
-        tasks: list[asyncio.Task[None]] = []
-        number = 1
-        try:
-            world.listener.well = False
-            for life in range(kills):
-                drawn = world.draw(random_, number, broadcast if life == 0 else 0)
-                number += len(drawn)
-                tasks += [world.run(drawn), world.hand_in(draw_loads(random_, MAILS, SUFFIXES, number))]
-                number += MAILS
-                handed_in = asyncio.create_task(all_of(tasks))
-                if life % 2:
-                    ends.append(await world.live(fatal=random_.randint(*FATAL), handed_in=handed_in))
-                else:
-                    after = random_.uniform(*KILLED_AFTER)
-                    ends.append(await world.live(kill_after=after, of_open=True, handed_in=handed_in))
-            world.listener.well = True
-            ends.append(await world.live(handed_in=asyncio.create_task(all_of(tasks))))
-        finally:
-            for task in (*tasks, *([striking] if striking is not None else [])):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await live_through(world, kills, random_, broadcast)
         return Run(ends, world.check(), world.facts())
+
+
+async def live_through(world: MachineWorld, kills: int, random_: random.Random, broadcast: int) -> list[End]:
+    """The same in a world that is there; it is over then."""
+    striking = [asyncio.create_task(world.strike())] if world.processes else []
+    ends: list[End] = []
+    tasks: list[asyncio.Task[None]] = []
+    number = 1
+    try:
+        world.listener.well = False
+        for life in range(kills):
+            drawn = world.draw(random_, number, broadcast if life == 0 else 0)
+            number += len(drawn)
+            tasks += [world.run(drawn), world.hand_in(draw_loads(random_, MAILS, SUFFIXES, number))]
+            number += MAILS
+            handed_in = asyncio.create_task(all_of(tasks))
+            if life % 2:
+                ends.append(await world.live(fatal=random_.randint(*FATAL), handed_in=handed_in))
+            else:
+                after = random_.uniform(*KILLED_AFTER)
+                ends.append(await world.live(kill_after=after, of_open=True, handed_in=handed_in))
+        world.listener.well = True
+        ends.append(await world.live(handed_in=asyncio.create_task(all_of(tasks))))
+    finally:
+        for task in (*tasks, *striking):
+            task.cancel()
+        await asyncio.gather(*tasks, *striking, return_exceptions=True)
+    return ends
