@@ -331,14 +331,10 @@ def _numbers(recipient: JobRecipient, plan: DialPlan) -> tuple[tuple[Mapping[str
         except Refused as exc_:
             refusal = refusal or exc_.public
             continue
-        good.append(
-            {
-                "typed": recipient.numbers[0] if not good else typed,
-                "e164": number.e164,
-                "sub": number.sub_address,
-                "zone": recipient_zone(number),
-            }
-        )
+        facts = {"typed": typed, "e164": number.e164, "sub": number.sub_address, "zone": recipient_zone(number)}
+        if not good and typed != recipient.numbers[0]:  # reports name the recipient by its first number
+            facts |= {"typed": recipient.numbers[0], "instead": typed}
+        good.append(facts)
     if good:
         return tuple(good), ""
     return ({"typed": recipient.numbers[0], "e164": "", "sub": "", "zone": "UTC"},), refusal

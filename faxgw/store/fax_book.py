@@ -209,8 +209,12 @@ def pending_documents(conn: Connection, job: str) -> int:
 
 def numbers_typed(conn: Connection, fax: str) -> tuple[str, ...]:
     """The numbers of a fax as they were given, in order."""
-    numbers = conn.execute(select(t.faxes.c.numbers).where(t.faxes.c.id == fax)).scalar_one()
-    return tuple(number["typed"] for number in numbers)
+    return given(conn.execute(select(t.faxes.c.numbers).where(t.faxes.c.id == fax)).scalar_one())
+
+
+def given(numbers: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The numbers of a fax as they were given; a first one that cannot be dialled and the one dialled instead of it."""
+    return tuple(number[key] for number in numbers for key in ("typed", "instead") if key in number)
 
 
 def job_row(conn: Connection, job: str) -> Any:

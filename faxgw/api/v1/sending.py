@@ -132,7 +132,7 @@ class Sending:
             raise of_code("conflict", f"No fax of this job is {' or '.join(states)}.")
         recipients = tuple(
             JobRecipient(
-                tuple(number["typed"] for number in row.numbers),
+                fax_book.given(row.numbers),
                 tuple((key, text) for key, text in row.properties or ()),
             )
             for row in rows

@@ -196,6 +196,15 @@ async def test_the_words_on_the_cover_are_sent_again_too(api: Native) -> None:
     assert {row.id: row.cover_text for row in rows} == {first["job"]: "Dear Ann", again["job"]: "Dear Ann"}
 
 
+async def test_a_number_that_was_dialled_instead_of_a_wrong_one_is_sent_again_too(api: Native) -> None:
+    first = await api.send(fax({"number": "+999123", "alternatives": ["+999124", "+33199000002", "+33199000003"]}))
+    again = await api.post(f"/faxes/{first['faxes'][0]['id']}/resend", {}, 202)
+    rows = await api.house.rows(select(t.faxes.c.job, t.faxes.c.numbers))
+    dialled = {row.job: [(number["typed"], number["e164"]) for number in row.numbers] for row in rows}
+    assert dialled[again["job"]] == dialled[first["job"]]
+    assert dialled[first["job"]] == [("+999123", "+33199000002"), ("+33199000003", "+33199000003")]
+
+
 async def ended(api: Native, *states: str) -> Any:
     """A job whose faxes ended so."""
     people = [{"number": f"+3319900000{place}", "properties": {"name": f"Ann {place}"}} for place in range(len(states))]
