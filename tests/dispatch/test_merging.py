@@ -81,6 +81,14 @@ async def test_a_letter_to_several_numbers_is_one_job(house: House) -> None:
     assert len({row.job for row in found}) == 1
 
 
+async def test_a_letter_has_no_more_numbers_than_a_fax_of_the_account_may_have(house: House) -> None:
+    await house.change(update(t.customers).values(settings={"max_recipients": 1, "language": "de"}))
+    await merge_mail(house)
+    await walk(house, merged(f"@@{ONE}@@", f"@@{TWO}; {THREE}@@"))
+    assert await refusal(house) == "Das Fax hat 2 Empfänger; die Grenze dieses Kontos ist 1."
+    assert not await jobs(house)
+
+
 async def test_more_letters_than_descriptors_fit_a_message(house: House) -> None:
     await merge_mail(house)
     await walk(house, merged(*(f"@@+331990000{n:02}@@" for n in range(99))))

@@ -135,6 +135,18 @@ async def test_the_same_mail_with_a_list_again_sends_nothing_again(house: House)
     assert sorted(f.e164 for f in await house.rows(select(t.faxes))) == [FAR, OTHER]
 
 
+async def test_a_list_that_is_found_only_when_the_mail_is_walked_counts_with_the_envelope(house: House) -> None:
+    """One whose file name is written in encoded words; who stands in both counts once."""
+    await house.change(update(t.customers).values(settings={"max_recipients": 2}))
+    await house.accept(to_list(await house.mail(OTHER)))
+    await Worker(house, Pages([pages.Walked((document(),), lists=(f"{OTHER}\n{FAR}",))])).walk()
+    assert len(await house.rows(select(t.faxes))) == 2
+    await house.accept(to_list(await house.mail(OTHER, message_id="<2@example.org>")))
+    await Worker(house, Pages([pages.Walked((document(),), lists=(f"{FAR}\n+33199000077",))])).walk()
+    refused = [row for row in await house.rows(select(t.messages)) if row.state == "refused"]
+    assert [row.reason for row in refused] == ["The fax has 3 recipients; the limit of this account is 2."]
+
+
 @pytest.mark.parametrize(
     "lists, reason", [((), "has no attachment distribution-list.txt"), (("Anna",), "line 1: “Anna” is not")]
 )
