@@ -41,6 +41,7 @@ async def without_a_finding(
     examples: int,
     folder: Path,
     not_accepting: Sequence[str] = (),
+    not_covered: Sequence[str] = (),
 ) -> Run:
     """Run all checks.
 
@@ -50,6 +51,7 @@ async def without_a_finding(
         examples: Random requests per operation and phase, beside those that cover each rule of the schema.
         folder: Where the program may write.
         not_accepting: Operations that need more to be right than their schema can say: what it allows may be refused.
+        not_covered: Operations that get random requests only, and those that follow from the answers of others.
     """
     if not PROGRAM.exists():
         pytest.fail("schemathesis is not installed: run script/setup --tests")
@@ -57,8 +59,9 @@ async def without_a_finding(
         f"[checks]\nenabled = true\nnegative_data_rejection.expected-statuses = {json.dumps(REFUSED)}\n"
         + "".join(
             f"[[operations]]\ninclude-name = {json.dumps(name)}\n"
-            "[operations.checks.positive_data_acceptance]\nenabled = false\n"
-            for name in not_accepting
+            + "[operations.checks.positive_data_acceptance]\nenabled = false\n" * (name in not_accepting)
+            + "[operations.phases.coverage]\nenabled = false\n" * (name in not_covered)
+            for name in sorted({*not_accepting, *not_covered})
         )
     )
     process = await asyncio.create_subprocess_exec(
