@@ -20,7 +20,8 @@ from faxgw.fax.errors import Refused
 from faxgw.fax.overlay import OverlayMode
 from faxgw.formats.json_body import Blob, decode_base64
 
-MAX_DOCUMENTS = 100
+MAX_DOCUMENTS = 60
+"""Documents of one job at most: as many as are rendered together (document/limits.py)."""
 MAX_ALTERNATIVES = 5
 """Further numbers of one recipient at most."""
 MAX_NUMBER = 128

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from faxgw.document import limits
+from faxgw.formats import retarus_rest, xml_job
 from faxgw.formats.json_body import Blob
 from faxgw.formats.retarus_rest import BadRequest, ReportMail, StatusPush, read_bulk, read_job
 
@@ -212,3 +214,7 @@ def test_a_bulk_request_names_each_id_once() -> None:
 def test_the_pages_with_status_mails_are_settings_of_the_job(given: dict[str, str], settings: dict[str, str]) -> None:
     job = read(statusReportOptions={"reportMail": {"successAddress": "a@example.org", **given}})
     assert {key: value for key, value in job.settings.items() if key.startswith("report_")} == settings
+
+
+def test_no_way_in_takes_more_documents_than_are_rendered_together() -> None:
+    assert {retarus_rest.MAX_DOCUMENTS, xml_job.MAX_FILES} == {limits.MAX_DOCUMENTS}
