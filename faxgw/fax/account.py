@@ -417,7 +417,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("max_pages", 200, _number(1, 500), "Pages of one fax at most", min),
         Setting(
             "max_recipients",
-            1000,
+            MAX_RECIPIENTS,
             _number(1, MAX_RECIPIENTS),
             "Recipients of one fax at most, whichever way it comes, its distribution lists included",
             min,
