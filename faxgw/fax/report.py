@@ -102,6 +102,47 @@ class Repaired:
     """How many."""
 
 
+class LeftOutReason(enum.StrEnum):
+    """Why a part of a mail is not faxed although its sender may miss it."""
+
+    CALENDAR = "calendar"
+    BUSINESS_CARD = "business_card"
+    EMPTY = "empty"
+    """There is nothing in it."""
+    SMALL_IMAGE = "small_image"
+    """Smaller than the account's images have to be (`min_image_px`)."""
+    SETTINGS = "settings"
+    """The account's attachments are not faxed (`body_only`)."""
+
+
+MAX_LEFT_OUT = 20
+"""Parts left out that are kept with a job by name; of the others there is the number."""
+MAX_LEFT_OUT_NAME = 80
+"""Characters of such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A part of a mail that its sender attached and that is not faxed."""
+
+    name: str
+    """Its file name, or its content type; one printable line."""
+    why: LeftOutReason
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutParts:
+    """What of a mail is not faxed."""
+
+    parts: tuple[LeftOut, ...] = ()
+    """The first ones, at most MAX_LEFT_OUT."""
+    count: int = 0
+    """Of all of them."""
+
+
+NOTHING_LEFT_OUT = LeftOutParts()
+
+
 @dataclass(frozen=True, slots=True)
 class JobReport:
     """A whole job, ready to be told."""
@@ -131,6 +172,8 @@ class JobReport:
     """Pages with damaged rows that were let pass, the first ones."""
     reference: str = ""
     """What the sender calls the job."""
+    left_out: LeftOutParts = NOTHING_LEFT_OUT
+    """What of the submitting mail is not faxed."""
 
 
 @dataclass(frozen=True, slots=True)

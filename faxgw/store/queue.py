@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, not
 from faxgw.fax.errors import Stale
 from faxgw.fax.job import FaxState, MessageState, Wish, check_transition
 from faxgw.fax.outcome import Cause
-from faxgw.store import callable_jobs, reports, staging
+from faxgw.fax.report import NOTHING_LEFT_OUT, LeftOutParts
+from faxgw.store import callable_jobs, left_out, reports, staging
 from faxgw.store import schema as t
 from faxgw.store.journal import Event, note, note_all
 from faxgw.store.messages import held_by
@@ -107,6 +108,8 @@ class NewJob:
     """Every page bears the mark of a possible duplicate."""
     staged: bool = False
     """Its faxes are staged already (`store.staging`), with those whose numbers are refused."""
+    left_out: LeftOutParts = NOTHING_LEFT_OUT
+    """What of its mail is not faxed."""
 
 
 _INSERT_JOB = insert(t.jobs)
@@ -152,6 +155,7 @@ def create(conn: Connection, job: NewJob, *, fence: int | None, now: float, look
             "report_to": job.report_to if isinstance(job.report_to, dict) else list(job.report_to),
             "page_facts": [],
             "cover_text": job.cover_text or None,
+            "left_out": left_out.kept(conn, job.left_out, job.resend_of),
             "resend_of": job.resend_of,
             "reference": job.reference,
         },

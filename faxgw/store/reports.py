@@ -22,7 +22,7 @@ from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import EnclosedFile, StoredFile
 from faxgw.fax.report import AttemptLine, FaxPages, FaxReport, JobReport, PagesTold
 from faxgw.formats.report_payload import dsn_to_payload, report_to_payload
-from faxgw.store import outbox, pushes, result_files, sources
+from faxgw.store import left_out, outbox, pushes, result_files, sources
 from faxgw.store import schema as t
 from faxgw.store.envelope import envelope_of
 
@@ -224,6 +224,7 @@ def job_report(conn: Connection, job: str, *, in_doubt: str = "") -> JobReport:
         style=settings["mail_template"],
         repaired=sources.repaired(conn, row.id),
         reference=row.reference or "",
+        left_out=left_out.read(row.left_out),
     )
 
 

@@ -206,6 +206,8 @@ async def test_a_purged_fax_leaves_no_word_anywhere_but_its_id_in_the_audit(hous
     job, (fax,) = await sent(house, content=MARK.encode(), keep_days=1, metadata_days=2)
     await house.change(update(t.jobs).where(t.jobs.c.id == job).values(subject=MARK, cover_text=MARK, owner=MARK))
     await house.change(update(t.jobs).values(thumbnail=MARK.encode(), page_facts=[{"words": MARK}]))
+    left_out = {"parts": [{"name": MARK, "why": "empty"}], "count": 1}
+    await house.change(update(t.jobs).where(t.jobs.c.id == job).values(left_out=left_out))
     await house.change(update(t.faxes).values(reason=MARK, numbers=[{"typed": MARK, "e164": "+33199000001"}]))
     await house.change(update(t.attempts).values(outcome={"remote_ident": MARK}, trace=[[0.1, MARK]]))
     await house.change(update(t.receptions).values(display=MARK, ident=MARK[:20], thumbnail=MARK.encode()))

@@ -30,6 +30,7 @@ jobs = Table(
     Column("page_facts", JSON, nullable=False),
     Column("thumbnail", LargeBinary),
     Column("cover_text", Text),
+    Column("left_out", JSON(none_as_null=True)),
     Column("readying", Boolean, nullable=False, server_default=text("false")),
     Column("render_tries", Integer, nullable=False, server_default=text("0")),
     Column("lease_fence", Integer),
