@@ -2,7 +2,8 @@
 
 Of alternatives HTML is taken, plain text where HTML says nothing; the pictures that it shows travel with it, and those
 that stand between two pieces of it, as Apple's mailers write them. Of Outlook's containers the attachments are taken.
-Signatures, calendars and business cards are no documents. An attachment that cannot be faxed
+Signatures, calendars and business cards are no documents; what people attach is told to the sender (`Ignored.missed`).
+An attachment that cannot be faxed
 refuses the mail, by name: a fax that silently lacks a page is worse than none.
 """
 
@@ -23,6 +24,7 @@ from faxgw.document.office import NONE, Programs
 from faxgw.document.render import memory_file, read_all
 from faxgw.document.types import OUTSIDE, Document, Ignored, Kind, Origin, Reason, Walked, WalkOptions
 from faxgw.fax import charsets
+from faxgw.fax.report import LeftOutReason
 
 BODY_NAME = "mail text"
 """Name of the body as a document."""
@@ -43,6 +45,14 @@ _IGNORED = {
     "message/disposition-notification": "delivery status",
     "message/feedback-report": "delivery status",
 }
+_MISSED = {
+    "text/calendar": LeftOutReason.CALENDAR,
+    "application/ics": LeftOutReason.CALENDAR,
+    "text/vcard": LeftOutReason.BUSINESS_CARD,
+    "text/x-vcard": LeftOutReason.BUSINESS_CARD,
+    "text/directory": LeftOutReason.BUSINESS_CARD,
+}
+"""Of these what people attach; the others are written by programs."""
 _TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
 _CID = re.compile(r"cid:([^\s\"'<>)]{1,200})", re.I)
 _UNSEEN = re.compile(r"[\xad\u034f\u200b-\u200f\u2060-\u2064\ufeff]")
@@ -113,11 +123,16 @@ def walk(mail_fd: int, options: WalkOptions, programs: Programs = NONE) -> Walke
     if len(documents) > MAX_DOCUMENTS:
         said = "The mail has {count} documents; at most {limit} can be faxed."
         raise refusal.mail(Reason.TOO_MANY_PARTS, said, count=len(documents), limit=MAX_DOCUMENTS)
+    if options.body_only:
+        _leave_attachments(found)
+    missed = [each for each in found.ignored if each.missed]
+    others = [each for each in found.ignored if not each.missed]
     return Walked(
         tuple(made.document() for made in documents),
         subject,
         message_id,
-        tuple(found.ignored[:MAX_DOCUMENTS]),
+        tuple([*missed, *others][:MAX_DOCUMENTS]),
+        len(missed),
         lists,
         cover_text,
     )
@@ -139,7 +154,7 @@ class _Made:
         return Document(fd, self.name, self.kind, self.charset, self.origin, len(self.data))
 
 
-def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -> None:
+def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True, version: bool = False) -> None:
     """Collect a part.
 
     Args:
@@ -147,6 +162,7 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
         found: Collects.
         in_attachment: Within an attached message everything is an attachment.
         texts: False: body texts are left out, they are the alternative that was not chosen.
+        version: It is one of several versions of the same.
     """
     match part.media_type:
         case "multipart/alternative":
@@ -174,7 +190,7 @@ def _visit(part: Part, found: _Found, in_attachment: bool, texts: bool = True) -
                 else:
                     _visit(child, found, in_attachment, texts)
         case _:
-            _leaf(part, found, in_attachment, texts)
+            _leaf(part, found, in_attachment, texts, version)
 
 
 def _attached_message(message: Part, found: _Found) -> None:
@@ -218,7 +234,7 @@ def _alternative(part: Part, found: _Found, in_attachment: bool, texts: bool) ->
     markup = [child for child in part.children if _has_text(child, "text/html")]
     chosen = (markup or plain or list(part.children[-1:]))[:1] if texts else []
     for child in part.children:
-        _visit(child, found, in_attachment, texts=child in chosen)
+        _visit(child, found, in_attachment, texts=child in chosen, version=True)
 
 
 def _has_text(part: Part, media_type: str) -> bool:
@@ -235,10 +251,19 @@ def _said(part: Part) -> str:
     return said if _UNSEEN.sub("", said).strip() else ""
 
 
-def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool) -> None:
+def _leave_attachments(found: _Found) -> None:
+    """Only the text is wanted: files that hang on the mail are left out. Pictures that the text shows are its own."""
+    for number, part in enumerate(found.attachments, 1):
+        if not _is_text(part) and part.content_id not in found.referred:
+            name = part.name or f"attachment {number}"
+            found.ignored.append(Ignored(name, "attachment", LeftOutReason.SETTINGS))
+
+
+def _leaf(part: Part, found: _Found, in_attachment: bool, texts: bool, version: bool) -> None:
     why = _IGNORED.get(part.media_type)
     if why is not None:
-        found.ignored.append(Ignored(part.name or part.media_type, why))
+        missed = None if version else _MISSED.get(part.media_type)
+        found.ignored.append(Ignored(part.name or part.media_type, why, missed))
     elif part.media_type in _TNEF or part.name.lower() == "winmail.dat":
         _container(part, found)
     elif part.media_type in ("text/plain", "text/html") and _is_text(part):
@@ -401,7 +426,8 @@ def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> lis
         if kind is Kind.HTML and shown.get(id(part)):
             data = related.pack(related.Page(data, part.charset, shown[id(part)]))
         if not data.strip() and part.media_type.startswith("text/"):
-            found.ignored.append(Ignored(name, "empty"))
+            missed = None if _is_text(part) else LeftOutReason.EMPTY
+            found.ignored.append(Ignored(name, "empty", missed))
         elif not data:
             raise refusal.blank(name)
         elif isinstance(kind, sniff.Unknown):
@@ -413,8 +439,14 @@ def _attachments(found: _Found, options: WalkOptions, programs: Programs) -> lis
             if why is None:
                 made.append(_Made(data, name, kind, part.charset, Origin.ATTACHMENT))
             else:
-                found.ignored.append(Ignored(name, why))
+                found.ignored.append(Ignored(name, why, _missed_picture(part, why, found)))
     return made
+
+
+def _missed_picture(part: Part, why: str, found: _Found) -> LeftOutReason | None:
+    """A small picture that hangs on the mail as a file; not one that its text shows, nor a logo without a name."""
+    attached = why == "small image" and _is_attachment(part) and part.content_id not in found.referred
+    return LeftOutReason.SMALL_IMAGE if attached else None
 
 
 def _unwanted(part: Part, kind: Kind, data: bytes, found: _Found, options: WalkOptions) -> str | None:

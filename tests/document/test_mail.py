@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faxgw.document import html, mail, mime, related
-from faxgw.document.limits import MAX_LIST
+from faxgw.document.limits import MAX_DOCUMENTS, MAX_LIST
 from faxgw.document.refusal import DocumentRefused
 from faxgw.document.types import Document, Kind, Origin, Reason, Walked, WalkOptions
+from faxgw.fax.report import LeftOutReason
 from tests.document.test_tnef import attachment, container
 
 Make = Any  # conftest's class; tests import nothing from one another
@@ -341,8 +342,80 @@ def test_signatures_calendars_and_cards_are_no_documents(make: Make, walk: Walk)
     walked = walk(message)
     assert [d.name for d in walked.documents] == ["mail text"]
     assert [each.name for each in walked.ignored] == [
-        "signature.asc", "smime.p7s", "invite.ics", "me.vcf", "winmail.dat"
+        "invite.ics", "me.vcf", "signature.asc", "smime.p7s", "winmail.dat"
     ]  # fmt: skip
+
+
+def missed(walked: Walked) -> list[tuple[str, LeftOutReason]]:
+    """What the sender is told of."""
+    found = [(each.name, each.missed) for each in walked.ignored if each.missed]
+    assert walked.missed == len(found)
+    return found
+
+
+def test_the_sender_is_told_of_what_people_attach_but_not_of_signatures(make: Make, walk: Walk) -> None:
+    message = make.mail("Hello")
+    for maintype, subtype, name in (
+        ("application", "pgp-signature", "signature.asc"),
+        ("application", "pgp-keys", "key.asc"),
+        ("text", "calendar", "invite.ics"),
+        ("application", "ms-tnef", "winmail.dat"),
+        ("text", "x-vcard", "anna.vcf"),
+    ):
+        data = b"\x78\x9f\x3e\x22\x01\x00" if subtype == "ms-tnef" else b"data"
+        message.add_attachment(data, maintype=maintype, subtype=subtype, filename=name)
+    message.add_attachment(" \n", filename="notes.txt")
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="a.pdf")
+    walked = walk(message)
+    assert [d.name for d in walked.documents] == ["mail text", "a.pdf"]
+    assert missed(walked) == [
+        ("invite.ics", LeftOutReason.CALENDAR),
+        ("anna.vcf", LeftOutReason.BUSINESS_CARD),
+        ("notes.txt", LeftOutReason.EMPTY),
+    ]
+
+
+def test_the_version_of_an_invitation_for_calendars_is_not_missed(make: Make, walk: Walk) -> None:
+    """Outlook writes the same invitation as text, as HTML and as a calendar entry."""
+    message = make.mail("come at ten")
+    message.add_alternative("<p>come at ten</p>", subtype="html")
+    message.add_alternative("BEGIN:VCALENDAR", subtype="calendar")
+    walked = walk(message)
+    assert [each.why for each in walked.ignored] == ["calendar entry"]
+    assert missed(walked) == []
+
+
+def test_a_small_picture_is_missed_where_it_is_a_file_and_not_where_the_text_shows_it(make: Make, walk: Walk) -> None:
+    small = make.image(Image.new("L", (20, 20)))
+    message = make.mail("see picture")
+    message.add_alternative('<p>x <img src="cid:logo@x"></p>', subtype="html")
+    message.get_payload(1).add_related(small, maintype="image", subtype="png", cid="<logo@x>", filename="logo.png")
+    message.add_attachment(small, maintype="image", subtype="png", filename="stamp.png")
+    message.add_attachment(small, maintype="image", subtype="png", filename="icon.png", disposition="inline")
+    assert missed(walk(message, min_image_px=64)) == [("stamp.png", LeftOutReason.SMALL_IMAGE)]
+    assert missed(walk(message, ignore_inline_images=True)) == []
+
+
+def test_attachments_that_the_account_does_not_fax_are_missed(make: Make, walk: Walk) -> None:
+    message = make.mail("see picture")
+    message.add_alternative('<p>x <img src="cid:logo@x"></p>', subtype="html")
+    picture = make.image(Image.new("L", (200, 100)))
+    message.get_payload(1).add_related(picture, maintype="image", subtype="png", cid="<logo@x>", filename="logo.png")
+    message.add_attachment(make.pdf(), maintype="application", subtype="pdf", filename="offer.pdf")
+    walked = walk(message, body_only=True)
+    assert [d.name for d in walked.documents] == ["mail text"]
+    assert missed(walked) == [("offer.pdf", LeftOutReason.SETTINGS)]
+    assert missed(walk(message)) == missed(walk(message, attachments_only=True)) == []
+
+
+def test_many_parts_are_counted_and_those_that_are_missed_come_first(make: Make, walk: Walk) -> None:
+    message = make.mail("Hello")
+    message.add_attachment(b"x", maintype="application", subtype="pgp-signature", filename="signature.asc")
+    for number in range(MAX_DOCUMENTS + 5):
+        message.add_attachment(b"x", maintype="text", subtype="vcard", filename=f"{number}.vcf")
+    walked = walk(message)
+    assert walked.missed == MAX_DOCUMENTS + 5
+    assert [each.name for each in walked.ignored] == [f"{number}.vcf" for number in range(MAX_DOCUMENTS)]
 
 
 def test_an_empty_mail_says_what_was_left_out(make: Make, walk: Walk) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from faxgw.document.types.descriptors import close_all
 from faxgw.document.types.documents import Document
+from faxgw.fax.report import LeftOutReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Ignored:
     """Its name, or its content type."""
     why: str
     """In a few public words: "signature", "inline image", …."""
+    missed: LeftOutReason | None = None
+    """Why, for its sender, who attached it and is told; None: machinery, or the looks of the mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Walked:
     message_id: str = ""
     """As written, without the angle brackets' surroundings."""
     ignored: tuple[Ignored, ...] = ()
+    """At most limits.MAX_DOCUMENTS, first those that the sender is told of."""
+    missed: int = 0
+    """How many parts the sender is told of, named in `ignored` or not."""
     lists: tuple[str, ...] = ()
     """What its distribution lists say, decoded, at most limits.MAX_LIST octets all together."""
     text: str = ""
