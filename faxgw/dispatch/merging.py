@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any  # descriptions of documents are JSON
 
 from sqlalchemy import Connection
@@ -28,6 +28,7 @@ from faxgw.fax.errors import FaxError
 from faxgw.fax.fault_texts import NumberRefused, Said
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import DialPlan, FaxNumber, parse_number, recipient_zone
+from faxgw.fax.report import NOTHING_LEFT_OUT, LeftOutParts
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands
 from faxgw.store import messages, queue, quota
 from faxgw.store.files import Kind
@@ -134,7 +135,12 @@ class Merging:
         self._client = client
 
     async def make(
-        self, message: messages.LeasedMessage, settings: Effective, asked: Asked, documents: Sequence[pages.Document]
+        self,
+        message: messages.LeasedMessage,
+        settings: Effective,
+        asked: Asked,
+        documents: Sequence[pages.Document],
+        left_out: LeftOutParts = NOTHING_LEFT_OUT,
     ) -> None:
         """Make the jobs of a leased message.
 
@@ -143,6 +149,7 @@ class Merging:
             settings: Those of its account, its subject's commands laid over them.
             asked: Its subject's commands.
             documents: Its attachments; they stay the caller's.
+            left_out: What of it is not faxed; every job tells it.
 
         Raises:
             LettersRefused: If they cannot be made, for good.
@@ -156,7 +163,8 @@ class Merging:
             if not jobs:
                 raise LettersRefused(Said("The mail has no attachment that could be a merged document."))
             await self._allow(message, sum(len(job.faxes) for job in jobs))
-            made = await self._seat.store.run(lambda conn: self._create(conn, jobs))
+            told = [replace(job, left_out=left_out) for job in jobs]
+            made = await self._seat.store.run(lambda conn: self._create(conn, told))
         except (LettersRefused, FaxError):
             await self._forget(kept)
             raise

@@ -24,6 +24,7 @@ from faxgw.dispatch.seat import Seat
 from faxgw.dispatch.station import Station
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable, charged_to
+from faxgw.document.limits import MAX_PARTS
 from faxgw.fax import ids
 from faxgw.fax.account import Effective
 from faxgw.fax.cover import cover_name
@@ -32,10 +33,11 @@ from faxgw.fax.errors import FaxError
 from faxgw.fax.fault_texts import Said
 from faxgw.fax.header import PERSONAL
 from faxgw.fax.number import LIST, MERGE, FaxNumber, NumberClass, recipient_zone
-from faxgw.fax.report import RefusedReport
+from faxgw.fax.report import MAX_LEFT_OUT, MAX_LEFT_OUT_NAME, LeftOut, LeftOutParts, RefusedReport
 from faxgw.formats.cover_values import MAX_COMMENT
 from faxgw.formats.distribution_list import Listed
 from faxgw.formats.job_commands import Asked, CommandFault, in_force, read_commands, without_commands
+from faxgw.formats.outgoing_mail import one_line
 from faxgw.formats.report_payload import dsn_to_payload, refused_to_payload
 from faxgw.store import directory, messages, outbox, queue
 from faxgw.store.envelope import envelope_of
@@ -138,7 +140,7 @@ class PageWorker:
             await self._forget(documents)
             await self._refuse(message, settings, listed.fault.told(settings["language"]), our_fault=False)
             return
-        await self._make_job(message, settings, asked, documents, listed.recipients, walked.text)
+        await self._make_job(message, settings, asked, documents, listed.recipients, walked)
 
     async def _merge(
         self, message: messages.LeasedMessage, settings: Effective, asked: Asked, walked: pages.Walked
@@ -146,7 +148,7 @@ class PageWorker:
         """The mail's attachments are merged documents, and name their numbers themselves (features A18)."""
         try:
             attached = [document for document in walked.documents if document.origin is pages.Origin.ATTACHMENT]
-            await self._merging.make(message, settings, asked, attached)
+            await self._merging.make(message, settings, asked, attached, left_out(walked))
         except LettersRefused as refused:
             await self._refuse(message, settings, refused.told(settings["language"]), our_fault=False)
         finally:
@@ -202,7 +204,7 @@ class PageWorker:
         asked: Asked,
         documents: Sequence[dict[str, Any]],
         listed: Sequence[Listed],
-        text: str,
+        walked: pages.Walked,
     ) -> None:
         seat, now = self._seat, self._seat.clock()
         faxes = await _faxes(message, listed)
@@ -223,7 +225,8 @@ class PageWorker:
             priority=1 if settings["priority"] == "express" else 0,
             earliest=asked.earliest or 0.0,
             reference=asked.reference,
-            cover_text=text,
+            cover_text=walked.text,
+            left_out=left_out(walked),
         )
         ready = await broadcast.stage(seat.store, job, {}, now=now)
         made = await seat.store.run(lambda conn: queue.create(conn, ready, fence=seat.fence, now=now))
@@ -272,6 +275,13 @@ class PageWorker:
         )
         level = logging.ERROR if our_fault else logging.INFO
         log.log(level, "message refused", extra={"event": "message.refused", "job": message.id, "why": reason})
+
+
+def left_out(walked: pages.Walked) -> LeftOutParts:
+    """What of a mail its sender is told to be missing: names of strangers, made fit to be shown, and bounded."""
+    missed = [(each.name, each.missed) for each in walked.ignored if each.missed is not None]
+    parts = tuple(LeftOut(one_line(name, MAX_LEFT_OUT_NAME) or "–", why) for name, why in missed[:MAX_LEFT_OUT])
+    return LeftOutParts(parts, max(len(missed), min(walked.missed, MAX_PARTS)))
 
 
 async def _faxes(message: messages.LeasedMessage, listed: Sequence[Listed]) -> tuple[queue.NewFax, ...]:

@@ -13,7 +13,9 @@ from faxgw.document import types as pages
 from faxgw.document.client import PageClient
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.ports import MailRecipient, MailSubmission
+from faxgw.fax.report import LeftOut, LeftOutParts, LeftOutReason
 from faxgw.formats.report_payload import refused_from_payload
+from faxgw.store import reports
 from faxgw.store import schema as t
 from tests.dispatch.doubles import Pages, document, memory
 from tests.house import DOMAIN, House
@@ -36,8 +38,13 @@ def merged(*commands: str) -> pages.Merged:
     return pages.Merged(memory(b"%PDF"), tuple(pages.MergedPage((c,) if c else ()) for c in commands))
 
 
-async def walk(house: House, *documents: pages.Merged | pages.Refused, names: tuple[str, ...] = ("a.docx",)) -> None:
-    client = Pages([pages.Walked(tuple(document(name) for name in names))], merges=list(documents))
+async def walk(
+    house: House,
+    *documents: pages.Merged | pages.Refused,
+    names: tuple[str, ...] = ("a.docx",),
+    ignored: tuple[pages.Ignored, ...] = (),
+) -> None:
+    client = Pages([pages.Walked(tuple(document(name) for name in names), ignored=ignored)], merges=list(documents))
     worker = PageWorker(house.seat(), cast(PageClient, client))
     for message in await worker._take_messages(10):
         await worker._walk(message)
@@ -57,6 +64,14 @@ async def refusal(house: House) -> str:
     assert await house.rows(select(t.jobs)) == []
     assert list(house.folder.glob("objects/*/*")) == []
     return refused_from_payload(item.payload).reason
+
+
+async def test_every_letters_sender_is_told_what_of_the_mail_is_left_out(house: House) -> None:
+    await merge_mail(house, "Mailing")
+    card = pages.Ignored("anna.vcf", "business card", LeftOutReason.BUSINESS_CARD)
+    await walk(house, merged(f"@@{ONE}@@", f"@@{TWO}@@"), ignored=(card,))
+    told = [(await house.ask(reports.job_report, row.job)).left_out for row in await jobs(house)]
+    assert told == [LeftOutParts((LeftOut("anna.vcf", LeftOutReason.BUSINESS_CARD),), 1)] * 2
 
 
 async def test_each_letter_is_a_job_with_its_own_pages_and_commands(house: House) -> None:

@@ -9,14 +9,15 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select, update
 
-from faxgw.dispatch.worker import PageWorker
+from faxgw.dispatch.worker import PageWorker, left_out
 from faxgw.document import refusal
 from faxgw.document import types as pages
 from faxgw.document.client import PageClient, PagesUnavailable
+from faxgw.document.limits import MAX_PARTS
 from faxgw.fax.account import from_snapshot
 from faxgw.fax.job import FaxState
 from faxgw.fax.ports import MailRecipient, MailSubmission
-from faxgw.fax.report import Repaired
+from faxgw.fax.report import MAX_LEFT_OUT, MAX_LEFT_OUT_NAME, NOTHING_LEFT_OUT, LeftOutReason, Repaired
 from faxgw.formats.report_payload import refused_from_payload, report_from_payload
 from faxgw.store import messages, rendering, reports, sources, templates
 from faxgw.store import schema as t
@@ -220,6 +221,29 @@ async def test_a_full_disk_delays_a_mail_and_counts_no_try(house: House, monkeyp
     full.append(False)
     await worker.walk()
     assert (await only(house, select(t.messages))).state == "walked"
+
+
+async def test_what_of_a_mail_is_left_out_is_kept_with_its_job(house: House) -> None:
+    await house.accept(await house.mail(FAR))
+    ignored = (
+        pages.Ignored("evil\u202efcv.\r\n" + "x" * 200, "business card", LeftOutReason.BUSINESS_CARD),
+        pages.Ignored("\u200b", "empty", LeftOutReason.EMPTY),
+        pages.Ignored("signature.asc", "signature"),
+    )
+    await Worker(house, Pages([pages.Walked((document(),), ignored=ignored, missed=2)])).walk()
+    report = await house.ask(reports.job_report, (await only(house, select(t.jobs))).id)
+    first, second = report.left_out.parts
+    assert first.name.startswith("evilfcv. xxx") and len(first.name) == MAX_LEFT_OUT_NAME
+    assert (second.name, second.why, report.left_out.count) == ("–", LeftOutReason.EMPTY, 2)
+
+
+async def test_parts_left_out_are_bounded_whatever_a_page_process_says() -> None:
+    ignored = tuple(pages.Ignored(f"{n}.ics", "calendar entry", LeftOutReason.CALENDAR) for n in range(100))
+    found = left_out(pages.Walked((), ignored=ignored, missed=10**9))
+    assert [part.name for part in found.parts] == [f"{n}.ics" for n in range(MAX_LEFT_OUT)]
+    assert found.count == MAX_PARTS
+    assert left_out(pages.Walked((), ignored=ignored, missed=-1)).count == 100
+    assert left_out(pages.Walked((), ignored=(pages.Ignored("a.asc", "signature"),))) == NOTHING_LEFT_OUT
 
 
 async def test_documents_of_a_walk_that_failed_do_not_stay(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
