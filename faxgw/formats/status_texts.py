@@ -109,6 +109,11 @@ class Texts:
     resent_of: str
     identifiers: str
     fax_id: str
+    not_faxed: str
+    """Label of the parts of a mail that are left out."""
+    not_faxed_why: Mapping[str, str]
+    """LeftOutReason → a few words, in parentheses after the part's name."""
+    not_faxed_more: str
     thumbnail: str
     footer: str
 
@@ -251,6 +256,15 @@ ENGLISH = Texts(
     resent_of="Resend of",
     identifiers="Job",
     fax_id="Fax",
+    not_faxed="Not faxed",
+    not_faxed_why={
+        "calendar": "calendar entry",
+        "business_card": "business card",
+        "empty": "empty",
+        "small_image": "very small picture",
+        "settings": "attachments are not faxed by your settings",
+    },
+    not_faxed_more="and {n} more",
     thumbnail="Page 1 of the fax",
     footer="This is an automatic message of {organisation}.",
     refused_lead="Your mail was received, but it was not turned into a fax.",
@@ -360,6 +374,15 @@ FRENCH = Texts(
     resent_of="Renvoi de",
     identifiers="Envoi",
     fax_id="Fax",
+    not_faxed="Non faxé",
+    not_faxed_why={
+        "calendar": "entrée d'agenda",
+        "business_card": "carte de visite",
+        "empty": "vide",
+        "small_image": "très petite image",
+        "settings": "vos réglages excluent les pièces jointes",
+    },
+    not_faxed_more="et {n} de plus",
     thumbnail="Page 1 du fax",
     footer="Ceci est un message automatique de {organisation}.",
     refused_lead="Votre message a été reçu, mais il n'a pas été converti en fax.",
@@ -470,6 +493,15 @@ GERMAN = Texts(
     resent_of="Wiederholung von",
     identifiers="Auftrag",
     fax_id="Fax",
+    not_faxed="Nicht gefaxt",
+    not_faxed_why={
+        "calendar": "Kalendereintrag",
+        "business_card": "Visitenkarte",
+        "empty": "leer",
+        "small_image": "sehr kleines Bild",
+        "settings": "Anhänge werden nach Ihren Einstellungen nicht gefaxt",
+    },
+    not_faxed_more="und {n} weitere",
     thumbnail="Seite 1 des Faxes",
     footer="Dies ist eine automatische Nachricht von {organisation}.",
     refused_lead="Ihre Mail wurde angenommen, aber nicht in ein Fax umgewandelt.",

@@ -16,7 +16,7 @@ import phonenumbers
 from faxgw.fax.errors import Refused
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
-from faxgw.fax.report import AttemptLine, FaxReport, JobReport
+from faxgw.fax.report import MAX_LEFT_OUT, MAX_LEFT_OUT_NAME, AttemptLine, FaxReport, JobReport
 from faxgw.formats.cause_texts import CAUSE_TEXTS
 from faxgw.formats.outgoing_mail import one_line
 from faxgw.formats.status_texts import TEXTS, Texts, zone_named
@@ -288,6 +288,8 @@ class StatusWords:
         rows = [(w.your_mail, one_line(r.subject, MAX_SUBJECT))] if r.subject else []
         if r.reference and r.reference != r.subject:
             rows.append((w.your_reference, one_line(r.reference, MAX_SUBJECT)))
+        if r.left_out.count:
+            rows.append((w.not_faxed, self._not_faxed()))
         rows.append((w.accepted, w.moment(r.accepted_at, self.zone)))
         if r.finished_at is not None:
             rows.append((w.finished, w.moment(r.finished_at, self.zone)))
@@ -297,6 +299,15 @@ class StatusWords:
             rows.append((w.resent_of, one_line(r.resent_of, MAX_NUMBER)))
         rows.append((w.identifiers, one_line(r.job, MAX_NUMBER)))
         return rows
+
+    def _not_faxed(self) -> str:
+        """`anna.vcf (business card), notes.txt (empty), and 3 more`."""
+        w, found = self.words, self.report.left_out
+        parts = found.parts[:MAX_LEFT_OUT]
+        told = [f"{one_line(part.name, MAX_LEFT_OUT_NAME)} ({w.not_faxed_why[part.why]})" for part in parts]
+        if found.count > len(parts):
+            told.append(w.not_faxed_more.format(n=w.whole(found.count - len(parts))))
+        return ", ".join(told)
 
     def _view(self, fax: FaxReport, found: Verdict) -> FaxView:
         w = self.words

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from email.message import EmailMessage
 from html.parser import HTMLParser
+from typing import Any  # a payload
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,18 @@ from hypothesis import strategies as st
 from faxgw.fax.errors import Refused
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
-from faxgw.fax.report import FaxReport, JobReport, RefusedReport, Repaired
+from faxgw.fax.report import (
+    MAX_LEFT_OUT,
+    MAX_LEFT_OUT_NAME,
+    NOTHING_LEFT_OUT,
+    FaxReport,
+    JobReport,
+    LeftOut,
+    LeftOutParts,
+    LeftOutReason,
+    RefusedReport,
+    Repaired,
+)
 from faxgw.formats.cause_texts import CAUSE_TEXTS
 from faxgw.formats.enclosed import Attachment
 from faxgw.formats.mail_letter import MAX_THUMBNAIL
@@ -630,3 +642,45 @@ def test_damaged_rows_that_were_let_pass_are_told_to_their_sender(language: str,
         assert one in lines and many in lines
         assert one in markup and many in markup
     assert "repaired" not in text(mail(job([samples.DELIVERED])))
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "value"),
+    [
+        ("en", "Not faxed", "anna.vcf (business card), notes.txt (empty), and 1,300 more"),
+        ("fr", "Non faxé", "anna.vcf (carte de visite), notes.txt (vide), et 1\u202f300 de plus"),
+        ("de", "Nicht gefaxt", "anna.vcf (Visitenkarte), notes.txt (leer), und 1.300 weitere"),
+    ],
+)
+def test_what_of_a_mail_was_not_faxed_is_told_to_its_sender(language: str, label: str, value: str) -> None:
+    parts = (LeftOut("anna.vcf", LeftOutReason.BUSINESS_CARD), LeftOut("notes.txt", LeftOutReason.EMPTY))
+    for faxes in ([samples.DELIVERED], [samples.DELIVERED, dataclasses.replace(samples.DELIVERED, position=2)]):
+        report = dataclasses.replace(job(faxes), language=language, left_out=LeftOutParts(parts, 1_302))
+        assert report_from_payload(report_to_payload(report)) == report
+        message = mail(report)
+        (line,) = [line for line in text(message).splitlines() if line.startswith(label)]
+        assert line.endswith(f" {value}")
+        assert label in html(message) and value.replace("'", "&#39;") in html(message)
+        whole = dataclasses.replace(report, left_out=LeftOutParts(parts, 2))
+        (line,) = [line for line in text(mail(whole)).splitlines() if line.startswith(label)]
+        assert line.endswith(value.rsplit(", ", 1)[0])
+        assert label not in text(mail(dataclasses.replace(report, left_out=NOTHING_LEFT_OUT)))
+
+
+def test_every_reason_for_leaving_a_part_out_has_words_and_names_of_strangers_are_harmless() -> None:
+    for words in TEXTS.values():
+        assert set(words.not_faxed_why) == set(LeftOutReason)
+        assert len(set(words.not_faxed_why.values())) == len(LeftOutReason)
+    parts = tuple(LeftOut(HOSTILE, LeftOutReason.SETTINGS) for _ in range(MAX_LEFT_OUT + 3))
+    message = mail(dataclasses.replace(job([samples.DELIVERED]), left_out=LeftOutParts(parts, len(parts))))
+    (line,) = [line for line in text(message).splitlines() if line.startswith("Not faxed")]
+    assert line.count("by your settings)") == MAX_LEFT_OUT and line.endswith("and 3 more")
+    assert len(line) < MAX_LEFT_OUT * (MAX_LEFT_OUT_NAME + 60)
+    assert "<script" not in html(message)
+
+
+def test_a_report_from_before_left_nothing_out() -> None:
+    """Reports wait in the outbox while the gateway is renewed."""
+    payload: dict[str, Any] = report_to_payload(job([samples.DELIVERED]))
+    del payload["job"]["left_out"]
+    assert report_from_payload(payload).left_out == NOTHING_LEFT_OUT
