@@ -17,7 +17,8 @@ from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
 from faxgw.fax.ports import StoredFile
 from faxgw.fax.reception import PageEnd, ReceptionState
-from faxgw.fax.report import AttemptLine
+from faxgw.fax.report import NOTHING_LEFT_OUT, AttemptLine, LeftOutParts
+from faxgw.store import left_out
 from faxgw.store import schema as t
 from faxgw.store.reports import attempt_lines_of, page_counts_of
 
@@ -99,6 +100,8 @@ class BookedFax:
     caller_name: str = ""
     acknowledged_at: float | None = None
     acknowledged_by: str = ""
+    left_out: LeftOutParts = NOTHING_LEFT_OUT
+    """What of the mail that was sent is not faxed."""
 
     @property
     def received(self) -> bool:
@@ -126,6 +129,8 @@ class JobSum:
     finished_at: float | None
     states: Mapping[str, int]
     """State → number of faxes."""
+    left_out: LeftOutParts = NOTHING_LEFT_OUT
+    """What of the mail that it was is not faxed."""
 
 
 # -------------------------------------------------------------------------------------------------------- looking
@@ -176,7 +181,15 @@ def find_job(conn: Connection, customer: str, view: View, job: str) -> JobSum | 
     counted = select(t.faxes.c.state, func.count()).where(t.faxes.c.job == job).group_by(t.faxes.c.state)
     states = {row[0]: row[1] for row in conn.execute(counted)}
     return JobSum(
-        row.id, row.user, row.subject, row.reference, row.resend_of or "", row.accepted_at, row.finished_at, states
+        row.id,
+        row.user,
+        row.subject,
+        row.reference,
+        row.resend_of or "",
+        row.accepted_at,
+        row.finished_at,
+        states,
+        left_out.read(row.left_out),
     )
 
 
@@ -331,6 +344,7 @@ def _out(chosen: Select[Any]) -> Select[Any]:
             jobs.subject,
             jobs.reference,
             jobs.resend_of,
+            jobs.left_out,
             _setting("billing_code").label("cost_centre"),
             _setting("clip").label("clip"),
             _setting("priority").label("class"),
@@ -380,6 +394,7 @@ def _sent_fax(row: Any, counts: tuple[int, int | None], lines: Sequence[AttemptL
         doubtful=None if sent else counts[1],
         until=(max(row.until, row.earliest) or None) if not state.final else None,
         latest=row.latest,
+        left_out=left_out.read(row.left_out),
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-SUMMED = {
+SUMMED: dict[str, Any] = {
     "id": "F1", "created_at": "2026-11-22T08:00:00.000Z", "finished_at": None, "user": "", "subject": "",
-    "reference": "", "resend_of": None, "count": 1, "states": {"calling": 1},
+    "reference": "", "resend_of": None, "count": 1, "states": {"calling": 1}, "left_out": [], "left_out_count": 0,
 }  # fmt: skip
 
 

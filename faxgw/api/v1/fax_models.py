@@ -13,6 +13,7 @@ from faxgw.api.v1.types import Answer, Document, GivenTime, Line, Moment, Query,
 from faxgw.document.limits import MAX_DOCUMENTS
 from faxgw.fax.account import MAX_RECIPIENTS
 from faxgw.fax.outcome import Cause
+from faxgw.fax.report import LeftOutReason
 
 MAX_PAGE = 200
 """Faxes in one answer at most."""
@@ -254,6 +255,14 @@ class Accepted(Answer):
     """The first 100 recipients, in order; all of them: `GET /faxes?job=…`."""
 
 
+class LeftOutPart(Answer):
+    """A part of a mail that is not faxed although it was attached."""
+
+    name: str
+    """Its file name, else its content type."""
+    why: LeftOutReason
+
+
 class Fax(Answer):
     """A fax, sent or received."""
 
@@ -307,6 +316,10 @@ class Fax(Answer):
     acknowledged_at: Moment | None
     """in: when a program said that it has it."""
     acknowledged_by: str
+    left_out: list[LeftOutPart]
+    """out: parts of the mail that are not faxed (docs/smtp.md); the first 20."""
+    left_out_count: int
+    """How many there are."""
 
 
 class FaxPage(Answer):
@@ -331,6 +344,10 @@ class Job(Answer):
     count: int
     states: dict[str, int]
     """State → number of faxes."""
+    left_out: list[LeftOutPart]
+    """Parts of the mail that are not faxed (docs/smtp.md); the first 20."""
+    left_out_count: int
+    """How many there are."""
 
 
 class Cancelled(Answer):

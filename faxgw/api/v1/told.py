@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast  # Any: rows
 
-from faxgw.api.v1.fax_models import MAX_TOLD, Accepted, AcceptedFax, Fax, Job, State
+from faxgw.api.v1.fax_models import MAX_TOLD, Accepted, AcceptedFax, Fax, Job, LeftOutPart, State
 from faxgw.api.v1.types import shown, shown_or_none
 from faxgw.fax.job import FaxState
 from faxgw.fax.outcome import Cause
+from faxgw.fax.report import LeftOutParts
 from faxgw.store.fax_book import BookedFax, JobSum
 
 _QUIET = frozenset({FaxState.ACCEPTED, FaxState.RENDERING, FaxState.READY, FaxState.CALLING})
@@ -50,7 +51,13 @@ def fax(booked: BookedFax) -> Fax:
         finished_at=shown_or_none(booked.finished_at),
         acknowledged_at=shown_or_none(booked.acknowledged_at),
         acknowledged_by=booked.acknowledged_by,
+        left_out=_left_out(booked.left_out),
+        left_out_count=booked.left_out.count,
     )
+
+
+def _left_out(found: LeftOutParts) -> list[LeftOutPart]:
+    return [LeftOutPart(name=part.name, why=part.why) for part in found.parts]
 
 
 def _detail(booked: BookedFax) -> str:
@@ -78,6 +85,8 @@ def job(summed: JobSum) -> Job:
         resend_of=summed.resend_of or None,
         count=sum(summed.states.values()),
         states=dict(summed.states),
+        left_out=_left_out(summed.left_out),
+        left_out_count=summed.left_out.count,
     )
 
 

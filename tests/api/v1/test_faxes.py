@@ -32,7 +32,21 @@ async def test_a_fax_is_sent_and_looked_at(api: Native) -> None:
         "resend_of": None,
         "count": 1,
         "states": {"accepted": 1},
+        "left_out": [],
+        "left_out_count": 0,
     }
+
+
+async def test_what_of_a_mail_is_not_faxed_is_told_of_fax_and_job_and_of_what_is_sent_again(api: Native) -> None:
+    accepted = await api.send(fax())
+    assert (await api.get(f"/faxes/{accepted['faxes'][0]['id']}"))["left_out"] == []
+    part = {"name": "anna.vcf", "why": "business_card"}
+    await api.house.change(update(t.jobs).values(left_out={"parts": [part], "count": 30}))
+    again = await api.post(f"/faxes/{accepted['faxes'][0]['id']}/resend", {}, 202)
+    told = (await api.get("/faxes"))["faxes"]
+    told += [await api.get(f"/faxes/{sent['faxes'][0]['id']}") for sent in (accepted, again)]
+    told += [await api.get(f"/jobs/{sent['job']}") for sent in (accepted, again)]
+    assert [(one["left_out"], one["left_out_count"]) for one in told] == [([part], 30)] * 6
 
 
 async def test_a_number_that_cannot_be_dialled_fails_alone_and_the_answer_says_so(api: Native) -> None:

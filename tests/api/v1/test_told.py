@@ -10,6 +10,7 @@ import pytest
 from faxgw.api.v1 import told
 from faxgw.api.v1.fax_models import MAX_TOLD
 from faxgw.fax.outcome import Cause
+from faxgw.fax.report import LeftOut, LeftOutParts, LeftOutReason
 from faxgw.store.fax_book import JobSum
 
 
@@ -47,5 +48,7 @@ def test_one_alternative_that_can_be_dialled_is_enough() -> None:
 def test_a_job_counts_its_faxes_by_state() -> None:
     values: dict[str, Any] = dict.fromkeys(JobSum.__dataclass_fields__, "")
     values |= {"id": "F1", "accepted_at": 1_795_000_000.0, "finished_at": None, "states": {"sent": 2, "failed": 1}}
+    values |= {"left_out": LeftOutParts((LeftOut("a.ics", LeftOutReason.CALENDAR),), 3)}
     made = told.job(JobSum(**values))
     assert (made.count, made.states, made.finished_at, made.resend_of) == (3, {"sent": 2, "failed": 1}, None, None)
+    assert ([(part.name, part.why) for part in made.left_out], made.left_out_count) == ([("a.ics", "calendar")], 3)
