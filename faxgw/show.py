@@ -153,6 +153,7 @@ def detail(found: Mapping[str, Any]) -> str:
         lines += [f"  refused: {message['reason']}"] if message["reason"] else []
     if job := found["job"]:
         lines.append(f"job {job['id']}  {job['pages'] or '?'} pages, accepted {_when(job['accepted_at'])}")
+        lines += _not_faxed(job.get("left_out"))
         lines += _crowd(found)
     for fax in found["faxes"]:
         lines.append(f"fax {fax['id']}  to {fax['e164']}: {fax['state'].upper()}")
@@ -162,6 +163,15 @@ def detail(found: Mapping[str, Any]) -> str:
         lines += [f"  {_expected(will)}"] if (will := fax.get("expected")) else []
         lines += [f"  {_attempt(a)}" for a in fax["attempts"]]
     return "\n".join(lines)
+
+
+def _not_faxed(left_out: Mapping[str, Any] | None) -> list[str]:
+    """Parts of the mail that are left out; their names are a stranger's."""
+    if not left_out:
+        return []
+    told = [f"{part['name']!r} ({part['why'].replace('_', ' ')})" for part in left_out["parts"]]
+    more = left_out["count"] - len(told)
+    return [f"  not faxed: {', '.join(told)}" + (f", and {more:,} more" if more else "")]
 
 
 def _crowd(found: Mapping[str, Any]) -> list[str]:

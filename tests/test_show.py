@@ -110,6 +110,16 @@ def test_detail_counts_the_faxes_that_it_does_not_show() -> None:
     assert "faxes:" not in show.detail(found(fax(), states={"waiting": 1}))
 
 
+def test_detail_tells_what_of_a_mail_is_not_faxed() -> None:
+    job = {"id": "F1", "open": 0, "pages": 1, "accepted_at": NOW}
+    parts = [{"name": "anna.vcf", "why": "business_card"}, {"name": "\x1b[2J.ics", "why": "calendar"}]
+    lines = show.detail(found(fax(), job={**job, "left_out": {"parts": parts, "count": 2}})).splitlines()
+    assert r"  not faxed: 'anna.vcf' (business card), '\x1b[2J.ics' (calendar)" in lines
+    lines = show.detail(found(fax(), job={**job, "left_out": {"parts": parts, "count": 1_002}})).splitlines()
+    assert r"  not faxed: 'anna.vcf' (business card), '\x1b[2J.ics' (calendar), and 1,000 more" in lines
+    assert "not faxed" not in show.detail(found(fax(), job={**job, "left_out": None}))
+
+
 def test_detail_and_trace_tell_calls_doubts_and_frames() -> None:
     attempt = {
         "id": "att_1", "number": "+33199000001", "trunk": "t1", "planned_at": NOW, "cause": "remote_hung_up",
