@@ -42,6 +42,8 @@ END_WITHIN = 5.0
 """Seconds a process may take to end once it has said its last word."""
 MAX_PAUSE = 30.0
 """Seconds at most before a process that keeps ending is started again; the first time it is started at once."""
+FIRST_LIVES = 2
+"""Processes that may end before one was ready until the gateway's start is given up: one may have been killed."""
 STEADY = 60.0
 """Seconds of life after which a process that ends is started at once again."""
 ASKS_PER_CONNECTION = 16
@@ -151,15 +153,17 @@ class ProcessRoom:
     async def _keep(self) -> None:
         """See process after process to its end, until told to stop."""
         loop = asyncio.get_running_loop()
-        pause = 0.0
+        pause, lives = 0.0, 0
         while not self._stopping.is_set():
             begun = loop.time()
+            lives += 1
             try:
                 why = await self._live()
             except OSError as error:
                 why = f"not started: {error}"
-            self._tell_first(why)
             stopped = self._stopping.is_set()
+            if stopped or lives >= FIRST_LIVES:
+                self._tell_first(why)
             level = logging.INFO if stopped else logging.ERROR
             log.log(level, "mail process ended", extra={"event": "smtp_process.ended", "why": why})
             if loop.time() - begun > STEADY:

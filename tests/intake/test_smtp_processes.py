@@ -223,6 +223,26 @@ async def test_what_never_makes_ready_is_an_error_at_the_start(
     assert why in str(told.value)
 
 
+async def test_one_that_is_killed_before_it_is_ready_does_not_end_the_start(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin, dead = smtp_processes._Child.start, list[int]()
+
+    async def begin_and_kill_the_first(*what: Any) -> Any:  # Any: as `_Child.start`
+        child = await begin(*what)
+        if not dead:
+            dead.append(child.process.pid)
+            child.process.kill()
+        return child
+
+    monkeypatch.setattr(smtp_processes._Child, "start", begin_and_kill_the_first)
+    world = await start()
+    [room] = rooms(world)
+    assert room.ready and room.pid not in (0, *dead)
+    assert "mail process ended" in caplog.text
+    await connect(world.port)
+
+
 async def test_a_certificate_that_cannot_be_read_is_an_error_at_the_start(start: Start, tls: Tls) -> None:
     chosen = settings(tls=tls, listeners=(listener(security="starttls"),))
     tls.key.write_text("no key")
