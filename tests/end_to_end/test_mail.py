@@ -14,6 +14,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from faxgw.demo import StoredMail
+from faxgw.show import detail
 from tests.end_to_end.world import ALICE, DOMAIN, Gateway, gateway_at, mail_with, pdf, submit
 
 pytestmark = pytest.mark.realtime
@@ -84,6 +85,29 @@ async def test_a_fault_in_a_list_is_the_answer_to_the_final_dot(tmp_path: Path) 
     assert 'line 3: "0899123456" is a premium number' in answers[0]
     assert "has no attachment distribution-list.txt" in answers[1]
     assert 'line 1: "Bert" is not a telephone number' in answers[2], "a list beside a number is looked at too"
+
+
+async def test_what_hangs_on_a_mail_and_is_not_faxed_is_told_to_its_sender(tmp_path: Path) -> None:
+    """The status mail names the business card, the calendar entry and the empty file; the signature it does not."""
+    to = f"{ONE}@{DOMAIN}"
+    async with gateway_at(tmp_path) as gateway:
+        mail = mail_with(pdf(1, lines=3), to)
+        mail.add_attachment("BEGIN:VCARD\r\nFN:Anna\r\nEND:VCARD\r\n", subtype="vcard", filename="anna.vcf")
+        mail.add_attachment("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", subtype="calendar", filename="Tür & <Tor>.ics")
+        mail.add_attachment(" \r\n", filename="notes.txt")
+        mail.add_attachment(b"x", maintype="application", subtype="pgp-signature", filename="signature.asc")
+        message = await asyncio.to_thread(submit, gateway.smtp_port, mail, [to])
+        found = await gateway.finished(message)
+        told = await gateway.told(str(mail["Message-ID"]))
+        (record,) = await gateway.records(ONE[-6:])
+        assert len(gateway.pages_received(record)) == 1
+    plain, markup = (told.get_body((kind,)) for kind in ("plain", "html"))
+    assert plain is not None and markup is not None
+    wanted = "anna.vcf (business card), Tür & <Tor>.ics (calendar entry), notes.txt (empty)"
+    (line,) = [line for line in str(plain.get_content()).splitlines() if line.startswith("Not faxed")]
+    assert line.partition(":")[2].strip() == wanted
+    assert wanted.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in str(markup.get_content())
+    assert "  not faxed: 'anna.vcf' (business card), 'Tür & <Tor>.ics' (calendar), 'notes.txt' (empty)" in detail(found)
 
 
 async def reports(gateway: Gateway, count: int) -> list[StoredMail]:
