@@ -6,6 +6,7 @@ import email
 import email.policy
 import email.utils
 import re
+from dataclasses import replace
 from email.message import EmailMessage, Message
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from faxgw.fax.dsn import Action, Dsn, DsnRecipient
+from faxgw.fax.report import LeftOut, LeftOutParts, LeftOutReason
 from faxgw.formats.dsn import (
     MAX_FIELD,
     MAX_HEADER,
@@ -149,6 +151,17 @@ def test_the_text_is_the_status_mail() -> None:
     assert "FN00000000000000000001" in text
     assert "Acme Fax" in text
     assert "+33 1 99 00 00 01" in str(mail["Subject"])
+
+
+def test_the_text_names_what_of_the_mail_was_not_faxed() -> None:
+    parts = (LeftOut("Tür.ics", LeftOutReason.CALENDAR),)
+    report = replace(job([BUSY]), left_out=LeftOutParts(parts, 2))
+    raw = dsn_mail(
+        report, dsn(), None, to="ann@example.org", sender="fax@gw.example.org", reporting_mta="gw.example.org",
+        message_id="<out_1@gw.example.org>", date=T + 2000,
+    )  # fmt: skip
+    _, (text, _status) = parse(raw)
+    assert "Tür.ics (calendar entry), and 1 more" in str(text.get_content())
 
 
 def test_the_same_arguments_make_the_same_octets() -> None:
