@@ -23,7 +23,7 @@ from faxgw.formats.status_view import FaxView, LineView, Look
 
 MAX_THUMBNAIL = 65_536
 """Octets of a thumbnail; a larger one is left out of the mail."""
-MAX_FAXES_FILLED = 300
+MAX_FAXES_FILLED = 100
 """Faxes that a customer's template is given; those that were not delivered come first into this number."""
 MAX_TEXT = 2_000_000
 """Characters of a customer's text or HTML, filled in."""

@@ -21,11 +21,12 @@ from faxgw.formats.cause_texts import CAUSE_TEXTS
 from faxgw.formats.outgoing_mail import one_line
 from faxgw.formats.status_texts import TEXTS, Texts, zone_named
 
-MAX_LISTED = 500
+MAX_LISTED = 100
 """Faxes in the overview of one mail; of the others the mail says how many there are and their results, and its table
-has them all. Those that were not delivered come first into this number: who sent 5,000 looks for these."""
+has them all. Those that were not delivered come first into this number: who sent 5,000 looks for these. A row has 700
+octets of HTML, and some mailboxes show the first 100,000 of a mail."""
 MAX_DETAILED = 50
-"""Faxes whose calls are shown one by one; those that were not delivered come first into this number."""
+"""Faxes whose calls are shown one by one, 5,000 octets each; where there are more faxes, only those not delivered."""
 MAX_ATTEMPTS_SHOWN = 50
 """Calls shown of one fax, the last ones."""
 MAX_NAME = 60
@@ -240,10 +241,12 @@ class StatusWords:
             "overview": [self._line(f, v) for f, v in self._ordered(listed)] if several else [],
             "overview_title": w.overview if self.report.order == "position" else w.count(w.faxes, len(self.faxes)),
             "more": w.more_faxes.format(faxes=w.count(w.faxes, len(rest)), counts=self._counts(rest)) if rest else "",
-            "left_out": w.details_left_out.format(n=w.whole(MAX_DETAILED)) if len(self.faxes) > MAX_DETAILED else "",
+            "left_out": w.details_left_out.format(faxes=w.count(w.faxes, len(detailed)))
+            if detailed and len(detailed) < len(self.faxes)
+            else "",
             "faxes": [self._view(f, v) for f, v in detailed],
             "rows": rows,
-            "width": max(label_width(w, rows), *(label_width(w, self._rows(f, v)) for f, v in detailed)),
+            "width": max(label_width(w, some) for some in (rows, *(self._rows(f, v) for f, v in detailed))),
             "content_id": content_id,
             "footer": w.footer.format(organisation=one_line(organisation, MAX_NAME)),
             "organisation": one_line(organisation, MAX_NAME),
@@ -277,7 +280,10 @@ class StatusWords:
 
     def _detailed(self) -> list[tuple[FaxReport, Verdict]]:
         """The faxes shown one by one."""
-        return self._ordered(self._foremost(MAX_DETAILED))
+        found = self._foremost(MAX_DETAILED)
+        if len(found) < len(self.faxes):
+            found = [(fax, verdict) for fax, verdict in found if verdict is not Verdict.DELIVERED]
+        return self._ordered(found)
 
     def _several_sentence(self) -> str:
         w = self.words

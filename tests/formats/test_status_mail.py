@@ -533,9 +533,22 @@ def test_a_list_of_thousands_is_bounded_and_the_rest_is_counted() -> None:
     assert len(re.findall(r"(?m)^\d+\. .*: Delivered, Pages confirmed", body)) == MAX_LISTED - 2
     assert re.findall(r"(?m)^(\d+)\. .*: (?:Not delivered|In doubt), Pages", body) == [str(count - 1), str(count)]
     assert "and 4,500 faxes more, not listed here: 4,500 delivered." in body
+    assert "Details follow for 2 faxes not confirmed as delivered" in body
+    assert re.findall(r"\n--- (\d+)\. ", body) == [str(count - 1), str(count)]
+    assert len(html(message)) < 102_400, "what some mailboxes show of a mail"
+
+
+def test_of_many_that_failed_so_many_are_shown_in_detail() -> None:
+    faxes = [dataclasses.replace(samples.BUSY, position=i) for i in range(1, MAX_DETAILED + 2)]
+    body = text(mail(job([*faxes, dataclasses.replace(samples.DELIVERED, position=MAX_DETAILED + 2)])))
+    assert f"Details follow for {MAX_DETAILED} faxes not" in body
     assert body.count("\n--- ") == MAX_DETAILED
-    assert f"\n--- {count - 1}. " in body and f"\n--- {count}. " in body
-    assert len(message.as_bytes()) < 2_000_000
+
+
+def test_of_many_that_were_all_delivered_none_is_shown_in_detail() -> None:
+    faxes = [dataclasses.replace(samples.DELIVERED, position=i) for i in range(1, MAX_DETAILED + 2)]
+    message = mail(job(faxes))
+    assert "Details" not in text(message) and "\n--- " not in text(message)
     assert len(str(message["X-Fax-Id"]).split()) == 20
 
 
