@@ -25,6 +25,7 @@ from faxgw.delivery.dkim import DkimSettings, Signer
 from faxgw.delivery.mail import MailDelivery, RelaySettings
 from faxgw.delivery.mail_documents import MailDocuments
 from faxgw.delivery.mail_route import MailRoutes, MailRouteSettings
+from faxgw.delivery.mail_ways import MailWays
 from faxgw.dispatch import inbound, upkeep
 from faxgw.dispatch.clock import ClockWatch
 from faxgw.dispatch.dispatcher import Dispatcher
@@ -125,6 +126,7 @@ class Daemon:
         self._route_settings = settings.many("route", RouteSettings)
         self._system = Current(self._account.values)
         self._ways: dict[str, Delivery] = {}
+        self._mail_ways = MailWays(time.time)
         self._house: House | None = None
         self._seat: Seat | None = None
         self._dispatcher: Dispatcher | None = None
@@ -281,10 +283,8 @@ class Daemon:
         self._tasks.append(asyncio.create_task(self._outbound.watch_wishes(), name="wishes"))
         line.tell_changes(dispatcher.calling.wake)
         self.health.add("line", partial(_line_state, line))
-        self.health.add(
-            "delivery",
-            lambda: PartState(counting.dead_letters == 0, "reports were given up" * (counting.dead_letters > 0), True),
-        )
+        ways = self._mail_ways
+        self.health.add("delivery", lambda: PartState(not (said := counting.untold(ways.fault)), said, True))
 
     def _explainer(self, seat: Seat) -> Callable[[str, str, str], Awaitable[Mapping[str, Any]]] | None:
         """Answers what the next call to a number will do; None without a line."""
@@ -300,7 +300,9 @@ class Daemon:
         routes = MailRoutes(relay, settings.many("mail_route", MailRouteSettings))
         signer = Signer(settings.many("dkim", DkimSettings))
         documents = MailDocuments(self._facts, self._target_in_use)
-        mail = MailDelivery(relay, self._hostname(), routes, signer, self._counting.style_fault, documents)
+        self._mail_ways.keep(routes.ways)
+        fault = self._counting.style_fault
+        mail = MailDelivery(relay, self._hostname(), routes, signer, fault, documents, self._mail_ways)
         return dict.fromkeys(mail.kinds, mail)
 
     async def _facts(self, reception: str) -> ReceivedFacts:

@@ -86,6 +86,14 @@ class Counting:
         """A delivery was given up."""
         self.dead_letters += 1
 
+    def untold(self, closed: str) -> str:
+        """What keeps reports from their readers, for the health; empty: nothing.
+
+        Args:
+            closed: Ways of mails that are closed, and why.
+        """
+        return "; ".join(["reports were given up"] * (self.dead_letters > 0) + [closed] * bool(closed))
+
     def style_fault(self) -> None:
         """A customer's mail template failed; the shipped designs were used."""
         self.metrics.mail_template_faults.inc()

@@ -33,6 +33,7 @@ from faxgw.delivery.mail_documents import MailDocuments, refuse_sealed
 from faxgw.delivery.mail_oauth import oauth_login
 from faxgw.delivery.mail_password import password_login
 from faxgw.delivery.mail_route import Hop, MailRoutes
+from faxgw.delivery.mail_ways import MailWays, trouble
 from faxgw.delivery.received import Room
 from faxgw.delivery.tokens import Grant, TokenSource
 from faxgw.egress import Egress
@@ -179,6 +180,7 @@ class MailDelivery:
         signer: Signs them; None: nobody does.
         fault: Told of every mail whose template failed, and that left in the shipped designs.
         documents: Names and encrypts the documents of received faxes; None: those that are to be encrypted stay.
+        ways: Told how every try fared; None: nobody is.
     """
 
     kinds = ("status_mail", "refused_mail", "dsn", "received_mail", "directory_mail", "junk_mail")
@@ -191,8 +193,10 @@ class MailDelivery:
         signer: Signer | None = None,
         fault: Callable[[], None] = lambda: None,
         documents: MailDocuments | None = None,
+        ways: MailWays | None = None,
     ) -> None:
         self._fault = fault
+        self._ways = ways
         self._documents = documents
         self._relay = relay
         self._routes = routes or MailRoutes(relay)
@@ -334,6 +338,10 @@ class MailDelivery:
                 break
         return result
 
+    def _tried(self, hop: Hop, why: str = "") -> None:
+        if self._ways is not None and hop.way:
+            self._ways.tried(hop.way, why)
+
     async def _hand_over(self, hop: Hop, return_path: str, to: Mailbox, octets: bytes) -> tuple[Stage, DeliveryResult]:
         client, stage = self._client(hop), Stage.CONNECT
         try:
@@ -360,14 +368,19 @@ class MailDelivery:
                 reply = await client.data(octets)
             await self._quit(client)
         except aiosmtplib.SMTPResponseException as exc:
+            told = trouble(exc, connected=stage is not Stage.CONNECT, about_us=not _about_mail(stage, exc.code))
+            self._tried(hop, told)
             return stage, _refusal(stage, exc.code, exc.message)
-        except TimeoutError:
+        except TimeoutError as exc:
+            self._tried(hop, trouble(exc, connected=stage is not Stage.CONNECT, about_us=True))
             return stage, DeliveryResult(False, detail=f"{stage}: no answer in time")
         except (OSError, aiosmtplib.SMTPException, ValueError) as exc:
             # OSError: refused, reset, TLS; ValueError: what the client itself will not say
+            self._tried(hop, trouble(exc, connected=stage is not Stage.CONNECT, about_us=True))
             return stage, DeliveryResult(False, detail=_short(f"{stage}: {type(exc).__name__}: {exc}"))
         finally:
             client.close()
+        self._tried(hop)
         return stage, DeliveryResult(True, detail=_short(reply.message))
 
     async def try_out(self, hop: Hop) -> str:
@@ -478,9 +491,15 @@ def _refusal(stage: Stage, code: int, text: str) -> DeliveryResult:
 
     552 to MAIL is about the mail's size and permanent; every other refusal before RCPT is about us.
     """
-    about_mail = stage in (Stage.RCPT, Stage.DATA) or (stage is Stage.MAIL and code == 552)
-    permanent = about_mail and 500 <= code <= 599 and code not in _ABOUT_US
+    permanent = _about_mail(stage, code) and 500 <= code <= 599
     return DeliveryResult(False, permanent=permanent, detail=_short(f"{stage}: {code} {text}"))
+
+
+def _about_mail(stage: Stage, code: int) -> bool:
+    """Whether a reply speaks of this mail or its recipient."""
+    if code in _ABOUT_US:
+        return False
+    return stage in (Stage.RCPT, Stage.DATA) or (stage is Stage.MAIL and code == 552)
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
@@ -21,6 +21,7 @@ import dns.resolver
 from dns.rdtypes.ANY.MX import MX
 from pydantic import Field, field_validator, model_validator
 
+from faxgw.delivery.mail_ways import RELAY
 from faxgw.fax.errors import FaxError, Refused
 from faxgw.settings import Listener, Secret, Section
 
@@ -106,6 +107,8 @@ class Hop:
     require_tls: bool = False
     oauth: bool = False
     """The login is proved by the relay's access token, not by a password."""
+    way: str = ""
+    """Under which name it is watched; empty: it is a stranger's."""
 
 
 class Lookup(Protocol):
@@ -179,8 +182,14 @@ class MailRoutes:
             relay.login,
             relay.password,
             oauth=bool(relay.oauth_token_url),
+            way=RELAY,
         )
         self._contexts = {route.domain: _context(route.ca_file, route.tls) for route in routes}
+
+    @property
+    def ways(self) -> Collection[str]:
+        """Names of the ways that are watched."""
+        return {RELAY, *self._routes}
 
     def route(self, domain: str) -> MailRouteSettings | None:
         """The closest route to a domain: its own, then that of what it lies below, then `*`."""
@@ -209,7 +218,8 @@ class MailRoutes:
         assert route.tls != "relay"  # the settings refuse it
         if route.to != "mx":
             name = route.certificate_name or route.to
-            return [Hop(route.to, route.port, route.tls, context, name, route.login, route.password, route.require_tls)]
+            hop = Hop(route.to, route.port, route.tls, context, name, route.login, route.password, route.require_tls)
+            return [replace(hop, way=route.domain)]
         found = sorted(await self._lookup.servers(domain), key=lambda one: (one[0], random.random()))
         return [
             Hop(host, route.port, route.tls, context, route.certificate_name or host, require_tls=route.require_tls)
@@ -228,7 +238,7 @@ class MailRoutes:
         else:
             mode = route.tls
         name = route.certificate_name or relay.name
-        return replace(relay, tls=mode, context=context, name=name, require_tls=route.require_tls)
+        return replace(relay, tls=mode, context=context, name=name, require_tls=route.require_tls, way=route.domain)
 
 
 def _context(ca_file: Path | None, mode: str) -> ssl.SSLContext:
