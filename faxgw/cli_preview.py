@@ -32,12 +32,16 @@ from faxgw.document.types import (
     Rendered,
     RenderOptions,
     Resolution,
+    Walked,
+    WalkOptions,
 )
 from faxgw.fax.account import SETTINGS
 from faxgw.fax.errors import FaxError
 from faxgw.fax.header import HeaderContext
 from faxgw.fax.overlay import OverlayMode
 from faxgw.fax.prediction import Prediction, predict
+from faxgw.fax.report import MAX_LEFT_OUT_NAME
+from faxgw.formats.outgoing_mail import one_line
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -51,6 +55,8 @@ _ID = re.compile(r"(?:F[A-Z0-9]{5,21}|msg_[0-9a-f-]{8,36})", re.IGNORECASE)
 """A fax, job or message, or the beginning of its id."""
 MAX_NAME = 30
 """Characters of a document's name in the table."""
+MAIL = ".eml"
+"""How the name of a file ends that is a mail: it is taken apart as one that comes in."""
 
 
 class NotFaxed(FaxError):
@@ -87,6 +93,35 @@ class Wanted:
     letterhead: Path | None = None
     """The document laid over the pages."""
     overlay_mode: OverlayMode = OverlayMode.ALL_PAGES
+    walk: WalkOptions | None = None
+    """How mails are taken apart; None: they are no mails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A part of a mail that its sender would be told not to be faxed."""
+
+    mail: str
+    """The mail's file."""
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a preview found."""
+
+    pages: list[Page]
+    expected: Prediction
+    missing: list[Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Documents in their order, mails taken apart."""
+
+    documents: list[Document]
+    missing: list[Missing]
 
 
 def register(
@@ -121,8 +156,9 @@ def register(
     ) -> None:
         """Show what FILES would be as a fax: pages, octets, seconds, and the very bitmaps with --png.
 
-        What no option says is as the settings file has it. With the id of a FAX or job of the queue, the gateway shows
-        its pages: as they were sent, or as they would go out now.
+        What no option says is as the settings file has it. A mail (.eml) is taken apart as one that comes in; commands
+        in its subject are not followed. With the id of a FAX or job of the queue, the gateway shows its pages: as they
+        were sent, or as they would go out now.
         """
         if len(what) == 1 and _ID.fullmatch(what[0]) and not Path(what[0]).exists():
             _show_queued(control_of(context), run, what[0], png, as_json)
@@ -141,10 +177,10 @@ def register(
         try:
             if png is not None:
                 png.mkdir(parents=True, exist_ok=True)
-            pages, expected = run(_preview(page_settings, files, _wanted(values, number, overlay), png))
+            shown: Shown = run(_preview(page_settings, files, _wanted(values, number, overlay), png))
         except OSError as exc:  # a file of the operator's, or the folder
             raise click.ClickException(f"{exc.filename or png}: {exc.strerror}") from exc
-        click.echo(json.dumps(_as_json(pages, expected, values), indent=2) if as_json else _table(pages, expected))
+        click.echo(json.dumps(_as_json(shown, values), indent=2) if as_json else _table(shown))
 
 
 def _show_queued(control: Control, run: Run[Any], ident: str, folder: Path | None, as_json: bool) -> None:
@@ -199,16 +235,24 @@ def _wanted(values: Mapping[str, Any], number: str, letterhead: Path | None) -> 
         suppress_blank=values["suppress_blank"],
     )
     overlay_mode = OverlayMode(values["overlay_mode"])
-    return Wanted(options, values["header"], header, values["max_bit_rate"], values["ecm"], letterhead, overlay_mode)
+    walk = WalkOptions(
+        attachments_only=values["attachments_only"],
+        body_only=values["body_only"],
+        ignore_inline_images=values["ignore_inline_images"],
+        min_image_px=values["min_image_px"],
+        list_name=values["list_name"] if values["max_list"] else "",
+    )
+    return Wanted(
+        options, values["header"], header, values["max_bit_rate"], values["ecm"], letterhead, overlay_mode, walk
+    )
 
 
-async def _preview(
-    settings: PageSettings, files: Sequence[Path], wanted: Wanted, folder: Path | None
-) -> tuple[list[Page], Prediction]:
+async def _preview(settings: PageSettings, files: Sequence[Path], wanted: Wanted, folder: Path | None) -> Shown:
     """Render and compose the documents; write the pages' pictures."""
     client = PageClient(settings)
     try:
-        body = await _render(client, files, wanted.options)
+        async with _taken(client, files, wanted.walk) as taken:
+            body = await _render(client, taken.documents, wanted.options)
         try:
             async with _overlay(client, wanted, body) as overlay:
                 composed = await _compose(client, body, wanted, overlay, folder)
@@ -217,22 +261,45 @@ async def _preview(
     finally:
         await client.close()
     expected = predict([page.octets for page in composed], wanted.rate, ecm=wanted.ecm)
-    names = [files[page.document].name for page in body.pages]
+    names = [taken.documents[page.document].name for page in body.pages]
     pages = [
         Page(facts.page, name, facts.rows, facts.octets, seconds)
         for facts, name, seconds in zip(composed, names, expected.page_seconds, strict=True)
     ]
-    return pages, expected
+    return Shown(pages, expected, taken.missing)
 
 
-async def _render(client: PageClient, files: Sequence[Path], options: RenderOptions) -> Rendered:
+@contextlib.asynccontextmanager
+async def _taken(client: PageClient, files: Sequence[Path], walk: WalkOptions | None) -> AsyncIterator[Taken]:
+    """The files as documents, open until the end of the context.
+
+    Args:
+        client: The page processes.
+        files: What was named.
+        walk: How mails are taken apart; None: they are no mails.
+    """
+    taken = Taken([], [])
     with contextlib.ExitStack() as opened:
-        documents = []
         for file in files:
             fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             opened.callback(os.close, fd)
-            documents.append(Document(fd, file.name, size=file.stat().st_size))
-        body = await client.render(documents, options)
+            if walk is None or file.suffix.lower() != MAIL:
+                taken.documents.append(Document(fd, file.name, size=file.stat().st_size))
+                continue
+            walked = await client.walk(fd, walk)
+            if not isinstance(walked, Walked):
+                raise NotFaxed(walked.reason.value, public=walked.public)
+            opened.callback(walked.close)
+            taken.documents.extend(walked.documents)
+            missed = [each for each in walked.ignored if each.missed]
+            taken.missing.extend(
+                Missing(file.name, one_line(each.name, MAX_LEFT_OUT_NAME), each.why) for each in missed
+            )
+        yield taken
+
+
+async def _render(client: PageClient, documents: Sequence[Document], options: RenderOptions) -> Rendered:
+    body = await client.render(documents, options)
     if not isinstance(body, Rendered):
         raise NotFaxed(body.reason.value, public=body.public)
     return body
@@ -244,7 +311,8 @@ async def _overlay(client: PageClient, wanted: Wanted, body: Rendered) -> AsyncI
     if wanted.letterhead is None:
         yield None
         return
-    letterhead = await _render(client, [wanted.letterhead], wanted.options)
+    async with _taken(client, [wanted.letterhead], None) as taken:
+        letterhead = await _render(client, taken.documents, wanted.options)
     try:
         if len(letterhead.pages) != 1:
             public = f"A letterhead has one page; {wanted.letterhead.name} has {len(letterhead.pages)}."
@@ -277,11 +345,13 @@ async def _compose(
     return facts
 
 
-def _as_json(pages: Sequence[Page], expected: Prediction, values: Mapping[str, Any]) -> dict[str, object]:
+def _as_json(shown: Shown, values: Mapping[str, Any]) -> dict[str, object]:
+    expected = shown.expected
     how = {key: values[key] for key in ("resolution", "mode", "paper", "ecm")}
     return {
         **how,
-        "pages": [asdict(page) | {"seconds": round(page.seconds, 1)} for page in pages],
+        "pages": [asdict(page) | {"seconds": round(page.seconds, 1)} for page in shown.pages],
+        "left_out": [asdict(each) for each in shown.missing],
         "octets": expected.octets,
         "rate": expected.rate,
         "seconds": round(expected.seconds, 1),
@@ -290,7 +360,8 @@ def _as_json(pages: Sequence[Page], expected: Prediction, values: Mapping[str, A
     }
 
 
-def _table(pages: Sequence[Page], expected: Prediction) -> str:
+def _table(shown: Shown) -> str:
+    pages, expected = shown.pages, shown.expected
     names = [page.document if len(page.document) <= MAX_NAME else page.document[: MAX_NAME - 1] + "…" for page in pages]
     wide = max(len("document"), *map(len, names))
     lines = [f"page  {'document':{wide}}  rows   octets  seconds"]
@@ -302,6 +373,7 @@ def _table(pages: Sequence[Page], expected: Prediction) -> str:
         f" at {expected.rate:,} bit/s; billed {_count(expected.billed_pages, 'page')},"
         f" {_count(expected.billed_units, 'unit')} of a minute"
     )
+    lines += [f"not faxed of {each.mail}: {each.name} ({each.why})" for each in shown.missing]
     return "\n".join(lines)
 
 

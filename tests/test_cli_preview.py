@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,49 @@ def test_it_writes_the_composed_pages(preview: Preview, letter: Path, tmp_path: 
     band = 34  # 16 rows at 98 per inch, in square pixels
     assert (first[:band] != second[:band]).any()
     assert (first[band:] == second[band:]).all()
+
+
+def mail(folder: Path) -> Path:
+    """With a text of one page, a document of two, and a business card."""
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "ann@example.org", "+33199000001@fax.example.org", "Offer"
+    message.set_content("Please find our offer attached.")
+    rows = "\n".join(f"Line {number} of a long letter." for number in range(80))
+    message.add_attachment(rows, filename="offer.txt")
+    message.add_attachment("BEGIN:VCARD\r\nEND:VCARD\r\n", subtype="vcard", filename="anna.vcf")
+    file = folder / "Offer.EML"
+    file.write_bytes(message.as_bytes())
+    return file
+
+
+def test_a_mail_is_taken_apart_as_the_gateway_does(preview: Preview, letter: Path, tmp_path: Path) -> None:
+    found = objects(preview(mail(tmp_path), letter, "--json"))
+    names = ["mail text", "offer.txt", "offer.txt", "letter.txt", "letter.txt"]
+    assert [page["document"] for page in found["pages"]] == names
+    assert found["left_out"] == [{"mail": "Offer.EML", "name": "anna.vcf", "why": "business card"}]
+    lines = preview(mail(tmp_path)).output.splitlines()
+    assert lines[-1] == "not faxed of Offer.EML: anna.vcf (business card)"
+    assert [line.split()[1] for line in lines[1:4]] == ["mail", "offer.txt", "offer.txt"]
+    assert objects(preview(letter, "--json"))["left_out"] == []
+
+
+def test_the_settings_say_what_of_a_mail_is_faxed(preview: Preview, tmp_path: Path) -> None:
+    file = mail(tmp_path)
+    (tmp_path / "faxgw.toml").write_text(CONFIG + "body_only = true\n")
+    found = objects(preview(file, "--json"))
+    assert [page["document"] for page in found["pages"]] == ["mail text"]
+    assert [one["name"] for one in found["left_out"]] == ["anna.vcf", "offer.txt"]
+    (tmp_path / "faxgw.toml").write_text(CONFIG + "attachments_only = true\n")
+    assert {page["document"] for page in objects(preview(file, "--json"))["pages"]} == {"offer.txt"}
+
+
+def test_a_mail_that_the_gateway_would_refuse_is_refused_in_the_same_words(preview: Preview, tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"] = "nothing"
+    message.set_content(" ")
+    (tmp_path / "empty.eml").write_bytes(message.as_bytes())
+    result = preview(tmp_path / "empty.eml")
+    assert result.exit_code != 0 and "The mail is empty: there is nothing to fax." in result.output
 
 
 def test_a_line_for_each_page_and_one_for_all(preview: Preview, letter: Path, tmp_path: Path) -> None:
