@@ -32,6 +32,8 @@ LOGIN_S = 60.0
 """Seconds from the connection to a login."""
 MAX_ERRORS = 50
 """Commands of one connection that are refused for their form."""
+_TELNET = b"\xff\xf4\xf2"
+"""Signals of Telnet, IP and Synch, that stand before an ABOR (RFC 959 section 4.1.3)."""
 _CODES = {
     Fault.EXISTS: 553,
     Fault.NAME: 553,
@@ -150,7 +152,7 @@ class FtpSession:
         await self._say(421, "There were too many errors.")
 
     async def _answer(self, line: bytes) -> Reply | None:
-        text = line.lstrip(b"\xff\xf4\xf2").decode(errors="replace").rstrip("\r\n")
+        text = line.lstrip(_TELNET).decode(errors="replace").rstrip("\r\n")
         word, _, argument = text.partition(" ")
         name = _ALIASES.get(word.upper(), word.upper())
         command = self._commands.get(name)
@@ -446,7 +448,8 @@ class FtpSession:
         the control connection with it.
         """
         waiting = bytes(self._reader._buffer)  # type: ignore[attr-defined]  # nothing else lets one look ahead
-        return self._reader.at_eof() or b"ABOR" in waiting.upper()
+        lines = [line.lstrip(_TELNET).strip().upper() for line in waiting.split(b"\n")]
+        return self._reader.at_eof() or b"ABOR" in lines
 
     # --------------------------------------------------------------------------------------------------------- data
 

@@ -306,6 +306,24 @@ async def test_an_upload_that_is_given_up_stays_half_though_its_connection_ends_
     await server.stop(0.1)
 
 
+async def test_a_command_sent_ahead_does_not_give_an_upload_up(ftp: Ftp) -> None:
+    """Whose argument has the letters of ABOR, as a laboratory's files do."""
+    server, (port,) = await start(ftp.world, None, allow_plain=True)
+    client = await raw(port, "erp")
+    passive = int((await client.say("EPSV")).split("|")[3])
+    _reader, data = await asyncio.open_connection("127.0.0.1", passive)
+    assert (await client.say("STOR in/letter.pdf")).startswith("150")
+    data.write(PDF)
+    await data.drain()
+    client.writer.write(b"SIZE in/labor.pdf\r\n")
+    await client.writer.drain()
+    data.close()
+    assert (await client.reply()).startswith("226") and (await client.reply()).startswith("550")
+    assert (await ftp.world.areas.area("acme", "erp")).shelf("in").read("letter.pdf", 100) == PDF
+    client.writer.close()
+    await server.stop(0.1)
+
+
 async def test_a_transfer_that_cannot_begin_changes_no_file(ftp: Ftp) -> None:
     await ftp.world.lay("letter.pdf", PDF)
     client = await raw(ftp.implicit, "erp", ssl=trusting())
